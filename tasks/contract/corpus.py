@@ -1,0 +1,166 @@
+"""Documents in Parquet shards: `<folder>/part-00000.parquet`, … in order, of a fixed size in bytes of text.
+
+    id       string  stable: the same document has the same id when others come and go
+    group    string  what must not be torn apart by a split (a play, a source package)
+    text     string  the document
+    source   string  where it stands, for messages: file, and row or section
+    problem  string  ingest only: why the document cannot be used as it is (null where it can)
+
+Shards depend on the documents alone, never on the number of workers. Reading and writing stream, a batch at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from tasks.contract.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHARD_BYTES = 128 << 20
+"""Text per shard; the last batch may go over it."""
+
+BATCH_BYTES = 8 << 20
+"""Text per batch and row group, and so what a stage holds in memory at a time."""
+
+COLUMNS = ("id", "group", "text", "source")
+
+
+def corpus_schema(*more: str) -> "pa.Schema":
+    """The columns of a corpus, and `more` string columns behind them (`problem`, `reason`, …)."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(name, pa.large_string(), nullable=name in more) for name in (*COLUMNS, *more)])
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shards of a corpus, in order. Raises DataError where there is none."""
+    found = sorted(folder.glob("part-*.parquet"))
+    if not found:
+        raise DataError(f"{folder}: no part-*.parquet in it")
+    return found
+
+
+def count_documents(folder: Path) -> int:
+    """Rows in all shards, read from their footers."""
+    return sum(_open(path).metadata.num_rows for path in shards(folder))
+
+
+def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
+    """The documents, a row group (about `BATCH_BYTES` of text) at a time. Raises DataError for a damaged shard."""
+    for path in shards(folder):
+        yield from read_shard(path, columns)
+
+
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
+    """The documents of one shard, a row group at a time. Raises DataError where it is damaged or lacks a column."""
+    import pyarrow as pa
+
+    file = _open(path)
+    missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)} (there are: {', '.join(file.schema_arrow.names)})")
+    for group in range(file.num_row_groups):
+        try:
+            table = file.read_row_group(group, columns=list(columns) if columns else None)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} row group {group}: damaged: {error}") from error
+        yield from table.combine_chunks().to_batches()
+
+
+class CorpusWriter:
+    """Writes documents into shards of a folder, which it makes; close it, or use it as a context.
+
+    `write` takes record batches of any size; row groups and shards are cut by bytes of text, at whole documents.
+    A corpus without a document still gets one, empty, shard, so that its readers see its columns.
+    """
+
+    def __init__(self, folder: Path, schema: "pa.Schema") -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.schema = folder, schema
+        self.documents = self.bytes = 0
+        self._shard = 0
+        self._shard_bytes = self._waiting_bytes = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._writer: pa.parquet.ParquetWriter | None = None
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        """Append the documents of a batch that has the schema's columns."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        batch = batch.select(self.schema.names).cast(self.schema)
+        sizes = pc.fill_null(pc.binary_length(batch.column("text")), 0).to_numpy(zero_copy_only=False)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        start = written = 0
+        while (stop := int(np.searchsorted(ends, written + BATCH_BYTES - self._waiting_bytes)) + 1) <= len(ends):
+            self._wait(batch.slice(start, stop - start), int(ends[stop - 1]) - written)
+            self._flush()
+            start, written = stop, int(ends[stop - 1])
+        if start < batch.num_rows:
+            self._wait(batch.slice(start), int(ends[-1]) - written)
+
+    def close(self) -> None:
+        """Write what is left and close the last shard."""
+        self._flush()
+        if self._writer is None and self._shard == 0:
+            self._open_shard()
+        self._close_shard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._writer is not None:
+            self._writer.close()
+
+    def _wait(self, batch: "pa.RecordBatch", size: int) -> None:
+        self._waiting.append(batch)
+        self._waiting_bytes += size
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if not self._waiting:
+            return
+        table = pa.Table.from_batches(self._waiting, self.schema).combine_chunks()
+        if self._writer is None:
+            self._open_shard()
+        assert self._writer is not None
+        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        self.documents += table.num_rows
+        self.bytes += self._waiting_bytes
+        self._shard_bytes += self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
+        if self._shard_bytes >= SHARD_BYTES:
+            self._close_shard()
+
+    def _open_shard(self) -> None:
+        import pyarrow.parquet as pq
+
+        self._writer = pq.ParquetWriter(
+            self.folder / f"part-{self._shard:05d}.parquet", self.schema, compression="zstd"
+        )
+
+    def _close_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self._shard += 1
+            self._shard_bytes = 0
+
+
+def _open(path: Path) -> "pa.parquet.ParquetFile":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a whole Parquet file: {error}") from error

@@ -1,0 +1,51 @@
+"""Content hashes: of settings, of files, and of the code that a module needs.
+
+A hash never falls back on `str()` of something: a value that has no stable JSON form is an error.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.imports import import_closure
+
+CHUNK = 1 << 20
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 (hex) of a value made of dicts with string keys, lists, strings, numbers, booleans and None.
+
+    Raises TypeError for anything else and ValueError for NaN and infinities.
+    """
+    text = json.dumps(
+        value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_refuse
+    )
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def hash_tree(path: Path) -> str:
+    """SHA-256 (hex) of a file, or of all files under a directory by their relative names and contents."""
+    if path.is_file():
+        return hash_file(path)
+    return fingerprint({p.relative_to(path).as_posix(): hash_file(p) for p in sorted(path.rglob("*")) if p.is_file()})
+
+
+def hash_code(modules: Iterable[str]) -> str:
+    """SHA-256 (hex) of our own files that the modules import, directly or not."""
+    files = sorted({path for module in modules for path in import_closure(module)})
+    return fingerprint({path.as_posix(): hash_file(path) for path in files})
+
+
+def _refuse(value: Any) -> None:
+    raise TypeError(f"no stable hash for a {type(value).__name__}: {value!r}")

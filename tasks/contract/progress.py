@@ -1,0 +1,53 @@
+"""Progress of a long loop: a bar on a terminal, a plain line now and then elsewhere (a log, a flow, CI)."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EVERY = 5.0
+"""Seconds between two plain lines."""
+
+
+class Progress:
+    """Counts what is done; `advance` costs next to nothing."""
+
+    def __init__(self, label: str, total: int | None, unit: str) -> None:
+        self.label, self.total, self.unit, self.done = label, total, unit, 0
+        self._began = self._told = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=label, total=total, unit=f" {unit}", unit_scale=True, leave=False)
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """`amount` more units are done; `note` is a word on how it goes (a loss, a count)."""
+        self.done += amount
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(amount)
+        elif (now := time.monotonic()) - self._told >= EVERY:
+            self._told = now
+            self._line(now, note)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _line(self, now: float, note: str) -> None:
+        share = f"/{self.total:,} ({self.done / self.total:.0%})" if self.total else ""
+        rate = self.done / (now - self._began)
+        text = f"{self.label}: {self.done:,}{share} {self.unit}, {rate:,.3g}/s{', ' + note if note else ''}"
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(label: str, total: int | None, unit: str) -> Iterator[Progress]:
+    """A `Progress` for the length of a block."""
+    shown = Progress(label, total, unit)
+    try:
+        yield shown
+    finally:
+        shown.close()

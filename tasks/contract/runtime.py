@@ -1,0 +1,78 @@
+"""What does not change a result, read from the environment: GRISTMILL_* and the variables of the tools themselves.
+
+GRISTMILL_WORKERS           processes of a data stage and threads of torch (default: the processors of this machine)
+GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
+GRISTMILL_TIMEOUT           seconds that a stage may take (default: none)
+GRISTMILL_TIMEOUT_<STAGE>   the same for one stage, GRISTMILL_TIMEOUT_TRAIN=3600
+GRISTMILL_RETRIES           how often a flow repeats a stage that failed for a passing reason (default: 3)
+GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
+GRISTMILL_OUTCOME           set by a flow: the file in which a stage says how it ended
+"""
+
+import os
+from pathlib import Path
+
+from tasks.contract.errors import GristmillError
+
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+def switch_off_telemetry() -> None:
+    """No tool reports to its makers, unless the user's own environment says so."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def workers() -> int:
+    """How many processes or threads a stage may use; the result is the same for every number."""
+    return _whole_number("GRISTMILL_WORKERS") or _processors()
+
+
+def device() -> str:
+    """auto, cpu, cuda or mps."""
+    name = os.environ.get("GRISTMILL_DEVICE", "auto")
+    if name not in ("auto", "cpu", "cuda", "mps"):
+        raise GristmillError(f"GRISTMILL_DEVICE: {name!r} is not one of auto, cpu, cuda, mps")
+    return name
+
+
+def timeout(stage: str) -> int | None:
+    """Seconds that a stage may take, or None."""
+    return _whole_number(f"GRISTMILL_TIMEOUT_{stage.upper()}") or _whole_number("GRISTMILL_TIMEOUT")
+
+
+def retries() -> int:
+    """How often a flow repeats a stage that failed for a reason that may pass by itself."""
+    value = _whole_number("GRISTMILL_RETRIES", least=0)
+    return 3 if value is None else value
+
+
+def flow_run() -> str | None:
+    """Where the flow run that started this stage can be seen, if a flow did."""
+    return os.environ.get("GRISTMILL_FLOW_RUN")
+
+
+def outcome_file() -> Path | None:
+    """The file in which a stage tells its flow how it ended, if a flow started it."""
+    path = os.environ.get("GRISTMILL_OUTCOME")
+    return Path(path) if path else None
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _whole_number(name: str, least: int = 1) -> int | None:
+    text = os.environ.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise GristmillError(f"{name}: {text!r} is not a whole number from {least}")
+    return int(text)

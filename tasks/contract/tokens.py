@@ -1,0 +1,137 @@
+"""Token ids of one split in memory-mapped shards, with the boundaries of documents.
+
+    <folder>/part-00000.bin   ids, little-endian uint16 (uint32 where the vocabulary needs it), documents back to back,
+                              each closed by the end-of-text token
+    <folder>/documents.npy    int64 [documents + 1]: where each document starts in the whole stream, and its end
+    <folder>/index.json       dtype, vocabulary size, end-of-text id, tokens, documents, bytes of text,
+                              tokens per shard, hash of the tokenizer
+
+A document may go over the end of a shard; it never goes over the end of a split.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.errors import DataError
+from tasks.contract.stage import write_json
+
+SHARD_TOKENS = 1 << 27
+"""Ids per shard: 256 MiB as uint16."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """What `index.json` says of a split."""
+
+    dtype: str
+    vocab_size: int
+    eos_token_id: int
+    tokens: int
+    documents: int
+    text_bytes: int
+    shards: list[int]
+    tokenizer: str
+
+
+class TokenWriter:
+    """Appends documents to a new folder; `close` writes the index and makes the split readable."""
+
+    def __init__(self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.vocab_size, self.eos_token_id, self.tokenizer = folder, vocab_size, eos_token_id, tokenizer
+        self.dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+        self.shards: list[int] = []
+        self.text_bytes = 0
+        self._starts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
+        self._tokens = 0
+        self._file: BinaryIO | None = None
+
+    def write(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], text_bytes: int) -> None:
+        """Append documents: their ids back to back, end-of-text tokens in place, and the length of each.
+
+        Raises ValueError where lengths and ids disagree.
+        """
+        if int(lengths.sum()) != len(ids):
+            raise ValueError(f"{len(ids)} ids for documents of {int(lengths.sum())}")
+        self._starts.append(self._tokens + np.cumsum(lengths, dtype=np.int64))
+        self._tokens += len(ids)
+        self.text_bytes += text_bytes
+        ids = ids.astype(self.dtype, copy=False)
+        while len(ids):
+            if self._file is None:
+                self._file = (self.folder / f"part-{len(self.shards):05d}.bin").open("wb")
+                self.shards.append(0)
+            head, ids = ids[: SHARD_TOKENS - self.shards[-1]], ids[SHARD_TOKENS - self.shards[-1] :]
+            self._file.write(head.tobytes())
+            self.shards[-1] += len(head)
+            if self.shards[-1] == SHARD_TOKENS:
+                self._file.close()
+                self._file = None
+
+    def close(self) -> Index:
+        """Close the last shard, write the boundaries and the index."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        starts = np.concatenate(self._starts)
+        np.save(self.folder / "documents.npy", starts)
+        index = Index(
+            dtype=self.dtype.str, vocab_size=self.vocab_size, eos_token_id=self.eos_token_id, tokens=self._tokens,
+            documents=len(starts) - 1, text_bytes=self.text_bytes, shards=self.shards, tokenizer=self.tokenizer,
+        )  # fmt: skip
+        write_json(self.folder / "index.json", index.__dict__)
+        return index
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The ids of a split, as if they were one array; nothing is read before it is asked for."""
+
+    index: Index
+    starts: NDArray[np.int64]
+    """[documents + 1]: where each document starts in the stream."""
+    maps: Sequence[NDArray[np.unsignedinteger]]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Raises DataError where files are missing, cut off or disagree with the index."""
+        try:
+            index = Index(**json.loads((folder / "index.json").read_text(encoding="utf-8")))
+            starts = np.load(folder / "documents.npy", mmap_mode="r")
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{folder}: not a folder of tokens: {error}") from error
+        maps = []
+        for number, size in enumerate(index.shards):
+            path = folder / f"part-{number:05d}.bin"
+            wanted = size * np.dtype(index.dtype).itemsize
+            if not path.is_file() or path.stat().st_size != wanted:
+                raise DataError(f"{path}: missing or cut off; {wanted:,} bytes expected")
+            maps.append(np.memmap(path, dtype=index.dtype, mode="r"))
+        if len(starts) != index.documents + 1 or int(starts[-1]) != index.tokens or sum(index.shards) != index.tokens:
+            raise DataError(f"{folder}: documents.npy, index.json and the shards disagree")
+        return cls(index, starts, maps)
+
+    def __len__(self) -> int:
+        return self.index.tokens
+
+    def slice(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Ids [stop - start] of a stretch of the stream, across shards where need be."""
+        first, at = divmod(start, SHARD_TOKENS)
+        parts = []
+        for shard in self.maps[first:]:
+            parts.append(shard[at : at + stop - start])
+            start += len(parts[-1])
+            at = 0
+            if start >= stop:
+                break
+        return np.concatenate(parts, dtype=np.int64) if parts else np.empty(0, np.int64)
+
+    def document(self, number: int) -> NDArray[np.int64]:
+        """Ids of one document, its end-of-text token included."""
+        return self.slice(int(self.starts[number]), int(self.starts[number + 1]))
