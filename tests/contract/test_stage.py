@@ -139,7 +139,10 @@ def test_a_really_full_disk(project: Path) -> None:
         main(Stage("clean", work, (), ("clean",), "clean/report.json"))
         """)
     )
-    mount = f"mkdir -p data && mount -t tmpfs -o size=2m none data && mkdir -p data/x/clean && echo good > data/x/clean/old && {sys.executable} full.py x; code=$?; cat data/x/clean/old; ls -A data/x; exit $code"
+    mount = (
+        "mkdir -p data && mount -t tmpfs -o size=2m none data && mkdir -p data/x/clean && echo good > data/x/clean/old; "
+        f"{sys.executable} full.py x; code=$?; cat data/x/clean/old; ls -A data/x; exit $code"
+    )
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", mount],
         capture_output=True,
