@@ -140,7 +140,7 @@ def test_a_really_full_disk(project: Path) -> None:
         """)
     )
     mount = (
-        "mkdir -p data && mount -t tmpfs -o size=2m none data && mkdir -p data/x/clean && echo good > data/x/clean/old; "
+        "mkdir -p data && mount -t tmpfs -o size=2m none data && mkdir -p data/x/clean && echo good >data/x/clean/old; "
         f"{sys.executable} full.py x; code=$?; cat data/x/clean/old; ls -A data/x; exit $code"
     )
     done = subprocess.run(
