@@ -67,15 +67,14 @@ def _documents_of_text(file: SourceFile, form: str, wanted: Documents, bench: Be
         yield Document(file.name, group, body, file.name, problem)
         return
     offset = number = 0
-    for raw, title in _parts(text, re.compile(wanted.split_at)):
+    for raw, lines in _parts(text, re.compile(wanted.split_at)):
         body, problem = _plain(raw.removeprefix(BOM), form, file.name, offset + 3 * raw.startswith(BOM))
         offset += len(raw.encode("utf-8", "surrogateescape"))
         if not body.strip():
             continue
         number += 1
-        if title:
-            title = " / ".join(_plain(line, form, "", 0)[0].strip() for line in title)
-        source = f"{file.name} part {number}" + (f": {title[:TITLE]}" if title else "")
+        title = " / ".join(_plain(line, form, "", 0)[0].strip() for line in lines)[:TITLE]
+        source = f"{file.name} part {number}" + (f": {title}" if title else "")
         yield Document(f"{file.name}#{number}", group, body, source, problem)
 
 

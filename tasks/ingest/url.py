@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
@@ -16,6 +16,9 @@ from tasks.ingest.downloads import cache_folder, cached
 from tasks.ingest.files import Globs, find_files
 from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Sha256, Source
+
+if TYPE_CHECKING:
+    import httpx
 
 TRIES = 5
 """Broken connections in one run, as long as each brings something; the next run goes on from there."""
