@@ -62,13 +62,15 @@ class Ids:
 def _documents_of_text(file: SourceFile, form: str, wanted: Documents, bench: Bench) -> Iterator[Document]:
     group = _group_of_path(file.name, wanted, bench) or file.stem
     text = read_text(file)
+    offset = len(BOM.encode()) if text.startswith(BOM) else 0
+    text = text.removeprefix(BOM)
     if wanted.split_at is None:
-        body, problem = _plain(text.removeprefix(BOM), form, file.name, 3 * text.startswith(BOM))
+        body, problem = _plain(text, form, file.name, offset)
         yield Document(file.name, group, body, file.name, problem)
         return
-    offset = number = 0
+    number = 0
     for raw, lines in _parts(text, re.compile(wanted.split_at)):
-        body, problem = _plain(raw.removeprefix(BOM), form, file.name, offset + 3 * raw.startswith(BOM))
+        body, problem = _plain(raw, form, file.name, offset)
         offset += len(raw.encode("utf-8", "surrogateescape"))
         if not body.strip():
             continue
@@ -85,7 +87,7 @@ def _parts(text: str, begins: re.Pattern[str]) -> Iterator[tuple[str, list[str]]
     open_title = False
     for match in LINE.finditer(text):
         line = match.group().rstrip("\r\n")
-        if begins.search(line.removeprefix(BOM)):
+        if begins.search(line):
             if not open_title:
                 yield text[start:at], title
                 start, title = at, []
