@@ -99,7 +99,7 @@ def _fetch(client: "httpx.Client", url: str, part: Path, had: int, bench: Bench)
         length = response.headers.get("Content-Length")
         total = int(length) if length else None
         with part.open("ab" if goes_on else "wb") as out, progress("download", total, "bytes") as shown:
-            for chunk in response.iter_raw(1 << 18):
+            for chunk in response.iter_raw():
                 out.write(chunk)
                 shown.advance(len(chunk))
 
