@@ -64,7 +64,7 @@ def _download(package: PackageSource, bench: Bench) -> Path:
         "download",
         "--no-deps",
         "--no-input",
-        "-v",
+        "-vv",
         "-d",
         folder,
         "-r",

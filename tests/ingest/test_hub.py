@@ -1,6 +1,5 @@
 """A Hugging Face data set, here a folder in its layout."""
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,10 +13,10 @@ configs:
 - config_name: plays
   data_files:
   - {split: train, path: "plays/train-*.parquet"}
-  - {split: test, path: "plays/test.jsonl"}
+  - {split: test, path: "plays/test.parquet"}
 - config_name: poems
   data_files:
-  - {split: train, path: "poems.jsonl"}
+  - {split: train, path: "poems.parquet"}
 ---
 """
 
@@ -32,8 +31,8 @@ def folder(project, monkeypatch) -> Path:
         numbers = range(10 * shard, 10 * shard + 10)
         table = {"text": [f"line {n}" for n in numbers], "play": [f"p{n % 3}" for n in numbers], "n": list(numbers)}
         pq.write_table(pa.table(table), root / f"plays/train-{shard}.parquet")
-    (root / "plays/test.jsonl").write_text(json.dumps({"text": "a\r\nb", "play": "p", "n": 1}) + "\n")
-    (root / "poems.jsonl").write_text(json.dumps({"verse": "roses"}) + "\n")
+    pq.write_table(pa.table({"text": ["a\r\nb"], "play": ["p"], "n": [1]}), root / "plays/test.parquet")
+    pq.write_table(pa.table({"verse": ["roses"]}), root / "poems.parquet")
     return root
 
 
