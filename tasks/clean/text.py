@@ -12,7 +12,7 @@ from tasks.clean.settings import CleanSettings
 
 Step = Callable[[str], str]
 
-LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 """What `str.splitlines` splits at, besides the line feed itself."""
 
 CONTROLS = "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f"
@@ -48,7 +48,9 @@ def rewriting(settings: CleanSettings) -> dict[str, Step]:
 
 def unify_line_ends(text: str) -> str:
     r"""CR LF, CR, vertical tab, form feed, file, group and record separators, NEL, U+2028 and U+2029 become `\n`."""
-    return LINE_ENDS.sub("\n", text) if LINE_ENDS.search(text) else text
+    if not any(end in text for end in LINE_ENDS):  # a search for one character is many times faster than for a class
+        return text
+    return re.sub(f"[{LINE_ENDS}]", "\n", text.replace("\r\n", "\n"))
 
 
 def normalise(text: str, form: str) -> str:
@@ -59,13 +61,11 @@ def normalise(text: str, form: str) -> str:
     """
     if text.isascii():
         return text
-    runs = _long_runs_of_marks()
     while True:
-        broken = runs.sub(_break_run, text) if runs.search(text) else text
-        normal = unicodedata.normalize(form, broken)
-        if normal == text or not runs.search(normal):
+        normal = unicodedata.normalize(form, _break_long_runs_of_marks(text))
+        if normal == text or not _maybe_long_run().search(normal):
             return normal
-        text = normal  # a mark that is two in normal form made a run longer
+        text = normal  # a mark that is two in normal form may have made a run longer
 
 
 def remove_trailing_blanks(text: str) -> str:
@@ -82,8 +82,8 @@ def limit_blank_lines(text: str, most: int) -> str:
 
 
 def _remover(characters: str) -> Step:
-    pattern = re.compile(f"[{characters}]+")
-    return lambda text: pattern.sub("", text) if pattern.search(text) else text
+    one, several = re.compile(f"[{characters}]"), re.compile(f"[{characters}]+")
+    return lambda text: several.sub("", text) if one.search(text) else text
 
 
 @lru_cache
@@ -91,11 +91,29 @@ def _runs_of_line_feeds(least: int) -> re.Pattern[str]:
     return re.compile(rf"\n{{{least},}}")
 
 
+def _break_long_runs_of_marks(text: str) -> str:
+    return _long_run().sub(_break_run, text) if _maybe_long_run().search(text) else text
+
+
 @lru_cache
-def _long_runs_of_marks() -> "re.Pattern[str]":
-    marks = "".join(c for c in map(chr, range(0x300, 0x20000)) if _begins_with_mark(c))
+def _maybe_long_run() -> re.Pattern[str]:
+    """Quick and too wide: takes everything outside the basic plane for a mark, for which `re` has no fast classes."""
+    return _run_of(_marks(0x300, 0x10000) + "\U00010000-\U0010ffff")
+
+
+@lru_cache
+def _long_run() -> re.Pattern[str]:
+    """Exact and slow."""
+    return _run_of(_marks(0x300, 0x20000))
+
+
+def _run_of(marks: str) -> re.Pattern[str]:
     # A class before the repeated one lets the engine skip from mark to mark; without it every letter is a trial.
     return re.compile(f"[{marks}][{marks}]{{{LONGEST_RUN_OF_MARKS},}}")
+
+
+def _marks(first: int, end: int) -> str:
+    return "".join(c for c in map(chr, range(first, end)) if _begins_with_mark(c))
 
 
 def _begins_with_mark(character: str) -> bool:
