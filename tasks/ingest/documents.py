@@ -2,37 +2,65 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import groupby
 
 from tasks.contract.errors import DataError
+from tasks.contract.runtime import workers
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.formats import TEXTS, Row, SourceFile, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
 from tasks.ingest.source import Bench, Document, Documents
+from tasks.ingest.spread import spread
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 TITLE = 60
 """Characters of a part's first lines in `source`."""
+ALONE = 1 << 20
+"""Bytes of Markdown that one process parses by itself."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text file and what is to become of it: all that a process needs to know."""
+
+    file: SourceFile
+    group: str
+    split_at: str | None
 
 
 def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> Iterator[Document]:
     """The documents of files, in their order. Raises DataError, or RecipeError for settings that do not fit a file."""
-    formats = [file.format for file in files]  # all names are checked before the first is read
-    ids = Ids()
-    for file, form in zip(files, formats, strict=True):
+    for file in files:  # all names are checked before the first is read
+        _check(file, wanted, bench)
         bench.count("files")
         bench.count("bytes", file.path.stat().st_size)
-        if form in TEXTS:
-            if wanted.group_column is not None or wanted.id_column is not None:
-                key = "group_column" if wanted.group_column is not None else "id_column"
-                raise bench.wrong(f"documents.{key}", f"{file.name} is a text file and has no columns")
-            yield from _documents_of_text(file, form, wanted, bench)
+    ids = Ids()
+    for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
+        if are_texts:
+            texts = [Text(f, _group_of_path(f.name, wanted, bench) or f.stem, wanted.split_at) for f in run]
+            for documents in spread(documents_of_text, texts, _processes(texts)):
+                yield from documents
         else:
-            if wanted.split_at is not None:
-                raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files are split")
-            group = _group_of_path(file.name, wanted, bench)
-            rows = read_rows(file, wanted)
-            yield from documents_of_rows(rows, file.name, "line" if form == ".jsonl" else "row", group, ids)
+            for file in run:
+                group = _group_of_path(file.name, wanted, bench)
+                unit = "line" if file.format == ".jsonl" else "row"
+                yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, ids)
+
+
+def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:
+    if file.format not in TEXTS and wanted.split_at is not None:
+        raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files are split")
+    for key in ("group_column", "id_column"):
+        if file.format in TEXTS and getattr(wanted, key) is not None:
+            raise bench.wrong(f"documents.{key}", f"{file.name} is a text file and has no columns")
+
+
+def _processes(texts: list[Text]) -> int:
+    """As many as there are, but only where parsing Markdown takes longer than starting them."""
+    size = sum(text.file.path.stat().st_size for text in texts if text.file.format == ".md")
+    return min(workers(), len(texts)) if size > ALONE else 1
 
 
 def documents_of_rows(rows: Iterable[Row], name: str, unit: str, group: str | None, ids: "Ids") -> Iterator[Document]:
@@ -59,25 +87,26 @@ class Ids:
             raise DataError(f"{place}: the id {name!r} is also that of {first}; ids must be unique")
 
 
-def _documents_of_text(file: SourceFile, form: str, wanted: Documents, bench: Bench) -> Iterator[Document]:
-    group = _group_of_path(file.name, wanted, bench) or file.stem
-    text = read_text(file)
-    offset = len(BOM.encode()) if text.startswith(BOM) else 0
-    text = text.removeprefix(BOM)
-    if wanted.split_at is None:
-        body, problem = _plain(text, form, file.name, offset)
-        yield Document(file.name, group, body, file.name, problem)
-        return
-    number = 0
-    for raw, lines in _parts(text, re.compile(wanted.split_at)):
+def documents_of_text(text: Text) -> list[Document]:
+    """The documents of one text file: all of it, or its parts. Raises DataError for a damaged file."""
+    file, form = text.file, text.file.format
+    content = read_text(file)
+    offset = len(BOM.encode()) if content.startswith(BOM) else 0
+    content = content.removeprefix(BOM)
+    if text.split_at is None:
+        body, problem = _plain(content, form, file.name, offset)
+        return [Document(file.name, text.group, body, file.name, problem)]
+    documents: list[Document] = []
+    for raw, lines in _parts(content, re.compile(text.split_at)):
         body, problem = _plain(raw, form, file.name, offset)
         offset += len(raw.encode("utf-8", "surrogateescape"))
         if not body.strip():
             continue
-        number += 1
+        number = len(documents) + 1
         title = " / ".join(_plain(line, form, "", 0)[0].strip() for line in lines)[:TITLE]
         source = f"{file.name} part {number}" + (f": {title}" if title else "")
-        yield Document(f"{file.name}#{number}", group, body, source, problem)
+        documents.append(Document(f"{file.name}#{number}", text.group, body, source, problem))
+    return documents
 
 
 def _parts(text: str, begins: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:

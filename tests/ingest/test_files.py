@@ -68,6 +68,28 @@ def test_a_second_run_writes_the_same_bytes_and_leaves_nothing_behind(run, monke
     assert [path.name for path in RAW.parent.iterdir()] == ["raw"]
 
 
+def test_several_processes_write_what_one_writes(run, monkeypatch):
+    for number in range(5):
+        write(f"in/{number}.md", f"# {number}\n\n**text**\n\n# next\n\n" + "word\n" * (100 * (5 - number)))
+    write("in/3.csv", "text\nbetween\n")
+    monkeypatch.setattr("tasks.ingest.documents.ALONE", 0)
+    results = []
+    for workers in "13":
+        monkeypatch.setenv("GRISTMILL_WORKERS", workers)
+        results.append((run(kind="files", files=["in/*"]), [path.read_bytes() for path in sorted(RAW.iterdir())]))
+    assert results[0] == results[1]
+    assert [row["id"] for row in results[0][0]][:3] == ["in/0.md", "in/1.md", "in/2.md"]
+
+
+def test_a_damaged_file_stops_several_processes(run, monkeypatch):
+    monkeypatch.setattr("tasks.ingest.documents.ALONE", 0)
+    monkeypatch.setenv("GRISTMILL_WORKERS", "2")
+    write("in/a.md", "a")
+    write("in/b.md.gz", b"no gzip")
+    with pytest.raises(DataError, match=r"^in/b\.md\.gz: cannot be read, damaged or cut off: "):
+        run(kind="files", files=["in/*"])
+
+
 def test_columns_give_text_id_and_group(run):
     write("t.jsonl", json_lines([{"body": "a", "key": 7, "who": "x"}, {"body": "b", "key": "k", "who": "y"}]))
     wanted = {"text_column": "body", "id_column": "key", "group_column": "who"}
