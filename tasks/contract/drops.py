@@ -3,6 +3,7 @@
 A file is written as it comes, a batch at a time; the tally has a count and a few examples for every reason.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -29,18 +30,23 @@ class DropWriter:
         self._waiting_bytes = 0
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
 
-    def write(self, batch: "pa.RecordBatch") -> None:
-        """Append dropped documents. The columns behind `reason`, such as a measured value, go into the examples."""
+    def write(self, batch: "pa.RecordBatch", kinds: Sequence[str] | None = None) -> None:
+        """Append dropped documents. The columns behind `reason`, such as a measured value, go into the examples.
+
+        `kinds`, one per document, are what the tally counts by; without them it counts by the reasons.
+        """
         if batch.num_rows == 0:
             return
         batch = batch.select(self.schema.names).cast(self.schema)
         more = self.schema.names[self.schema.get_field_index("reason") + 1 :]
-        rows = zip(*(batch.column(name).to_pylist() for name in ("reason", "id", *more)), strict=True)
-        for reason, document, *measured in rows:
-            drop = self._tally.setdefault(reason, Drop(reason, 0))
+        counted = batch.column("reason").to_pylist() if kinds is None else kinds
+        rows = zip(counted, *(batch.column(name).to_pylist() for name in ("id", "reason", *more)), strict=True)
+        for kind, document, reason, *measured in rows:
+            drop = self._tally.setdefault(kind, Drop(kind, 0))
             drop.documents += 1
             if len(drop.examples) < EXAMPLES:
-                said = ", ".join(f"{name} {value}" for name, value in zip(more, measured, strict=True) if value)
+                facts = [f"{name} {value}" for name, value in zip(more, measured, strict=True) if value]
+                said = ", ".join(facts if kind == reason else [reason, *facts])
                 drop.examples.append(f"{document}: {said}" if said else document)
         self._waiting.append(batch)
         self._waiting_bytes += batch.nbytes
