@@ -32,12 +32,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tasks.contract.errors import TransientError
+from tasks.contract.errors import GristmillError
 from tasks.contract.runtime import flow_run
 from tasks.contract.tracking import (
     connect,
     find_or_create_run,
     flatten,
+    hush,
     log_metrics,
     log_parameters,
     log_tags,
@@ -116,6 +117,7 @@ class LiveRecord:
     @classmethod
     def open(cls, recipe: str, identity: str, parameters: Mapping[str, Any]) -> Self:
         """Begin or continue the run of this training; never raises for a tracking server that is away."""
+        hush()
         import mlflow  # noqa: F401  (here, so that the thread does not import while the training does)
 
         path = journal_path(recipe, identity)
@@ -159,7 +161,7 @@ class LiveRecord:
                             if ending:
                                 self._end()
                         next_try = time.monotonic()
-                    except TransientError as error:
+                    except GristmillError as error:
                         self._warn(str(error))
                         next_try = time.monotonic() + RETRY_SECONDS
                 if ending:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from tasks.contract.errors import TransientError
+from tasks.contract.errors import GristmillError, TransientError
 from tasks.contract.identity import fingerprint
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def probe(uri: str) -> None:
 
 @contextmanager
 def lost_is_transient() -> Iterator[None]:
-    """What MLflow and the libraries below it raise when a server fails, as a TransientError of one line."""
+    """What MLflow and the libraries below it raise, as one line: a TransientError for a server or a busy database,
+    a GristmillError for files of our own. A request that MLflow refuses as invalid is a bug, and stays one."""
+    hush()
     from mlflow import get_tracking_uri
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -71,8 +73,13 @@ def lost_is_transient() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TransientError(f"MLflow at {shown(get_tracking_uri())} failed ({reason})") from error
+        if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
+            raise
+        uri, reason = get_tracking_uri(), " ".join(str(error).split())
+        passing = urlsplit(uri).hostname is not None or "locked" in reason
+        raise (TransientError if passing else GristmillError)(
+            f"MLflow at {shown(uri)} failed ({reason[:200]})"
+        ) from error
 
 
 @contextmanager
@@ -91,6 +98,7 @@ def patience(retries: int, seconds: int) -> Iterator[None]:
 def hush() -> None:
     """Errors of MLflow and of the libraries below it still show; its running commentary does not."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)
