@@ -17,6 +17,7 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    PREFECT_UI_URL,
     get_current_settings,
     temporary_settings,
 )
@@ -54,7 +55,7 @@ def reachable_api() -> Iterator[None]:
     )
     try:
         _await(url, process)
-        with temporary_settings({PREFECT_API_URL: url}):
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_UI_URL: ""}):  # it has no pages, so no links to them
             yield
             EventsWorker.drain_all()  # the states of tasks travel as events
             APILogHandler().flush()

@@ -21,6 +21,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.tasks import exponential_backoff
+from prefect.utilities.urls import url_for
 
 from flows.graph import Node, restore
 from flows.launch import TookTooLong, launch
@@ -107,7 +108,7 @@ def run_watched(
 
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         told = Path(folder, "outcome.json")
-        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": str(flow_run.ui_url or flow_run.id or "")}
+        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": url_for("flow-run", flow_run.id) or str(flow_run.id)}
         try:
             code = launch(module, arguments, hear, timeout(stage), environment)
         except TookTooLong as error:
