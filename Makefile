@@ -1,0 +1,47 @@
+# make run    sets up, then takes Shakespeare's plays to a registered model
+# make test   sets up, then runs the tests
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+RECIPE ?= shakespeare
+
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test lint format bench ui setup lock clean
+
+run: $(READY)
+	gristmill run $(RECIPE)
+
+test: $(READY)
+	python -m pytest
+
+lint: $(READY)
+	ruff format --check .
+	ruff check .
+	mypy
+
+format: $(READY)
+	ruff format .
+	ruff check --fix .
+
+bench: $(READY)
+	python -m benchmarks
+
+ui: $(READY)
+	python -m flows.ui
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml infra/install.sh
+	infra/install.sh $(PYTHON) $(VENV)
+	touch $@
+
+lock: # resolve the newest versions that pyproject.toml allows
+	infra/install.sh $(PYTHON) $(VENV) lock
+
+clean: # everything that is made here; the cache of DVC stays
+	rm -rf $(VENV) mlflow.db mlruns

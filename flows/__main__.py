@@ -1,0 +1,6 @@
+"""`python -m flows` is the `gristmill` command."""
+
+from flows.cli import main
+
+if __name__ == "__main__":
+    main()

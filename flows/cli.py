@@ -1,0 +1,138 @@
+"""The `gristmill` command. Each command imports what it needs when it runs, so that help and errors come at once."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+
+from tasks.contract.errors import EXIT_USER, GristmillError
+from tasks.contract.runtime import switch_off_telemetry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT = "shakespeare"
+
+
+def sentences(command: Callable[P, R]) -> Callable[P, R]:
+    """A command whose errors are sentences on the error stream, with the exit code of the error."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except GristmillError as error:
+            click.echo(str(error), err=True)
+            sys.exit(error.exit_code)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gristmill")
+def main() -> None:
+    """From raw text to an evaluated, registered language model, the same way every time.
+
+    A model is described by recipes/RECIPE.yaml. Run the command in the root of the project.
+    """
+    switch_off_telemetry()
+
+
+@main.command()
+@click.argument("recipe", default=DEFAULT)
+@sentences
+def run(recipe: str) -> None:
+    """Take RECIPE from its source to a registered model; what is unchanged does not run again."""
+    from flows.run import run_recipe
+
+    run_recipe(recipe)
+
+
+@main.command()
+@click.argument("recipe", nargs=-1)
+@sentences
+def check(recipe: tuple[str, ...]) -> None:
+    """Find all errors of recipes (default: of all) before anything runs; exit code 2 if there are any."""
+    from flows.new_recipe import wired_recipes
+    from tasks.contract.settings import RECIPES
+    from tasks.recipe import load
+
+    wired = wired_recipes()
+    names = recipe or tuple(sorted({path.stem for path in RECIPES.glob("*.yaml")} | set(wired)))
+    problems = []
+    for name in names:
+        try:
+            load(name)
+            if name not in wired:
+                problems.append(f"dvc.yaml: vars.recipes.{name}: missing; add `{name}: {{}}`")
+        except GristmillError as error:
+            problems.append(str(error))
+    if problems:
+        click.echo("\n".join(problems), err=True)
+        sys.exit(EXIT_USER)
+    click.echo("\n".join(f"{name}: good" for name in names))
+
+
+@main.command()
+@sentences
+def recipes() -> None:
+    """List what there is: task, model, source, champion and its headline metric."""
+    from flows.tables import print_recipes
+
+    print_recipes()
+
+
+@main.command()
+@click.argument("recipe")
+@click.argument("prompt")
+@click.option("--max-new-tokens", default=200, show_default=True, type=click.IntRange(1), help="Tokens to write.")
+@click.option("--temperature", default=0.8, show_default=True, type=click.FloatRange(0), help="0: the likeliest token.")
+@click.option(
+    "--top-k", default=0, show_default=True, type=click.IntRange(0), help="Draw from the k likeliest; 0: all."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same text.")
+@sentences
+def generate(recipe: str, prompt: str, max_new_tokens: int, temperature: float, top_k: int, seed: int) -> None:
+    """Continue PROMPT with the registered champion of RECIPE."""
+    from tasks.register.champion import generate as continue_text
+
+    click.echo(continue_text(recipe, prompt, max_new_tokens, temperature, top_k, seed))
+
+
+@main.command()
+@click.argument("recipe", required=False)
+@sentences
+def runs(recipe: str | None) -> None:
+    """List the runs of RECIPE (default: of all) from MLflow, the best first."""
+    from flows.tables import print_runs
+
+    print_runs(recipe)
+
+
+@main.command()
+@click.argument("recipe")
+@click.option("--cron", required=True, help='When, as in crontab(5): "0 2 * * *".')
+@click.option("--timezone", default="UTC", show_default=True, help="Of the schedule, as in the IANA database.")
+@sentences
+def schedule(recipe: str, cron: str, timezone: str) -> None:
+    """Deploy RECIPE with a schedule on the configured Prefect server (PREFECT_API_URL)."""
+    from flows.schedule import schedule as deploy
+    from tasks.recipe import load
+
+    load(recipe)
+    click.echo(deploy(recipe, cron, timezone))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--like", required=True, metavar="RECIPE", help="The recipe to start from.")
+@sentences
+def new(name: str, like: str) -> None:
+    """Make the recipe NAME from another one and wire it into dvc.yaml."""
+    from flows.new_recipe import new_recipe
+
+    path: Path = new_recipe(name, like)
+    click.echo(f"{path}: a copy of {like}, wired into dvc.yaml; edit it, then: gristmill check {name}")

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Make .venv from the committed lock: `infra/install.sh python3 .venv`, called by `make setup`.
+# uv does the work inside the environment; whatever index, find-links or certificate pip is configured with, uv is told.
+set -eu
+python=$1 venv=$2
+
+"$python" - <<'PYTHON'
+import sys
+sys.exit(None if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+PYTHON
+test -x "$venv/bin/python" || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+setting() { # the value that pip uses for one of its settings: the environment's before the files'
+    "$venv/bin/python" -m pip config list | "$venv/bin/python" -c '
+import ast, sys
+found = dict(line.rstrip("\n").split("=", 1) for line in sys.stdin if "=" in line)
+names = [scope + "." + sys.argv[1] for scope in (":env:", "install", "global")]
+print(next((" ".join(ast.literal_eval(found[name]).split()) for name in names if name in found), ""))' "$1"
+}
+give() { # give VARIABLE VALUE: for uv, unless the user has said it to uv directly
+    eval "said=\${$1:-}"
+    test -n "$said" || test -z "$2" || export "$1=$2"
+}
+give UV_DEFAULT_INDEX "$(setting index-url)"
+give UV_INDEX "$(setting extra-index-url)"
+give UV_FIND_LINKS "$(setting find-links | tr ' ' ',')"
+give UV_INSECURE_HOST "$(setting trusted-host)"
+give SSL_CERT_FILE "$(setting cert)"
+give UV_HTTP_TIMEOUT "$(setting default-timeout)"
+export UV_INDEX_STRATEGY=unsafe-best-match # as pip: the best version of all indexes, not the first index that has one
+
+uv() { "$venv/bin/python" -m uv "$@" --quiet; }
+case ${3:-install} in
+install)
+    uv pip install --python "$venv/bin/python" --requirements requirements.lock
+    uv pip install --python "$venv/bin/python" --no-deps --editable .
+    ;;
+lock) # a build of torch for one kind of machine (2.13.0+cpu) is locked as its version
+    uv pip compile pyproject.toml --python "$venv/bin/python" --extra dev --upgrade --no-annotate --no-header \
+        --no-emit-index-url --no-emit-find-links | sed 's/+[a-z0-9]*$//' >requirements.lock
+    ;;
+esac

@@ -1,0 +1,9 @@
+"""Run by `python -m tasks.tokenize <recipe>`."""
+
+from tasks.contract.stage import Stage, main
+from tasks.tokenize.work import tokenize
+
+STAGE = Stage("tokenize", tokenize, ("clean",), ("tokenizer", "tokens"), "tokens/report.json")
+
+if __name__ == "__main__":
+    main(STAGE)

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks.contract import corpus
+from tasks.contract.errors import DataError
+from tasks.contract.identity import hash_tree
+
+ROWS = [{"id": str(n), "group": "g", "text": "é" * (n * 37 % 60), "source": "s"} for n in range(200)]
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "BATCH_BYTES", 200)
+    monkeypatch.setattr(corpus, "SHARD_BYTES", 2000)
+
+
+def write(folder: Path, sizes: list[int]) -> Path:
+    with corpus.CorpusWriter(folder, corpus.corpus_schema()) as writer:
+        start = 0
+        for size in sizes:
+            writer.write(pa.RecordBatch.from_pylist(ROWS[start : start + size], corpus.corpus_schema()))
+            start += size
+    return folder
+
+
+def test_documents_come_back_in_order(tmp_path: Path) -> None:
+    folder = write(tmp_path / "c", [200])
+    assert len(corpus.shards(folder)) > 2
+    assert [row for batch in corpus.read_batches(folder) for row in batch.to_pylist()] == ROWS
+    assert corpus.count_documents(folder) == 200
+
+
+def test_shards_do_not_depend_on_how_documents_arrive(tmp_path: Path) -> None:
+    expected = hash_tree(write(tmp_path / "a", [200]))
+    assert hash_tree(write(tmp_path / "b", [1] * 200)) == expected
+    assert hash_tree(write(tmp_path / "c", [7, 0, 3, 150, 40])) == expected
+
+
+def test_an_empty_corpus_still_has_its_columns(tmp_path: Path) -> None:
+    folder = write(tmp_path / "c", [])
+    assert corpus.count_documents(folder) == 0
+    assert corpus.shards(folder)[0].name == "part-00000.parquet"
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "c", [200])
+    shard = corpus.shards(folder)[1]
+    shard.write_bytes(shard.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"part-00001\.parquet: not a whole Parquet file"):
+        list(corpus.read_batches(folder))
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "c", [5])
+    with pytest.raises(DataError, match=r"part-00000\.parquet: no column label \(there are: id, group, text, source\)"):
+        list(corpus.read_batches(folder, ["text", "label"]))
+
+
+def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no part-"):
+        corpus.shards(tmp_path)

@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.contract.corpus import read_batches
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.identity import hash_tree
+from tasks.contract.stage import run
+from tasks.contract.tokens import Tokens
+from tasks.tokenize import engine as engines
+from tasks.tokenize.__main__ import STAGE
+from tests.corpora import write_corpus, write_recipe
+
+TRAIN = ["To be, or not to be: that is the question.\nWhether 'tis nobler in the mind", "naïve 中文 🎭 \x00 to be"] * 40
+TEST = ["A horse, a horse! my kingdom for a horse!", "", "to be <|endoftext|> or not"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path, "hamlet", "tokenize: {vocab_size: 300}\n")
+    for split, texts in {"train": TRAIN, "validation": TRAIN[:2], "test": TEST}.items():
+        write_corpus(tmp_path / "data/hamlet/clean" / split, texts)
+    return tmp_path
+
+
+def test_auto_tokenizer_loads_it_and_gives_the_stored_ids(project: Path) -> None:
+    from transformers import AutoTokenizer
+
+    run(STAGE, "hamlet")
+    tokenizer = AutoTokenizer.from_pretrained("data/hamlet/tokenizer")
+    tokens = Tokens.open(Path("data/hamlet/tokens/test"))
+    assert len(tokenizer) == tokens.index.vocab_size == 300
+    for number, text in enumerate(TEST):
+        assert tokens.document(number).tolist() == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    assert tokenizer.decode(tokens.document(0)[:-1]) == TEST[0]
+
+
+def test_nothing_is_lost_between_text_and_tokens(project: Path) -> None:
+    from tokenizers import Tokenizer
+
+    report = run(STAGE, "hamlet")
+    tokenizer = Tokenizer.from_file("data/hamlet/tokenizer/tokenizer.json")
+    tokens = Tokens.open(Path("data/hamlet/tokens/train"))
+    texts = [text for batch in read_batches(Path("data/hamlet/clean/train")) for text in batch["text"].to_pylist()]
+    assert [tokenizer.decode(tokens.document(n)[:-1].tolist(), skip_special_tokens=False) for n in range(80)] == texts
+    assert tokens.index.text_bytes == sum(len(text.encode()) for text in texts)
+    assert report.details["splits"]["test"]["end_of_text_in_documents"] == 1
+
+
+def test_the_vocabulary_never_sees_another_split(project: Path) -> None:
+    run(STAGE, "hamlet")
+    before = Path("data/hamlet/tokenizer/tokenizer.json").read_bytes()
+    for split in ("validation", "test"):
+        folder = Path("data/hamlet/clean") / split
+        next(folder.glob("*.parquet")).unlink()
+        folder.rmdir()
+        write_corpus(folder, ["zzzz qqqq " * 200])
+    run(STAGE, "hamlet")
+    assert Path("data/hamlet/tokenizer/tokenizer.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_outputs_are_the_same_bytes_every_time(project: Path, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
+    run(STAGE, "hamlet")
+    before = hash_tree(Path("data/hamlet/tokens")), hash_tree(Path("data/hamlet/tokenizer"))
+    monkeypatch.setenv("GRISTMILL_WORKERS", workers)
+    run(STAGE, "hamlet")
+    assert (hash_tree(Path("data/hamlet/tokens")), hash_tree(Path("data/hamlet/tokenizer"))) == before
+
+
+def test_a_fast_engine_that_disagrees_is_not_used(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = run(STAGE, "hamlet")
+    ids = hash_tree(Path("data/hamlet/tokens/train"))
+
+    def wrong(tokenizer):  # type: ignore[no-untyped-def]
+        true = engines.reference_engine(tokenizer)
+        return engines.Engine(
+            "wrong", lambda texts: engines.Encoded(true.encode(texts).ids[::-1], true.encode(texts).lengths)
+        )
+
+    monkeypatch.setattr(engines, "gigatoken_engine", wrong)
+    fallback = run(STAGE, "hamlet")
+    assert (right.details["engine"], fallback.details["engine"]) == ("gigatoken", "tokenizers")
+    assert hash_tree(Path("data/hamlet/tokens/train")) == ids
+
+
+def test_a_vocabulary_that_the_text_does_not_allow_is_refused(project: Path) -> None:
+    run(STAGE, "hamlet")
+    before = hash_tree(Path("data/hamlet/tokens"))
+    write_recipe(project, "hamlet", "tokenize: {vocab_size: 50000}\n")
+    with pytest.raises(RecipeError, match=r"recipes/hamlet.yaml: tokenize.vocab_size: 50,000 is more than .* gave \d+"):
+        run(STAGE, "hamlet")
+    assert hash_tree(Path("data/hamlet/tokens")) == before
+
+
+def test_an_empty_training_split_is_refused(project: Path) -> None:
+    next(Path("data/hamlet/clean/train").glob("*")).unlink()
+    Path("data/hamlet/clean/train").rmdir()
+    write_corpus(Path("data/hamlet/clean/train"), [])
+    with pytest.raises(DataError, match="data/hamlet/clean/train: no document"):
+        run(STAGE, "hamlet")
+
+
+def test_a_cut_off_shard_is_noticed(project: Path) -> None:
+    run(STAGE, "hamlet")
+    shard = Path("data/hamlet/tokens/train/part-00000.bin")
+    shard.write_bytes(shard.read_bytes()[:-2])
+    with pytest.raises(DataError, match=r"part-00000\.bin: missing or cut off"):
+        Tokens.open(shard.parent)
+
+
+def test_large_vocabularies_take_four_bytes_an_id(tmp_path: Path) -> None:
+    from tasks.contract.tokens import TokenWriter
+
+    writer = TokenWriter(tmp_path / "t", 70_000, 0, "hash")
+    writer.write(np.array([69_999, 0], np.uint32), np.array([2]), 1)
+    writer.close()
+    assert json.loads((tmp_path / "t/index.json").read_text())["dtype"] == "<u4"
+    assert Tokens.open(tmp_path / "t").document(0).tolist() == [69_999, 0]
