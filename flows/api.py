@@ -30,7 +30,7 @@ STARTUP = 120
 
 @contextmanager
 def reachable_api() -> Iterator[None]:
-    """Run flows in this block against the configured server, or a temporary one. Raises TransientError where it is away."""
+    """Run flows in this block against the configured server, or a temporary one. Raises TransientError for one away."""
     if (configured := PREFECT_API_URL.value()) is not None:
         _require(configured)
         yield
@@ -80,7 +80,7 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise TransientError(f"Prefect's temporary server ended with code {process.returncode}; see its lines above")
+            raise TransientError(f"Prefect's temporary server ended with code {process.returncode}; see above")
         try:
             if httpx.get(f"{url}/health", timeout=5).is_success:
                 return

@@ -105,7 +105,7 @@ def _repo() -> Iterator["Repo"]:
         with Repo(".") as repo:
             yield repo
     except NotDvcRepoError as error:
-        raise GristmillError(".dvc: not here; run `dvc init` (and `git init` before it, where there is no .git)") from error
+        raise GristmillError(".dvc: not here; run `git init`, then `dvc init`") from error
     except SCMError as error:
         raise GristmillError("no git repository here, and DVC needs one; run `git init`") from error
     except DvcException as error:

@@ -1,6 +1,6 @@
 """The flow: all stages of a recipe in the order of the graph, the register, and a clean `dvc status` at the end.
 
-    gristmill run shakespeare
+gristmill run shakespeare
 """
 
 import importlib
@@ -123,8 +123,8 @@ def register(recipe: str) -> State[Any]:
         return Failed(message=str(error), data=error)
     if code != 0:
         told = outcome is not None and outcome["exit_code"] != 0
-        error = StageFailed(address, outcome["error"], code) if told and outcome else crash(address, code, lines)
-        return Failed(message=str(error), data=error)
+        failure = StageFailed(address, outcome["error"], code) if told and outcome else crash(address, code, lines)
+        return Failed(message=str(failure), data=failure)
     return Completed(data=_read_json(DATA / recipe / REGISTRATION))
 
 
@@ -160,4 +160,3 @@ def _publish(summary: Summary) -> None:
 
 def _figure(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-

@@ -52,8 +52,7 @@ class StageFailed(GristmillError):
 
 def as_task(work: Callable[..., State], name: str, run_name: str, recipe: str) -> Task[..., Any]:
     """A function as a task that is called by its own name, is never cached by Prefect, and retries what may pass."""
-    return task(
-        work,
+    decorate = task(
         name=name,
         task_run_name=run_name,
         tags=[recipe, name],
@@ -64,6 +63,7 @@ def as_task(work: Callable[..., State], name: str, run_name: str, recipe: str) -
         retry_jitter_factor=0.5,
         retry_condition_fn=_may_pass,
     )
+    return decorate(work)
 
 
 def ask_dvc(node: Node, unchanged: bool) -> State:
@@ -108,7 +108,8 @@ def run_watched(
 
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         told = Path(folder, "outcome.json")
-        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": url_for("flow-run", flow_run.id) or str(flow_run.id)}
+        seen_at = url_for("flow-run", flow_run.id) or str(flow_run.id)
+        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": seen_at}
         try:
             code = launch(module, arguments, hear, timeout(stage), environment)
         except TookTooLong as error:

@@ -1,7 +1,7 @@
 """`python -m flows.tied PARENT MODULE …`: the program `python -m MODULE …`, which ends with the process PARENT.
 
 A flow starts DVC and the temporary Prefect API in this way, so that a `kill -9` of the flow leaves neither running.
-What the program starts in turn can tell from GRISTMILL_LIFELINE that its own starter is gone (`tasks.contract.lifeline`).
+What the program starts in turn can tell from GRISTMILL_LIFELINE that its starter is gone (`tasks.contract.lifeline`).
 """
 
 import os

@@ -46,7 +46,7 @@ def _lock(recipe: str, say: Callable[[str], None] | None) -> int:
         while not _try(descriptor):
             owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "?"
             if say is None:
-                raise BusyWorkspace(f"{recipe}: a run of this recipe is at work here (process {owner}); wait for its end")
+                raise BusyWorkspace(f"{recipe}: a run of it is at work here (process {owner}); wait for its end")
             if not told:
                 say(f"waiting for the run of {recipe} (process {owner}), whose outputs this one needs")
                 told = True

@@ -1,6 +1,7 @@
 """`python -m tasks.first toy`: reads the recipe, writes first/text.txt."""
 
 from pydantic import BaseModel
+
 from tasks.behaviour import act
 from tasks.contract.settings import read_section
 from tasks.contract.stage import Job, Report, Stage, main

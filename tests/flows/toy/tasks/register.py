@@ -1,7 +1,5 @@
 """`python -m tasks.register toy`: counts and writes down that it was asked."""
 
-from pathlib import Path
-
 from tasks.behaviour import act
 from tasks.contract.stage import Job, Report, Stage, main, write_json
 

@@ -1,6 +1,7 @@
 """`python -m tasks.second toy`: reads first/, writes second/ and the metrics."""
 
 from pydantic import BaseModel
+
 from tasks.behaviour import act
 from tasks.contract.settings import read_section
 from tasks.contract.stage import Drop, Job, Report, Stage, main, write_json
@@ -21,7 +22,11 @@ def work(job: Job) -> Report:
 
 
 STAGE = Stage(
-    "second", work, ("first",), ("second", "evaluation/metrics.json", "evaluation/report.json"), "evaluation/report.json"
+    "second",
+    work,
+    ("first",),
+    ("second", "evaluation/metrics.json", "evaluation/report.json"),
+    "evaluation/report.json",
 )
 
 if __name__ == "__main__":
