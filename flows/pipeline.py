@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 
 from flows.api import reachable_api
 from flows.graph import Node, changes, read_graph
-from flows.stage import StageFailed, as_task, ask_dvc, crash, run_watched
+from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
 from flows.summary import Row, Summary
 from flows.workspace import claim
 from tasks.contract.errors import EXIT_TRANSIENT, GristmillError
@@ -70,7 +70,7 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
             metrics = _read_json(DATA / recipe / "evaluation" / "metrics.json")
     except GristmillError as error:
         return Failed(message=str(error), data=error)
-    summary = Summary(recipe, rows, metrics, registration, warning, round(time.monotonic() - began, 1))
+    summary = Summary(recipe, place_of_run(), rows, metrics, registration, warning, round(time.monotonic() - began, 1))
     _publish(summary)
     if warning is not None:
         logger.warning(warning)

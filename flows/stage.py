@@ -92,6 +92,11 @@ def ask_dvc(node: Node, unchanged: bool) -> State:
     return Completed(data=row)
 
 
+def place_of_run() -> str:
+    """Where the flow run that is going on can be seen: its URL, or its id where no server is configured."""
+    return url_for("flow-run", flow_run.id) or str(flow_run.id)
+
+
 def run_watched(
     stage: str, address: str, module: str, arguments: list[str], say: Callable[[str], None]
 ) -> tuple[int, dict[str, Any] | None, list[str]]:
@@ -108,8 +113,7 @@ def run_watched(
 
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         told = Path(folder, "outcome.json")
-        seen_at = url_for("flow-run", flow_run.id) or str(flow_run.id)
-        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": seen_at}
+        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": place_of_run()}
         try:
             code = launch(module, arguments, hear, timeout(stage), environment)
         except TookTooLong as error:

@@ -21,6 +21,8 @@ class Summary:
     """One run: a row per stage in order, the metrics, what the register said, and what is still to do."""
 
     recipe: str
+    flow_run: str
+    """Where it can be seen in Prefect: a URL, or the run's id where there is no server."""
     rows: list[Row]
     metrics: dict[str, Any] = field(default_factory=dict)
     registration: dict[str, Any] = field(default_factory=dict)

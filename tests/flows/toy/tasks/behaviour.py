@@ -25,6 +25,8 @@ def act(stage: str) -> None:
             raise TransientError("the server is away")
         case "crash":
             raise ZeroDivisionError("a bug")
+        case "edit":
+            Path("recipes/toy.yaml").write_text("first: {text: changed}\nsecond: {text: two}\n")
         case "hang":
             grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             Path("pids.txt").write_text(f"{os.getppid()} {os.getpid()} {grandchild.pid}")
