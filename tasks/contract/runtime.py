@@ -7,6 +7,7 @@ GRISTMILL_TIMEOUT_<STAGE>   the same for one stage, GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow repeats a stage that failed for a passing reason (default: 3)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
 GRISTMILL_OUTCOME           set by a flow: the file in which a stage says how it ended
+GRISTMILL_LIFELINE          set by a flow: the process without which a stage must not go on (`tasks.contract.lifeline`)
 """
 
 import os

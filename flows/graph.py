@@ -1,0 +1,166 @@
+"""The graph in `dvc.yaml` as DVC resolves it, and what DVC finds changed in it. Nothing of it is written twice.
+
+Everything here asks DVC in process: a status takes a quarter of a second, the `dvc` command three times as much.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import GristmillError, TransientError
+from tasks.contract.runtime import switch_off_telemetry
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+PATIENCE = 15.0
+"""Seconds to wait for another DVC process before giving up; DVC itself waits for 3 of them at a time."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage of one recipe, `train@shakespeare`; paths are relative to the project's root."""
+
+    address: str
+    stage: str
+    recipe: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    upstream: tuple[str, ...]
+    """Addresses of the stages whose outputs this one reads."""
+
+
+def read_graph(recipe: str) -> list[Node]:
+    """The stages of a recipe and all those, of any recipe, whose outputs they need, each behind those it needs.
+
+    Raises GristmillError where `dvc.yaml` is broken, does not know the recipe, or is in no git repository.
+    """
+    import networkx
+
+    with _repo() as repo:
+        graph = repo.index.graph
+        stages = {stage.addressing: stage for stage in repo.index.stages}
+        places = {address: place for place, address in enumerate(stages)}
+        own = [stage for address, stage in stages.items() if _recipe_of(address) == recipe]
+        if not own:
+            known = ", ".join(dict.fromkeys(filter(None, map(_recipe_of, stages)))) or "none"
+            raise GristmillError(
+                f"dvc.yaml: vars.recipes: {recipe} is not in it (there are: {known}); "
+                "add it there, or let `gristmill new` do so"
+            )
+        needed = set(own).union(*(networkx.descendants(graph, stage) for stage in own))  # an edge points upstream
+        order = networkx.lexicographical_topological_sort(
+            graph.subgraph(needed).reverse(), key=lambda stage: places[stage.addressing]
+        )
+        return [_node(stage, graph) for stage in order]
+
+
+def changes(addresses: Sequence[str]) -> dict[str, str]:
+    """Which of these stages DVC would run, and why, in a few words; like `dvc status`, no stage is run.
+
+    Raises TransientError while another DVC process is at work on them.
+    """
+    with _repo() as repo:
+        found = _patiently(lambda: repo.status(targets=list(addresses)))
+    return {address: _reasons(status) for address, status in found.items()}
+
+
+def is_clean(recipe: str) -> bool:
+    """Whether DVC has nothing to do for a recipe; quick, and without Prefect. Raises GristmillError as `read_graph`."""
+    return not changes([node.address for node in read_graph(recipe)])
+
+
+def restore(node: Node) -> list[str]:
+    """Put the last good outputs of a stage, which DVC removes before it runs it, back into their place from the cache.
+
+    Only outputs that are not there are touched. Returns those that are back; raises TransientError as `changes` does.
+    """
+    missing = [out for out in node.outs if not Path(out).exists()]
+    if not missing:
+        return []
+    with _repo() as repo:
+        recorded = {
+            str(out.def_path) for stage in repo.index.stages for out in stage.outs
+            if stage.addressing == node.address and out.hash_info
+        }  # fmt: skip
+        if known := [out for out in missing if out in recorded]:
+            _patiently(lambda: repo.checkout(targets=known, force=True, allow_missing=True))
+    return [out for out in missing if Path(out).exists()]
+
+
+@contextmanager
+def _repo() -> Iterator["Repo"]:
+    """DVC's view of this folder, read anew; its errors become ours."""
+    switch_off_telemetry()
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    if not Path("dvc.yaml").is_file():
+        raise GristmillError("dvc.yaml: not here; run this in the folder of the project")
+    try:
+        with Repo(".") as repo:
+            yield repo
+    except NotDvcRepoError as error:
+        raise GristmillError(".dvc: not here; run `git init`, then `dvc init`") from error
+    except SCMError as error:
+        raise GristmillError("no git repository here, and DVC needs one; run `git init`") from error
+    except DvcException as error:
+        raise GristmillError(_sentence(error)) from error
+
+
+def _patiently(ask: Any) -> Any:
+    from dvc.lock import LockError
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except LockError as error:
+            if time.monotonic() > deadline:
+                raise TransientError("another DVC process is at work in this folder; wait for its end") from error
+            time.sleep(0.5)
+
+
+def _node(stage: Any, graph: Any) -> Node:
+    address = stage.addressing
+    return Node(
+        address=address,
+        stage=address.partition("@")[0],
+        recipe=_recipe_of(address),
+        deps=tuple(str(dep.def_path) for dep in stage.deps),
+        outs=tuple(str(out.def_path) for out in stage.outs),
+        upstream=tuple(sorted(need.addressing for need in graph.successors(stage))),
+    )
+
+
+def _recipe_of(address: str) -> str:
+    return address.partition("@")[2]
+
+
+def _reasons(status: Iterable[Any]) -> str:
+    reasons = []
+    for part in status:
+        if isinstance(part, dict):
+            for what, paths in part.items():
+                names = [f"{path} {how}" if isinstance(how, str) else str(path) for path, how in paths.items()]
+                reasons.append(f"{what}: {', '.join(names)}")
+        else:
+            reasons.append(str(part))
+    return "; ".join(reasons)
+
+
+def _sentence(error: BaseException) -> str:
+    """DVC's message without its line breaks, causes included: those name the line of a broken file."""
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        text = " ".join(str(cause).split())
+        if text and not any(text in part for part in parts):
+            parts.append(text)
+        cause = cause.__cause__
+    sentence = ": ".join(parts) or type(error).__name__
+    return sentence if "dvc.yaml" in sentence else f"dvc.yaml: {sentence}"

@@ -1,0 +1,120 @@
+"""A program in a process group of its own: its output line by line, a time-out, and an end that leaves nothing behind.
+
+However the wait ends (the program's end, a time-out, Ctrl-C, SIGTERM, an error), the whole group is gone when
+`launch` is left. If this process is killed outright, the program ends with it (`flows.tied`).
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tasks.contract.errors import GristmillError
+
+GRACE = 5.0
+"""Seconds between asking a group to end and killing it."""
+
+LONGEST_LINE = 8_192
+"""Characters of one line that are passed on; the rest of it is left out."""
+
+
+class TookTooLong(GristmillError):
+    """The program did not end in time, and was ended with its group."""
+
+
+def launch(
+    module: str,
+    arguments: Sequence[str],
+    say: Callable[[str], None],
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run `python -m MODULE ARGUMENTS…`, hand each line of its output to `say`, and return its exit code.
+
+    Must be called in the main thread, so that signals reach it; a negative code is the signal that ended the program.
+    `timeout` is in seconds. Raises TookTooLong.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.tied", str(os.getpid()), module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=_environment(environment or {}),
+    ) as process:
+        try:
+            for line in _lines(process, timeout):
+                say(line)
+        finally:
+            _end_group(process)
+    return process.returncode
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Ours, with the running interpreter first on PATH, so that `python` in dvc.yaml is the same one."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
+
+
+def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[str]:
+    """The lines of a process until it ends, its last words included. Raises TookTooLong."""
+    assert process.stdout is not None
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pipe = process.stdout.fileno()
+    os.set_blocking(pipe, False)
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        ended = closed = False
+        while not (ended or closed):
+            # Its end is looked for apart from its output: a process that it left behind may hold the pipe open.
+            ended = _has_ended(process)
+            ready = selector.select(0 if ended else 0.2)
+            while ready and (chunk := _read(pipe)) is not None:
+                closed = chunk == b""
+                *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+                yield from (_text(line) for line in lines if line.strip())
+                rest = rest[:LONGEST_LINE]
+                if closed or not ended:
+                    break
+            if deadline is not None and time.monotonic() > deadline and not ended:
+                raise TookTooLong(f"took longer than {timeout:g} s and was stopped")
+    if rest.strip():
+        yield _text(rest)
+    while not _has_ended(process):
+        if deadline is not None and time.monotonic() > deadline:
+            raise TookTooLong(f"took longer than {timeout:g} s and was stopped")
+        time.sleep(0.02)
+
+
+def _read(pipe: int) -> bytes | None:
+    try:
+        return os.read(pipe, 1 << 16)
+    except BlockingIOError:
+        return None
+
+
+def _text(line: bytes) -> str:
+    return line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended; it is not reaped, so that its id, and that of its group, stay its own."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the group, kindly at first where the process itself still runs, and reap the process."""
+    try:
+        if not _has_ended(process):
+            os.killpg(process.pid, signal.SIGTERM)
+            patience = time.monotonic() + GRACE
+            while not _has_ended(process) and time.monotonic() < patience:
+                time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

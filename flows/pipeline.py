@@ -1,0 +1,162 @@
+"""The flow: all stages of a recipe in the order of the graph, the register, and a clean `dvc status` at the end.
+
+gristmill run shakespeare
+"""
+
+import importlib
+import importlib.util
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from flows.api import reachable_api
+from flows.graph import Node, changes, read_graph
+from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
+from flows.summary import Row, Summary
+from flows.workspace import claim
+from tasks.contract.errors import EXIT_TRANSIENT, GristmillError
+from tasks.contract.stage import DATA
+
+REGISTRATION = "registration.json"
+"""What the register wrote down for people, under `data/<recipe>/`; no output of DVC."""
+
+
+def run(recipe: str) -> Summary:
+    """One run of the flow, on the configured Prefect server or a temporary one.
+
+    Raises GristmillError (StageFailed where a stage failed) for what the user can mend.
+    """
+    check_recipe(recipe)
+    read_graph(recipe)
+    with reachable_api():
+        state: State[Any] = gristmill(recipe, return_state=True)
+        outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    assert isinstance(outcome, Summary)
+    return outcome
+
+
+def check_recipe(recipe: str) -> None:
+    """All mistakes in a recipe at once, before anything runs. Raises RecipeError."""
+    if importlib.util.find_spec("tasks.recipe") is not None:
+        importlib.import_module("tasks.recipe").load(recipe)
+
+
+@flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
+def gristmill(recipe: str = "shakespeare") -> State[Any]:
+    """From raw text to a registered model: each stage of the recipe that DVC finds changed, then the register.
+
+    Args:
+        recipe: the name of a file in recipes/, without its ending
+    """
+    logger = get_run_logger()
+    began = time.monotonic()
+    try:
+        check_recipe(recipe)
+        nodes = read_graph(recipe)
+        with claim(recipe, [node.recipe for node in nodes], logger.info):
+            rows, states = _run_stages(recipe, nodes)
+            registration, warning = _register(recipe, list(states.values()))
+            _require_clean(nodes)
+            metrics = _read_json(DATA / recipe / "evaluation" / "metrics.json")
+    except GristmillError as error:
+        return Failed(message=str(error), data=error)
+    summary = Summary(recipe, place_of_run(), rows, metrics, registration, warning, round(time.monotonic() - began, 1))
+    _publish(summary)
+    if warning is not None:
+        logger.warning(warning)
+        return Completed(name="RecordIncomplete", message=warning, data=summary)
+    ran = sum(row.happened == "ran" for row in rows)
+    return Completed(message=f"{ran} of {len(rows)} stages ran", data=summary)
+
+
+def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str, State[Any]]]:
+    """All stages in order, one at a time. Raises StageFailed for the first that fails."""
+    stale = changes([node.address for node in nodes])
+    rows: list[Row] = []
+    states: dict[str, State[Any]] = {}
+    touched: set[str] = set()
+    for node in nodes:
+        unchanged = node.address not in stale and touched.isdisjoint(node.upstream)
+        stage = as_task(ask_dvc, node.stage, node.address, node.recipe)
+        state = stage(node, unchanged, wait_for=[states[address] for address in node.upstream], return_state=True)
+        row = _result(state)
+        rows.append(row)
+        states[node.address] = state
+        if row.happened != "unchanged":
+            touched.add(node.address)
+    return rows, states
+
+
+def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str | None]:
+    """What the register wrote down, and a warning where the record has to be completed later. Raises StageFailed."""
+    task = as_task(register, "register", f"register@{recipe}", recipe)
+    state = task(recipe, wait_for=needs, return_state=True)
+    try:
+        return _result(state), None
+    except StageFailed as error:
+        if error.exit_code != EXIT_TRANSIENT:
+            raise
+        warning = (
+            f"the record in MLflow is incomplete ({error.sentence}); "
+            f"run `gristmill run {recipe}` again when it can be reached: no stage will run again"
+        )
+        return {}, warning
+
+
+def register(recipe: str) -> State[Any]:
+    """Register the model in MLflow; not a stage of DVC, which would skip it. Does nothing where it is registered."""
+    logger = get_run_logger()
+    address = f"register@{recipe}"
+    try:
+        code, outcome, lines = run_watched("register", address, "tasks.register", [recipe], logger.info)
+    except GristmillError as error:
+        return Failed(message=str(error), data=error)
+    if code != 0:
+        told = outcome is not None and outcome["exit_code"] != 0
+        failure = StageFailed(address, outcome["error"], code) if told and outcome else crash(address, code, lines)
+        return Failed(message=str(failure), data=failure)
+    return Completed(data=_read_json(DATA / recipe / REGISTRATION))
+
+
+def _result(state: State[Any]) -> Any:
+    outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _require_clean(nodes: Sequence[Node]) -> None:
+    """The promise of a flow: DVC has nothing to do after it. Raises GristmillError with what is changed and why."""
+    if stale := changes([node.address for node in nodes]):
+        reasons = "; ".join(f"{address} ({reason})" for address, reason in stale.items())
+        raise GristmillError(f"dvc status: changed while the flow ran: {reasons}; run it again")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _publish(summary: Summary) -> None:
+    """The page of a run in Prefect: metrics, stages, and where the record is."""
+    lines = [f"# {summary.recipe}", "", "| metric | value |", "|---|---|"]
+    lines += [f"| {name} | {_figure(value)} |" for name, value in summary.metrics.items()]
+    lines += ["", "| stage | | seconds |", "|---|---|---|"]
+    lines += [f"| {row.address} | {row.happened} | {row.seconds:.1f} |" for row in summary.rows]
+    lines += ["", *(f"- {name}: {value}" for name, value in summary.registration.items())]
+    if summary.warning:
+        lines += ["", f"**{summary.warning}**"]
+    create_markdown_artifact("\n".join(lines), key=f"{summary.recipe}-metrics", description="Final metrics")
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

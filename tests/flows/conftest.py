@@ -1,0 +1,120 @@
+"""A toy project on the real contract, real DVC and a real Prefect API."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import flows.graph
+from flows.summary import Summary
+
+ROOT = Path(__file__).parents[2]
+TOY = Path(__file__).parent / "toy"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def modules_of_the_project(session_mp: pytest.MonkeyPatch) -> None:
+    """The programs that a flow starts in the toy project find `flows` here, and `tasks` in the toy project."""
+    session_mp.setenv("PYTHONPATH", str(ROOT))
+    session_mp.delenv("GRISTMILL_RETRIES", raising=False)
+
+
+@pytest.fixture(scope="session")
+def session_mp():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def make_toy(folder: Path) -> Path:
+    quiet = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(TOY, folder, ignore=quiet)
+    shutil.copytree(ROOT / "tasks" / "contract", folder / "tasks" / "contract", ignore=quiet)
+    (folder / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")
+    (folder / "behave").mkdir()
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A toy project in which nothing ran yet; the working directory."""
+    folder = make_toy(tmp_path / "toy")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory, prefect_api, session_mp) -> tuple[Path, Summary]:
+    """A toy project after one run of its flow; not to be changed."""
+    folder = make_toy(tmp_path_factory.mktemp("first") / "toy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return folder, _run("toy", patch)
+
+
+@pytest.fixture
+def ran_toy(first_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the toy project after one run; the working directory."""
+    folder = tmp_path / "toy"
+    shutil.copytree(first_run[0], folder)
+    Path(folder, "attempts.txt").unlink()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run_flow(prefect_api, monkeypatch) -> Callable[[str], Summary]:
+    """Run the flow in this process."""
+    return lambda recipe: _run(recipe, monkeypatch)
+
+
+def _run(recipe: str, patch: pytest.MonkeyPatch) -> Summary:
+    import flows.pipeline
+
+    patch.setattr("flows.stage.BACKOFF", 0.1)
+    patch.setattr("flows.pipeline.check_recipe", lambda recipe: None)  # the toy's settings are its own
+    return flows.pipeline.run(recipe)
+
+
+@pytest.fixture
+def flow_process(prefect_api) -> Callable[[], subprocess.Popen[str]]:
+    """Start the flow of the toy recipe in a process of its own."""
+
+    def start() -> subprocess.Popen[str]:
+        program = "from flows.pipeline import run; print(run('toy').rows)"
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PREFECT_API_URL": prefect_api},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def attempts() -> list[str]:
+    """The stages that really ran, in order, one line an attempt."""
+    path = Path("attempts.txt")
+    return path.read_text().split() if path.exists() else []
+
+
+def dvc(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    return done.stdout
+
+
+def changed(recipe: str) -> list[str]:
+    return list(flows.graph.changes([node.address for node in flows.graph.read_graph(recipe)]))

@@ -1,0 +1,167 @@
+"""What a run of the flow promises, on a toy project with real DVC and a real Prefect API."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.stage import StageFailed
+from flows.workspace import BusyWorkspace, claim
+from tasks.contract.errors import EXIT_TRANSIENT, GristmillError
+from tests.flows.conftest import attempts, changed, dvc
+
+
+def _task_runs(flow_run_id: str):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.events.worker import EventsWorker
+
+    EventsWorker.drain_all()  # states of tasks travel as events
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+        runs = client.read_task_runs(flow_run_filter=wanted)
+    return sorted(runs, key=lambda run: run.start_time or run.expected_start_time)
+
+
+def _run_id(summary) -> str:
+    return summary.flow_run.rpartition("/")[2]
+
+
+def test_each_stage_is_one_task_in_the_order_of_the_graph(first_run):
+    folder, summary = first_run
+    runs = _task_runs(_run_id(summary))
+    assert [run.name for run in runs] == ["first@toy", "second@toy", "register@toy"]
+    assert all({"toy", run.name.partition("@")[0]} <= set(run.tags) for run in runs)
+    assert [run.state.name for run in runs] == ["Completed"] * 3
+    upstream = {run.id for run in runs[:1]}
+    assert {need.id for need in runs[1].task_inputs["wait_for"]} == upstream
+    assert (folder / "attempts.txt").read_text().split() == ["first", "second", "register"]
+
+
+def test_summary_tells_what_ran_the_metrics_and_the_registration(first_run):
+    _, summary = first_run
+    assert [(row.address, row.happened) for row in summary.rows] == [("first@toy", "ran"), ("second@toy", "ran")]
+    assert summary.metrics == {"bits_per_byte": 1.5}
+    assert summary.registration == {"version": 1, "alias": "champion"}
+    assert summary.warning is None
+
+
+def test_lines_of_a_stage_reach_the_log_of_its_task(first_run):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+    run_id = _run_id(first_run[1])
+    with get_client(sync_client=True) as client:
+        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])), limit=200)
+    task = next(run for run in _task_runs(run_id) if run.name == "first@toy")
+    assert [log.task_run_id for log in logs if log.message == "first: a line for the log"] == [task.id]
+
+
+def test_reports_and_metrics_are_artifacts(first_run):
+    from prefect.artifacts import Artifact
+
+    report = Artifact.get("toy-second-report")
+    assert report is not None and report.type == "table"
+    assert "too_short" in str(report.data) and "a (3 words)" in str(report.data)
+    metrics = Artifact.get("toy-metrics")
+    assert metrics is not None and "| bits_per_byte | 1.5000 |" in str(metrics.data)
+
+
+def test_second_run_runs_nothing_and_shows_stages_as_cached(ran_toy, run_flow):
+    summary = run_flow("toy")
+    assert attempts() == ["register"]
+    assert [row.happened for row in summary.rows] == ["unchanged", "unchanged"]
+    states = {run.name: run.state.name for run in _task_runs(_run_id(summary))}
+    assert states == {"first@toy": "Cached", "second@toy": "Cached", "register@toy": "Completed"}
+
+
+def test_dvc_has_nothing_to_do_after_a_flow(ran_toy):
+    assert changed("toy") == []
+    dvc("repro", "second@toy")
+    assert attempts() == []
+
+
+def test_flow_has_nothing_to_do_after_dvc(toy, run_flow):
+    dvc("repro", "second@toy")
+    assert attempts() == ["first", "second"]
+    summary = run_flow("toy")
+    assert attempts() == ["first", "second", "register"]
+    assert [row.happened for row in summary.rows] == ["unchanged", "unchanged"]
+
+
+def test_only_changed_stages_run_and_known_results_come_from_the_cache(ran_toy, run_flow):
+    recipe = Path("recipes/toy.yaml")
+    before = recipe.read_text()
+    recipe.write_text(before.replace("two", "three"))
+    assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "ran"]
+    assert Path("data/toy/second/text.txt").read_text() == "one three"
+    recipe.write_text(before)
+    assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "restored"]
+    assert Path("data/toy/second/text.txt").read_text() == "one two"
+    assert attempts() == ["second", "register", "register"]
+
+
+def test_stages_of_another_recipe_run_first_where_their_outputs_are_needed(toy, run_flow):
+    rows = run_flow("child").rows
+    assert [row.address for row in rows] == ["first@toy", "second@toy", "first@child", "second@child"]
+    assert {row.happened for row in rows} == {"ran"}
+
+
+@pytest.mark.parametrize(("wish", "exit_code", "sentence"), [("bad", 2, "bad data"), ("crash", 1, "ZeroDivisionError")])
+def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(ran_toy, run_flow, wish, exit_code, sentence):
+    recipe = Path("recipes/toy.yaml")
+    recipe.write_text(recipe.read_text().replace("two", "three"))
+    Path("behave/second").write_text(wish)
+    with pytest.raises(StageFailed, match=sentence) as failed:
+        run_flow("toy")
+    assert (failed.value.address, failed.value.exit_code) == ("second@toy", exit_code)
+    assert attempts() == ["second"]
+    assert Path("data/toy/second/text.txt").read_text() == "one two"
+    assert Path("data/toy/evaluation/metrics.json").exists()
+    assert changed("toy") == ["second@toy"]
+
+
+def test_what_may_pass_by_itself_is_tried_again(ran_toy, run_flow):
+    recipe = Path("recipes/toy.yaml")
+    recipe.write_text(recipe.read_text().replace("two", "three"))
+    Path("behave/second").write_text("transient")
+    assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "ran"]
+    assert attempts() == ["second", "second", "register"]
+
+
+def test_busy_dvc_is_waited_for_and_tried_again(ran_toy, run_flow, monkeypatch):
+    import json
+    import os
+
+    recipe = Path("recipes/toy.yaml")
+    recipe.write_text(recipe.read_text().replace("two", "three"))
+    monkeypatch.setattr("flows.graph.PATIENCE", 0.0)
+    monkeypatch.setenv("GRISTMILL_RETRIES", "1")
+    busy = {"write": {str(ran_toy / "data/toy/second"): {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}
+    Path(".dvc/tmp/rwlock").write_text(json.dumps(busy))
+    with pytest.raises(GristmillError, match="another DVC process") as failed:
+        run_flow("toy")
+    assert failed.value.exit_code == EXIT_TRANSIENT
+
+
+def test_run_completes_without_mlflow_and_says_what_to_do(ran_toy, run_flow, monkeypatch):
+    monkeypatch.setenv("GRISTMILL_RETRIES", "1")
+    Path("behave/register").write_text("away")
+    summary = run_flow("toy")
+    assert attempts() == ["register", "register"]
+    assert summary.warning is not None and "run `gristmill run toy` again" in summary.warning
+
+
+def test_second_flow_in_one_workspace_is_refused(ran_toy, run_flow):
+    with claim("toy", [], print), pytest.raises(BusyWorkspace, match="toy: a run of it is at work here"):
+        run_flow("toy")
+    assert attempts() == []
+    run_flow("toy")
+    assert attempts() == ["register"]
+
+
+def test_change_during_the_run_is_told(ran_toy, run_flow):
+    Path("behave/register").write_text("edit")
+    with pytest.raises(GristmillError, match=r"dvc status: .*first@toy \(.*recipes/toy.yaml"):
+        run_flow("toy")

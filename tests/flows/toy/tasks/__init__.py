@@ -1,0 +1,1 @@
+"""The stages of a toy project, on the real contract."""

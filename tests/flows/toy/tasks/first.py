@@ -1,0 +1,26 @@
+"""`python -m tasks.first toy`: reads the recipe, writes first/text.txt."""
+
+from pydantic import BaseModel
+
+from tasks.behaviour import act
+from tasks.contract.settings import read_section
+from tasks.contract.stage import Job, Report, Stage, main
+
+
+class Settings(BaseModel):
+    text: str
+
+
+def work(job: Job) -> Report:
+    act("first")
+    job.say("a line for the log")
+    folder = job.output("first")
+    folder.mkdir()
+    (folder / "text.txt").write_text(read_section(job.recipe, "first", Settings).text)
+    return Report(produced={"documents": 1})
+
+
+STAGE = Stage("first", work, inputs=(), outputs=("first",), report="first/report.json")
+
+if __name__ == "__main__":
+    main(STAGE)

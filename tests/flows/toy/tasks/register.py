@@ -1,0 +1,17 @@
+"""`python -m tasks.register toy`: counts and writes down that it was asked."""
+
+from tasks.behaviour import act
+from tasks.contract.stage import Job, Report, Stage, main, write_json
+
+
+def work(job: Job) -> Report:
+    act("register")
+    write_json(job.folder / "registration.json", {"version": 1, "alias": "champion"})
+    job.output("none.json").write_text("{}")
+    return Report()
+
+
+STAGE = Stage("register", work, (), ("none.json",), "registered.json")
+
+if __name__ == "__main__":
+    main(STAGE)
