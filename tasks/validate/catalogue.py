@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tasks.contract.errors import GristmillError
 
-OUR_OWN = {"id", "meta", "result_format", "catch_exceptions", "rendered_content", "severity", "batch_id", "windows"}
+OUR_OWN = frozenset(
+    ("id", "meta", "result_format", "catch_exceptions", "rendered_content", "severity", "batch_id", "windows")
+) | {"library_metadata"}
 """Fields of the library's classes that are no arguments in a recipe: the stage sets them, or they need its cloud."""
 
 FIRST_METHOD = re.compile(r"^    (?:@|def |async def )", re.MULTILINE)
