@@ -52,7 +52,7 @@ def signature(name: str) -> Signature:
     fields = _fields(text, class_name)
     arguments = frozenset(fields) - OUR_OWN
     required = frozenset(field for field, needed in fields.items() if needed) - OUR_OWN
-    sql_only = "SUPPORTED_DATA_SOURCES" in text and "PANDAS" not in text
+    sql_only = "SUPPORTED_DATA_SOURCES" in text and "PANDAS" not in text and "import pandas" not in text
     return Signature(class_name, arguments, required, sql_only)
 
 

@@ -4,6 +4,7 @@ An ephemeral context and one batch: no store, no file, no network. Imported wher
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,10 +120,7 @@ def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe
             int(position): _short(value)
             for position, value in zip(positions, values if len(values) == len(positions) else positions, strict=True)
         }
-        kept = {key: full[key] for key in KEPT if key in full}
-        for key in ("partial_unexpected_list", "partial_unexpected_counts"):
-            if key in kept:
-                kept[key] = kept[key][:LISTED]
+        kept = {key: _bounded(full[key]) for key in KEPT if key in full}
         one.result = kept  # plain numbers, which the library's renderers need, and no list of every failing row
         row_level = "unexpected_count" in full and "element_count" in full
         outcomes.append(Outcome(index, settings, bool(one.success), kept, row_level, failing))
@@ -136,6 +134,19 @@ def _exception(info: dict[str, Any]) -> str | None:
     else:
         message = next((one["exception_message"] for one in info.values() if one.get("raised_exception")), None)
     return " ".join(str(message).split()) if message is not None else None
+
+
+def _bounded(value: Any) -> Any:
+    """A value that JSON can hold and a person can read: no NaN, no list of every row, no document of 50 MB."""
+    if isinstance(value, dict):
+        return {key: _bounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_bounded(one) for one in value[:LISTED]]
+    if isinstance(value, str):
+        return _short(value)
+    if isinstance(value, float):  # one of numpy's is one as well, but the library's renderers refuse it
+        return float(value) if math.isfinite(value) else str(value)
+    return value
 
 
 def _percent(share: float) -> str:

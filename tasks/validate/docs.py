@@ -32,6 +32,7 @@ NETWORK = [
     re.compile(r"<footer\b.*?</footer>", re.DOTALL),
 ]
 NETWORK_IMAGE = re.compile(r"url\(['\"]?https?:[^)]*\)")
+OTHER_PAGES = re.compile(r'<a href="\.\./[^"]*">(.*?)</a>', re.DOTALL)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -55,6 +56,7 @@ def render_page(result: Any) -> str:
     for pattern in NETWORK:
         page = pattern.sub("", page)
     page = NETWORK_IMAGE.sub("none", page)
+    page = OTHER_PAGES.sub(r"\1", page)
     numbers = count(1)
     names: dict[str, str] = {}
     page = UUID.sub(lambda found: names.setdefault(found.group(), f"part-{next(numbers)}"), page)
