@@ -32,7 +32,7 @@ NETWORK = [
     re.compile(r"<footer\b.*?</footer>", re.DOTALL),
 ]
 NETWORK_IMAGE = re.compile(r"url\(['\"]?https?:[^)]*\)")
-OTHER_PAGES = re.compile(r'<a href="\.\./[^"]*">(.*?)</a>', re.DOTALL)
+OTHER_PAGES = re.compile(r'<a\b[^>]*href="\.\./[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
