@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal
 
 from tasks.clean.settings import CleanSettings
 
@@ -53,7 +54,7 @@ def unify_line_ends(text: str) -> str:
     return re.sub(f"[{LINE_ENDS}]", "\n", text.replace("\r\n", "\n"))
 
 
-def normalise(text: str, form: str) -> str:
+def normalise(text: str, form: Literal["NFC", "NFKC"]) -> str:
     """The text in a normalisation form (NFC, NFKC).
 
     Sorting a run of combining marks is quadratic in its length, so longer runs than any language has are broken by

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tasks.contract.errors import GristmillError
 
-OUR_OWN = {"id", "meta", "result_format", "catch_exceptions", "rendered_content", "severity", "batch_id", "windows"}
+OUR_OWN = frozenset(
+    ("id", "meta", "result_format", "catch_exceptions", "rendered_content", "severity", "batch_id", "windows")
+) | {"library_metadata"}
 """Fields of the library's classes that are no arguments in a recipe: the stage sets them, or they need its cloud."""
 
 FIRST_METHOD = re.compile(r"^    (?:@|def |async def )", re.MULTILINE)
@@ -50,7 +52,7 @@ def signature(name: str) -> Signature:
     fields = _fields(text, class_name)
     arguments = frozenset(fields) - OUR_OWN
     required = frozenset(field for field, needed in fields.items() if needed) - OUR_OWN
-    sql_only = "SUPPORTED_DATA_SOURCES" in text and "PANDAS" not in text
+    sql_only = "SUPPORTED_DATA_SOURCES" in text and "PANDAS" not in text and "import pandas" not in text
     return Signature(class_name, arguments, required, sql_only)
 
 

@@ -4,6 +4,7 @@ An ephemeral context and one batch: no store, no file, no network. Imported wher
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ class Outcome:
     def expected(self) -> str:
         """What would have been enough."""
         if self.row_level:
-            return f"at least {float(self.settings.arguments.get('mostly', 1)):.6g} of the documents"
+            return f"at least {_percent(self.settings.arguments.get('mostly', 1))} of the documents"
         skip = ("column", "description", "notes")
         return (
             ", ".join(f"{key} {value}" for key, value in self.settings.arguments.items() if key not in skip) or "true"
@@ -69,8 +70,7 @@ class Outcome:
         """What there was."""
         if self.row_level:
             count, failed = self.result.get("element_count", 0), self.result.get("unexpected_count", 0)
-            share = 1 - failed / count if count else 1.0
-            return f"{share:.6g} ({failed} of {count} documents fail)"
+            return f"{_percent(1 - failed / count if count else 1)} ({failed} of {count} fail)"
         return _short(self.result.get("observed_value", "false"))
 
 
@@ -84,6 +84,7 @@ def run_checks(
     import great_expectations as gx
     import great_expectations.expectations as gxe
     from great_expectations.compatibility import pydantic
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     made = []
     for index, settings in enumerate(expectations):
@@ -96,7 +97,7 @@ def run_checks(
         except TypeError as error:  # an abstract one, which the library lists but does not implement
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {error}") from error
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("corpus").add_dataframe_asset("documents")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(name="expectations", expectations=made)
@@ -119,10 +120,7 @@ def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe
             int(position): _short(value)
             for position, value in zip(positions, values if len(values) == len(positions) else positions, strict=True)
         }
-        kept = {key: full[key] for key in KEPT if key in full}
-        for key in ("partial_unexpected_list", "partial_unexpected_counts"):
-            if key in kept:
-                kept[key] = kept[key][:LISTED]
+        kept = {key: _bounded(full[key]) for key in KEPT if key in full}
         one.result = kept  # plain numbers, which the library's renderers need, and no list of every failing row
         row_level = "unexpected_count" in full and "element_count" in full
         outcomes.append(Outcome(index, settings, bool(one.success), kept, row_level, failing))
@@ -136,6 +134,23 @@ def _exception(info: dict[str, Any]) -> str | None:
     else:
         message = next((one["exception_message"] for one in info.values() if one.get("raised_exception")), None)
     return " ".join(str(message).split()) if message is not None else None
+
+
+def _bounded(value: Any) -> Any:
+    """A value that JSON can hold and a person can read: no NaN, no list of every row, no document of 50 MB."""
+    if isinstance(value, dict):
+        return {key: _bounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_bounded(one) for one in value[:LISTED]]
+    if isinstance(value, str):
+        return _short(value)
+    if isinstance(value, float):  # one of numpy's is one as well, but the library's renderers refuse it
+        return float(value) if math.isfinite(value) else str(value)
+    return value
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g} %"
 
 
 def _short(value: Any, most: int = 80) -> str:

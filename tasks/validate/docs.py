@@ -31,6 +31,8 @@ NETWORK = [
     re.compile(r"<img\b[^>]*>", re.DOTALL),
     re.compile(r"<footer\b.*?</footer>", re.DOTALL),
 ]
+NETWORK_IMAGE = re.compile(r"url\(['\"]?https?:[^)]*\)")
+OTHER_PAGES = re.compile(r'<a\b[^>]*href="\.\./[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -44,8 +46,8 @@ def write_validation(folder: Path, outcomes: list[Outcome], result: Any, documen
 
 def render_page(result: Any) -> str:
     """The Data Docs page of a validation result."""
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
+    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view.view import DefaultJinjaPageView
 
     result.meta = {}
     for one in result.results:
@@ -53,6 +55,8 @@ def render_page(result: Any) -> str:
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))
     for pattern in NETWORK:
         page = pattern.sub("", page)
+    page = NETWORK_IMAGE.sub("none", page)
+    page = OTHER_PAGES.sub(r"\1", page)
     numbers = count(1)
     names: dict[str, str] = {}
     page = UUID.sub(lambda found: names.setdefault(found.group(), f"part-{next(numbers)}"), page)
