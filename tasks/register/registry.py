@@ -64,11 +64,13 @@ def register(
     else:
         _set_tags(client, version, _score_tags(score))
     champion = find_alias(client, name, CHAMPION)
-    if champion is not None and champion.version == version.version:
+    if champion is not None and int(champion.version) == int(version.version):
         reason = version.tags.get(REASON) or "it is the champion"
         decision = Decision(CHAMPION, reason)
     else:
-        decision = decide(settings, score, evidence.metrics, _score_of(champion), champion.version if champion else "")
+        decision = decide(
+            settings, score, evidence.metrics, _score_of(champion), str(champion.version) if champion else ""
+        )
     _write_down(client, name, version, decision, evidence)
     return {
         "recipe": evidence.recipe,
