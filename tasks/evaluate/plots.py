@@ -100,7 +100,7 @@ def draw_scores(
         spread.plot([], [], color=color, linestyle="-" if key == "bits_per_byte" else "--",
                     label=f"{label} {metrics[key]:.3f}")  # fmt: skip
     spread.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
-    strip.set_xlabel("bits per byte (lower is better)")
+    strip.set_xlabel("bits per byte (lower is better; a dot: a document, a bar: its whole group)")
     _title(figure, f"{recipe}: {len(rows):,} held-out documents")
     _save(figure, path)
 
@@ -121,7 +121,7 @@ def _draw_groups(axes: "Axes", rows: Sequence[Mapping[str, Any]], groups: Sequen
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.set_ylim(len(groups) - 0.4, -0.6)
-    axes.set_ylabel("group  (dot: a document, | : all of it)")
+    axes.set_ylabel("group")
 
 
 def _short(name: str) -> str:

@@ -39,7 +39,7 @@ class EvaluateSettings(Section):
     batch_size: int = Field(16, ge=1)
     """Windows at a time; fewer where the vocabulary is large. It moves scores by rounding errors only."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """`bf16`: matrix products in bfloat16; fast on processors that have it, and within about 0.001 bits per byte."""
+    """`bf16`: matrix products in bfloat16; fast on processors that have it, less exact; the signature says which."""
     prompts: tuple[Prompt, ...] = ()
     generation: GenerationSettings = Field(default_factory=lambda: GenerationSettings.model_validate({}))
 
