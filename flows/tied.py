@@ -1,6 +1,7 @@
 """`python -m flows.tied PARENT MODULE …`: the program `python -m MODULE …`, which ends with the process PARENT.
 
-A flow starts DVC and the temporary Prefect API in this way, so that a `kill -9` of the flow leaves neither running.
+A flow starts DVC and the temporary Prefect API in this way, each leading a process group of its own, so that a
+`kill -9` of the flow leaves nothing of these groups running.
 What the program starts in turn can tell from GRISTMILL_LIFELINE that its starter is gone (`tasks.contract.lifeline`).
 """
 
@@ -8,6 +9,7 @@ import os
 import runpy
 import signal
 import sys
+from types import FrameType
 
 from tasks.contract.lifeline import LIFELINE, end_with_parent
 from tasks.contract.runtime import switch_off_telemetry
@@ -17,12 +19,19 @@ def main() -> None:
     """Tie this process to PARENT, then become MODULE."""
     parent, module, *arguments = sys.argv[1:]
     os.environ[LIFELINE] = parent
-    end_with_parent()
+    signal.signal(signal.SIGHUP, _end_group)
+    end_with_parent(signal.SIGHUP)
     os.environ[LIFELINE] = str(os.getpid())
     switch_off_telemetry()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_group(_signal: int, _frame: FrameType | None) -> None:
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""However a run ends, no process of it remains, and the next run finds a clean state."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.launch import TookTooLong, launch
+from flows.stage import StageFailed
+from tests.flows.conftest import attempts, changed
+
+
+def _wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def _lives(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _pids(path: str = "pids.txt") -> list[int]:
+    _wait_for(lambda: Path(path).exists() and len(Path(path).read_text().split()) == 3)
+    return [int(word) for word in Path(path).read_text().split()]
+
+
+def _edit() -> None:
+    recipe = Path("recipes/toy.yaml")
+    recipe.write_text(recipe.read_text().replace("two", "three"))
+
+
+@pytest.fixture
+def hanging(ran_toy) -> None:
+    """The second stage is due, and will hang."""
+    _edit()
+    Path("behave/second").write_text("hang")
+
+
+@pytest.fixture
+def when_hanging() -> Iterator[Callable[[Callable[[list[int]], None]], None]]:
+    """Do something, in a thread, with the ids of DVC, the stage and its child once the stage hangs."""
+    threads: list[threading.Thread] = []
+
+    def start(act: Callable[[list[int]], None]) -> None:
+        threads.append(threading.Thread(target=lambda: act(_pids())))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+
+
+def _next_run_succeeds(run_flow) -> None:
+    Path("behave/second").unlink()
+    assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "ran"]
+    assert changed("toy") == []
+    assert Path("data/toy/second/text.txt").read_text() == "one three"
+
+
+def test_time_out_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, run_flow, monkeypatch):
+    monkeypatch.setenv("GRISTMILL_TIMEOUT_SECOND", "10")
+    with pytest.raises(StageFailed, match=r"second@toy: took longer than 10 s .*GRISTMILL_TIMEOUT_SECOND"):
+        run_flow("toy")
+    assert not any(map(_lives, _pids()))
+    assert attempts() == ["second"]
+    assert Path("data/toy/second/text.txt").read_text() == "one two"
+
+
+def test_ctrl_c_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, run_flow, when_hanging):
+    when_hanging(lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run_flow("toy")
+    assert not any(map(_lives, _pids()))
+    assert Path("data/toy/second/text.txt").read_text() == "one two"
+
+
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
+def test_end_of_the_flow_ends_everything_and_the_next_run_succeeds(hanging, flow_process, run_flow, kill):
+    flow = flow_process()
+    started = _pids()
+    flow.send_signal(kill)
+    flow.communicate(timeout=60)
+    assert flow.returncode == -kill
+    _wait_for(lambda: not any(map(_lives, started)), 10)
+    _next_run_succeeds(run_flow)
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["dvc", "stage"])
+def test_kill_of_dvc_or_a_stage_fails_the_flow_and_leaves_nothing(hanging, run_flow, when_hanging, victim):
+    when_hanging(lambda started: os.kill(started[victim], signal.SIGKILL))
+    with pytest.raises(StageFailed, match="second@toy: was killed by SIGKILL"):
+        run_flow("toy")
+    assert not any(map(_lives, _pids()))
+    assert Path("data/toy/second/text.txt").read_text() == "one two"
+    _next_run_succeeds(run_flow)
+
+
+def test_lines_come_whole_and_the_last_word_is_not_lost(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("speaks.py").write_text(
+        "import sys; print('one'); print('two', file=sys.stderr); print('é\\rü'); sys.stdout.write('end'); sys.exit(3)"
+    )
+    lines: list[str] = []
+    assert launch("speaks", [], lines.append) == 3
+    assert sorted(lines) == sorted(["one", "two", "é", "ü", "end"])
+    assert capfd.readouterr().out == ""
+
+
+def test_program_left_behind_does_not_hold_up_its_launcher(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("leaves.py").write_text(
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(child.pid)\n"
+    )
+    lines: list[str] = []
+    assert launch("leaves", [], lines.append, timeout=60) == 0
+    _wait_for(lambda: not _lives(int(lines[0])), 5)
+
+
+def test_time_out_holds_for_a_program_that_never_stops_talking_or_ignores_sigterm(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.launch.GRACE", 0.2)
+    Path("talks.py").write_text(
+        "import os, signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(os.getpid())\n"
+        "while True: print('talk ' * 100)\n"
+    )
+    lines: list[str] = []
+    with pytest.raises(TookTooLong):
+        launch("talks", [], lambda line: lines.append(line) if len(lines) < 1 else None, timeout=2)
+    assert not _lives(int(lines[0]))
+
+
+def test_program_ends_when_its_starter_ended_before_it_began(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("says.py").write_text("print('I live')")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    done = subprocess.run([sys.executable, "-m", "flows.tied", str(gone.pid), "says"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "")
