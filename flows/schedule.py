@@ -9,6 +9,7 @@ from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.schedules import Cron, Schedule
 from prefect.settings import PREFECT_API_URL
@@ -56,11 +57,13 @@ def _deploy(recipe: str, when: Schedule) -> None:
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     flow = Flow.from_source(source=Path.cwd(), entrypoint=ENTRYPOINT)
     assert isinstance(flow, Flow)
-    flow.to_deployment(
+    deployment = flow.to_deployment(
         name=recipe,
         schedule=when,
         parameters={"recipe": recipe},
         tags=[recipe],
         concurrency_limit=limit,
         work_pool_name=POOL,
-    ).apply()
+    )
+    assert isinstance(deployment, RunnerDeployment)
+    deployment.apply()

@@ -1,5 +1,7 @@
 """A model folder, checked and in memory: what cannot be scored is told in one sentence before anything is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,3 +73,16 @@ def _device(name: str) -> str:
     if not there[name]:
         raise GristmillError(f"GRISTMILL_DEVICE: torch sees no {name} on this machine")
     return name
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Each tensor operation on one thread, so that a sum has one order; what runs side by side is whole batches."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -16,12 +16,13 @@ The same to the bit for every number of workers: a batch is always computed on o
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.evaluate.loading import one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +114,7 @@ def token_losses(
     size = max(1, min(scoring.batch_size, LOGITS // (scoring.window * model.config.get_text_config().vocab_size)))
     batches = [windows[at : at + size] for at in range(0, len(windows), size)]
     on_cpu = next(model.parameters()).device.type == "cpu"
-    with _one_thread_per_batch(), ThreadPoolExecutor(workers if on_cpu else 1) as pool:
+    with one_thread(), ThreadPoolExecutor(workers if on_cpu else 1) as pool:
         found = pool.map(lambda batch: _batch_losses(model, sequences, batch, scoring.precision), batches)
         try:
             for batch, values in zip(batches, found, strict=True):
@@ -158,15 +159,3 @@ def _logits(model: Any, inputs: "torch.Tensor", context: int) -> "torch.Tensor":
     else:
         logits = model(input_ids=inputs, use_cache=False).logits[:, -keep:]
     return logits
-
-
-@contextmanager
-def _one_thread_per_batch() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.evaluate.loading import Loaded
+from tasks.evaluate.loading import Loaded, one_thread
 from tasks.evaluate.settings import GenerationSettings
 
 
@@ -35,7 +35,8 @@ def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[st
         pad_token_id=loaded.eos_token_id,
         **drawn,
     )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with one_thread(), forked, torch.inference_mode():
         torch.manual_seed(settings.seed)
         written = loaded.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)[0].tolist()
     # Decoded as a whole and then cut: some tokenizers drop a leading space of what they decode.

@@ -1,5 +1,4 @@
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +11,15 @@ from mlflow import MlflowClient
 from tasks.contract import record as room
 from tasks.contract.record import LiveRecord, journal_path, read_journal
 from tasks.contract.tracking import LONGEST_VALUE, flatten
-from tests.register.conftest import environment, template  # noqa: F401  (a fixture)
+from tests.register import empty_database
+from tests.register.conftest import environment
 
 IDENTITY = "1d" * 32
 
 
 @pytest.fixture
-def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
-    shutil.copy(template / "mlflow.db", tmp_path / "mlflow.db")
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mlflow.db").write_bytes(empty_database())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(room, "FLUSH_SECONDS", 0.1)

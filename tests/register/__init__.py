@@ -1,6 +1,8 @@
 """A project in which everything up to evaluate has run: real files, a real model of width 8."""
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,20 @@ train: {steps: 4, learning_rate: 3e-3}
 evaluate: {window: 16}
 """
 HISTORY = "step,loss,learning_rate,validation_loss\n1,5.5,0.1,\n2,5.25,0.1,5.3\n3,5.125,0.05,\n4,5.0,0.0,5.1\n"
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """A `mlflow.db` with nothing in it; it takes MLflow seconds to migrate one from nothing, so it is made once."""
+    from mlflow import MlflowClient
+
+    from tasks.contract.tracking import hush
+
+    hush()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mlflow.db"
+        MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+        return path.read_bytes()
 
 
 def write_json(path: Path, value: Any) -> None:
