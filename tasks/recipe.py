@@ -18,18 +18,21 @@ from tasks.validate.settings import ValidateSettings
 
 
 class Recipe(Section):
-    """`recipes/<name>.yaml`: everything that changes the result, in a section per stage."""
+    """`recipes/<name>.yaml`: everything that changes the result, in a section per stage.
+
+    DVC wants to find every section that a stage depends on; one that is all defaults is written `clean: {}`.
+    """
 
     task: Literal["causal-lm"]
     description: str = Field(min_length=1)
     ingest: IngestSettings
-    expectations: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
-    clean: CleanSettings = CleanSettings()
-    tokenize: TokenizeSettings = TokenizeSettings()
+    expectations: ValidateSettings = Field(alias="validate")
+    clean: CleanSettings
+    tokenize: TokenizeSettings
     model: ModelSettings
     train: TrainSettings
-    evaluate: EvaluateSettings = EvaluateSettings()
-    promotion: RegisterSettings = Field(default_factory=RegisterSettings, alias="register")
+    evaluate: EvaluateSettings
+    promotion: RegisterSettings = Field(alias="register")
 
     @model_validator(mode="after")
     def _windows_fit_the_model(self) -> Self:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RECIPE = "tiny"
-PARTS = ("dvc.yaml", "pyproject.toml", "prefect.yaml", "flows", "tasks", ".dvc/config", ".dvc/.gitignore", ".dvcignore")
+PARTS = (
+    "dvc.yaml",
+    "pyproject.toml",
+    "prefect.yaml",
+    "flows",
+    "tasks",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+)
 TINY = ROOT / "tests" / "tiny.yaml"
 
 
