@@ -56,18 +56,15 @@ def run(recipe: str) -> None:
 @sentences
 def check(recipe: tuple[str, ...]) -> None:
     """Find all errors of recipes (default: of all) before anything runs; exit code 2 if there are any."""
-    from flows.new_recipe import wired_recipes
+    from flows.wiring import check as check_recipe
+    from flows.wiring import wired_recipes
     from tasks.contract.settings import RECIPES
-    from tasks.recipe import load
 
-    wired = wired_recipes()
-    names = recipe or tuple(sorted({path.stem for path in RECIPES.glob("*.yaml")} | set(wired)))
+    names = recipe or tuple(sorted({path.stem for path in RECIPES.glob("*.yaml")} | set(wired_recipes())))
     problems = []
     for name in names:
         try:
-            load(name)
-            if name not in wired:
-                problems.append(f"dvc.yaml: vars.recipes.{name}: missing; add `{name}: {{}}`")
+            check_recipe(name)
         except GristmillError as error:
             problems.append(str(error))
     if problems:
@@ -120,9 +117,9 @@ def runs(recipe: str | None) -> None:
 def schedule(recipe: str, cron: str, timezone: str) -> None:
     """Deploy RECIPE with a schedule on the configured Prefect server (PREFECT_API_URL)."""
     from flows.schedule import schedule as deploy
-    from tasks.recipe import load
+    from flows.wiring import check as check_recipe
 
-    load(recipe)
+    check_recipe(recipe)
     click.echo(deploy(recipe, cron, timezone))
 
 
@@ -132,7 +129,7 @@ def schedule(recipe: str, cron: str, timezone: str) -> None:
 @sentences
 def new(name: str, like: str) -> None:
     """Make the recipe NAME from another one and wire it into dvc.yaml."""
-    from flows.new_recipe import new_recipe
+    from flows.wiring import new_recipe
 
     path: Path = new_recipe(name, like)
     click.echo(f"{path}: a copy of {like}, wired into dvc.yaml; edit it, then: gristmill check {name}")

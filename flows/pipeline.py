@@ -17,9 +17,9 @@ from flows.api import reachable_api
 from flows.graph import Node, changes, read_graph
 from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
 from flows.summary import Row, Summary, figure, read_metrics, read_registration
+from flows.wiring import check
 from flows.workspace import claim
 from tasks.contract.errors import EXIT_TRANSIENT, GristmillError
-from tasks.recipe import load
 
 
 def run(recipe: str) -> Summary:
@@ -27,7 +27,7 @@ def run(recipe: str) -> Summary:
 
     Raises GristmillError (StageFailed where a stage failed) for what the user can mend.
     """
-    load(recipe)
+    check(recipe)
     read_graph(recipe)
     with reachable_api():
         state: State[Any] = gristmill(recipe, return_state=True)
@@ -48,7 +48,7 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
     logger = get_run_logger()
     began = time.monotonic()
     try:
-        load(recipe)
+        check(recipe)
         nodes = read_graph(recipe)
         with claim(recipe, [node.recipe for node in nodes], logger.info):
             rows, states = _run_stages(recipe, nodes)

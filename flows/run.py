@@ -13,9 +13,9 @@ def run_recipe(recipe: str) -> None:
     do, only the register is asked, and that needs no flow. Raises GristmillError for what the user can mend.
     """
     from flows.graph import changes, read_graph
-    from tasks.recipe import load
+    from flows.wiring import check
 
-    load(recipe)
+    check(recipe)
     addresses = [node.address for node in read_graph(recipe)]
     if server_is_configured() or changes(addresses):
         from flows.pipeline import run

@@ -35,7 +35,7 @@ def print_summary(summary: Summary) -> None:
 
 def print_recipes() -> None:
     """All recipes of this project, with their champions."""
-    from flows.new_recipe import wired_recipes
+    from flows.wiring import wired_recipes
     from tasks.recipe import load
     from tasks.register.champion import champion
 
@@ -57,7 +57,7 @@ def print_recipes() -> None:
             name,
             recipe.task,
             recipe.model.architecture,
-            recipe.ingest.root.kind,
+            recipe.ingest.root.title(),
             f"version {found['version']}" if found else "none yet",
             str(found["metric"]) if found else "",
             figure(found["value"]) if found else "",

@@ -1,6 +1,7 @@
 """`kind: files`: text files and tables of the project, by glob."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -32,6 +33,16 @@ class FilesSource(Source):
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
         return documents_of_files(find_files(Path(), self.files, bench), self.documents, bench)
+
+    def local_paths(self) -> list[str]:
+        """See `Source.local_paths`: each glob up to its first wild part."""
+        parts = [PurePosixPath(pattern).parts for pattern in self.files]
+        tame = [takewhile(lambda part: not any(sign in part for sign in WILD), pattern) for pattern in parts]
+        return [PurePosixPath(*pattern).as_posix() for pattern in tame]
+
+    def title(self) -> str:
+        """See `Source.title`."""
+        return ", ".join(self.files)
 
 
 def find_files(root: Path, globs: Globs, bench: Bench) -> list[SourceFile]:

@@ -28,6 +28,14 @@ class HubSource(Source):
         name = "/".join(part for part in (self.config, self.split) if part)
         return documents_of_rows(_rows(self, name, bench), name, "row", None, Ids())
 
+    def local_paths(self) -> list[str]:
+        """See `Source.local_paths`: the folder, where it is one."""
+        return [self.dataset] if self.revision is None else []
+
+    def title(self) -> str:
+        """See `Source.title`."""
+        return self.dataset
+
 
 def _rows(source: HubSource, name: str, bench: Bench) -> Iterator[Row]:
     import pyarrow as pa

@@ -48,6 +48,10 @@ class PackageSource(Source):
         unpack(archive, folder)
         return documents_of_files(find_files(folder, self.files, bench), self.documents, bench)
 
+    def title(self) -> str:
+        """See `Source.title`."""
+        return f"{self.name} {self.version}"
+
 
 def _download(package: PackageSource, bench: Bench) -> Path:
     """Fetch the package into the cache. Raises TransientError for the network, GristmillError for the rest."""

@@ -88,6 +88,14 @@ class Source(Section, ABC):
         Raises RecipeError, DataError, or TransientError for a network that may come back.
         """
 
+    def local_paths(self) -> list[str]:
+        """Files and folders of the project that it reads, so that DVC must watch them; what is pinned has none."""
+        return []
+
+    @abstractmethod
+    def title(self) -> str:
+        """A word or two for tables: what is read, and which version of it."""
+
     def told(self) -> dict[str, Any]:
         """What the report says of the source: its settings, without those about documents."""
         return self.model_dump(mode="json", exclude={"documents"}, exclude_none=True)

@@ -55,6 +55,10 @@ class UrlSource(Source):
         unpack(path, folder)
         return documents_of_files(find_files(folder, self.files, bench), self.documents, bench)
 
+    def title(self) -> str:
+        """See `Source.title`."""
+        return self.filename or self.url.rpartition("/")[2] or self.url
+
 
 def _download(source: UrlSource, place: Path, bench: Bench) -> Path:
     """Fetch into the cache, through a part file that outlives a failure. Raises TransientError or GristmillError."""

@@ -1,0 +1,81 @@
+"""How recipes hang in the graph: the mapping `vars.recipes` of dvc.yaml, a key per recipe.
+
+shakespeare: {source: tasks/ingest}   nothing of its own to watch: any dependency that the stage has anyway
+mine: {source: texts}                 DVC watches texts/, from which the recipe's globs read
+"""
+
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import RecipeError
+from tasks.contract.settings import NAME, RECIPES, read_yaml, recipe_path
+
+if TYPE_CHECKING:
+    from tasks.recipe import Recipe
+
+GRAPH = Path("dvc.yaml")
+LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
+
+
+def check(name: str) -> "Recipe":
+    """A recipe without errors, wired into the graph. Raises RecipeError with a line per mistake."""
+    from tasks.recipe import load
+
+    recipe = load(name)
+    wired = wired_recipes()
+    if name not in wired:
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; add `{name}: {{source: {_watch(recipe)}}}`")
+    watched = PurePosixPath(str((wired[name] or {}).get("source", "")))
+    for path in recipe.ingest.root.local_paths():
+        if path == ".":
+            raise RecipeError(f"{recipe_path(name)}: ingest.files: give the texts a folder of their own to watch")
+        if watched != PurePosixPath(path) and watched not in PurePosixPath(path).parents:
+            raise RecipeError(
+                f"{GRAPH}: vars.recipes.{name}.source: DVC watches {watched}, but the recipe reads {path}; "
+                f"write `{name}: {{source: {_watch(recipe)}}}`"
+            )
+    return recipe
+
+
+def new_recipe(name: str, like: str) -> Path:
+    """Copy the recipe `like` to `name` and wire it into the graph; the path of the new file.
+
+    Raises RecipeError where `name` is no name or is taken, `like` is missing, or dvc.yaml has no list of recipes.
+    """
+    if not NAME.fullmatch(name):
+        raise RecipeError(f"{name!r} is not a recipe name: use lower-case letters, digits and dashes")
+    path, wired = RECIPES / f"{name}.yaml", wired_recipes()
+    if path.exists() or name in wired:
+        raise RecipeError(f"{path if path.exists() else GRAPH}: the recipe {name} is there already")
+    source = recipe_path(like)
+    graph = GRAPH.read_text(encoding="utf-8")
+    found = LIST.search(graph)
+    if found is None or like not in wired:
+        raise RecipeError(f"{GRAPH}: vars: {like} is not in a `- recipes:` block, to which {name} could be added")
+    entry = ", ".join(f"{key}: {json.dumps(value).strip(chr(34))}" for key, value in (wired[like] or {}).items())
+    end = found.start() + len(found[0].rstrip()) + 1
+    path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    line = f"{found['indent']}    {name}: {{{entry}}}\n"
+    GRAPH.write_text(graph[:end] + line + graph[end:], encoding="utf-8")
+    return path
+
+
+def wired_recipes() -> dict[str, Any]:
+    """The recipes over which dvc.yaml fans its stages out. Raises RecipeError where it has no such mapping."""
+    if not GRAPH.is_file():
+        raise RecipeError(f"{GRAPH}: not there; run gristmill in the root of the project")
+    for item in read_yaml(GRAPH).get("vars") or []:
+        if isinstance(item, dict) and isinstance(item.get("recipes"), dict):
+            return dict(item["recipes"])
+    raise RecipeError(f"{GRAPH}: vars: there is no mapping `recipes`")
+
+
+def _watch(recipe: "Recipe") -> str:
+    """What DVC has to watch for a recipe: the one folder that holds all its own files."""
+    paths = [PurePosixPath(path) for path in recipe.ingest.root.local_paths()]
+    if not paths:
+        return "tasks/ingest"
+    shared = [folder for folder in (paths[0], *paths[0].parents) if all(folder in (p, *p.parents) for p in paths)]
+    return shared[0].as_posix()

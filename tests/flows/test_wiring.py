@@ -1,0 +1,87 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.wiring import check, new_recipe, wired_recipes
+from tasks.contract.errors import RecipeError
+from tests.scratch import ROOT, TINY
+
+FILES = """ingest:
+  kind: files
+  licence: my own
+  files: {files}
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    (tmp_path / "recipes").mkdir()
+    shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
+    return tmp_path
+
+
+def reads(files: str, name: str = "shakespeare") -> None:
+    path = Path("recipes") / f"{name}.yaml"
+    head, _, tail = path.read_text().partition("ingest:\n")
+    path.write_text(head + FILES.format(files=files) + tail[tail.index("\nvalidate:") :])
+
+
+def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
+    before = Path("dvc.yaml").read_text().splitlines()
+    new_recipe("sonnets", "shakespeare")
+    after = Path("dvc.yaml").read_text().splitlines()
+    assert [line for line in after if line not in before] == ["      sonnets: {source: tasks/ingest}"]
+    assert len(after) == len(before) + 1
+    assert wired_recipes()["sonnets"] == wired_recipes()["shakespeare"]
+    assert Path("recipes/sonnets.yaml").read_text() == Path("recipes/shakespeare.yaml").read_text()
+    check("sonnets")
+    new_recipe("another", "sonnets")
+    assert list(wired_recipes()) == ["shakespeare", "sonnets", "another"]
+
+
+@pytest.mark.parametrize(
+    ("name", "like", "sentence"),
+    [
+        ("Sonnets", "shakespeare", "'Sonnets' is not a recipe name"),
+        ("shakespeare", "shakespeare", r"recipes/shakespeare\.yaml: the recipe shakespeare is there already"),
+        ("sonnets", "novels", r"recipes/novels\.yaml: no such recipe"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_and_changes_nothing(name: str, like: str, sentence: str) -> None:
+    before = Path("dvc.yaml").read_text()
+    with pytest.raises(RecipeError, match=sentence):
+        new_recipe(name, like)
+    assert Path("dvc.yaml").read_text() == before
+
+
+def test_a_recipe_that_is_not_wired_says_how(project: Path) -> None:
+    shutil.copy("recipes/shakespeare.yaml", "recipes/loose.yaml")
+    with pytest.raises(RecipeError, match=r"add `loose: \{source: tasks/ingest\}`"):
+        check("loose")
+    reads("[texts/a/*.txt, texts/b/**/*.md]", "loose")
+    with pytest.raises(RecipeError, match=r"add `loose: \{source: texts\}`"):
+        check("loose")
+
+
+def test_dvc_must_watch_the_files_that_a_recipe_reads(project: Path) -> None:
+    reads("[texts/*.txt]")
+    with pytest.raises(RecipeError, match=r"DVC watches tasks/ingest, .* reads texts; write .*\{source: texts\}"):
+        check("shakespeare")
+    graph = Path("dvc.yaml")
+    graph.write_text(graph.read_text().replace("{source: tasks/ingest}", "{source: texts}"))
+    check("shakespeare")
+
+
+def test_texts_in_the_root_cannot_be_watched(project: Path) -> None:
+    reads("['*.txt']")
+    with pytest.raises(RecipeError, match=r"ingest\.files: give the texts a folder"):
+        check("shakespeare")
+
+
+def test_the_union_of_sources_names_keys_as_they_stand_in_the_file(project: Path) -> None:
+    reads("[/etc/passwd]")
+    with pytest.raises(RecipeError, match=r"^recipes/shakespeare\.yaml: ingest\.files\.0: must be relative"):
+        check("shakespeare")
