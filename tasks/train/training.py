@@ -70,7 +70,8 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     blocks = plan.steps * plan.settings.batch_size * plan.settings.accumulation
     with progress("train", plan.steps, "steps") as bar:
         if start is not None:
-            bar.advance(int(start.name.rpartition("-")[2]), note="resumed")
+            history.resumed_at = int(start.name.rpartition("-")[2])
+            bar.advance(history.resumed_at, note="resumed")
         trainer = _trainer_class(plan, history)(
             model=model,
             args=_arguments(plan),

@@ -139,6 +139,7 @@ def _timing(plan: Plan, history: History) -> dict[str, object]:
     return {
         "seconds": round(history.seconds, 3),
         "tokens_per_second": round(plan.steps * plan.step_tokens / max(history.seconds, 1e-9), 1),
+        "resumed_at": history.resumed_at,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": torch.cuda.get_device_name() if on_gpu else plan.machine.device,
         "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),
