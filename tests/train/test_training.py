@@ -126,11 +126,14 @@ def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
 
 
 def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project) -> None:
-    folder = project(keep="best", steps=20, evaluate_every=2, optimizer={"name": "adamw", "learning_rate": 0.3})
+    wild = {"name": "adamw", "learning_rate": 0.5}
+    flat = {"name": "linear", "warmup_steps": 0, "final": 1.0}
+    folder = project(keep="best", steps=20, evaluate_every=2, optimizer=wild, schedule=flat)
     details = run(STAGE, "tiny").details
     losses = {int(row["step"]): float(row["validation_loss"]) for row in rows(folder) if row["validation_loss"]}
-    assert details["kept_step"] == min(losses, key=lambda step: losses[step]) != 20
-    assert details["validation_loss"] == pytest.approx(min(losses.values()), rel=1e-5)
+    best = min(losses, key=lambda step: losses[step])
+    assert details["last_step"] == 20 != best == details["kept_step"]
+    assert details["validation_loss"] == pytest.approx(losses[best], rel=1e-5)
 
 
 def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
