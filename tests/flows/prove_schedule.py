@@ -1,4 +1,4 @@
-"""`python -m pytest tests/flows/prove_schedule.py`: a real server, a worker, a schedule that fires, a run that completes.
+"""`python -m pytest tests/flows/prove_schedule.py`: a real server and worker, schedules that fire, runs that complete.
 
 A program of its own (`make prove-schedule`), because the server alone takes most of a minute to start.
 """
