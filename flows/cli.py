@@ -56,10 +56,9 @@ def run(recipe: str) -> None:
 @sentences
 def check(recipe: tuple[str, ...]) -> None:
     """Find all errors of recipes (default: of all) before anything runs; exit code 2 if there are any."""
-    from tasks.recipe import load
-
     from flows.new_recipe import wired_recipes
     from tasks.contract.settings import RECIPES
+    from tasks.recipe import load
 
     wired = wired_recipes()
     names = recipe or tuple(sorted({path.stem for path in RECIPES.glob("*.yaml")} | set(wired)))
@@ -120,9 +119,8 @@ def runs(recipe: str | None) -> None:
 @sentences
 def schedule(recipe: str, cron: str, timezone: str) -> None:
     """Deploy RECIPE with a schedule on the configured Prefect server (PREFECT_API_URL)."""
-    from tasks.recipe import load
-
     from flows.schedule import schedule as deploy
+    from tasks.recipe import load
 
     load(recipe)
     click.echo(deploy(recipe, cron, timezone))

@@ -3,12 +3,8 @@
 gristmill run shakespeare
 """
 
-import importlib
-import importlib.util
-import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -20,13 +16,10 @@ from prefect.states import Completed, Failed
 from flows.api import reachable_api
 from flows.graph import Node, changes, read_graph
 from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
-from flows.summary import Row, Summary
+from flows.summary import Row, Summary, figure, read_metrics, read_registration
 from flows.workspace import claim
 from tasks.contract.errors import EXIT_TRANSIENT, GristmillError
-from tasks.contract.stage import DATA
-
-REGISTRATION = "registration.json"
-"""What the register wrote down for people, under `data/<recipe>/`; no output of DVC."""
+from tasks.recipe import load
 
 
 def run(recipe: str) -> Summary:
@@ -34,7 +27,7 @@ def run(recipe: str) -> Summary:
 
     Raises GristmillError (StageFailed where a stage failed) for what the user can mend.
     """
-    check_recipe(recipe)
+    load(recipe)
     read_graph(recipe)
     with reachable_api():
         state: State[Any] = gristmill(recipe, return_state=True)
@@ -43,12 +36,6 @@ def run(recipe: str) -> Summary:
         raise outcome
     assert isinstance(outcome, Summary)
     return outcome
-
-
-def check_recipe(recipe: str) -> None:
-    """All mistakes in a recipe at once, before anything runs. Raises RecipeError."""
-    if importlib.util.find_spec("tasks.recipe") is not None:
-        importlib.import_module("tasks.recipe").load(recipe)
 
 
 @flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
@@ -61,13 +48,13 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
     logger = get_run_logger()
     began = time.monotonic()
     try:
-        check_recipe(recipe)
+        load(recipe)
         nodes = read_graph(recipe)
         with claim(recipe, [node.recipe for node in nodes], logger.info):
             rows, states = _run_stages(recipe, nodes)
             registration, warning = _register(recipe, list(states.values()))
             _require_clean(nodes)
-            metrics = _read_json(DATA / recipe / "evaluation" / "metrics.json")
+            metrics = read_metrics(recipe)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
     summary = Summary(recipe, place_of_run(), rows, metrics, registration, warning, round(time.monotonic() - began, 1))
@@ -125,7 +112,7 @@ def register(recipe: str) -> State[Any]:
         told = outcome is not None and outcome["exit_code"] != 0
         failure = StageFailed(address, outcome["error"], code) if told and outcome else crash(address, code, lines)
         return Failed(message=str(failure), data=failure)
-    return Completed(data=_read_json(DATA / recipe / REGISTRATION))
+    return Completed(data=read_registration(recipe))
 
 
 def _result(state: State[Any]) -> Any:
@@ -142,21 +129,13 @@ def _require_clean(nodes: Sequence[Node]) -> None:
         raise GristmillError(f"dvc status: changed while the flow ran: {reasons}; run it again")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
 def _publish(summary: Summary) -> None:
     """The page of a run in Prefect: metrics, stages, and where the record is."""
     lines = [f"# {summary.recipe}", "", "| metric | value |", "|---|---|"]
-    lines += [f"| {name} | {_figure(value)} |" for name, value in summary.metrics.items()]
+    lines += [f"| {name} | {figure(value)} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]
     lines += [f"| {row.address} | {row.happened} | {row.seconds:.1f} |" for row in summary.rows]
     lines += ["", *(f"- {name}: {value}" for name, value in summary.registration.items())]
     if summary.warning:
         lines += ["", f"**{summary.warning}**"]
     create_markdown_artifact("\n".join(lines), key=f"{summary.recipe}-metrics", description="Final metrics")
-
-
-def _figure(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ errors      what goes wrong, told to a user in one sentence
 settings    a section of a recipe, read and checked
 stage       the run of one stage: inputs in, outputs renamed into place, report, exit code
 corpus      documents in Parquet shards
+drops       documents that were dropped, kept with their reason
 tokens      token ids in memory-mapped shards
 identity    content hashes of settings, files and code
 imports     which of our files a module needs

@@ -56,18 +56,32 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
     """The documents of one shard, a row group at a time. Raises DataError where it is damaged or lacks a column."""
+    for group in range(_open(path).num_row_groups):
+        yield from read_row_group(path, group, columns)
+
+
+def row_groups(folder: Path) -> list[tuple[Path, int, int]]:
+    """Every row group of a corpus in order, for work on many of them at a time: shard, number, uncompressed bytes."""
+    found = []
+    for path in shards(folder):
+        metadata = _open(path).metadata
+        found += [(path, group, metadata.row_group(group).total_byte_size) for group in range(metadata.num_row_groups)]
+    return found
+
+
+def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None) -> list["pa.RecordBatch"]:
+    """The documents of one row group. Raises DataError where it is damaged or lacks a column."""
     import pyarrow as pa
 
     file = _open(path)
     missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)} (there are: {', '.join(file.schema_arrow.names)})")
-    for group in range(file.num_row_groups):
-        try:
-            table = file.read_row_group(group, columns=list(columns) if columns else None)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path} row group {group}: damaged: {error}") from error
-        yield from table.combine_chunks().to_batches()
+    try:
+        table = file.read_row_group(group, columns=list(columns) if columns else None)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} row group {group}: damaged: {error}") from error
+    return table.combine_chunks().to_batches()
 
 
 class CorpusWriter:

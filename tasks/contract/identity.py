@@ -12,6 +12,8 @@ from typing import Any
 from tasks.contract.imports import import_closure
 
 CHUNK = 1 << 20
+CODE = Path(__file__).resolve().parents[2]
+"""Where our own code stands, which need not be where the recipes and the data are."""
 
 
 def fingerprint(value: Any) -> str:
@@ -43,8 +45,8 @@ def hash_tree(path: Path) -> str:
 
 def hash_code(modules: Iterable[str]) -> str:
     """SHA-256 (hex) of our own files that the modules import, directly or not."""
-    files = sorted({path for module in modules for path in import_closure(module)})
-    return fingerprint({path.as_posix(): hash_file(path) for path in files})
+    files = sorted({path for module in modules for path in import_closure(module, CODE)})
+    return fingerprint({path.as_posix(): hash_file(CODE / path) for path in files})
 
 
 def _refuse(value: Any) -> None:

@@ -15,6 +15,8 @@ from tasks.contract.errors import RecipeError
 
 RECIPES = Path("recipes")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+TAGS = ("kind", "name")
+"""Keys by which the members of a union are told apart: kinds of sources, names of optimizers."""
 
 
 class Section(BaseModel):
@@ -66,7 +68,7 @@ def validate(model: type[AnySection], content: dict[str, Any], path: Path, prefi
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        lines = [f"{path}: {_key(prefix, item['loc'])}: {_problem(item)}" for item in error.errors()]
+        lines = [f"{path}: {_key(prefix, item['loc'], content)}: {_problem(item)}" for item in error.errors()]
         raise RecipeError("\n".join(dict.fromkeys(lines))) from error
 
 
@@ -76,9 +78,21 @@ def read_section(recipe: str, section: str, model: type[AnySection]) -> AnySecti
     return validate(model, read_yaml(path).get(section) or {}, path, prefix=section)
 
 
-def _key(prefix: str, location: tuple[int | str, ...]) -> str:
-    # Pydantic puts the tag of a discriminated union into the location; it is no key of the file, but it tells the kind.
-    return ".".join([prefix, *map(str, location)] if prefix else map(str, location)) or "the recipe"
+def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:
+    """The path of a key as it stands in the file; Pydantic also names the member of a union, by its tag."""
+    parts = [prefix] if prefix else []
+    tagged = False
+    for part in location:
+        if not tagged and isinstance(content, dict) and part in (content.get(tag) for tag in TAGS):
+            tagged = True
+            continue
+        parts.append(str(part))
+        tagged = False
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            content = None
+    return ".".join(parts) or "the recipe"
 
 
 def _problem(item: Any) -> str:

@@ -131,20 +131,25 @@ def run(stage: Stage, recipe: str) -> Report:
 
 def main(stage: Stage, arguments: Sequence[str] | None = None) -> NoReturn:
     """The command line of a stage: exit code 0, or one clear sentence and the exit code of the error."""
+    command_line(stage.name, lambda recipe: run(stage, recipe), arguments)
+
+
+def command_line(name: str, work: Callable[[str], object], arguments: Sequence[str] | None = None) -> NoReturn:
+    """`python -m tasks.<name> RECIPE` for any work on a recipe, a stage or not: see `main`."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        print(f"usage: python -m tasks.{stage.name} RECIPE", file=sys.stderr)
+        print(f"usage: python -m tasks.{name} RECIPE", file=sys.stderr)
         sys.exit(EXIT_USER)
     end_with_parent()
     switch_off_telemetry()
     began = time.monotonic()
     code, sentence = 0, None
     try:
-        run(stage, arguments[0])
+        work(arguments[0])
     except GristmillError as error:
         code, sentence = error.exit_code, str(error)
         print(sentence, file=sys.stderr, flush=True)
-    _tell_outcome(stage, code, sentence, time.monotonic() - began)
+    _tell_outcome(name, code, sentence, time.monotonic() - began)
     sys.exit(code)
 
 
@@ -153,9 +158,9 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _tell_outcome(stage: Stage, code: int, sentence: str | None, seconds: float) -> None:
+def _tell_outcome(stage: str, code: int, sentence: str | None, seconds: float) -> None:
     if (path := outcome_file()) is not None:
-        outcome = {"stage": stage.name, "exit_code": code, "error": sentence, "seconds": round(seconds, 3)}
+        outcome = {"stage": stage, "exit_code": code, "error": sentence, "seconds": round(seconds, 3)}
         path.write_text(json.dumps(outcome), encoding="utf-8")
 
 

@@ -1,0 +1,46 @@
+"""`gristmill run`: a look whether there is anything to do, the flow if there is, and a summary."""
+
+import time
+
+from flows.summary import Row, Summary, read_metrics
+from flows.tables import print_summary
+
+
+def run_recipe(recipe: str) -> None:
+    """Bring a recipe's model up to date and say what happened.
+
+    Without a Prefect server of one's own a flow first waits some 20 s for a temporary one. Where DVC has nothing to
+    do, only the register is asked, and that needs no flow. Raises GristmillError for what the user can mend.
+    """
+    from flows.graph import changes, read_graph
+    from tasks.recipe import load
+
+    load(recipe)
+    addresses = [node.address for node in read_graph(recipe)]
+    if server_is_configured() or changes(addresses):
+        from flows.pipeline import run
+
+        print_summary(run(recipe))
+    else:
+        print_summary(_only_register(recipe, addresses))
+
+
+def server_is_configured() -> bool:
+    """Whether Prefect has a server, by the environment, a profile or the project's settings."""
+    from prefect.settings import PREFECT_API_URL
+
+    return PREFECT_API_URL.value() is not None
+
+
+def _only_register(recipe: str, addresses: list[str]) -> Summary:
+    from tasks.contract.errors import TransientError
+    from tasks.register.registration import run as register
+
+    began = time.monotonic()
+    registration, warning = {}, None
+    try:
+        registration = register(recipe)
+    except TransientError as error:
+        warning = str(error)
+    rows = [Row(address, "unchanged", 0.0) for address in addresses]
+    return Summary(recipe, None, rows, read_metrics(recipe), registration, warning, round(time.monotonic() - began, 1))

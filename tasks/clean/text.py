@@ -1,0 +1,126 @@
+"""Rewriting a text into one form: line ends, control characters, Unicode normalisation, blanks; linear in its length.
+
+Cleaning clean text changes nothing. Each step returns the very object that it got where it finds nothing to do.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+from tasks.clean.settings import CleanSettings
+
+Step = Callable[[str], str]
+
+LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+"""What `str.splitlines` splits at, besides the line feed itself."""
+
+CONTROLS = "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f"
+"""C0, DEL and C1 without tab and line ends."""
+
+ZERO_WIDTH = {
+    "none": "",
+    "spaces": "\u200b\u2060\ufeff",
+    "all": "\u200b-\u200f\u2060\ufeff\u202a-\u202e\u2066-\u2069\u180e",
+}
+
+LONGEST_RUN_OF_MARKS = 30
+"""Of the Stream-Safe Text Format (UAX #15, section 13): more marks on one letter occur in no language."""
+
+GRAPHEME_JOINER = "\u034f"
+
+
+def rewriting(settings: CleanSettings) -> dict[str, Step]:
+    """The steps that the settings ask for, in their order, by what a report calls them."""
+    steps: dict[str, Step] = {"line_ends": unify_line_ends}
+    controls = CONTROLS if settings.control_characters == "remove" else ""
+    if unwanted := controls + ZERO_WIDTH[settings.zero_width]:
+        steps["control_characters"] = _remover(unwanted)
+    if settings.unicode != "none":
+        form = settings.unicode
+        steps["unicode"] = lambda text: normalise(text, form)
+    if settings.trailing_blanks == "remove":
+        steps["trailing_blanks"] = remove_trailing_blanks
+    if (most := settings.max_blank_lines) is not None:
+        steps["blank_lines"] = lambda text: limit_blank_lines(text, most)
+    return steps
+
+
+def unify_line_ends(text: str) -> str:
+    r"""CR LF, CR, vertical tab, form feed, file, group and record separators, NEL, U+2028 and U+2029 become `\n`."""
+    if not any(end in text for end in LINE_ENDS):  # a search for one character is many times faster than for a class
+        return text
+    return re.sub(f"[{LINE_ENDS}]", "\n", text.replace("\r\n", "\n"))
+
+
+def normalise(text: str, form: Literal["NFC", "NFKC"]) -> str:
+    """The text in a normalisation form (NFC, NFKC).
+
+    Sorting a run of combining marks is quadratic in its length, so longer runs than any language has are broken by
+    U+034F first, as the Stream-Safe Text Format does (UAX #15, section 13).
+    """
+    if text.isascii():
+        return text
+    while True:
+        normal = unicodedata.normalize(form, _break_long_runs_of_marks(text))
+        if normal == text or not _maybe_long_run().search(normal):
+            return normal
+        text = normal  # a mark that is two in normal form may have made a run longer
+
+
+def remove_trailing_blanks(text: str) -> str:
+    """No white space at the end of any line."""
+    lines = text.split("\n")
+    return "\n".join([line.rstrip() for line in lines])
+
+
+def limit_blank_lines(text: str, most: int) -> str:
+    """At most `most` empty lines in a row, and none at either end."""
+    text = text.strip("\n")
+    limit = "\n" * (most + 1)
+    return _runs_of_line_feeds(most + 2).sub(limit, text) if limit + "\n" in text else text
+
+
+def _remover(characters: str) -> Step:
+    one, several = re.compile(f"[{characters}]"), re.compile(f"[{characters}]+")
+    return lambda text: several.sub("", text) if one.search(text) else text
+
+
+@lru_cache
+def _runs_of_line_feeds(least: int) -> re.Pattern[str]:
+    return re.compile(rf"\n{{{least},}}")
+
+
+def _break_long_runs_of_marks(text: str) -> str:
+    return _long_run().sub(_break_run, text) if _maybe_long_run().search(text) else text
+
+
+@lru_cache
+def _maybe_long_run() -> re.Pattern[str]:
+    """Quick and too wide: takes everything outside the basic plane for a mark, for which `re` has no fast classes."""
+    return _run_of(_marks(0x300, 0x10000) + "\U00010000-\U0010ffff")
+
+
+@lru_cache
+def _long_run() -> re.Pattern[str]:
+    """Exact and slow."""
+    return _run_of(_marks(0x300, 0x20000))
+
+
+def _run_of(marks: str) -> re.Pattern[str]:
+    # A class before the repeated one lets the engine skip from mark to mark; without it every letter is a trial.
+    return re.compile(f"[{marks}][{marks}]{{{LONGEST_RUN_OF_MARKS},}}")
+
+
+def _marks(first: int, end: int) -> str:
+    return "".join(c for c in map(chr, range(first, end)) if _begins_with_mark(c))
+
+
+def _begins_with_mark(character: str) -> bool:
+    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
+
+
+def _break_run(found: re.Match[str]) -> str:
+    run, size = found.group(), LONGEST_RUN_OF_MARKS
+    return GRAPHEME_JOINER.join([run[start : start + size] for start in range(0, len(run), size)])

@@ -1,0 +1,146 @@
+"""Rows and texts to documents: where one begins, its id and its group."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby
+
+from tasks.contract.errors import DataError
+from tasks.contract.runtime import workers
+from tasks.ingest.decoding import BOM, plain_newlines, unescape
+from tasks.ingest.formats import TEXTS, Row, SourceFile, read_rows, read_text
+from tasks.ingest.markdown import markdown_to_text
+from tasks.ingest.source import Bench, Document, Documents
+from tasks.ingest.spread import spread
+
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+TITLE = 60
+"""Characters of a part's first lines in `source`."""
+ALONE = 1 << 20
+"""Bytes of Markdown that one process parses by itself."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text file and what is to become of it: all that a process needs to know."""
+
+    file: SourceFile
+    group: str
+    split_at: str | None
+
+
+def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> Iterator[Document]:
+    """The documents of files, in their order. Raises DataError, or RecipeError for settings that do not fit a file."""
+    for file in files:  # all names are checked before the first is read
+        _check(file, wanted, bench)
+        bench.count("files")
+        bench.count("bytes", file.path.stat().st_size)
+    ids = Ids()
+    for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
+        if are_texts:
+            texts = [Text(f, _group_of_path(f.name, wanted, bench) or f.stem, wanted.split_at) for f in run]
+            for documents in spread(documents_of_text, texts, _processes(texts)):
+                yield from documents
+        else:
+            for file in run:
+                group = _group_of_path(file.name, wanted, bench)
+                unit = "line" if file.format == ".jsonl" else "row"
+                yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, ids)
+
+
+def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:
+    if file.format not in TEXTS and wanted.split_at is not None:
+        raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files are split")
+    for key in ("group_column", "id_column"):
+        if file.format in TEXTS and getattr(wanted, key) is not None:
+            raise bench.wrong(f"documents.{key}", f"{file.name} is a text file and has no columns")
+
+
+def _processes(texts: list[Text]) -> int:
+    """As many as there are, but only where parsing Markdown takes longer than starting them."""
+    size = sum(text.file.path.stat().st_size for text in texts if text.file.format == ".md")
+    return min(workers(), len(texts)) if size > ALONE else 1
+
+
+def documents_of_rows(rows: Iterable[Row], name: str, unit: str, group: str | None, ids: "Ids") -> Iterator[Document]:
+    """A document per row: id from its column or `<name>#<number>`, group from its column, `group`, or its id."""
+    for row in rows:
+        place = f"{name} {unit} {row.number}"
+        key = f"{name}#{row.number}"
+        if row.id is not None:
+            ids.add(row.id, place)
+            key = row.id
+        yield Document(key, row.group or group or key, row.text, place, row.problem)
+
+
+class Ids:
+    """Sees that the ids of a column are unique. The one thing that grows with the corpus: some 200 bytes an id."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, str] = {}
+
+    def add(self, name: str, place: str) -> None:
+        """Raises DataError with both places where an id comes a second time."""
+        first = self._seen.setdefault(blake2b(name.encode(), digest_size=16).digest(), place)
+        if first is not place:
+            raise DataError(f"{place}: the id {name!r} is also that of {first}; ids must be unique")
+
+
+def documents_of_text(text: Text) -> list[Document]:
+    """The documents of one text file: all of it, or its parts. Raises DataError for a damaged file."""
+    file, form = text.file, text.file.format
+    content = read_text(file)
+    offset = len(BOM.encode()) if content.startswith(BOM) else 0
+    content = content.removeprefix(BOM)
+    if text.split_at is None:
+        body, problem = _plain(content, form, file.name, offset)
+        return [Document(file.name, text.group, body, file.name, problem)]
+    documents: list[Document] = []
+    for raw, lines in _parts(content, re.compile(text.split_at)):
+        body, problem = _plain(raw, form, file.name, offset)
+        offset += len(raw.encode("utf-8", "surrogateescape"))
+        if not body.strip():
+            continue
+        number = len(documents) + 1
+        title = " / ".join(_plain(line, form, "", 0)[0].strip() for line in lines)[:TITLE]
+        source = f"{file.name} part {number}" + (f": {title}" if title else "")
+        documents.append(Document(f"{file.name}#{number}", text.group, body, source, problem))
+    return documents
+
+
+def _parts(text: str, begins: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:
+    """The parts of a text and the lines that begin each; what stands before the first such line is a part too."""
+    start = at = 0
+    title: list[str] = []
+    open_title = False
+    for match in LINE.finditer(text):
+        line = match.group().rstrip("\r\n")
+        if begins.search(line):
+            if not open_title:
+                yield text[start:at], title
+                start, title = at, []
+            title.append(line)
+            open_title = True
+        elif line.strip():
+            open_title = False
+        at = match.end()
+    yield text[start:], title
+
+
+def _plain(raw: str, form: str, name: str, offset: int) -> tuple[str, str | None]:
+    """The plain text of a piece of a file that begins at byte `offset`, and what is wrong with it."""
+    text, wrong = unescape(raw)
+    text = plain_newlines(text)
+    problem = None if wrong is None else f"not UTF-8 at byte {offset + wrong} of {name}"
+    return (markdown_to_text(text) if form == ".md" else text), problem
+
+
+def _group_of_path(name: str, wanted: Documents, bench: Bench) -> str | None:
+    if wanted.group_pattern is None:
+        return None
+    match = re.search(wanted.group_pattern, name)
+    group = match and (match.group(1) if match.re.groups else match.group())
+    if not group:
+        raise bench.wrong("documents.group_pattern", f"finds no group in {name!r}")
+    return group

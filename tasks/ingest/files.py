@@ -1,0 +1,53 @@
+"""`kind: files`: text files and tables of the project, by glob."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from tasks.contract.errors import DataError
+from tasks.ingest.documents import documents_of_files
+from tasks.ingest.formats import SourceFile
+from tasks.ingest.source import Bench, Document, Source
+
+WILD = "*?["
+
+
+def _inside(pattern: str) -> str:
+    if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        raise ValueError("must be relative and stay inside")
+    return pattern
+
+
+Globs = Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_inside)], ...], Field(min_length=1)]
+
+
+class FilesSource(Source):
+    """Globs relative to the project's root, `**` for any depth: .txt .md .jsonl .csv (each also .gz, .zst) .parquet."""
+
+    kind: Literal["files"]
+    files: Globs
+
+    def read(self, bench: Bench) -> Iterator[Document]:
+        """See `Source.read`."""
+        return documents_of_files(find_files(Path(), self.files, bench), self.documents, bench)
+
+
+def find_files(root: Path, globs: Globs, bench: Bench) -> list[SourceFile]:
+    """The files under `root` that the globs find, each once, sorted by name. Raises RecipeError for an empty glob."""
+    found: dict[str, SourceFile] = {}
+    for number, pattern in enumerate(globs):
+        paths = [path for path in root.glob(pattern) if path.is_file()]
+        if not paths:
+            sentence = "finds no file" if any(sign in pattern for sign in WILD) else "no such file"
+            raise bench.wrong(f"files.{number}", f"{pattern!r}: {sentence}")
+        for path in paths:
+            name = path.relative_to(root).as_posix()
+            found[name] = SourceFile(name, path)
+    for name in found:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{name.encode(errors='surrogateescape')!r}: the name of the file is not UTF-8") from None
+    return [found[name] for name in sorted(found)]

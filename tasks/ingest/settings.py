@@ -1,0 +1,18 @@
+"""The section `ingest` of a recipe: one source, told apart by `kind`."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, RootModel
+
+from tasks.ingest.files import FilesSource
+from tasks.ingest.hub import HubSource
+from tasks.ingest.package import PackageSource
+from tasks.ingest.url import UrlSource
+
+AnySource = Annotated[FilesSource | PackageSource | UrlSource | HubSource, Field(discriminator="kind")]
+
+
+class IngestSettings(RootModel[AnySource]):
+    """Where the text comes from and what a document is; the source is `.root`."""
+
+    model_config = ConfigDict(frozen=True, strict=True)

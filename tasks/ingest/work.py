@@ -1,0 +1,90 @@
+"""Documents to shards and a report."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.corpus import BATCH_BYTES, CorpusWriter, corpus_schema
+from tasks.contract.progress import progress
+from tasks.contract.settings import read_section, recipe_path
+from tasks.contract.stage import Job, Report
+from tasks.ingest.settings import IngestSettings
+from tasks.ingest.source import Bench, Document
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_DOCUMENTS = 8192
+TOLD = 20
+"""Problems, and files with problems, that the report shows."""
+
+
+@dataclass
+class Problems:
+    """What was wrong with documents that were kept: how often, per file, and the first of them."""
+
+    documents: int = 0
+    files: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, document: Document) -> None:
+        """Count a document with a problem."""
+        self.documents += 1
+        name = document.id.rpartition("#")[0] or document.id
+        if name in self.files or len(self.files) < TOLD:
+            self.files[name] = self.files.get(name, 0) + 1
+        if document.problem and len(self.examples) < TOLD:
+            self.examples.append(document.problem)
+
+    def told(self) -> dict[str, Any]:
+        """For the report."""
+        return {"documents": self.documents, "files": self.files, "examples": self.examples}
+
+
+def ingest(job: Job) -> Report:
+    """Read the recipe's source and write its documents to `raw`.
+
+    Raises RecipeError, DataError or TransientError, see `Source.read`, and RecipeError for a corpus without text.
+    """
+    source = read_section(job.recipe, "ingest", IngestSettings).root
+    bench = Bench(recipe_path(job.recipe), job.partial / "scratch")
+    problems = Problems()
+    with (
+        CorpusWriter(job.output("raw"), corpus_schema("problem")) as writer,
+        progress("ingest", None, "documents") as shown,
+    ):
+        for documents in _batches(source.read(bench)):
+            for document in documents:
+                if document.problem is not None:
+                    problems.add(document)
+            writer.write(_record_batch(documents, writer.schema))
+            shown.advance(len(documents))
+    if writer.bytes == 0:
+        raise bench.wrong("kind", f"the corpus is empty: {writer.documents} documents without any text")
+    job.say(f"{writer.documents:,} documents, {writer.bytes:,} bytes of text")
+    return Report(
+        received=bench.received,
+        produced={"documents": writer.documents, "bytes": writer.bytes},
+        details={"source": source.told(), "problems": problems.told()},
+    )
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """Documents in lists that hold a bounded number of them and of bytes, or one large one."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_DOCUMENTS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _record_batch(documents: list[Document], schema: "pa.Schema") -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    columns = [pa.array([getattr(d, name) for d in documents], schema.field(name).type) for name in schema.names]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,18 @@
+"""python -m tasks.register shakespeare
+
+in   the recipe, dvc.lock, and what all stages left under data/<recipe>/, model/, training/ and evaluation/ first of all
+out  MLflow: the completed record of the training, a version of the registered model, its alias;
+     data/<recipe>/registration.json, which tells what was registered and why
+
+Not a stage of DVC, which would skip it: it has side effects. Running it again changes nothing.
+
+registration  the way through the room
+evidence      what the stages left behind, read
+complete      the record in MLflow made whole from the files
+card          the model card
+package       the model in MLflow's format
+served        the code that MLflow runs when the model is loaded; it stands alone
+promotion     champion or challenger, and why
+registry      versions and aliases
+champion      questions about what is registered: the champion, its text, the runs
+"""

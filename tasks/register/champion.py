@@ -1,0 +1,119 @@
+"""Questions about what is registered, for the command line: the champion, its text, the runs."""
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import GristmillError
+from tasks.contract.settings import RECIPES, read_section
+from tasks.contract.tracking import IDENTITY, connect, lost_is_transient
+from tasks.register.promotion import CHAMPION
+from tasks.register.settings import RegisterSettings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+MOST_RUNS = 1000
+
+
+def champion(recipe: str) -> dict[str, Any] | None:
+    """{model, version, alias, metric, value, reason, run_id} of the recipe's champion, or None.
+
+    Raises TransientError where a tracking server is away.
+    """
+    settings = read_section(recipe, "register", RegisterSettings)
+    with lost_is_transient():
+        version = _champion(connect(), settings.model_name or recipe)
+    if version is None:
+        return None
+    value = version.tags.get("gristmill.value")
+    return {
+        "model": version.name,
+        "version": int(version.version),
+        "alias": CHAMPION,
+        "metric": version.tags.get("gristmill.metric"),
+        "value": None if value is None else float(value),
+        "reason": version.tags.get("gristmill.reason"),
+        "run_id": version.run_id,
+    }
+
+
+def generate(
+    recipe: str,
+    prompt: str,
+    max_new_tokens: int = 200,
+    temperature: float = 0.8,
+    top_k: int = 50,
+    seed: int = 0,
+) -> str:
+    """The prompt and what the registered champion makes of it. Raises GristmillError where there is none."""
+    settings = read_section(recipe, "register", RegisterSettings)
+    name = settings.model_name or recipe
+    with lost_is_transient():
+        client = connect()
+        if _champion(client, name) is None:
+            raise GristmillError(f"no champion of {name} yet: run `gristmill run {recipe}`")
+        import mlflow.pyfunc
+
+        model = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")
+    parameters = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+    return str(model.predict([prompt], params=parameters)[0])
+
+
+def runs(recipe: str | None = None) -> list[dict[str, Any]]:
+    """A row per run of a recipe, or of all recipes in turn: best first, and those without a score last.
+
+    {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, steps, version, aliases}; what
+    is not known is None. Raises TransientError where a tracking server is away.
+    """
+    names = [recipe] if recipe is not None else sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    with lost_is_transient():
+        client = connect()
+        return [row for name in names for row in _runs_of(client, name)]
+
+
+def _runs_of(client: "MlflowClient", recipe: str) -> list[dict[str, Any]]:
+    settings = read_section(recipe, "register", RegisterSettings)
+    experiment = client.get_experiment_by_name(recipe)
+    if experiment is None:
+        return []
+    name = settings.model_name or recipe
+    found = client.search_runs([experiment.experiment_id], f"tags.`{IDENTITY}` != ''", max_results=MOST_RUNS)
+    versions = {version.run_id: version for version in client.search_model_versions(f"name = '{name}'")}
+    aliases = client.get_registered_model(name).aliases if versions else {}
+    rows = [_row(recipe, run, versions.get(run.info.run_id), aliases, settings.metric) for run in found]
+    sign = 1 if settings.lower_is_better else -1
+    return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["started"]))
+
+
+def _row(
+    recipe: str, run: "Run", version: "ModelVersion | None", aliases: dict[str, str], metric: str
+) -> dict[str, Any]:
+    metrics = run.data.metrics
+    started = datetime.datetime.fromtimestamp(run.info.start_time / 1000).astimezone()
+    number = str(version.version) if version is not None else None
+    return {
+        "recipe": recipe,
+        "run": run.info.run_name,
+        "run_id": run.info.run_id,
+        "started": started.isoformat(timespec="seconds"),
+        "status": run.info.status,
+        "metric": metric,
+        "value": metrics.get(f"test_{metric}"),
+        "validation_loss": metrics.get("validation_loss"),
+        "parameters": _whole(metrics.get("model_parameters")),
+        "steps": _whole(metrics.get("training_steps")),
+        "version": int(number) if number else None,
+        "aliases": sorted(alias for alias, of in aliases.items() if str(of) == number),
+    }
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    from tasks.register.registry import find_alias
+
+    return find_alias(client, name, CHAMPION)

@@ -1,0 +1,201 @@
+"""The record of a training in MLflow, made whole from the files that the stages wrote.
+
+Whatever is there already stays; what is missing is added. So it may run again at any time, after a server was away or
+after `mlflow.db` and `mlruns/` were deleted, and the record is the same. Parameters are those of the sections that
+made the model: MLflow never changes a parameter, and a model never changes its own. The recipe as it is today, with
+the settings of the evaluation, is among the artifacts, and a score's settings are in its signature.
+"""
+
+import csv
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import DataError
+from tasks.contract.identity import fingerprint, hash_file
+from tasks.contract.settings import recipe_path
+from tasks.contract.tracking import (
+    find_or_create_run,
+    flatten,
+    log_metrics,
+    log_parameters,
+    log_tags,
+    logged_points,
+)
+from tasks.register.card import model_card
+from tasks.register.evidence import LOCK, Evidence
+from tasks.register.settings import is_baseline
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+SECTIONS = ("task", "ingest", "validate", "clean", "tokenize", "model", "train")
+MEASURES = {"parameters": "model_parameters", "steps": "training_steps", "tokens_seen": "training_tokens"}
+TIMINGS = {"seconds": "training_seconds", "tokens_per_second": "training_tokens_per_second"}
+ARTIFACTS = "gristmill.artifacts"
+"""The tag with the hash of all artifacts, so that unchanged ones are not sent again."""
+
+FOLDERS = {"validation": "validation", "evaluation": "evaluation"}
+FILES = {
+    "raw/report.json": "reports/ingest.json",
+    "valid/report.json": "reports/validate.json",
+    "clean/report.json": "reports/clean.json",
+    "tokens/report.json": "reports/tokenize.json",
+    "training/report.json": "reports/train.json",
+    "training/history.csv": "training/history.csv",
+}
+"""Under data/<recipe>/ → in the run."""
+
+
+def complete(client: "MlflowClient", evidence: Evidence) -> "Run":
+    """Find or create the run; add its missing parameters, tags, curves, data sets, artifacts; mark it finished."""
+    journal = evidence.journal
+    run = find_or_create_run(client, evidence.recipe, evidence.identity, journal.started)
+    made_by = {key: value for key, value in evidence.settings.items() if key in SECTIONS}
+    log_parameters(client, run, journal.parameters | flatten(evidence.training.get("settings") or {}))
+    log_parameters(client, client.get_run(run.info.run_id), flatten(made_by))
+    log_tags(client, run, {key: value for key, value in journal.tags.items() if key not in run.data.tags})
+    log_tags(client, run, _tags(evidence))
+    log_metrics(client, run.info.run_id, _missing_points(client, run, evidence))
+    _log_datasets(client, run, evidence)
+    _log_artifacts(client, run, evidence)
+    if run.info.status != "FINISHED":
+        last = max((when for _, when in journal.points.values()), default=time.time())
+        client.set_terminated(run.info.run_id, "FINISHED", end_time=round(last * 1000))
+    return client.get_run(run.info.run_id)
+
+
+def log_scores(client: "MlflowClient", run: "Run", evidence: Evidence, model_id: str) -> None:
+    """The numbers of the evaluation and of the training as metrics of the run and of its model, where they are new."""
+    from mlflow.entities import Metric
+
+    test = next((dataset for dataset in evidence.datasets if dataset.context == "test"), None)
+    measured_on = {"dataset_name": test.path, "dataset_digest": test.digest} if test else {}
+    step = int(evidence.training.get("steps") or 0)
+    now = round(time.time() * 1000)
+    new = [
+        Metric(key, value, now, step, model_id=model_id, **(measured_on if key.startswith("test_") else {}))
+        for key, value in scores(evidence).items()
+        if run.data.metrics.get(key) != value
+    ]
+    log_metrics(client, run.info.run_id, new)
+
+
+def scores(evidence: Evidence) -> dict[str, float]:
+    """All single numbers under their names in MLflow; see `tasks.contract.record`."""
+    named = {
+        f"{'baseline' if is_baseline(key) else 'test'}_{key}": float(value) for key, value in evidence.metrics.items()
+    }
+    for source, names in ((evidence.training, MEASURES), (evidence.timing, TIMINGS)):
+        named |= {name: float(source[key]) for key, name in names.items() if isinstance(source.get(key), (int, float))}
+    return named
+
+
+def _tags(evidence: Evidence) -> dict[str, str]:
+    description = str(evidence.settings.get("description") or "").strip()
+    timing = {key: value for key, value in evidence.timing.items() if isinstance(value, str)}
+    return {
+        "gristmill.signature": evidence.signature,
+        "gristmill.model_sha256": evidence.model_sha256,
+        "gristmill.precision": str(evidence.training.get("precision", "")),
+        **{f"gristmill.timing.{key}": value for key, value in timing.items()},
+        **({"mlflow.note.content": description} if description else {}),
+    }
+
+
+def _missing_points(client: "MlflowClient", run: "Run", evidence: Evidence) -> Iterator["Metric"]:
+    """The journal has every live point and when it was; the history fills in what the journal lost."""
+    from mlflow.entities import Metric
+
+    known = logged_points(client, run)
+    for (key, step), (value, when) in evidence.journal.points.items():
+        if (key, step) not in known:
+            known.add((key, step))
+            yield Metric(key, value, round(when * 1000), step)
+    for step, row in _history(evidence.folder / "training" / "history.csv"):
+        for key, value in row.items():
+            if (key, step) not in known:
+                yield Metric(key, value, run.info.start_time, step)
+
+
+def _history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """(step, metrics) of each row; an empty cell is a metric that was not measured at that step."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                yield int(row.pop("step")), {key: float(value) for key, value in row.items() if value not in ("", None)}
+            except (KeyError, ValueError) as error:
+                raise DataError(f"{path} line {number}: not a step with its metrics: {error}") from error
+
+
+def _log_datasets(client: "MlflowClient", run: "Run", evidence: Evidence) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    known = {(item.dataset.name, item.dataset.digest) for item in (run.inputs.dataset_inputs if run.inputs else ())}
+    new = []
+    for data in evidence.datasets:
+        if (data.path, data.digest) in known:
+            continue
+        kind, value = ("dvc_md5", data.md5) if data.md5 else ("sha256", str(data.sha256))
+        entity = Dataset(
+            data.path, data.digest, source_type="local", source=json.dumps({"uri": data.path}),
+            profile=json.dumps(_profile(Path(data.path))),
+        )  # fmt: skip
+        new.append(DatasetInput(entity, [InputTag("mlflow.data.context", data.context), InputTag(kind, str(value))]))
+    if new:
+        client.log_inputs(run.info.run_id, new)
+
+
+def _profile(path: Path) -> Mapping[str, Any]:
+    """Counts that the data set's own files tell."""
+    if (index := path / "index.json").is_file():
+        content = json.loads(index.read_text(encoding="utf-8"))
+        return {key: content[key] for key in ("documents", "tokens", "text_bytes") if key in content}
+    from tasks.contract.corpus import count_documents
+
+    return {"documents": count_documents(path)} if any(path.glob("part-*.parquet")) else {}
+
+
+def _log_artifacts(client: "MlflowClient", run: "Run", evidence: Evidence) -> None:
+    files = _artifact_files(evidence)
+    texts = {"README.md": model_card(evidence), "environment/requirements.txt": _environment()}
+    state = fingerprint({**{name: hash_file(path) for name, path in files.items()}, **texts})
+    run_id = run.info.run_id
+    there = {file.path for file in client.list_artifacts(run_id)}
+    if run.data.tags.get(ARTIFACTS) == state and "README.md" in there:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in files.items():
+            place = Path(folder) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.resolve())  # MLflow copies what it points to
+        for name, text in texts.items():
+            place = Path(folder) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+        client.log_artifacts(run_id, folder)
+    client.set_tag(run_id, ARTIFACTS, state)
+
+
+def _artifact_files(evidence: Evidence) -> dict[str, Path]:
+    """Name in the run → file, of those that are there."""
+    recipe = recipe_path(evidence.recipe)
+    files = {LOCK.name: LOCK, "dvc.yaml": Path("dvc.yaml"), f"recipes/{recipe.name}": recipe}
+    files |= {name: evidence.folder / source for source, name in FILES.items()}
+    for source, name in FOLDERS.items():
+        folder = evidence.folder / source
+        files |= {f"{name}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _environment() -> str:
+    """All installed distributions, as `pip freeze` writes them."""
+    names = {dist.metadata["Name"]: dist.version for dist in distributions()}
+    return "".join(f"{name}=={names[name]}\n" for name in sorted(names, key=str.lower))

@@ -1,0 +1,118 @@
+"""What the stages left behind for one recipe, read once: the material of the record and of the model card."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import DataError
+from tasks.contract.identity import fingerprint, hash_file, hash_tree
+from tasks.contract.record import Journal, journal_path, read_journal
+from tasks.contract.settings import read_yaml, recipe_path
+from tasks.contract.stage import DATA
+
+LOCK = Path("dvc.lock")
+DATASETS = {"raw": "source", "tokens/train": "training", "tokens/validation": "validation", "clean/test": "test"}
+"""What a model was made from and measured on, and MLflow's word for it."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One input of the model with its content hash."""
+
+    path: str
+    context: str
+    md5: str | None
+    """DVC's, from dvc.lock; a directory's ends with `.dir`."""
+    sha256: str | None
+    """Ours, where dvc.lock has none."""
+
+    @property
+    def digest(self) -> str:
+        """At most the 36 characters that MLflow takes."""
+        return self.md5 or str(self.sha256)[:36]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that is known about a trained and evaluated model."""
+
+    recipe: str
+    settings: dict[str, Any]
+    identity: str
+    training: dict[str, Any]
+    """`details` of training/report.json."""
+    metrics: dict[str, float]
+    signature: str
+    samples: list[dict[str, Any]]
+    timing: dict[str, Any]
+    datasets: list[Dataset]
+    model_sha256: str
+    journal: Journal
+
+    @property
+    def folder(self) -> Path:
+        """`data/<recipe>`."""
+        return DATA / self.recipe
+
+
+def read_evidence(recipe: str) -> Evidence:
+    """Raises DataError for a file that is missing or incomplete: an earlier stage makes it."""
+    settings = read_yaml(recipe_path(recipe))
+    folder = DATA / recipe
+    training = _read_json(folder / "training" / "report.json", recipe)["details"]
+    scores = _read_json(folder / "evaluation" / "metrics.json", recipe)
+    identity = training.get("identity")
+    if not isinstance(identity, str):
+        raise DataError(f"{folder}/training/report.json: details.identity: missing")
+    timing = folder / "checkpoints" / identity / "timing.json"
+    return Evidence(
+        recipe=recipe,
+        settings=settings,
+        identity=identity,
+        training=training,
+        metrics={key: value for key, value in scores.items() if isinstance(value, (int, float))},
+        signature=str(scores.get("signature", "")),
+        samples=_read_json(folder / "evaluation" / "samples.json", recipe),
+        timing=_read_json(timing, recipe) if timing.is_file() else {},
+        datasets=_datasets(folder),
+        model_sha256=_hash_weights(folder / "model"),
+        journal=read_journal(journal_path(recipe, identity)),
+    )
+
+
+def _read_json(path: Path, recipe: str) -> Any:
+    if not path.is_file():
+        raise DataError(f"{path}: not there; an earlier stage makes it: gristmill run {recipe}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not whole JSON: {error}") from error
+
+
+def _hash_weights(model: Path) -> str:
+    files = sorted(model.glob("*.safetensors"))
+    if not files:
+        raise DataError(f"{model}: no *.safetensors in it")
+    return hash_file(files[0]) if len(files) == 1 else fingerprint([hash_file(file) for file in files])
+
+
+def _datasets(folder: Path) -> list[Dataset]:
+    """The data sets that are there, each with DVC's hash, or ours where DVC has not seen it."""
+    known = _hashes_of_dvc()
+    found = []
+    for name, context in DATASETS.items():
+        path = (folder / name).as_posix()
+        if Path(path).exists():
+            md5 = known.get(path)
+            found.append(Dataset(path, context, md5, None if md5 else hash_tree(Path(path))))
+    return found
+
+
+def _hashes_of_dvc() -> dict[str, str]:
+    """Path → md5 of all inputs and outputs in dvc.lock, which is read as plain YAML."""
+    if not LOCK.is_file():
+        return {}
+    stages = (read_yaml(LOCK).get("stages") or {}).values()
+    items = [item for stage in stages for item in (*stage.get("deps", ()), *stage.get("outs", ()))]
+    return {item["path"]: item["md5"] for item in items if "md5" in item}

@@ -1,0 +1,139 @@
+"""Versions of the registered model: found again by identity and weights, told apart by aliases, never by stages."""
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import DataError
+from tasks.contract.tracking import IDENTITY
+from tasks.register.evidence import Evidence
+from tasks.register.package import SHA256
+from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, decide
+from tasks.register.settings import RegisterSettings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
+
+METRIC, VALUE, SIGNATURE, REASON = (f"gristmill.{name}" for name in ("metric", "value", "signature", "reason"))
+
+
+def model_name(recipe: str, settings: RegisterSettings) -> str:
+    """The registered model of a recipe."""
+    return settings.model_name or recipe
+
+
+def find_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+    """The version that has an alias, or None, also where there is no such model yet."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def find_version(client: "MlflowClient", name: str, evidence: Evidence) -> "ModelVersion | None":
+    """The version of this training with these weights, or None."""
+    wanted = {IDENTITY: evidence.identity, SHA256: evidence.model_sha256}
+    versions = client.search_model_versions(f"name = '{name}' AND tags.`{IDENTITY}` = '{evidence.identity}'")
+    same = [version for version in versions if all(version.tags.get(key) == value for key, value in wanted.items())]
+    return min(same, key=lambda version: int(version.version)) if same else None
+
+
+def headline(evidence: Evidence, settings: RegisterSettings) -> Score:
+    """The score that decides. Raises DataError where the evaluation does not have it, or a baseline to beat."""
+    path = evidence.folder / "evaluation" / "metrics.json"
+    for key in (settings.metric, *(f"{name}_{settings.metric}" for name in settings.beat)):
+        if key not in evidence.metrics:
+            raise DataError(f"{path}: {key}: not there, but recipes/{evidence.recipe}.yaml: register asks for it")
+    return Score(settings.metric, float(evidence.metrics[settings.metric]), evidence.signature)
+
+
+def register(
+    client: "MlflowClient", run: "Run", model: "LoggedModel", evidence: Evidence, settings: RegisterSettings
+) -> dict[str, Any]:
+    """Find or make the version, give it its alias, write down why; the registration for people and for the flow."""
+    name = model_name(evidence.recipe, settings)
+    score = headline(evidence, settings)
+    version = find_version(client, name, evidence)
+    new = version is None
+    if version is None:
+        version = _create(client, name, run, model, evidence, score)
+    else:
+        _set_tags(client, version, _score_tags(score))
+    champion = find_alias(client, name, CHAMPION)
+    if champion is not None and int(champion.version) == int(version.version):
+        reason = version.tags.get(REASON) or "it is the champion"
+        decision = Decision(CHAMPION, reason)
+    else:
+        decision = decide(
+            settings, score, evidence.metrics, _score_of(champion), str(champion.version) if champion else ""
+        )
+    _write_down(client, name, version, decision, evidence)
+    return {
+        "recipe": evidence.recipe,
+        "model": name,
+        "version": int(version.version),
+        "new": new,
+        "alias": decision.alias,
+        "reason": decision.reason,
+        "metric": score.metric,
+        "value": score.value,
+        "champion": int(champion.version)
+        if champion is not None and decision.alias != CHAMPION
+        else int(version.version),
+        "model_uri": f"models:/{name}@{decision.alias}",
+        "run_id": run.info.run_id,
+        "run_name": run.info.run_name,
+        "experiment_id": run.info.experiment_id,
+    }
+
+
+def _create(
+    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel", evidence: Evidence, score: Score
+) -> "ModelVersion":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, description=str(evidence.settings.get("description") or "") or None)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {IDENTITY: evidence.identity, SHA256: evidence.model_sha256, "gristmill.recipe": evidence.recipe}
+    return client.create_model_version(
+        name, f"models:/{model.model_id}", run.info.run_id, tags | _score_tags(score), model_id=model.model_id
+    )
+
+
+def _score_tags(score: Score) -> dict[str, str]:
+    return {METRIC: score.metric, VALUE: repr(score.value), SIGNATURE: score.signature}
+
+
+def _score_of(version: "ModelVersion | None") -> Score | None:
+    """The recorded score; one that somebody registered by hand has none, and is comparable with nothing."""
+    if version is None:
+        return None
+    tags = version.tags
+    return Score(tags.get(METRIC, "unknown metric"), float(tags.get(VALUE, "nan")), tags.get(SIGNATURE, ""))
+
+
+def _write_down(
+    client: "MlflowClient", name: str, version: "ModelVersion", decision: Decision, evidence: Evidence
+) -> None:
+    aliases = set(version.aliases)
+    if decision.alias not in aliases:
+        client.set_registered_model_alias(name, decision.alias, version.version)
+    if decision.alias == CHAMPION and CHALLENGER in aliases:
+        client.delete_registered_model_alias(name, CHALLENGER)
+    _set_tags(client, version, {REASON: decision.reason})
+    description = f"{decision.alias}: {decision.reason}. Trained as {evidence.identity[:12]}."
+    if version.description != description:
+        client.update_model_version(name, version.version, description)
+
+
+def _set_tags(client: "MlflowClient", version: "ModelVersion", tags: dict[str, str]) -> None:
+    for key, value in tags.items():
+        if version.tags.get(key) != value:
+            client.set_model_version_tag(version.name, version.version, key, value)

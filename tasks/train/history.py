@@ -1,0 +1,55 @@
+"""The curve that is written down: history.csv, a row every few steps, and nothing of a clock in it."""
+
+import csv
+import io
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate", "grad_norm")
+
+
+@dataclass
+class Row:
+    """One row; losses are nats per token, `loss` the mean since the last row."""
+
+    step: int
+    tokens: int
+    loss: float
+    learning_rate: float
+    grad_norm: float | None
+    validation_loss: float | None = None
+
+
+@dataclass
+class History:
+    """The rows so far and what a resume needs beside them; goes through JSON and back unchanged."""
+
+    rows: list[Row] = field(default_factory=list)
+    waiting: list[float] = field(default_factory=list)
+    """Losses of the steps since the last row."""
+    best_step: int | None = None
+    best_loss: float | None = None
+    seconds: float = 0.0
+    """Of training until here, over all resumes; for timing.json alone."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The same history again."""
+        return cls(**{**value, "rows": [Row(**row) for row in value["rows"]]})
+
+    def to_csv(self) -> str:
+        """history.csv: numbers to six significant digits, a blank where there is none."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in self.rows:
+            writer.writerow([_number(getattr(row, column)) for column in COLUMNS])
+        return text.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6g}"

@@ -1,0 +1,95 @@
+"""AdamW, and Muon with AdamW, each as one `torch.optim.Optimizer` that Trainer schedules and checkpoints."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tasks.train.settings import AdamWSettings, MuonSettings
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Groups = dict[str, list[tuple[str, "torch.nn.Parameter"]]]
+
+
+def split_parameters(model: "PreTrainedModel") -> Groups:
+    """Every trained parameter exactly once (a tied head is its embedding), in the order of the model:
+
+    embeddings  of tokens, and of positions where they are learned
+    head        the output matrix, where it is not tied
+    matrices    two-dimensional, of the hidden layers
+    vectors     norms and biases, and whatever has another shape
+    """
+    import torch
+
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+    output = model.get_output_embeddings()
+    head = set() if output is None else {id(p) for p in output.parameters()}
+    groups: Groups = {"embeddings": [], "head": [], "matrices": [], "vectors": []}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if id(parameter) in embeddings:
+            kind = "embeddings"
+        elif id(parameter) in head and parameter.ndim == 2:
+            kind = "head"
+        else:
+            kind = "matrices" if parameter.ndim == 2 else "vectors"
+        groups[kind].append((name, parameter))
+    return groups
+
+
+def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.optim.Optimizer":
+    """The optimizer of a recipe over all parameters of a model."""
+    import torch
+
+    groups = {kind: [parameter for _, parameter in pairs] for kind, pairs in split_parameters(model).items()}
+    rates = {"embeddings": settings.embedding_learning_rate or settings.learning_rate}
+    by_adamw = [
+        {
+            "params": parameters,
+            "lr": rates.get(kind, settings.learning_rate),
+            "weight_decay": 0.0 if kind == "vectors" else settings.weight_decay,
+        }
+        for kind, parameters in groups.items()
+        if parameters and not (kind == "matrices" and isinstance(settings, MuonSettings))
+    ]
+    adamw = torch.optim.AdamW(
+        by_adamw, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True
+    )
+    if not isinstance(settings, MuonSettings) or not groups["matrices"]:
+        return adamw
+    muon = torch.optim.Muon(
+        groups["matrices"],
+        lr=settings.matrix_learning_rate,
+        weight_decay=settings.matrix_weight_decay,
+        momentum=settings.momentum,
+        ns_steps=settings.newton_schulz_steps,
+    )
+    return joined([adamw, muon])
+
+
+def joined(parts: "list[torch.optim.Optimizer]") -> "torch.optim.Optimizer":
+    """Optimizers of disjoint parameters as one: its groups are theirs, so that a schedule reaches all of them."""
+    import torch
+
+    class Joined(torch.optim.Optimizer):
+        def __init__(self) -> None:
+            super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
+            self.param_groups = [group for part in parts for group in part.param_groups]
+
+        def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+            loss = None if closure is None else closure()
+            for part in parts:
+                part.step()
+            return loss
+
+        def state_dict(self) -> dict[str, Any]:
+            return {str(number): part.state_dict() for number, part in enumerate(parts)}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            for number, part in enumerate(parts):
+                part.load_state_dict(state_dict[str(number)])
+            self.param_groups = [group for part in parts for group in part.param_groups]
+
+    return Joined()

@@ -1,0 +1,55 @@
+"""What number format the processor or GPU really has, so that no training is silently slow."""
+
+from dataclasses import dataclass
+
+from tasks.contract.errors import GristmillError
+from tasks.contract.runtime import device
+from tasks.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what and how the matrix products of a training are computed."""
+
+    device: str
+    precision: str
+    attention: str
+
+
+def resolve(settings: TrainSettings, where: str) -> Machine:
+    """The machine for a recipe; `where` is its file, for messages. Raises GristmillError for what is not there."""
+    place = find_device()
+    has_bf16 = bf16_in_hardware(place)
+    if settings.precision == "bf16" and not has_bf16:
+        lacks = "processor has neither AVX512_BF16 nor AMX" if place == "cpu" else f"{place} device has no bf16"
+        raise GristmillError(f"{where}: train.precision: bf16 asked for, but this {lacks}; use auto or fp32")
+    precision = settings.precision if settings.precision != "auto" else "bf16" if has_bf16 else "fp32"
+    attention = settings.attention
+    if attention == "auto":
+        attention = "eager" if (place, precision) == ("cpu", "bf16") else "sdpa"
+    return Machine(place, precision, attention)
+
+
+def find_device() -> str:
+    """GRISTMILL_DEVICE, its `auto` resolved to the best there is. Raises GristmillError where it is not there."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = device()
+    if wanted == "auto":
+        return next(name for name, found in there.items() if found)
+    if not there[wanted]:
+        raise GristmillError(f"GRISTMILL_DEVICE: {wanted} is not to be found on this machine")
+    return wanted
+
+
+def bf16_in_hardware(place: str) -> bool:
+    """Whether bf16 is faster than fp32 there; without AVX512_BF16 or AMX a processor is many times slower at it."""
+    import torch
+
+    if place == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if place == "mps":
+        return False
+    features = torch.cpu.get_capabilities()
+    return any(features.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,20 @@
+"""The share of the learning rate at a step."""
+
+import math
+
+from tasks.train.settings import ScheduleSettings
+
+
+def share(step: int, steps: int, settings: ScheduleSettings) -> float:
+    """Of every learning rate at update `step` of `steps`, counted from 0; 1 is the rate of the recipe.
+
+    The warm-up is linear and never 0; wsd is the trapezoid of Hägele et al. 2024 (https://arxiv.org/abs/2405.18392).
+    """
+    if step < settings.warmup_steps:
+        return (step + 1) / (settings.warmup_steps + 1)
+    start = (
+        settings.warmup_steps if settings.name != "wsd" else max(settings.warmup_steps, steps * (1 - settings.decay))
+    )
+    done = min(max(step - start, 0) / max(steps - start, 1), 1.0)
+    fall = (1 + math.cos(math.pi * done)) / 2 if settings.name == "cosine" else 1 - done
+    return settings.final + (1 - settings.final) * fall

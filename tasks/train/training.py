@@ -1,0 +1,231 @@
+"""Hugging Face's Trainer, put to work: the plan of a training, its history, its end in a finite loss or an error."""
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import GristmillError
+from tasks.contract.progress import Progress, progress
+from tasks.contract.tokens import Tokens
+from tasks.train import checkpoints
+from tasks.train.blocks import TrainingBlocks, ValidationBlocks, blocks_per_pass, collate
+from tasks.train.history import History, Row
+from tasks.train.optimizers import make_optimizer
+from tasks.train.precision import Machine
+from tasks.train.schedule import share
+from tasks.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
+
+    from tasks.contract.record import LiveRecord
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training, all that it depends on resolved."""
+
+    where: str
+    """The recipe's file, for messages."""
+    settings: TrainSettings
+    machine: Machine
+    steps: int
+    tokens: Tokens
+    validation: Tokens
+    folder: Path
+    """Of its checkpoints."""
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens predicted in an update."""
+        return self.settings.batch_size * self.settings.accumulation * (self.settings.context_length - 1)
+
+
+def count_steps(settings: TrainSettings, tokens: int) -> int:
+    """Updates of a training: as many as the recipe says, or enough for its passes over the tokens."""
+    if settings.steps is not None:
+        return settings.steps
+    assert settings.epochs is not None
+    blocks = blocks_per_pass(tokens, settings.context_length) * settings.epochs
+    return max(math.ceil(blocks / (settings.batch_size * settings.accumulation)), 1)
+
+
+def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
+    """Train `model` in place from the last whole checkpoint, or from the start.
+
+    Raises GristmillError where a loss or a gradient is not finite.
+    """
+    import torch
+
+    start = checkpoints.last_whole(plan.folder)
+    history = checkpoints.read_history(start) if start is not None else History()
+    optimizer = make_optimizer(model, plan.settings.optimizer)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: share(step, plan.steps, plan.settings.schedule)
+    )
+    blocks = plan.steps * plan.settings.batch_size * plan.settings.accumulation
+    with progress("train", plan.steps, "steps") as bar:
+        if start is not None:
+            bar.advance(int(start.name.rpartition("-")[2]), note="resumed")
+        trainer = _trainer_class(plan, history)(
+            model=model,
+            args=_arguments(plan),
+            train_dataset=TrainingBlocks(plan.tokens, plan.settings.context_length, blocks, plan.settings.seed),
+            eval_dataset=ValidationBlocks(
+                plan.validation, plan.settings.context_length, plan.settings.evaluation_tokens
+            ),
+            data_collator=collate,
+            optimizers=(optimizer, scheduler),
+            callbacks=[_historian(plan, history, record, bar)],
+        )
+        from transformers.trainer_callback import PrinterCallback
+
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=None if start is None else os.fspath(start))
+    if plan.settings.keep == "best":
+        _load_weights(model, plan.folder / checkpoints.BEST)
+    return history
+
+
+def _arguments(plan: Plan) -> "TrainingArguments":
+    from transformers import TrainingArguments
+
+    settings = plan.settings
+    return TrainingArguments(
+        output_dir=os.fspath(plan.folder),
+        max_steps=plan.steps,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        max_grad_norm=settings.clip_norm or 0.0,
+        bf16=plan.machine.precision == "bf16",
+        use_cpu=plan.machine.device == "cpu",
+        seed=settings.seed,
+        data_seed=settings.seed,
+        train_sampling_strategy="sequential",
+        logging_strategy="steps",
+        logging_steps=settings.log_every,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps",
+        eval_steps=settings.evaluate_every,
+        prediction_loss_only=True,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_every,
+        save_total_limit=2,
+        dataloader_pin_memory=plan.machine.device == "cuda",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def _trainer_class(plan: Plan, history: History) -> type:
+    from transformers import Trainer
+
+    class Watched(Trainer):
+        """Trainer that ends at the first loss or gradient that is not finite, and marks its checkpoints as whole."""
+
+        micro_losses: list[float]
+
+        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise _not_finite(plan, "loss", value, self.state.global_step + 1)
+            self.micro_losses = [*getattr(self, "micro_losses", []), value]
+            if len(self.micro_losses) == plan.settings.accumulation:  # each is its share of the mean already
+                history.waiting.append(math.fsum(self.micro_losses))
+                self.micro_losses = []
+            return loss
+
+        def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
+            norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
+            if not math.isfinite(norm):
+                raise _not_finite(plan, "gradient", norm, self.state.global_step + 1)
+            return norm
+
+        def _save_checkpoint(self, model: Any, trial: Any) -> None:
+            super()._save_checkpoint(model, trial)
+            checkpoints.finish(plan.folder / f"checkpoint-{self.state.global_step}", history)
+
+    return Watched
+
+
+def _historian(plan: Plan, history: History, record: "LiveRecord", bar: Progress) -> "TrainerCallback":
+    from transformers import TrainerCallback
+
+    class Historian(TrainerCallback):
+        """Writes the history and sends it to the record; keeps the best weights where the recipe asks for them."""
+
+        began = time.monotonic()
+        before = history.seconds
+        told = (time.monotonic(), history.rows[-1].step if history.rows else 0)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            bar.advance(1, note=f"loss {history.waiting[-1]:.3f}")
+            history.seconds = self.before + time.monotonic() - self.began
+            if state.global_step >= plan.steps:
+                control.should_log = control.should_evaluate = True
+                control.should_save = False
+
+        def on_log(  # type: ignore[override]
+            self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
+        ) -> None:
+            if not history.waiting or "learning_rate" not in logs:
+                return
+            loss = math.fsum(history.waiting) / len(history.waiting)
+            history.waiting.clear()
+            step = state.global_step
+            history.rows.append(Row(step, step * plan.step_tokens, loss, logs["learning_rate"], logs.get("grad_norm")))
+            now, (then, last) = time.monotonic(), self.told
+            self.told = (now, step)
+            speed = (step - last) * plan.step_tokens / max(now - then, 1e-9)
+            known = {"loss": loss, "learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm")}
+            record.log(step, {k: v for k, v in known.items() if v is not None} | {"tokens_per_second": speed})
+
+        def on_evaluate(  # type: ignore[override]
+            self, args: Any, state: Any, control: Any, metrics: Mapping[str, float], **kwargs: Any
+        ) -> None:
+            loss, step = metrics["eval_loss"], state.global_step
+            if not math.isfinite(loss):
+                raise _not_finite(plan, "validation loss", loss, step)
+            if history.rows and history.rows[-1].step == step:
+                history.rows[-1].validation_loss = loss
+            record.log(step, {"validation_loss": loss, "validation_bits_per_byte": bits_per_byte(plan, loss)})
+            if history.best_loss is None or loss < history.best_loss:
+                history.best_step, history.best_loss = step, loss
+                if plan.settings.keep == "best":
+                    _save_weights(kwargs["model"], plan.folder / checkpoints.BEST)
+
+    return Historian()
+
+
+def bits_per_byte(plan: Plan, loss: float) -> float:
+    """Of the validation split, from nats per token, with the bytes per token of the whole split."""
+    index = plan.validation.index
+    return loss / math.log(2) * index.tokens / index.text_bytes
+
+
+def _not_finite(plan: Plan, what: str, value: float, step: int) -> GristmillError:
+    return GristmillError(
+        f"{plan.where}: train: the {what} is {value} at step {step} of {plan.steps}; the training is stopped; lower "
+        "train.optimizer.learning_rate or matrix_learning_rate, lengthen train.schedule.warmup_steps, or set clip_norm"
+    )
+
+
+def _save_weights(model: "PreTrainedModel", path: Path) -> None:
+    from safetensors.torch import save_model
+
+    partial = path.with_name(f"{path.name}.partial")
+    save_model(model, os.fspath(partial))
+    partial.replace(path)
+
+
+def _load_weights(model: "PreTrainedModel", path: Path) -> None:
+    from safetensors.torch import load_model
+
+    load_model(model, path)

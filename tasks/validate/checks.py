@@ -1,0 +1,158 @@
+"""Great Expectations at work: expectations of a recipe on a table of statistics.
+
+An ephemeral context and one batch: no store, no file, no network. Imported where it is used, as it takes seconds.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import RecipeError
+from tasks.validate.catalogue import signature
+from tasks.validate.settings import ExpectationSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LISTED = 20
+"""Unexpected values that a result names; it counts them all."""
+
+KEPT = (
+    "element_count",
+    "unexpected_count",
+    "unexpected_percent",
+    "missing_count",
+    "missing_percent",
+    "unexpected_percent_total",
+    "unexpected_percent_nonmissing",
+    "partial_unexpected_list",
+    "partial_unexpected_counts",
+    "observed_value",
+    "details",
+)
+"""Fields of a result that are the same for the same data and of a bounded size."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one expectation."""
+
+    index: int
+    """Its place in `validate.expectations`."""
+    settings: ExpectationSettings
+    success: bool
+    result: dict[str, Any]
+    """KEPT fields of the library's result."""
+    row_level: bool
+    failing: dict[int, str] = field(default_factory=dict)
+    """Row-level ones: position in the frame and observed value of every document that fails."""
+
+    @property
+    def description(self) -> str:
+        """Name and arguments, `expect_column_values_to_be_between(column=words, min_value=1)`."""
+        arguments = ", ".join(f"{key}={value}" for key, value in self.settings.arguments.items() if key != "mostly")
+        return f"{self.settings.name}({arguments})"
+
+    @property
+    def expected(self) -> str:
+        """What would have been enough."""
+        if self.row_level:
+            return f"at least {_percent(self.settings.arguments.get('mostly', 1))} of the documents"
+        skip = ("column", "description", "notes")
+        return (
+            ", ".join(f"{key} {value}" for key, value in self.settings.arguments.items() if key not in skip) or "true"
+        )
+
+    @property
+    def observed(self) -> str:
+        """What there was."""
+        if self.row_level:
+            count, failed = self.result.get("element_count", 0), self.result.get("unexpected_count", 0)
+            return f"{_percent(1 - failed / count if count else 1)} ({failed} of {count} fail)"
+        return _short(self.result.get("observed_value", "false"))
+
+
+def run_checks(
+    frame: "pd.DataFrame", expectations: tuple[ExpectationSettings, ...], recipe: Path
+) -> tuple[list[Outcome], Any]:
+    """Outcomes in the order of the recipe, and the library's own result, for its pages.
+
+    Raises RecipeError for an expectation that cannot be made or asked, by its key.
+    """
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+    from great_expectations.compatibility import pydantic
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    made = []
+    for index, settings in enumerate(expectations):
+        expectation = getattr(gxe, signature(settings.name).class_name)
+        try:
+            made.append(expectation(**settings.arguments, severity=settings.severity, meta={"index": index}))
+        except pydantic.ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {problems}") from error
+        except TypeError as error:  # an abstract one, which the library lists but does not implement
+            raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {error}") from error
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("corpus").add_dataframe_asset("documents")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    suite = gx.ExpectationSuite(name="expectations", expectations=made)
+    result = batch.validate(suite, result_format={"result_format": "COMPLETE", "partial_unexpected_count": LISTED})
+    return _outcomes(result, expectations, recipe), result
+
+
+def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe: Path) -> list[Outcome]:
+    outcomes = []
+    result.results.sort(key=lambda one: one.expectation_config.meta["index"])
+    for one in result.results:
+        index = one.expectation_config.meta["index"]
+        settings = expectations[index]
+        if message := _exception(one.exception_info or {}):
+            raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {message}")
+        full = one.to_json_dict()["result"]
+        positions = full.get("unexpected_index_list") or []
+        values = full.get("unexpected_list") or []
+        failing = {
+            int(position): _short(value)
+            for position, value in zip(positions, values if len(values) == len(positions) else positions, strict=True)
+        }
+        kept = {key: _bounded(full[key]) for key in KEPT if key in full}
+        one.result = kept  # plain numbers, which the library's renderers need, and no list of every failing row
+        row_level = "unexpected_count" in full and "element_count" in full
+        outcomes.append(Outcome(index, settings, bool(one.success), kept, row_level, failing))
+    return outcomes
+
+
+def _exception(info: dict[str, Any]) -> str | None:
+    """The message of an exception in a result: its own, or the first of those of its metrics."""
+    if "raised_exception" in info:
+        message = info.get("exception_message") if info["raised_exception"] else None
+    else:
+        message = next((one["exception_message"] for one in info.values() if one.get("raised_exception")), None)
+    return " ".join(str(message).split()) if message is not None else None
+
+
+def _bounded(value: Any) -> Any:
+    """A value that JSON can hold and a person can read: no NaN, no list of every row, no document of 50 MB."""
+    if isinstance(value, dict):
+        return {key: _bounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_bounded(one) for one in value[:LISTED]]
+    if isinstance(value, str):
+        return _short(value)
+    if isinstance(value, float):  # one of numpy's is one as well, but the library's renderers refuse it
+        return float(value) if math.isfinite(value) else str(value)
+    return value
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g} %"
+
+
+def _short(value: Any, most: int = 80) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -1,0 +1,83 @@
+"""What a validation leaves: result.json and the Data Docs, the same to the byte for the same data.
+
+The library's own renderers make the page from a result without times, run ids and batch ids. What it links from the
+network (style sheets, scripts, a logo with the time in its address, a newsletter) is left out: a page must be
+readable offline, and looking at it must tell nobody. A small style sheet stands in.
+"""
+
+import re
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.stage import write_json
+from tasks.validate.checks import Outcome
+
+STYLE = """<style>
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0; color: #222; background: #fff; }
+nav.navbar ol { list-style: none; display: flex; gap: 1em; padding: 1em 2em; margin: 0; }
+.container-fluid.pt-4 { padding: 1em 2em; max-width: 75em; }
+table { border-collapse: collapse; margin: .5em 0 1em; } td, th { border: 1px solid #ccc; padding: .35em .7em; }
+td, th { text-align: left; vertical-align: top; } .ge-section { border-top: 1px solid #ddd; margin-top: 1em; }
+.badge { background: #eee; border-radius: .3em; padding: 0 .35em; } code { font-size: 13px; }
+.text-success::before { content: "\\2713 met"; color: #17712f; } .text-danger::before { content: "\\2717 not met"; }
+.text-danger, .alert-danger { color: #b3261e; } .text-warning::before { content: "\\26a0 not met"; color: #8a5a00; }
+</style>
+"""
+
+NETWORK = [
+    re.compile(r"<link\b[^>]*>"),
+    re.compile(r"<script\b.*?</script>", re.DOTALL),
+    re.compile(r"<img\b[^>]*>", re.DOTALL),
+    re.compile(r"<footer\b.*?</footer>", re.DOTALL),
+]
+NETWORK_IMAGE = re.compile(r"url\(['\"]?https?:[^)]*\)")
+OTHER_PAGES = re.compile(r'<a\b[^>]*href="\.\./[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def write_validation(folder: Path, outcomes: list[Outcome], result: Any, documents: int) -> None:
+    """`result.json` and `docs/index.html` in a new folder."""
+    folder.mkdir(parents=True)
+    write_json(folder / "result.json", _summary(outcomes, documents))
+    (folder / "docs").mkdir()
+    (folder / "docs" / "index.html").write_text(render_page(result), encoding="utf-8")
+
+
+def render_page(result: Any) -> str:
+    """The Data Docs page of a validation result."""
+    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view.view import DefaultJinjaPageView
+
+    result.meta = {}
+    for one in result.results:
+        one.expectation_config.kwargs.pop("batch_id", None)
+    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))
+    for pattern in NETWORK:
+        page = pattern.sub("", page)
+    page = NETWORK_IMAGE.sub("none", page)
+    page = OTHER_PAGES.sub(r"\1", page)
+    numbers = count(1)
+    names: dict[str, str] = {}
+    page = UUID.sub(lambda found: names.setdefault(found.group(), f"part-{next(numbers)}"), page)
+    page = "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+    return page.replace("</head>", f"{STYLE}</head>", 1)
+
+
+def _summary(outcomes: list[Outcome], documents: int) -> dict[str, Any]:
+    return {
+        "success": all(outcome.success for outcome in outcomes),
+        "documents": documents,
+        "expectations": [
+            {
+                "expectation": outcome.settings.name,
+                "arguments": outcome.settings.arguments,
+                "severity": outcome.settings.severity,
+                "success": outcome.success,
+                "expected": outcome.expected,
+                "observed": outcome.observed,
+                "result": outcome.result,
+            }
+            for outcome in outcomes
+        ],
+    }

@@ -1,0 +1,74 @@
+"""The columns that expectations are about, from one streaming scan: a row a document, only the columns asked for."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.corpus import read_row_group, row_groups
+from tasks.contract.errors import DataError
+from tasks.contract.progress import progress
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+CONTROL = r"[\x00-\x08\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
+
+
+def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
+    """The documents of `raw` that have no problem: `row` (their place in the corpus, uint64) and the columns asked for.
+
+    Holds these columns for all documents, never more than a row group of text unless `text` is asked for.
+    Raises DataError where a shard is damaged, lacks a column or holds bytes that are not UTF-8.
+    """
+    import polars as pl
+
+    frames, seen = [], 0
+    places = row_groups(raw)
+    with progress("validate", len(places), "row groups") as shown:
+        for path, group, _ in places:
+            for batch in read_row_group(path, group, ("id", "group", "text", "source", "problem")):
+                check_utf8(batch, path, group)
+                frame = pl.DataFrame(batch).with_row_index("row", seen)
+                seen += batch.num_rows
+                frames.append(statistics(frame.filter(pl.col("problem").is_null()), columns))
+            shown.advance()
+    if not frames:
+        empty = pl.DataFrame(schema={name: pl.String for name in ("id", "group", "text", "source")})
+        frames.append(statistics(empty.with_row_index("row"), columns))
+    return pl.concat(frames)
+
+
+def check_utf8(batch: "pa.RecordBatch", path: Path, group: int) -> None:
+    """Raises DataError for strings that are not UTF-8, which only another program can have written."""
+    import pyarrow as pa
+
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} row group {group}: {error}") from error
+
+
+def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataFrame":
+    """`row` and the columns asked for, in a fixed order."""
+    known = expressions()
+    return documents.select("row", *(known[name].alias(name) for name in known if name in columns))
+
+
+def expressions() -> "dict[str, Any]":
+    """How each column of `settings.COLUMNS` is made."""
+    import polars as pl
+
+    text = pl.col("text")
+    characters = text.str.len_chars()
+    return {
+        **{name: pl.col(name) for name in ("id", "group", "text", "source")},
+        "characters": characters.cast(pl.Int64),
+        "bytes": text.str.len_bytes().cast(pl.Int64),
+        "words": text.str.count_matches(r"\S+").cast(pl.Int64),
+        "lines": text.str.count_matches("\n", literal=True).cast(pl.Int64) + 1,
+        "longest_line": text.str.split("\n").list.eval(pl.element().str.len_chars()).list.max().cast(pl.Int64),
+        "letter_share": text.str.count_matches(r"\p{L}") / characters.clip(1),
+        "control_characters": text.str.count_matches(CONTROL).cast(pl.Int64),
+        "replacement_characters": text.str.count_matches("\ufffd", literal=True).cast(pl.Int64),
+    }

@@ -1,0 +1,33 @@
+"""Small corpora in a project of their own, for the tests of this room."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.contract.corpus import CorpusWriter, corpus_schema
+
+ROW = {"id": "", "group": "", "text": "", "source": "made up"}
+
+
+def project(root: Path, clean: str, rows: Iterable[tuple[str, str, str]], row_group: int = 1000) -> Path:
+    """A recipe `small` with the section `clean`, and valid documents (id, group, text); returns data/small."""
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / "recipes" / "small.yaml").write_text(f"task: causal-lm\nclean:\n{clean}", encoding="utf-8")
+    rows = [{**ROW, "id": name, "group": group, "text": text} for name, group, text in rows]
+    with CorpusWriter(root / "data" / "small" / "valid", corpus_schema()) as writer:
+        for start in range(0, len(rows), row_group):
+            writer.write(pa.RecordBatch.from_pylist(rows[start : start + row_group], schema=corpus_schema()))
+    return root / "data" / "small"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """All rows of a Parquet file, or of the shards of a folder."""
+    files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder, to the byte."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

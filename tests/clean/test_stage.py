@@ -1,0 +1,177 @@
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.clean import shard
+from tasks.clean.__main__ import STAGE
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.stage import run
+from tests.clean.corpus import contents, project, rows
+
+SPLITS = "  splits: {validation: 0.2, test: 0.2}\n"
+
+
+@pytest.fixture(autouse=True)
+def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def documents(count: int = 60) -> list[tuple[str, str, str]]:
+    return [(f"d{n}", f"group {n % 20}", f"the text of\r\ndocument {n} ") for n in range(count)]
+
+
+def test_every_document_is_in_one_split_or_rejected_with_its_reason(tmp_path: Path) -> None:
+    more = [
+        ("short", "group 0", "\u200b ab \n"),
+        ("again", "group 1", "the text of\ndocument 7"),
+        ("none", "g", "\x00"),
+    ]
+    data = project(tmp_path, "  min_characters: 5\n" + SPLITS, documents() + more)
+    report = run(STAGE, "small")
+    splits = {name: rows(data / "clean" / name) for name in ("train", "validation", "test")}
+    kept = [row for split in splits.values() for row in split]
+    assert sorted(row["id"] for row in kept) == sorted(name for name, *_ in documents())
+    assert {row["text"] for row in kept} == {f"the text of\ndocument {n}" for n in range(60)}
+    groups = [{row["group"] for row in split} for split in splits.values()]
+    assert all(groups) and not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    rejected = {row["id"]: row for row in rows(data / "clean" / "rejected.parquet")}
+    assert {name: (row["reason"], row["threshold"]) for name, row in rejected.items()} == {
+        "short": ("too_few_characters", "5"),
+        "again": ("duplicate", None),
+        "none": ("too_few_characters", "5"),
+    }
+    assert rejected["short"]["value"] == "3" and rejected["short"]["text"] == " ab"
+    written = json.loads((data / "clean" / "report.json").read_text())
+    assert written["received"]["documents"] == 63 == sum(written["produced"].values()) + 3
+    assert [(drop["reason"], drop["documents"]) for drop in written["dropped"]] == [
+        ("too_few_characters", 2),
+        ("duplicate", 1),
+    ]
+    assert report.dropped[0].examples == ["short: value 3, threshold 5", "none: value 0, threshold 5"]
+    assert written["details"]["rewritten"] == {
+        "blank_lines": 1,
+        "control_characters": 2,
+        "line_ends": 60,
+        "trailing_blanks": 61,
+    }
+    assert written["details"]["splits"]["test"]["groups"] == len(groups[2])
+
+
+def test_of_the_same_text_the_first_in_order_stays_and_may_stay_if_asked(tmp_path: Path) -> None:
+    twice = [("a", "g", "same "), ("b", "h", "same"), ("c", "g", "same\n")]
+    alone = "  splits: {validation: 0, test: 0}\n"
+    data = project(tmp_path, alone, twice, row_group=1)
+    run(STAGE, "small")
+    assert [row["id"] for row in rows(data / "clean" / "train")] == ["a"]
+    assert [row["id"] for row in rows(data / "clean" / "rejected.parquet")] == ["b", "c"]
+    (tmp_path / "recipes" / "small.yaml").write_text(f"clean:\n  exact_duplicates: keep\n{alone}")
+    run(STAGE, "small")
+    assert [row["id"] for row in rows(data / "clean" / "train")] == ["a", "b", "c"]
+
+
+def test_splits_stay_when_documents_are_added(tmp_path: Path) -> None:
+    def dealt(root: Path, given: list[tuple[str, str, str]]) -> dict[str, str]:
+        root.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            data = project(root, SPLITS, given)
+            run(STAGE, "small")
+        return {row["id"]: name for name in ("train", "validation", "test") for row in rows(data / "clean" / name)}
+
+    before = dealt(tmp_path / "before", documents())
+    after = dealt(tmp_path / "after", [(f"new{n}", f"new {n}", f"new {n}") for n in range(40)] + documents())
+    assert {name: split for name, split in after.items() if name in before} == before
+
+
+def test_outputs_are_the_same_to_the_byte_for_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = documents(200) + [(f"again{n}", f"group {n}", f"the text of\ndocument {n}") for n in range(50)]
+    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 500)  # many row groups
+    data = project(tmp_path, SPLITS, given)
+    assert pq.ParquetFile(data / "valid" / "part-00000.parquet").num_row_groups > 8
+    monkeypatch.setattr(shard, "WORTH_A_PROCESS", 0)
+    made = []
+    for workers in ("1", "2"):
+        monkeypatch.setenv("GRISTMILL_WORKERS", workers)
+        run(STAGE, "small")
+        made.append(contents(data / "clean"))
+    assert made[0] == made[1]
+    assert len(rows(data / "clean" / "rejected.parquet")) == 50
+
+
+def test_cleaning_what_was_cleaned_changes_nothing(tmp_path: Path) -> None:
+    data = project(tmp_path, SPLITS, documents())
+    run(STAGE, "small")
+    first = {row["id"]: row["text"] for row in rows(data / "clean" / "train")}
+    again = tmp_path / "again"
+    again.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(again)
+        given = [(row["id"], row["group"], row["text"]) for row in rows(data / "clean" / "train")]
+        data = project(again, "  splits: {validation: 0, test: 0}\n", given)
+        report = run(STAGE, "small")
+    assert {row["id"]: row["text"] for row in rows(data / "clean" / "train")} == first
+    assert report.details["rewritten"] == {} and report.dropped == []
+
+
+def test_one_line_of_fifty_megabytes_is_a_document_like_any_other(tmp_path: Path) -> None:
+    line = "words, words " * 4_000_000
+    data = project(
+        tmp_path, "  splits: {validation: 0, test: 0}\n", [("long", "g", line), ("lines", "h", "\n" * 10**6 + "x")]
+    )
+    run(STAGE, "small")
+    assert [len(row["text"]) for row in rows(data / "clean" / "train")] == [len(line) - 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("clean", "given", "error", "message"),
+    [
+        (
+            "  min_words: 100\n",
+            documents(),
+            DataError,
+            "recipes/small.yaml: clean: all 60 documents were dropped (too_few_words 60)",
+        ),
+        ("  min_words: 1\n", [], DataError, "data/small/valid: no document in it"),
+        (
+            "  splits: {validation: 0.1, test: 0.01}\n",
+            [("a", "one", "a"), ("b", "two", "b")],
+            DataError,
+            "recipes/small.yaml: clean.splits.validation: the validation split would be empty: none of the 2 groups",
+        ),
+        (
+            "  splits: {validation: 0, test: 0, test_groups: [one]}\n",
+            [("a", "one", "a"), ("b", "one", "b")],
+            DataError,
+            "recipes/small.yaml: clean.splits: the train split would be empty: none of the 1 group fell into it",
+        ),
+        (
+            "  splits: {validation: 0, test: 0, test_groups: [hamlte]}\n",
+            [("a", "hamlet", "a")],
+            RecipeError,
+            "recipes/small.yaml: clean.splits.test_groups: no group 'hamlte' in the corpus (there are: hamlet)",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence_and_the_last_good_outputs_stay(
+    clean: str, given: list, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    data = project(tmp_path, clean, given)
+    (data / "clean").mkdir()
+    (data / "clean" / "old").write_text("still here")
+    with pytest.raises(error) as raised:
+        run(STAGE, "small")
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+    assert contents(data / "clean") == {"old": b"still here"}
+    assert sorted(path.name for path in data.iterdir()) == ["clean", "valid"]
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    data = project(tmp_path, SPLITS, documents())
+    path = data / "valid" / "part-00000.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"data/small/valid/part-00000.parquet: not a whole Parquet file"):
+        run(STAGE, "small")

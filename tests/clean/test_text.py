@@ -1,0 +1,102 @@
+import sys
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.clean.settings import CleanSettings
+from tasks.clean.text import limit_blank_lines, normalise, remove_trailing_blanks, rewriting, unify_line_ends
+
+FORMS = [
+    CleanSettings(unicode=form, zero_width=zero_width, max_blank_lines=blank)
+    for form in ("NFC", "NFKC", "none")
+    for zero_width in ("spaces", "all", "none")
+    for blank in (0, 2, None)
+]
+
+# What makes trouble: line ends, controls, marks that reorder, marks that become two, letters that grow.
+NASTY = (
+    "\r\n\x0b\x0c\x1c\x85\u2028\u2029\x00\x1b\x7f\x9f\t \u00a0\u3000\ufeff\u200b\u200d\u2060\u0300\u0315\u0323\u0344"
+)
+NASTY += "\u0f73\u0f81\u0958\u1e9b\ufb01\uff9e\u034f\ufdfaaé가ᄀ\u1161\u11a8"
+adversarial = st.text(st.one_of(st.sampled_from(NASTY), st.characters(exclude_categories=["Cs"])), max_size=300)
+runs = st.lists(st.tuples(st.sampled_from(NASTY), st.integers(1, 80)), max_size=8).map(
+    lambda parts: "".join(character * count for character, count in parts)
+)
+
+
+DEFAULTS = CleanSettings()
+
+
+def rewrite(text: str, chosen: CleanSettings = DEFAULTS) -> str:
+    for step in rewriting(chosen).values():
+        text = step(text)
+    return text
+
+
+@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@given(st.one_of(adversarial, runs), st.sampled_from(FORMS))
+def test_cleaning_clean_text_changes_nothing(text: str, chosen: CleanSettings) -> None:
+    once = rewrite(text, chosen)
+    assert rewrite(once, chosen) == once
+    if chosen.unicode != "none":
+        assert unicodedata.is_normalized(chosen.unicode, once)
+    assert not set("\r\x00\x85\u2028\x7f") & set(once)
+    assert once == "\n".join(line.rstrip() for line in once.split("\n"))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_no_character_becomes_one_that_should_have_gone(form: str) -> None:
+    everything = CleanSettings(unicode=form, zero_width="all")
+    codes = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    once = rewrite("".join(f"a{character}b" for character in codes), everything)
+    assert rewrite(once, everything) == once
+
+
+def test_every_line_end_becomes_a_line_feed() -> None:
+    ends = ["\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+    assert unify_line_ends("".join(f"a{end}" for end in ends)) == "a\n" * len(ends)
+
+
+def test_controls_go_and_tabs_stay() -> None:
+    assert rewrite("\ufeffa\x00\tb\x1b[0m\x9fc\u200bd") == "a\tb[0mcd"
+    assert rewrite("a\x00b", CleanSettings(control_characters="keep")) == "a\x00b"
+
+
+def test_joiners_stay_unless_asked() -> None:
+    emoji = "👩\u200d🔬"
+    assert rewrite(emoji) == emoji
+    assert rewrite(emoji, CleanSettings(zero_width="all")) == "👩🔬"
+    assert rewrite("a\u200bb", CleanSettings(zero_width="none")) == "a\u200bb"
+
+
+def test_normal_forms_are_those_of_unicode() -> None:
+    text = "e\u0301 ﬁ Å ½ 가 " * 3
+    for form in ("NFC", "NFKC"):
+        assert normalise(text, form) == unicodedata.normalize(form, text)
+    assert rewrite("e\u0301", CleanSettings(unicode="none")) == "e\u0301"
+
+
+def test_blanks_and_blank_lines() -> None:
+    assert remove_trailing_blanks("a \t\n  b\u3000\n \n") == "a\n  b\n\n"
+    assert limit_blank_lines("\n\na\n\n\n\n\nb\n\nc\n", 2) == "a\n\n\nb\n\nc"
+    assert limit_blank_lines("a\n\n\nb", 0) == "a\nb"
+    assert rewrite("  a\n \n \n \n \nb ") == "  a\n\n\nb"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["x", "\n", " ", " \n", "\r\n", "\x00", "\u0315\u0300", "\u0f71\u0f73", "é", "e\u0301", "\u200b", " x", "\n\n\nx"],
+)
+def test_long_runs_take_time_in_proportion(unit: str) -> None:
+    def seconds(count: int) -> float:
+        text = "a" + unit * count + "b"
+        began = time.process_time()
+        rewrite(text)
+        return time.process_time() - began
+
+    seconds(1000)
+    # Quadratic would be 256 times as long, linear is 16 times.
+    assert seconds(320_000) < 80 * max(seconds(20_000), 0.001)

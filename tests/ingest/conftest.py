@@ -1,0 +1,43 @@
+"""A project of its own for each test: `run` writes a recipe, runs the stage and gives back rows and report."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.contract.corpus import read_batches
+from tasks.contract.stage import run as run_stage
+from tasks.ingest.__main__ import STAGE
+
+Rows = list[dict[str, Any]]
+RAW = Path("data/x/raw")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    (root / "recipes").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return root
+
+
+@pytest.fixture
+def run(project: Path) -> Callable[..., Rows]:
+    def ingest(**section: Any) -> Rows:
+        section = {"licence": "CC0", **section}
+        (project / "recipes/x.yaml").write_text(json.dumps({"ingest": section}))
+        run_stage(STAGE, "x")
+        return read_raw()
+
+    return ingest
+
+
+def read_raw() -> Rows:
+    return [row for batch in read_batches(RAW) for row in batch.to_pylist()]
+
+
+def read_report() -> dict[str, Any]:
+    return json.loads((RAW / "report.json").read_text())

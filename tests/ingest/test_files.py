@@ -1,0 +1,311 @@
+"""Files of every format become documents, in order, with stable ids; what is wrong is told with its place."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from tasks.contract.errors import DataError, RecipeError
+from tests.ingest.conftest import RAW, read_report
+
+TEN = [{"n": i, "text": f"text {i}"} for i in range(10)]
+
+
+def write(name: str, content: bytes | str) -> None:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def json_lines(rows: list[dict]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def all_formats() -> None:
+    write("in/a.txt", "one")
+    write("in/b.md", "**two**")
+    write("in/c.jsonl", json_lines([{"text": "three"}, {"text": "four"}]))
+    write("in/d.csv", 'text,more\n"five,\nstill five",x\nsix,y\n')
+    pq.write_table(pa.table({"text": ["seven", "eight"]}), "in/e.parquet")
+    write("in/f.txt.gz", gzip.compress(b"nine"))
+    write("in/g.jsonl.zst", zstandard.compress(b'{"text": "ten"}\n'))
+
+
+def test_every_format_is_read_in_the_order_of_paths_and_rows(run):
+    all_formats()
+    rows = run(kind="files", files=["in/*"])
+    assert [(row["id"], row["group"], row["text"], row["source"], row["problem"]) for row in rows] == [
+        ("in/a.txt", "a", "one", "in/a.txt", None),
+        ("in/b.md", "b", "two", "in/b.md", None),
+        ("in/c.jsonl#1", "in/c.jsonl#1", "three", "in/c.jsonl line 1", None),
+        ("in/c.jsonl#2", "in/c.jsonl#2", "four", "in/c.jsonl line 2", None),
+        ("in/d.csv#1", "in/d.csv#1", "five,\nstill five", "in/d.csv row 1", None),
+        ("in/d.csv#2", "in/d.csv#2", "six", "in/d.csv row 2", None),
+        ("in/e.parquet#1", "in/e.parquet#1", "seven", "in/e.parquet row 1", None),
+        ("in/e.parquet#2", "in/e.parquet#2", "eight", "in/e.parquet row 2", None),
+        ("in/f.txt.gz", "f", "nine", "in/f.txt.gz", None),
+        ("in/g.jsonl.zst#1", "in/g.jsonl.zst#1", "ten", "in/g.jsonl.zst line 1", None),
+    ]
+    report = read_report()
+    assert report["received"]["files"] == 7
+    assert report["produced"] == {"documents": 10, "bytes": sum(len(row["text"].encode()) for row in rows)}
+    assert report["details"]["source"] == {"licence": "CC0", "kind": "files", "files": ["in/*"]}
+
+
+def test_a_second_run_writes_the_same_bytes_and_leaves_nothing_behind(run, monkeypatch):
+    all_formats()
+    monkeypatch.setenv("GRISTMILL_WORKERS", "1")
+    run(kind="files", files=["in/*"])
+    first = {path.name: path.read_bytes() for path in RAW.iterdir()}
+    monkeypatch.setenv("GRISTMILL_WORKERS", "3")
+    run(kind="files", files=["in/*"])
+    assert {path.name: path.read_bytes() for path in RAW.iterdir()} == first
+    assert [path.name for path in RAW.parent.iterdir()] == ["raw"]
+
+
+def test_several_processes_write_what_one_writes(run, monkeypatch):
+    for number in range(5):
+        write(f"in/{number}.md", f"# {number}\n\n**text**\n\n# next\n\n" + "word\n" * (100 * (5 - number)))
+    write("in/3.csv", "text\nbetween\n")
+    monkeypatch.setattr("tasks.ingest.documents.ALONE", 0)
+    results = []
+    for workers in "13":
+        monkeypatch.setenv("GRISTMILL_WORKERS", workers)
+        results.append((run(kind="files", files=["in/*"]), [path.read_bytes() for path in sorted(RAW.iterdir())]))
+    assert results[0] == results[1]
+    assert [row["id"] for row in results[0][0]][:3] == ["in/0.md", "in/1.md", "in/2.md"]
+
+
+def test_a_damaged_file_stops_several_processes(run, monkeypatch):
+    monkeypatch.setattr("tasks.ingest.documents.ALONE", 0)
+    monkeypatch.setenv("GRISTMILL_WORKERS", "2")
+    write("in/a.md", "a")
+    write("in/b.md.gz", b"no gzip")
+    with pytest.raises(DataError, match=r"^in/b\.md\.gz: cannot be read, damaged or cut off: "):
+        run(kind="files", files=["in/*"])
+
+
+def test_columns_give_text_id_and_group(run):
+    write("t.jsonl", json_lines([{"body": "a", "key": 7, "who": "x"}, {"body": "b", "key": "k", "who": "y"}]))
+    wanted = {"text_column": "body", "id_column": "key", "group_column": "who"}
+    rows = run(kind="files", files=["t.jsonl"], documents=wanted)
+    assert [(row["id"], row["group"], row["text"]) for row in rows] == [("7", "x", "a"), ("k", "y", "b")]
+
+
+def test_an_id_that_comes_twice_is_told_with_both_places(run):
+    write("a.jsonl", json_lines([{"text": "a", "id": "k"}]))
+    write("b.csv", "text,id\nx,j\ny,k\n")
+    with pytest.raises(DataError, match=r"^b\.csv row 2: the id 'k' is also that of a\.jsonl line 1; "):
+        run(kind="files", files=["a.jsonl", "b.csv"], documents={"id_column": "id"})
+
+
+def test_ids_do_not_depend_on_other_files(run):
+    write("in/b.jsonl", json_lines(TEN))
+    alone = run(kind="files", files=["in/*"])
+    write("in/a.jsonl", json_lines(TEN))
+    assert run(kind="files", files=["in/*"])[10:] == alone
+
+
+def test_a_pattern_in_the_path_gives_the_group(run):
+    write("books/ada/one.txt", "1")
+    write("books/bob/two.txt", "2")
+    rows = run(kind="files", files=["**/*.txt"], documents={"group_pattern": "books/([^/]+)/"})
+    assert [row["group"] for row in rows] == ["ada", "bob"]
+    with pytest.raises(RecipeError, match=r"x\.yaml: ingest\.documents\.group_pattern: finds no group in 'books/ada"):
+        run(kind="files", files=["**/*.txt"], documents={"group_pattern": "nothing"})
+
+
+PLAY = (
+    "\ufeff"
+    + """# Hamlet
+
+## ACT I
+
+### SCENE I. A wall.
+
+**BERNARDO**
+Who's there?
+
+### SCENE II.
+
+End.
+""".replace("\n", "\r\n").replace("BERNARDO**", "BERNARDO**  ")
+)
+
+
+def test_a_play_is_split_into_scenes_that_begin_with_all_their_headings(run):
+    write("plays/hamlet.md", PLAY)
+    rows = run(kind="files", files=["plays/*.md"], documents={"split_at": "^#{1,6} "})
+    assert [(row["id"], row["group"], row["text"], row["source"]) for row in rows] == [
+        (
+            "plays/hamlet.md#1",
+            "hamlet",
+            "Hamlet\n\nACT I\n\nSCENE I. A wall.\n\nBERNARDO\nWho's there?",
+            "plays/hamlet.md part 1: Hamlet / ACT I / SCENE I. A wall.",
+        ),
+        ("plays/hamlet.md#2", "hamlet", "SCENE II.\n\nEnd.", "plays/hamlet.md part 2: SCENE II."),
+    ]
+
+
+def test_what_stands_before_the_first_split_is_a_document_too(run):
+    write("a.txt", "before\rCHAPTER 1\rone")
+    rows = run(kind="files", files=["a.txt"], documents={"split_at": "^CHAPTER"})
+    assert [row["text"] for row in rows] == ["before\n", "CHAPTER 1\none"]
+
+
+def test_bytes_that_are_not_utf8_cost_their_document_alone_and_say_where(run):
+    write("a.txt", b"caf\xe9")
+    write("b.txt", b"\xef\xbb\xbffine\n# 1\nok\n# 2\n\xffbad\n")
+    write("c.jsonl", b'{"text": "ok"}\n{"text": "x\xff"}\n{"text": "ok"}\n')
+    write("d.csv", b'text\n"ok"\n"two\nl\xffnes"\nok\n')
+    pq.write_table(pa.table({"text": pa.array([b"ok", b"a\xff"]).view(pa.string())}), "e.parquet")
+    rows = run(kind="files", files=["a.txt", "c.jsonl", "d.csv", "e.parquet"])
+    assert [(row["text"], row["problem"]) for row in rows] == [
+        ("caf\ufffd", "not UTF-8 at byte 3 of a.txt"),
+        ("ok", None),
+        ("x\ufffd", "not UTF-8 at byte 26 of c.jsonl"),
+        ("ok", None),
+        ("ok", None),
+        ("two\nl\ufffdnes", "not UTF-8 at byte 16 of d.csv"),
+        ("ok", None),
+        ("ok", None),
+        ("a\ufffd", "not UTF-8 at byte 1 of text in e.parquet row 2"),
+    ]
+    problems = read_report()["details"]["problems"]
+    assert problems["documents"] == 4
+    assert problems["files"] == {"a.txt": 1, "c.jsonl": 1, "d.csv": 1, "e.parquet": 1}
+    assert problems["examples"][0] == "not UTF-8 at byte 3 of a.txt"
+
+    rows = run(kind="files", files=["b.txt"], documents={"split_at": "^#"})
+    assert [(row["text"], row["problem"]) for row in rows] == [
+        ("fine\n", None),
+        ("# 1\nok\n", None),
+        ("# 2\n\ufffdbad\n", "not UTF-8 at byte 19 of b.txt"),
+    ]
+
+
+def test_nuls_stay_and_lone_surrogates_become_a_problem(run):
+    write("a.jsonl", '{"text": "a\\u0000b"}\n{"text": "x\\ud800y"}\n{"text": "\\ud83d\\ude00"}\n')
+    write("b.md", "a\0b")
+    write("c.csv", "text\na\0b\n")
+    rows = run(kind="files", files=["a.jsonl", "b.md", "c.csv"])
+    assert [(row["text"], row["problem"]) for row in rows] == [
+        ("a\0b", None),
+        ("x\ufffdy", "lone surrogate at character 1 of text in a.jsonl line 2"),
+        ("😀", None),
+        ("a\0b", None),
+        ("a\0b", None),
+    ]
+
+
+def test_a_text_that_is_missing_or_no_text_is_kept_with_the_problem(run):
+    write("a.jsonl", json_lines([{"text": None}, {"text": 3}, {"text": "fine"}]))
+    rows = run(kind="files", files=["a.jsonl"])
+    assert [(row["text"], row["problem"]) for row in rows] == [
+        ("", "no text in a.jsonl line 1"),
+        ("3", "text is no text, but int, in a.jsonl line 2"),
+        ("fine", None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.jsonl.gz"])
+def test_a_line_of_50_mb_is_a_document(run, name):
+    line = "x" * 50_000_000
+    content = {".txt": line, ".jsonl": json.dumps({"text": line}), ".csv": f"text\n{line}"}
+    data = content["." + name.split(".")[1]].encode()
+    write(name, gzip.compress(data, 1) if name.endswith(".gz") else data)
+    rows = run(kind="files", files=[name])
+    assert len(rows) == 1
+    assert rows[0]["text"] == line
+
+
+def test_bytes_order_marks_go_and_line_ends_are_newlines(run):
+    write("a.csv", '\ufefftext\r\n"a\r\nb"\r\n')
+    write("b.jsonl", '\ufeff{"text": "a\\r\\nb\\rc"}\r\n\r\n')
+    assert [row["text"] for row in run(kind="files", files=["a.csv", "b.jsonl"])] == ["a\nb", "a\nb\nc"]
+
+
+def damaged() -> dict[str, tuple[bytes, str]]:
+    text = b"".join(b'{"text": "%d"}\n' % i for i in range(20_000))
+    table = "table.parquet"
+    pq.write_table(pa.table({"text": [str(i) for i in range(1000)]}), table)
+    whole = Path(table).read_bytes()
+    return {
+        "a.jsonl.gz": (gzip.compress(text)[:-100], r"a\.jsonl\.gz: cannot be read, damaged or cut off: "),
+        "b.txt.zst": (zstandard.compress(text)[:-100], r"b\.txt\.zst: cannot be read, damaged or cut off: "),
+        "c.txt.gz": (b"no gzip", r"c\.txt\.gz: cannot be read, damaged"),
+        "d.txt.zst": (b"no zstd", r"d\.txt\.zst: cannot be read, damaged"),
+        "e.parquet": (whole[:-50], r"e\.parquet: damaged after row 0: "),
+        "f.parquet": (whole[:20] + b"\0" * 200 + whole[220:], r"f\.parquet: damaged after row 0: "),
+        "g.jsonl": (b'{"text": "a"}\n{"text": \n', r"g\.jsonl line 2: not valid JSON: "),
+        "h.jsonl": (b'{"text": "a"}\n["text"]\n', r"h\.jsonl line 2: expected a JSON object, found list"),
+        "i.csv": (b"text,b\na,b\na,b,c\n", r"i\.csv row 2 \(line 3\): 3 fields, but 2 columns"),
+        "j.csv": (b'text,b\na,b\na,"cut', r"j\.csv row 2 \(line 3\): unexpected end of data"),
+        "k.jsonl": (b"[" * 100_000, r"k\.jsonl line 1: not valid JSON: "),
+    }
+
+
+def test_a_damaged_file_is_named_with_the_row(run):
+    for name, (content, message) in damaged().items():
+        write(name, content)
+        with pytest.raises(DataError, match="^" + message):
+            run(kind="files", files=[name])
+
+
+def test_a_missing_column_is_told_with_those_there_are(run):
+    write("a.csv", "body,id\nx,1\n")
+    write("b.jsonl", json_lines([{"text": "x"}, {"body": "x"}]))
+    pq.write_table(pa.table({"body": ["x"], "id": [1]}), "c.parquet")
+    for name, message in {
+        "a.csv": r"a\.csv: no column 'text' \(there are: body, id\)",
+        "b.jsonl": r"b\.jsonl line 2: no column 'text' \(there are: body\)",
+        "c.parquet": r"c\.parquet: no column 'text' \(there are: body, id\)",
+    }.items():
+        with pytest.raises(DataError, match=f"^{message}$"):
+            run(kind="files", files=[name])
+
+
+def test_globs_and_names_that_lead_nowhere_are_told_with_their_key(run):
+    write("a.pdf", "x")
+    write("empty.txt", "")
+    write("t.csv", "text\nx\n")
+    write("n.jsonl", "")
+    for section, message in [
+        ({"files": ["a.pdf", "no/*.txt"]}, r"recipes/x\.yaml: ingest\.files\.1: 'no/\*\.txt': finds no file"),
+        ({"files": ["no.txt"]}, r"recipes/x\.yaml: ingest\.files\.0: 'no\.txt': no such file"),
+        ({"files": ["a.pdf"]}, r"a\.pdf: no reader for this file \(there are: \.txt \.md"),
+        ({"files": ["../*"]}, r"recipes/x\.yaml: ingest\.files\.files\.0: must be relative and stay inside"),
+        ({"files": ["empty.txt"]}, r"recipes/x\.yaml: ingest\.kind: the corpus is empty: 1 documents without any text"),
+        ({"files": ["n.jsonl"]}, r"recipes/x\.yaml: ingest\.kind: the corpus is empty"),
+        ({"files": ["t.csv"], "documents": {"split_at": "x"}}, r".*ingest\.documents\.split_at: t\.csv is a table"),
+        (
+            {"files": ["empty.txt"], "documents": {"group_column": "x"}},
+            r".*ingest\.documents\.group_column: empty\.txt is a text file and has no columns",
+        ),
+    ]:
+        with pytest.raises((RecipeError, DataError), match="^" + message):
+            run(kind="files", **section)
+
+
+def test_the_last_good_corpus_stands_when_a_run_fails(run):
+    write("a.txt", "good")
+    run(kind="files", files=["a.txt"])
+    before = {path.name: path.read_bytes() for path in RAW.iterdir()}
+    with pytest.raises(RecipeError):
+        run(kind="files", files=["b.txt"])
+    assert {path.name: path.read_bytes() for path in RAW.iterdir()} == before
+
+
+def test_many_rows_come_out_whole_and_in_order(run):
+    with Path("a.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text"])
+        writer.writerows([f'row {i}\n"quoted", and more'] for i in range(20_000))
+    rows = run(kind="files", files=["a.csv"])
+    assert [row["text"] for row in rows] == [f'row {i}\n"quoted", and more' for i in range(20_000)]
+    assert rows[-1]["id"] == "a.csv#20000"

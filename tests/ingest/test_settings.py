@@ -1,0 +1,37 @@
+"""The section `ingest`: told apart by kind, strict, light to import."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tasks.contract.errors import RecipeError
+
+GOOD = {"kind": "files", "files": ["a.txt"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "ftp"}, r"recipes/x\.yaml: ingest: .*'files', 'package', 'url', 'hub'"),
+        ({"fils": 1}, r"recipes/x\.yaml: ingest\.files\.fils: unknown key"),
+        ({"files": []}, r"recipes/x\.yaml: ingest\.files\.files: .*at least 1"),
+        ({"files": ["/etc/passwd"]}, r"recipes/x\.yaml: ingest\.files\.files\.0: must be relative"),
+        ({"licence": ""}, r"recipes/x\.yaml: ingest\.files\.licence: "),
+        ({"documents": {"split_at": "("}}, r".*ingest\.files\.documents\.split_at: not a regular expression: "),
+        ({"kind": "url", "url": "ftp://x/y.txt", "sha256": "0" * 64}, r".*ingest\.url\.url: "),
+        ({"kind": "package", "name": "a", "version": "1 --pre", "sha256": "0" * 64}, r".*ingest\.package\.version: "),
+        ({"kind": "package", "name": "-r", "version": "1", "sha256": "0" * 64}, r".*ingest\.package\.name: "),
+        ({"kind": "package", "name": "a", "version": "1", "sha256": "0"}, r".*ingest\.package\.sha256: "),
+    ],
+)
+def test_a_wrong_key_is_told(run, change, message):
+    with pytest.raises(RecipeError, match=f"^{message}"):
+        run(**{**GOOD, **change})
+
+
+def test_settings_are_light_to_import():
+    heavy = "{'pyarrow', 'numpy', 'datasets', 'markdown_it', 'httpx', 'zstandard'} & set(sys.modules)"
+    code = f"import sys; import tasks.ingest.settings; import tasks.ingest.__main__; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,221 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.contract.errors import DataError, GristmillError, TransientError
+from tasks.register import champion as questions
+from tasks.register.registration import run
+from tests.register import IDENTITY, SIGNATURE, evaluate, train
+from tests.register.conftest import environment
+
+OTHER = "c0" * 32
+
+
+def the_run():
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("tiny")
+    (found,) = client.search_runs([experiment.experiment_id])
+    return found
+
+
+def content() -> dict:
+    """All that a record says, without ids, clock and places."""
+    client, found = MlflowClient(), the_run()
+
+    def files(path: str | None = None) -> list[str]:
+        return [
+            name
+            for item in client.list_artifacts(found.info.run_id, path)
+            for name in (files(item.path) if item.is_dir else [item.path])
+        ]
+
+    return {
+        "parameters": found.data.params,
+        "tags": {key: value for key, value in found.data.tags.items() if key.startswith("gristmill.")},
+        "curves": {
+            key: sorted((point.step, point.value) for point in client.get_metric_history(found.info.run_id, key))
+            for key in found.data.metrics
+        },
+        "data": sorted((item.dataset.name, item.dataset.digest) for item in found.inputs.dataset_inputs),
+        "artifacts": sorted(files()),
+        "status": found.info.status,
+    }
+
+
+def test_the_record_holds_all_that_the_stages_left(project):
+    registration = run("tiny")
+    record = content()
+    assert record["status"] == "FINISHED"
+    assert record["parameters"]["train.learning_rate"] == "0.003"
+    assert record["parameters"]["ingest.licence"] == "MIT"
+    assert "evaluate.window" not in record["parameters"]
+    assert record["curves"]["loss"] == [(1, 5.5), (2, 5.25), (3, 5.125), (4, 5.0)]
+    assert record["curves"]["validation_loss"] == [(2, 5.3), (4, 5.1)]
+    assert record["curves"]["test_bits_per_byte"] == [(4, 2.5)]
+    assert record["curves"]["baseline_xz_bits_per_byte"] == [(4, 3.0)]
+    assert record["curves"]["training_seconds"] == [(4, 12.5)]
+    assert record["tags"]["gristmill.signature"] == SIGNATURE
+    assert record["tags"]["gristmill.identity"] == IDENTITY
+    assert ("data/tiny/tokens/train", "7" * 32 + ".dir") in record["data"]
+    wanted = {
+        "README.md", "dvc.lock", "recipes/tiny.yaml", "reports/train.json", "evaluation/curves.png",
+        "evaluation/samples.json", "validation/docs/index.html", "environment/requirements.txt",
+    }  # fmt: skip
+    assert wanted <= set(record["artifacts"])
+    assert registration["run_id"] == the_run().info.run_id
+    assert json.loads(Path("data/tiny/registration.json").read_text()) == registration
+
+
+def test_a_second_time_changes_nothing(project):
+    first = run("tiny")
+    record, version = content(), MlflowClient().get_model_version("tiny", "1")
+    second = run("tiny")
+    assert content() == record
+    assert second == {**first, "new": False}
+    (again,) = MlflowClient().search_model_versions("name = 'tiny'")
+    assert again.last_updated_timestamp == version.last_updated_timestamp
+
+
+def test_a_record_that_was_deleted_is_made_again_from_the_files(project, tmp_path, monkeypatch):
+    from tasks.contract.record import LiveRecord
+
+    live = LiveRecord.open("tiny", IDENTITY, {"train": {"steps": 4}})
+    for step in (1, 2):
+        live.log(step, {"loss": 6.0 - step, "tokens_per_second": 10.0 * step})
+    live.close()
+    run("tiny")
+    before = content()
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(project, elsewhere, ignore=shutil.ignore_patterns("mlflow.db", "mlruns"))
+    monkeypatch.chdir(elsewhere)
+    run("tiny")
+    after = content()
+    system = {key for key in before["curves"] if key.startswith("system/")}
+    assert after == {**before, "curves": {key: before["curves"][key] for key in before["curves"].keys() - system}}
+    assert after["curves"]["tokens_per_second"] == [(1, 10.0), (2, 20.0)]
+    assert after["curves"]["loss"] == [(1, 5.0), (2, 4.0), (3, 5.125), (4, 5.0)]
+
+
+def test_better_becomes_champion_and_worse_challenger(project):
+    data = project / "data" / "tiny"
+    run("tiny")
+    train(data, OTHER, seed=1)
+    evaluate(data, 2.6)
+    worse = run("tiny")
+    assert (worse["version"], worse["alias"], worse["champion"]) == (2, "challenger", 1)
+    train(data, "ab" * 32, seed=2)
+    evaluate(data, 2.4)
+    better = run("tiny")
+    assert (better["version"], better["alias"], better["champion"]) == (3, "champion", 3)
+    aliases = MlflowClient().get_registered_model("tiny").aliases
+    assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 3, "challenger": 2}
+    assert "2.4000 against 2.5000 of version 1" in MlflowClient().get_model_version("tiny", "3").description
+    rows = questions.runs("tiny")
+    assert [row["value"] for row in rows] == [2.4, 2.5, 2.6]
+    assert [row["aliases"] for row in rows] == [["champion"], [], ["challenger"]]
+    assert rows[0]["parameters"] == 4321
+    assert questions.champion("tiny")["version"] == 3
+
+
+def test_another_evaluation_of_the_same_model_makes_no_version(project):
+    run("tiny")
+    evaluate(project / "data" / "tiny", 2.2, "task:causal-lm|window:32")
+    again = run("tiny")
+    assert (again["version"], again["alias"], again["value"]) == (1, "champion", 2.2)
+    assert MlflowClient().get_model_version("tiny", "1").tags["gristmill.value"] == "2.2"
+    assert the_run().data.metrics["test_bits_per_byte"] == 2.2
+
+
+def test_the_champion_loads_and_writes_without_the_project(project, tmp_path):
+    run("tiny")
+    code = """
+import mlflow, sys
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/tiny@champion")
+assert "tasks" not in sys.modules
+one = model.predict(["ROMEO:"], params={"max_new_tokens": 40, "seed": 3})
+two = model.predict(["ROMEO:", "x"], params={"max_new_tokens": 40, "seed": 3})
+assert one == two[:1] and len(one[0]) > 20 and one[0].startswith("ROMEO:"), one
+assert two[0] != model.predict(["ROMEO:"], params={"max_new_tokens": 40, "seed": 4})[0]
+assert model.predict(["a"], params={"temperature": 0.0}) == model.predict(["a"], params={"temperature": 0.0, "seed": 8})
+folder = mlflow.artifacts.download_artifacts("models:/tiny@champion") + "/artifacts/model"
+from transformers import AutoModelForCausalLM, AutoTokenizer
+assert AutoModelForCausalLM.from_pretrained(folder).config.hidden_size == 8
+assert AutoTokenizer.from_pretrained(folder).eos_token == "<|endoftext|>"
+card = open(folder + "/README.md").read()
+assert card.startswith("---\\nlicense: mit") and "| bits_per_byte | 2.5000 |" in card and "7" * 32 in card, card
+"""
+    away = tmp_path / "away"
+    away.mkdir()
+    env = environment()
+    del env["PYTHONPATH"]
+    subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{project}/mlflow.db"], cwd=away, env=env, check=True, timeout=120
+    )
+
+
+def test_requirements_are_the_installed_versions(project):
+    import torch
+    from mlflow.artifacts import download_artifacts
+
+    run("tiny")
+    lines = Path(download_artifacts("models:/tiny@champion"), "requirements.txt").read_text().split()
+    assert f"torch=={torch.__version__.partition('+')[0]}" in lines
+
+
+def test_no_absolute_path_under_data(project):
+    run("tiny")
+    for path in (project / "data").rglob("*"):
+        assert path.is_dir() or str(project).encode() not in path.read_bytes(), path
+
+
+def test_a_crash_while_storing_the_model_is_mended_by_the_next_run(project, monkeypatch):
+    from tasks.register import package
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(package, "_save", crash)
+        with pytest.raises(KeyboardInterrupt):
+            run("tiny")
+    assert run("tiny")["version"] == 1
+    experiment = MlflowClient().get_experiment_by_name("tiny").experiment_id
+    (model,) = MlflowClient().search_logged_models([experiment])
+    assert str(model.status) == "READY"
+
+
+def test_a_server_that_is_away_is_one_sentence_that_says_what_to_run(project, tmp_path):
+    outcome = tmp_path / "outcome.json"
+    env = environment(MLFLOW_TRACKING_URI="http://127.0.0.1:9", GRISTMILL_OUTCOME=str(outcome))
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.register", "tiny"], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == TransientError.exit_code
+    assert len(done.stderr.splitlines()) == 1
+    assert "127.0.0.1:9" in done.stderr and "gristmill run tiny" in done.stderr
+    assert json.loads(outcome.read_text())["error"] == done.stderr.strip()
+
+
+def test_no_champion_yet_says_what_to_run(project):
+    assert questions.champion("tiny") is None
+    with pytest.raises(GristmillError, match="no champion of tiny yet: run `gristmill run tiny`"):
+        questions.generate("tiny", "ROMEO:")
+
+
+def test_the_champion_generates_the_same_text_for_the_same_seed(project):
+    run("tiny")
+    text = questions.generate("tiny", "ROMEO:", max_new_tokens=30)
+    assert text == questions.generate("tiny", "ROMEO:", max_new_tokens=30)
+    assert len(text) > len("ROMEO:")
+
+
+def test_a_missing_stage_is_named(project):
+    (project / "data" / "tiny" / "evaluation" / "metrics.json").unlink()
+    with pytest.raises(DataError, match=r"evaluation/metrics\.json: not there"):
+        run("tiny")

@@ -1,0 +1,64 @@
+"""A whole project in a scratch folder: this one's code and graph, with a tiny recipe in place of the real ones."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RECIPE = "tiny"
+PARTS = (
+    "dvc.yaml",
+    "pyproject.toml",
+    "prefect.yaml",
+    "flows",
+    "tasks",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+)
+TINY = ROOT / "tests" / "tiny.yaml"
+
+
+def make_project(folder: Path) -> Path:
+    """A git and DVC project in a new folder, with the recipe `tiny` alone."""
+    for part in PARTS:
+        source, place = ROOT / part, folder / part
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, place)
+    (folder / "recipes").mkdir()
+    shutil.copy2(TINY, folder / "recipes" / f"{RECIPE}.yaml")
+    graph = folder / "dvc.yaml"
+    graph.write_text(graph.read_text(encoding="utf-8").replace("shakespeare: {}", f"{RECIPE}: {{}}"), encoding="utf-8")
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
+    return folder
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Variables under which commands in a scratch project touch nothing outside it but the cache of downloads."""
+    ours = ("GRISTMILL_", "MLFLOW_", "PREFECT_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+        "PREFECT_HOME": str(folder / ".prefect"),
+        "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "COLUMNS": "120",
+        **more,
+    }
+
+
+def command(folder: Path, *arguments: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project and capture what it says."""
+    done = subprocess.run(arguments, cwd=folder, env=environment(folder, **more), capture_output=True, text=True)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done

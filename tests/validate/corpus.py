@@ -1,0 +1,28 @@
+"""Small ingested corpora in a project of their own, for the tests of this room."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from tasks.contract.corpus import CorpusWriter, corpus_schema
+
+SCHEMA = corpus_schema("problem")
+
+
+def recipe(root: Path, section: str) -> None:
+    """A recipe `small` whose section `validate` is `section`."""
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / "recipes" / "small.yaml").write_text(f"task: causal-lm\nvalidate:{section}\n", encoding="utf-8")
+
+
+def ingested(root: Path, texts: Iterable[str | tuple[str, str]]) -> Path:
+    """Raw documents d0, d1, … of a text, or of a text and a problem; returns data/small."""
+    pairs = [(given, None) if isinstance(given, str) else given for given in texts]
+    rows = [
+        {"id": f"d{n}", "group": "g", "text": text, "source": f"file.txt row {n}", "problem": problem}
+        for n, (text, problem) in enumerate(pairs)
+    ]
+    with CorpusWriter(root / "data" / "small" / "raw", SCHEMA) as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+    return root / "data" / "small"

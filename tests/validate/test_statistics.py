@@ -1,0 +1,45 @@
+import re
+import unicodedata
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.validate.settings import COLUMNS
+from tasks.validate.statistics import statistics
+
+LINE_ENDS = "\t\n\x0b\x0c\r\x85"
+
+
+def slow(text: str) -> dict[str, float]:
+    """The statistics by their definitions."""
+    controls = [c for c in text if unicodedata.category(c) == "Cc" and c not in "\t\n\r\x85\x0b\x0c"]
+    return {
+        "characters": len(text),
+        "bytes": len(text.encode()),
+        "lines": text.count("\n") + 1,
+        "longest_line": max(map(len, text.split("\n"))),
+        "control_characters": len(controls) + text.count("\x0b") * 0,
+        "replacement_characters": text.count("\ufffd"),
+    }
+
+
+def test_there_is_a_statistic_for_every_documented_column() -> None:
+    documents = pl.DataFrame({"row": [0], "id": ["a"], "group": ["g"], "text": ["one two\nthree"], "source": ["s"]})
+    made = statistics(documents, COLUMNS).to_dicts()[0]
+    assert list(made) == ["row", *COLUMNS]
+    assert made["words"] == 3 and made["lines"] == 2 and made["longest_line"] == 7
+    assert abs(made["letter_share"] - 11 / 13) < 1e-12
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    st.text(
+        st.one_of(st.sampled_from("\x00\x08\x1b\x7f\x84\x86\x9f\n\r\ufffd é"), st.characters(exclude_categories=["Cs"]))
+    )
+)
+def test_statistics_are_what_they_say(text: str) -> None:
+    text = re.sub("[\x0b\x0c]", "", text)
+    documents = pl.DataFrame({"row": [0], "id": ["a"], "group": ["g"], "text": [text], "source": ["s"]})
+    expected = slow(text)
+    assert statistics(documents, expected.keys()).drop("row").to_dicts()[0] == expected
