@@ -71,6 +71,7 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PWD": str(project),  # as in a shell
     }
     server_log, worker_log = tmp_path / "server.log", tmp_path / "worker.log"
     server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
