@@ -88,7 +88,8 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
             for recipe in ("toy", "child"):
                 _wait_for(lambda recipe=recipe: _completed(url, recipe), worker_log)
     assert Path("data/child/second/text.txt").read_text() == "one two"
-    assert not [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(project)]
+    left = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(project)]
+    assert [process.pid for process in left] == [os.getpid()]
 
 
 def _completed(url: str, recipe: str) -> bool:
