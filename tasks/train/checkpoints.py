@@ -13,6 +13,7 @@ from tasks.train.history import History
 
 MARK = "whole.json"
 HISTORY = "history.json"
+WEIGHTS = "model.safetensors"
 BEST = "best.safetensors"
 TIMING = "timing.json"
 

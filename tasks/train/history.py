@@ -29,6 +29,8 @@ class History:
     """Losses of the steps since the last row."""
     best_step: int | None = None
     best_loss: float | None = None
+    resumed_at: int = 0
+    """The step of the checkpoint that the training last went on from."""
     seconds: float = 0.0
     """Of training until here, over all resumes; for timing.json alone."""
 

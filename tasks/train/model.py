@@ -11,12 +11,16 @@ from tasks.train.settings import ModelSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+UNFIT = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ZeroDivisionError)
+"""What the classes of an architecture stumble over when the numbers of a recipe do not fit together."""
+
 
 def build_model(settings: ModelSettings, index: Index, context: int, attention: str, where: str) -> "PreTrainedModel":
     """A model with fresh weights for a vocabulary; `where` is the recipe, for messages.
 
     Raises RecipeError where the architecture refuses its configuration or is too short for the context.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     eos = index.eos_token_id
@@ -31,8 +35,7 @@ def build_model(settings: ModelSettings, index: Index, context: int, attention: 
         )
         config.use_cache = False
         model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ZeroDivisionError) as error:
-        # Whatever a foreign configuration class stumbles over, it is the recipe's numbers that do not fit together.
+    except (*UNFIT, StrictDataclassError) as error:
         sentence = " ".join(str(error).split())
         raise RecipeError(f"{where}: model.config: {settings.architecture} cannot be built: {sentence}") from error
     longest = getattr(config, "max_position_embeddings", None)

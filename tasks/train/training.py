@@ -70,7 +70,8 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     blocks = plan.steps * plan.settings.batch_size * plan.settings.accumulation
     with progress("train", plan.steps, "steps") as bar:
         if start is not None:
-            bar.advance(int(start.name.rpartition("-")[2]), note="resumed")
+            history.resumed_at = int(start.name.rpartition("-")[2])
+            bar.advance(history.resumed_at, note="resumed")
         trainer = _trainer_class(plan, history)(
             model=model,
             args=_arguments(plan),
@@ -148,6 +149,16 @@ def _trainer_class(plan: Plan, history: History) -> type:
                 raise _not_finite(plan, "gradient", norm, self.state.global_step + 1)
             return norm
 
+        # Trainer would save a checkpoint's weights under the names of the hub, which for some architectures (gpt_neox)
+        # are not those of the module, and would load without a word what it finds under the module's: nothing.
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            assert output_dir is not None
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            _save_weights(self.model, Path(output_dir) / checkpoints.WEIGHTS)
+
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            _load_weights(self.model, Path(resume_from_checkpoint) / checkpoints.WEIGHTS)
+
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             super()._save_checkpoint(model, trial)
             checkpoints.finish(plan.folder / f"checkpoint-{self.state.global_step}", history)
@@ -217,7 +228,7 @@ def _not_finite(plan: Plan, what: str, value: float, step: int) -> GristmillErro
     )
 
 
-def _save_weights(model: "PreTrainedModel", path: Path) -> None:
+def _save_weights(model: Any, path: Path) -> None:
     from safetensors.torch import save_model
 
     partial = path.with_name(f"{path.name}.partial")
@@ -225,7 +236,7 @@ def _save_weights(model: "PreTrainedModel", path: Path) -> None:
     partial.replace(path)
 
 
-def _load_weights(model: "PreTrainedModel", path: Path) -> None:
+def _load_weights(model: Any, path: Path) -> None:
     from safetensors.torch import load_model
 
-    load_model(model, path)
+    load_model(model, path, strict=True)

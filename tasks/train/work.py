@@ -1,5 +1,6 @@
 """The stage: from its inputs and settings to a model, its curve and its report."""
 
+import os
 import platform
 import time
 from dataclasses import asdict
@@ -41,7 +42,7 @@ def train(job: Job) -> Report:
         tokenizer, {job.input("tokens/train"): tokens.index, job.input("tokens/validation"): validation.index}
     )
     identity = identify(job, task, model_settings, settings, machine)
-    _make_deterministic(settings.seed)
+    _make_deterministic(settings.seed, machine)
     model = build_model(model_settings, tokens.index, settings.context_length, machine.attention, where)
     plan = Plan(
         where, settings, machine, count_steps(settings, len(tokens)), tokens, validation,
@@ -120,15 +121,17 @@ def _open_record(recipe: str, identity: str, parameters: dict[str, Any]) -> "Liv
     return LiveRecord.open(recipe, identity, parameters)
 
 
-def _make_deterministic(seed: int) -> None:
+def _make_deterministic(seed: int, machine: Machine) -> None:
     """The same numbers on the same machine with the same number of threads: sums depend on how they are divided."""
     import torch
     from transformers import set_seed
 
     set_seed(seed)
     torch.set_num_threads(workers())
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it finds bugs, and costs a tenth of the time
+    if machine.device == "cuda":  # a processor's kernels are deterministic, and the call imports seconds of compiler
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _timing(plan: Plan, history: History) -> dict[str, object]:
@@ -139,6 +142,7 @@ def _timing(plan: Plan, history: History) -> dict[str, object]:
     return {
         "seconds": round(history.seconds, 3),
         "tokens_per_second": round(plan.steps * plan.step_tokens / max(history.seconds, 1e-9), 1),
+        "resumed_at": history.resumed_at,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": torch.cuda.get_device_name() if on_gpu else plan.machine.device,
         "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),

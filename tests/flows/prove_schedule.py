@@ -1,4 +1,4 @@
-"""`python -m pytest tests/flows/prove_schedule.py`: a real server, a worker, a schedule that fires, a run to its end.
+"""`python -m pytest tests/flows/prove_schedule.py`: a real server and worker, schedules that fire, runs that complete.
 
 A program of its own (`make prove-schedule`), because the server alone takes most of a minute to start.
 """
@@ -71,6 +71,7 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PWD": str(project),  # as in a shell
     }
     server_log, worker_log = tmp_path / "server.log", tmp_path / "worker.log"
     server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
@@ -87,7 +88,8 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
             for recipe in ("toy", "child"):
                 _wait_for(lambda recipe=recipe: _completed(url, recipe), worker_log)
     assert Path("data/child/second/text.txt").read_text() == "one two"
-    assert not [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(project)]
+    left = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(project)]
+    assert [process.pid for process in left] == [os.getpid()]
 
 
 def _completed(url: str, recipe: str) -> bool:

@@ -1,0 +1,79 @@
+"""A project with two small splits and a recipe for a model of two layers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.contract.tokens import TokenWriter
+
+TEXT = (
+    "ROMEO\nBut soft, what light through yonder window breaks?\n\nJULIET\nO Romeo, Romeo! wherefore art thou Romeo?\n"
+)
+CONFIGS: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2},
+    "llama": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+    "qwen3": {
+        "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+        "head_dim": 8, "intermediate_size": 32, "tie_word_embeddings": True,
+    },
+    "gpt_neox": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes the project of a recipe `tiny` and goes there; settings of `train` are given by name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRISTMILL_WORKERS", "1")
+    monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def make(architecture: str = "gpt_neox", config: dict[str, Any] | None = None, **train: Any) -> Path:
+        from ruamel.yaml import YAML
+
+        settings: dict[str, Any] = {
+            "steps": 12, "context_length": 16, "batch_size": 4, "log_every": 2, "evaluate_every": 6,
+            "checkpoint_every": 4, "precision": "fp32", "schedule": {"warmup_steps": 2},
+        }  # fmt: skip
+        recipe = {
+            "task": "causal-lm",
+            "model": {"architecture": architecture, "config": CONFIGS[architecture] if config is None else config},
+            "train": settings | train,
+        }
+        Path("recipes").mkdir(exist_ok=True)
+        with Path("recipes/tiny.yaml").open("w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(recipe, file)
+        folder = Path("data/tiny")
+        if not folder.exists():
+            make_tokens(folder)
+        return folder
+
+    return make
+
+
+def make_tokens(folder: Path) -> None:
+    """tokenizer/, tokens/train and tokens/validation, as the stage `tokenize` leaves them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        [TEXT],
+        trainers.BpeTrainer(
+            vocab_size=288, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>").save_pretrained(folder / "tokenizer")
+    ids = np.array([*bpe.encode(TEXT).ids, 0], np.uint16)
+    for split, documents in {"train": 20, "validation": 4}.items():
+        writer = TokenWriter(folder / "tokens" / split, bpe.get_vocab_size(), 0, "hash")
+        for _ in range(documents):
+            writer.write(ids, np.array([len(ids)], np.int64), len(TEXT))
+        writer.close()

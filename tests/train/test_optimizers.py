@@ -1,0 +1,58 @@
+import pytest
+
+from tasks.contract.tokens import Index
+from tasks.train.model import build_model
+from tasks.train.optimizers import make_optimizer, split_parameters
+from tasks.train.settings import AdamWSettings, ModelSettings, MuonSettings
+from tests.train.conftest import CONFIGS
+
+INDEX = Index("<u2", 97, 0, 100, 1, 100, [100], "hash")
+
+
+@pytest.mark.parametrize("architecture", sorted(CONFIGS))
+def test_every_parameter_is_in_one_group_and_matrices_are_hidden_ones(architecture: str) -> None:
+    model = build_model(
+        ModelSettings(architecture=architecture, config=CONFIGS[architecture]), INDEX, 16, "eager", "recipes/x.yaml"
+    )
+    groups = split_parameters(model)
+    found = [parameter for pairs in groups.values() for _, parameter in pairs]
+    assert sorted(map(id, found)) == sorted(map(id, model.parameters()))
+    embeddings = {id(m.weight) for m in model.modules() if type(m).__name__ == "Embedding"}
+    assert embeddings == {id(p) for _, p in groups["embeddings"]}
+    output = id(model.get_output_embeddings().weight)
+    assert output in embeddings or [id(p) for _, p in groups["head"]] == [output]
+    assert groups["matrices"] and all(p.ndim == 2 and 97 not in p.shape for _, p in groups["matrices"])
+    assert all(p.ndim == 1 for _, p in groups["vectors"])
+
+    optimizer = make_optimizer(model, MuonSettings(name="muon", learning_rate=1e-3, matrix_learning_rate=0.5))
+    by_rate = {
+        rate: {id(p) for g in optimizer.param_groups if g["lr"] == rate for p in g["params"]} for rate in (1e-3, 0.5)
+    }
+    assert by_rate[0.5] == {id(p) for _, p in groups["matrices"]}
+    assert by_rate[1e-3] | by_rate[0.5] == set(map(id, found)) and not by_rate[1e-3] & by_rate[0.5]
+
+
+@pytest.mark.parametrize("settings", [AdamWSettings(name="adamw"), MuonSettings(name="muon")])
+def test_state_of_an_optimizer_goes_through_its_dict(settings: AdamWSettings) -> None:
+    import torch
+
+    def trained(steps: int, state: dict | None = None, weights: dict | None = None) -> tuple:
+        torch.manual_seed(0)
+        model = build_model(
+            ModelSettings(architecture="llama", config=CONFIGS["llama"]), INDEX, 16, "eager", "recipes/x.yaml"
+        )
+        optimizer = make_optimizer(model, settings)
+        if state is not None and weights is not None:
+            model.load_state_dict(weights)
+            optimizer.load_state_dict(state)
+        ids = torch.arange(16)[None]
+        for _ in range(steps):
+            optimizer.zero_grad()
+            model(input_ids=ids, labels=ids).loss.backward()
+            optimizer.step()
+        return model, optimizer
+
+    whole, _ = trained(4)
+    half, optimizer = trained(2)
+    rest, _ = trained(2, optimizer.state_dict(), half.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), rest.parameters(), strict=True))

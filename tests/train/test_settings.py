@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.errors import RecipeError
+from tasks.contract.settings import validate
+from tasks.train.catalogue import architectures, config_keys, config_problems
+from tasks.train.schedule import share
+from tasks.train.settings import ModelSettings, ScheduleSettings, TrainSettings
+
+WHERE = Path("recipes/x.yaml")
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "gpt_neox", "nanochat", "phi", "olmo2", "mamba"])
+def test_catalogue_agrees_with_transformers(architecture: str) -> None:
+    from dataclasses import fields
+
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    config = CONFIG_MAPPING[architecture]
+    theirs = {field.name for field in fields(config)} | set(config.attribute_map)
+    assert theirs <= config_keys(architecture)
+    assert config_keys(architecture) - theirs <= {"rope_theta", "rope_scaling", "partial_rotary_factor"} | {
+        key for key in config_keys(architecture) if key in _kwargs_of(config)
+    }
+
+
+def _kwargs_of(config: type) -> str:
+    import inspect
+
+    return "".join(inspect.getsource(base) for base in config.__mro__ if hasattr(base, "__post_init__"))
+
+
+def test_catalogue_knows_every_causal_architecture() -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    theirs = {name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in CONFIG_MAPPING}
+    assert theirs - set(architectures()) == {"gpt-sw3"}  # a second name of gpt2, on its way out
+    assert set(architectures()) <= theirs
+
+
+def test_unknown_architecture_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"recipes/x.yaml: model: architecture: 'lama' .*llama"):
+        validate(ModelSettings, {"architecture": "lama"}, WHERE, "model")
+
+
+def test_all_wrong_config_keys_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        config = {"hidden_sise": 8, "vocab_size": 9, "num_hidden_layers": 1}
+        validate(ModelSettings, {"architecture": "llama", "config": config}, WHERE, "model")
+    assert "config.hidden_sise: unknown to llama (did you mean hidden_size" in str(caught.value)
+    assert "config.vocab_size: comes from the tokenizer" in str(caught.value)
+    assert "num_hidden_layers" not in str(caught.value)
+
+
+def test_aliases_of_a_configuration_are_keys() -> None:
+    assert config_problems("gpt2", {"hidden_size": 8, "n_layer": 1}) == []
+    assert config_problems("gpt_neox", {"partial_rotary_factor": 0.5, "attention_bias": False}) == []
+
+
+def test_checking_a_model_imports_no_transformers() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from tasks.train.settings import ModelSettings, TrainSettings;"
+        "ModelSettings(architecture='llama', config={'hidden_size': 8}); TrainSettings(steps=1);"
+        "sys.exit(any(name in sys.modules for name in ('transformers', 'torch', 'mlflow')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("given", [{}, {"steps": 1, "epochs": 1.0}])
+def test_length_is_given_once(given: dict) -> None:
+    with pytest.raises(RecipeError, match="give either steps or epochs"):
+        validate(TrainSettings, given, WHERE, "train")
+
+
+def test_optimizer_is_chosen_by_name() -> None:
+    muon = validate(TrainSettings, {"steps": 1, "optimizer": {"name": "muon"}}, WHERE, "train").optimizer
+    assert muon.name == "muon" and muon.momentum == 0.95  # type: ignore[union-attr]
+    with pytest.raises(RecipeError, match=r"train\.optimizer\.adamw\.momentum: unknown key"):
+        validate(TrainSettings, {"steps": 1, "optimizer": {"name": "adamw", "momentum": 0.9}}, WHERE, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("linear", {0: 0.2, 3: 0.8, 4: 1.0, 54: 0.55, 103: 0.109, 104: 0.1}),
+        ("cosine", {0: 0.2, 4: 1.0, 54: 0.55, 104: 0.1}),
+        ("wsd", {0: 0.2, 4: 1.0, 51: 1.0, 52: 1.0, 78: 0.55, 104: 0.1}),
+    ],
+)
+def test_schedule_at_known_steps(name: str, values: dict[int, float]) -> None:
+    settings = ScheduleSettings(name=name, warmup_steps=4, decay=0.5, final=0.1)  # type: ignore[arg-type]
+    assert {step: round(share(step, 104, settings), 6) for step in values} == values

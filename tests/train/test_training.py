@@ -1,0 +1,168 @@
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.errors import DataError, GristmillError, RecipeError
+from tasks.contract.stage import run
+from tasks.train.__main__ import STAGE
+from tests.train.conftest import CONFIGS
+
+Project = Callable[..., Path]
+OUTPUTS = ("model/model.safetensors", "model/config.json", "model/generation_config.json", "training/history.csv",
+           "training/report.json")  # fmt: skip
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "training/history.csv").open()))
+
+
+@pytest.mark.parametrize("architecture", sorted(CONFIGS))
+def test_loss_falls_and_plain_transformers_loads_the_model(project: Project, architecture: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = project(architecture, steps=24)
+    report = run(STAGE, "tiny")
+    curve = [float(row["loss"]) for row in rows(folder)]
+    assert curve[-1] < curve[0] - 0.3
+    assert [row["step"] for row in rows(folder) if row["validation_loss"]] == ["6", "12", "18", "24"]
+
+    model, info = AutoModelForCausalLM.from_pretrained(folder / "model", output_loading_info=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert model.config.vocab_size == len(tokenizer) and model.generation_config.eos_token_id == tokenizer.eos_token_id
+    made = model.generate(**tokenizer("ROMEO", return_tensors="pt"), max_new_tokens=4, do_sample=False)
+    assert made.shape[1] > 4
+    assert report.details["parameters"] == sum(p.numel() for p in model.parameters())
+    assert (folder / "model/tokenizer.json").read_bytes() == (folder / "tokenizer/tokenizer.json").read_bytes()
+
+
+def test_memorises_a_text(project: Project) -> None:
+    fast = {"name": "muon", "learning_rate": 0.02, "matrix_learning_rate": 0.05}
+    config = {**CONFIGS["llama"], "hidden_size": 32}
+    folder = project("llama", config, steps=100, context_length=64, batch_size=2, optimizer=fast)
+    run(STAGE, "tiny")
+    assert float(rows(folder)[-1]["loss"]) < 0.2
+
+
+def test_twice_gives_the_same_bytes_and_leaves_no_trace_of_time_or_place(project: Project, tmp_path: Path) -> None:
+    folder = project(keep="best", config={**CONFIGS["gpt_neox"], "hidden_dropout": 0.1})
+    run(STAGE, "tiny")
+    first = outputs(folder)
+    run(STAGE, "tiny")
+    assert outputs(folder) == first
+    assert not any(str(tmp_path).encode() in content or b"202" in content for content in _texts(first))
+    identity = json.loads(first["training/report.json"])["details"]["identity"]
+    left = folder / "checkpoints" / identity
+    assert json.loads((left / "timing.json").read_text())["threads"] == 1
+    assert not list(left.glob("checkpoint-*")) and not list(left.glob("best*"))
+
+
+def _texts(found: dict[str, bytes]) -> list[bytes]:
+    return [re.sub(rb'"identity": "[0-9a-f]{64}"|[0-9]\.[0-9]+', b"", v) for k, v in found.items() if "safet" not in k]
+
+
+def test_killed_training_ends_with_the_same_bytes(project: Project) -> None:
+    dropout = {**CONFIGS["gpt_neox"], "hidden_dropout": 0.1}
+    folder = project(config=dropout, steps=240, checkpoint_every=7, log_every=3, evaluate_every=20, keep="best")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks.train", "tiny"], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    )
+    while not list(folder.glob("checkpoints/*/checkpoint-2[0-9]*/whole.json")):
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "model").exists() and not (folder / "training").exists()
+
+    (kept,) = folder.glob("checkpoints/*")
+    last = max(int(path.parent.name.split("-")[1]) for path in kept.glob("checkpoint-*/whole.json"))
+    half = kept / f"checkpoint-{last + 7}"  # what a kill in the middle of writing the next one leaves behind
+    shutil.copytree(kept / f"checkpoint-{last}", half, dirs_exist_ok=True)
+    (half / "optimizer.pt").write_bytes(b"half")
+    run(STAGE, "tiny")
+    resumed = outputs(folder)
+    first_resumed = json.loads((kept / "timing.json").read_text())
+    assert first_resumed["resumed_at"] == last
+
+    shutil.rmtree(folder / "checkpoints")
+    run(STAGE, "tiny")
+    assert outputs(folder) == resumed
+
+
+def test_infinite_loss_stops_with_the_step_and_keeps_the_last_model(project: Project) -> None:
+    folder = project()
+    run(STAGE, "tiny")
+    before = outputs(folder)
+    project(optimizer={"name": "adamw", "learning_rate": 1e30}, clip_norm=None, schedule={"warmup_steps": 0})
+    with pytest.raises(GristmillError, match=r"recipes/tiny.yaml: train: the \w+ is (nan|inf) at step [2-9] of 12"):
+        run(STAGE, "tiny")
+    assert outputs(folder) == before
+
+
+def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
+    folder = project(batch_size=8, optimizer={"name": "adamw"})
+    run(STAGE, "tiny")
+    whole = [float(row["loss"]) for row in rows(folder)]
+    project(batch_size=2, accumulation=4, optimizer={"name": "adamw"})
+    run(STAGE, "tiny")
+    assert [float(row["loss"]) for row in rows(folder)] == pytest.approx(whole, rel=1e-3)
+    assert [row["tokens"] for row in rows(folder)] == [str(step * 8 * 15) for step in (2, 4, 6, 8, 10, 12)]
+
+
+def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project) -> None:
+    wild = {"name": "adamw", "learning_rate": 0.5}
+    flat = {"name": "linear", "warmup_steps": 0, "final": 1.0}
+    folder = project(keep="best", steps=20, evaluate_every=2, optimizer=wild, schedule=flat)
+    details = run(STAGE, "tiny").details
+    losses = {int(row["step"]): float(row["validation_loss"]) for row in rows(folder) if row["validation_loss"]}
+    best = min(losses, key=lambda step: losses[step])
+    assert details["last_step"] == 20 != best == details["kept_step"]
+    assert details["validation_loss"] == pytest.approx(losses[best], rel=1e-5)
+
+
+def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
+    folder = project(context_length=2048)
+    with pytest.raises(
+        DataError, match=r"tokens/train: [\d,]+ tokens are fewer than one block of 2048 .*context_length"
+    ):
+        run(STAGE, "tiny")
+    project(context_length=256)
+    with pytest.raises(DataError, match=r"tokens/validation: [\d,]+ tokens are fewer"):
+        run(STAGE, "tiny")
+    project("gpt2", {**CONFIGS["gpt2"], "n_positions": 8})
+    with pytest.raises(
+        RecipeError, match=r"train.context_length: 16 is more than the 8 positions .*config.n_positions"
+    ):
+        run(STAGE, "tiny")
+    project("llama", {**CONFIGS["llama"], "num_attention_heads": 3})
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: llama cannot be built"):
+        run(STAGE, "tiny")
+    index = folder / "tokens/validation/index.json"
+    project()
+    index.write_text(index.read_text().replace('"eos_token_id": 0', '"eos_token_id": 5'))
+    with pytest.raises(DataError, match=r"tokens/validation/index.json: made by another tokenizer"):
+        run(STAGE, "tiny")
+
+
+def test_missing_or_unknown_task_is_told(project: Project) -> None:
+    project()
+    recipe = Path("recipes/tiny.yaml")
+    recipe.write_text(recipe.read_text().replace("causal-lm", "translation"))
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: task: 'translation'; one of causal-lm wanted"):
+        run(STAGE, "tiny")
