@@ -17,7 +17,7 @@ def run_recipe(recipe: str) -> None:
 
     check(recipe)
     addresses = [node.address for node in read_graph(recipe)]
-    if server_is_configured() or changes(addresses):
+    if changes(addresses) or server_is_configured():
         from flows.pipeline import run
 
         print_summary(run(recipe))

@@ -35,6 +35,9 @@ BACKOFF = 2.0
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 """What DVC 3.67 says while another DVC process is at work."""
 
+HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.", "Use `dvc push`")
+"""How lines begin with which DVC advises whoever typed its command; a log is better off without them."""
+
 TAIL = 200
 """Last lines of a program that are kept to find out why it failed."""
 
@@ -107,7 +110,8 @@ def run_watched(
     lines: list[str] = []
 
     def hear(line: str) -> None:
-        say(line)
+        if not line.strip().startswith(HINTS):
+            say(line)
         lines.append(line)
         del lines[:-TAIL]
 

@@ -17,7 +17,9 @@ class CausalLanguageModel(PythonModel):
         """Load tokenizer and weights from the folder in Hugging Face format."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         folder = context.artifacts["model"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()

@@ -78,7 +78,7 @@ def _run(recipe: str, patch: pytest.MonkeyPatch) -> Summary:
     import flows.pipeline
 
     patch.setattr("flows.stage.BACKOFF", 0.1)
-    patch.setattr("flows.pipeline.load", lambda recipe: None)  # the toy's settings are its own
+    patch.setattr("flows.pipeline.check", lambda recipe: None)  # the toy's settings are its own
     return flows.pipeline.run(recipe)
 
 
