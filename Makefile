@@ -11,7 +11,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint format bench ui setup lock clean
+.PHONY: run test lint format bench ui prove-schedule setup lock clean
 
 run: $(READY)
 	gristmill run $(RECIPE)
@@ -33,6 +33,9 @@ bench: $(READY)
 
 ui: $(READY)
 	python -m flows.ui
+
+prove-schedule: $(READY) # a real server, a worker, schedules that fire, runs that complete
+	python -m pytest tests/flows/prove_schedule.py
 
 setup: $(READY)
 

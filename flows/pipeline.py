@@ -1,6 +1,6 @@
 """The flow: all stages of a recipe in the order of the graph, the register, and a clean `dvc status` at the end.
 
-gristmill run shakespeare
+    gristmill run shakespeare
 """
 
 import time
