@@ -1,7 +1,4 @@
-"""The flow: all stages of a recipe in the order of the graph, the register, and a clean `dvc status` at the end.
-
-    gristmill run shakespeare
-"""
+"""The flow, `gristmill run shakespeare`: a recipe's stages in the order of the graph, the register, a clean `dvc status`."""
 
 import time
 from collections.abc import Sequence
