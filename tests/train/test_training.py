@@ -126,9 +126,9 @@ def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
 
 
 def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project) -> None:
-    wild = {"name": "adamw", "learning_rate": 0.5}
-    flat = {"name": "linear", "warmup_steps": 0, "final": 1.0}
-    folder = project(keep="best", steps=20, evaluate_every=2, optimizer=wild, schedule=flat)
+    wild = {"name": "adamw", "learning_rate": 2.0}
+    growing = {"warmup_steps": 20}
+    folder = project(keep="best", steps=20, evaluate_every=2, optimizer=wild, schedule=growing)
     details = run(STAGE, "tiny").details
     losses = {int(row["step"]): float(row["validation_loss"]) for row in rows(folder) if row["validation_loss"]}
     best = min(losses, key=lambda step: losses[step])
