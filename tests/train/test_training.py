@@ -153,6 +153,12 @@ def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
     project("llama", {**CONFIGS["llama"], "num_attention_heads": 3})
     with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: llama cannot be built"):
         run(STAGE, "tiny")
+    bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    project("bert", bert)
+    with pytest.raises(RecipeError, match=r"model.config: bert sees later tokens"):
+        run(STAGE, "tiny")
+    project("bert", {**bert, "is_decoder": True})
+    run(STAGE, "tiny")
     index = folder / "tokens/validation/index.json"
     project()
     index.write_text(index.read_text().replace('"eos_token_id": 0', '"eos_token_id": 5'))
