@@ -37,28 +37,36 @@ def config_keys(architecture: str) -> set[str]:
     """Every argument that the configuration of an architecture takes, aliases included. Raises KeyError."""
     name = _mapping("models/auto/auto_mappings.py", "CONFIG_MAPPING_NAMES")[architecture]
     special = _mapping("models/auto/auto_mappings.py", "SPECIAL_MODEL_TYPE_TO_MODULE_NAME")
-    module = special.get(architecture, architecture.replace("-", "_"))
-    path = _root() / "models" / module / f"configuration_{module}.py"
+    folder = _root() / "models" / special.get(architecture, architecture.replace("-", "_"))
+    files = sorted(folder.glob("configuration_*.py"))
+    path = next((file for file in files if f"\nclass {name}(" in file.read_text(encoding="utf-8")), None)
+    if path is None:
+        raise KeyError(f"{folder}: no class {name}")
     keys = _class_keys(path, name)
     return keys | LEGACY if "rope_parameters" in keys else keys
 
 
-def config_problems(architecture: str, config: Mapping[str, Any]) -> list[str]:
-    """What is wrong with `model.architecture` and `model.config`, a sentence each; empty where nothing is."""
+def architecture_problem(architecture: str) -> str | None:
+    """What is wrong with `model.architecture`, if anything is."""
     known = architectures()
     if architecture not in known:
-        return [f"architecture: {architecture!r} is no causal architecture of transformers{_like(architecture, known)}"]
+        return f"{architecture!r} is no causal architecture of transformers{_like(architecture, known)}"
+    if "vocab_size" not in config_keys(architecture):
+        return f"{architecture!r} is more than a language model{_like(f'{architecture}_text', known)}"
+    return None
+
+
+def config_problems(architecture: str, config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with `model.config` of a known architecture, a sentence for each key; empty where nothing is."""
     keys = config_keys(architecture)
     problems = []
     for key in config:
         if key in FROM_TOKENIZER:
-            problems.append(f"config.{key}: comes from the tokenizer; leave it out")
+            problems.append(f"{key}: comes from the tokenizer; leave it out")
         elif key in OURS:
-            problems.append(f"config.{key}: not for a recipe to set; leave it out")
+            problems.append(f"{key}: not for a recipe to set; leave it out")
         elif key not in keys:
-            problems.append(
-                f"config.{key}: unknown to {architecture}{_like(key, sorted(keys - OURS - FROM_TOKENIZER))}"
-            )
+            problems.append(f"{key}: unknown to {architecture}{_like(key, sorted(keys - OURS - FROM_TOKENIZER))}")
     return problems
 
 

@@ -44,7 +44,26 @@ def build_model(settings: ModelSettings, index: Index, context: int, attention: 
             f"{where}: train.context_length: {context} is more than the {longest} positions of the model "
             f"(model.config.{config.attribute_map.get('max_position_embeddings', 'max_position_embeddings')})"
         )
-    return model.float()
+    _require_causal(model.float(), settings.architecture, where)
+    return model
+
+
+def _require_causal(model: "PreTrainedModel", architecture: str, where: str) -> None:
+    """A model that sees later tokens would learn to copy them: some, like bert, are causal only if told so."""
+    import torch
+
+    ids = torch.arange(8)[None] % model.config.vocab_size
+    other = ids.clone()
+    other[0, -1] = 0 if ids[0, -1] else 1
+    model.eval()
+    with torch.no_grad():
+        one, two = (model(input_ids=given).logits[0, :-1] for given in (ids, other))
+    model.train()
+    if not torch.allclose(one, two, rtol=1e-3, atol=1e-4):
+        raise RecipeError(
+            f"{where}: model.config: {architecture} sees later tokens as it is configured; "
+            "give it is_decoder: true if it takes that, or choose another architecture"
+        )
 
 
 def check_tokenizer(folder: Path, splits: dict[Path, Index]) -> None:

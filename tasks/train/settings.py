@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tasks.contract.settings import Section
-from tasks.train.catalogue import config_problems
+from tasks.train.catalogue import architecture_problem, config_problems
 
 TASKS = ("causal-lm",)
 """What `task` of a recipe may be."""
@@ -27,11 +27,19 @@ class ModelSettings(Section):
     config: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the architecture's configuration: hidden_size, num_hidden_layers, …"""
 
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if problems := config_problems(self.architecture, self.config):
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, architecture: str) -> str:
+        if (problem := architecture_problem(architecture)) is not None:
+            raise ValueError(problem)
+        return architecture
+
+    @field_validator("config")
+    @classmethod
+    def _taken(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "architecture" in info.data and (problems := config_problems(info.data["architecture"], config)):
             raise ValueError("; ".join(problems))
-        return self
+        return config
 
 
 class AdamWSettings(Section):

@@ -38,19 +38,25 @@ def test_catalogue_knows_every_causal_architecture() -> None:
     theirs = {name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in CONFIG_MAPPING}
     assert theirs - set(architectures()) == {"gpt-sw3"}  # a second name of gpt2, on its way out
     assert set(architectures()) <= theirs
+    assert all(len(config_keys(architecture)) > 10 for architecture in architectures())
 
 
 def test_unknown_architecture_names_the_nearest() -> None:
-    with pytest.raises(RecipeError, match=r"recipes/x.yaml: model: architecture: 'lama' .*llama"):
+    with pytest.raises(RecipeError, match=r"recipes/x.yaml: model.architecture: 'lama' .*llama"):
         validate(ModelSettings, {"architecture": "lama"}, WHERE, "model")
+
+
+def test_architecture_of_more_than_text_is_refused_with_its_text_part() -> None:
+    with pytest.raises(RecipeError, match=r"model.architecture: 'gemma3' is more than a language model .*gemma3_text"):
+        validate(ModelSettings, {"architecture": "gemma3"}, WHERE, "model")
 
 
 def test_all_wrong_config_keys_are_told_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         config = {"hidden_sise": 8, "vocab_size": 9, "num_hidden_layers": 1}
         validate(ModelSettings, {"architecture": "llama", "config": config}, WHERE, "model")
-    assert "config.hidden_sise: unknown to llama (did you mean hidden_size" in str(caught.value)
-    assert "config.vocab_size: comes from the tokenizer" in str(caught.value)
+    assert "x.yaml: model.config: hidden_sise: unknown to llama (did you mean hidden_size" in str(caught.value)
+    assert "vocab_size: comes from the tokenizer" in str(caught.value)
     assert "num_hidden_layers" not in str(caught.value)
 
 

@@ -126,9 +126,9 @@ def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
 
 
 def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project) -> None:
-    wild = {"name": "adamw", "learning_rate": 0.5}
-    flat = {"name": "linear", "warmup_steps": 0, "final": 1.0}
-    folder = project(keep="best", steps=20, evaluate_every=2, optimizer=wild, schedule=flat)
+    wild = {"name": "adamw", "learning_rate": 2.0}
+    growing = {"warmup_steps": 20}
+    folder = project(keep="best", steps=20, evaluate_every=2, optimizer=wild, schedule=growing)
     details = run(STAGE, "tiny").details
     losses = {int(row["step"]): float(row["validation_loss"]) for row in rows(folder) if row["validation_loss"]}
     best = min(losses, key=lambda step: losses[step])
@@ -153,6 +153,12 @@ def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
     project("llama", {**CONFIGS["llama"], "num_attention_heads": 3})
     with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: llama cannot be built"):
         run(STAGE, "tiny")
+    bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    project("bert", bert)
+    with pytest.raises(RecipeError, match=r"model.config: bert sees later tokens"):
+        run(STAGE, "tiny")
+    project("bert", {**bert, "is_decoder": True})
+    run(STAGE, "tiny")
     index = folder / "tokens/validation/index.json"
     project()
     index.write_text(index.read_text().replace('"eos_token_id": 0', '"eos_token_id": 5'))
