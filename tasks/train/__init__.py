@@ -11,6 +11,7 @@ blocks        the data: a pure function of seed and position
 optimizers    AdamW, and Muon with AdamW, as one optimizer
 schedule      the learning rate's share at a step
 precision     what the processor or GPU really has
+memory        keeps what a step frees for the next one
 model         the model from its settings, and its folder
 checkpoints   what a killed training goes on from
 history       the curve that is written down
