@@ -47,7 +47,7 @@ def test_an_import_closure_follows_lazy_imports_and_packages(tmp_path: Path, mon
         (tmp_path / name).write_text(text)
     found = {path.as_posix() for path in import_closure("tasks.a", tmp_path)}
     assert found == files.keys() - {"tasks/unused.py"}
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tasks.contract.identity.CODE", tmp_path)
     before = hash_code(["tasks.b.g"])
     (tmp_path / "tasks/unused.py").write_text("x = 1")
     assert hash_code(["tasks.b.g"]) == before
