@@ -17,7 +17,10 @@ def run_recipe(recipe: str) -> None:
 
     check(recipe)
     addresses = [node.address for node in read_graph(recipe)]
-    if changes(addresses) or server_is_configured():
+    changed = changes(addresses)
+    if not changed:
+        print(f"{recipe}: no stage has changed; looking whether its model is registered", flush=True)
+    if changed or server_is_configured():
         from flows.pipeline import run
 
         print_summary(run(recipe))

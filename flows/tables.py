@@ -8,6 +8,9 @@ from tasks.contract.errors import RecipeError, TransientError
 if TYPE_CHECKING:
     from rich.table import Table
 
+WIDE = 160
+"""Columns where there is no terminal to fit into: a log, a pipe."""
+
 
 def print_summary(summary: Summary) -> None:
     """A row per stage, the metrics beside the baselines, the registered version, and the commands that show more."""
@@ -25,12 +28,13 @@ def print_summary(summary: Summary) -> None:
     ran = sum(row.happened == "ran" for row in summary.rows)
     done = f"{ran} of {len(summary.rows)} stages ran" if ran else "nothing to do: no stage has changed"
     _print(f"{summary.recipe}: {done} ({summary.seconds:,.1f} s)")
-    _print(
-        f'\n  gristmill generate {summary.recipe} "…"   text from the champion'
-        f"\n  gristmill runs {summary.recipe}           this run beside the others"
-        "\n  make ui                           the MLflow and Prefect pages"
-        "\n  dvc metrics diff; dvc plots show  what changed since the last commit, and the curves"
-    )
+    more = {
+        f'gristmill generate {summary.recipe} "…"': "text from the champion",
+        f"gristmill runs {summary.recipe}": "this run beside the others",
+        "make ui": "the pages of MLflow and Prefect",
+        "dvc metrics diff; dvc plots show": "what changed since the last commit, and the curves",
+    }
+    _print("\n" + "\n".join(f"  {command:{max(map(len, more))}}  {what}" for command, what in more.items()))
 
 
 def print_recipes() -> None:
@@ -123,4 +127,7 @@ def _table(*columns: str) -> "Table":
 def _print(what: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, markup=False, soft_wrap=isinstance(what, str)).print(what)
+    console = Console(highlight=False, markup=False, soft_wrap=isinstance(what, str))
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(what)
