@@ -19,11 +19,13 @@ def main() -> None:
     switch_off_telemetry()
     signal.signal(signal.SIGTERM, _interrupt)
     pages = {"MLflow": free_port(5000), "Prefect": free_port(4200)}
-    mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(pages["MLflow"])]
+    mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(pages["MLflow"]), "--workers", "1"]
+    mlflow += ["--uvicorn-opts", "--log-level error"]
     prefect = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(pages["Prefect"])]
     environment = {
         **os.environ,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 275 MB and 13 s for a feature of agents
+        "PYTHONWARNINGS": "ignore",
         "PREFECT_API_URL": f"http://127.0.0.1:{pages['Prefect']}/api",
     }
     servers: dict[str, subprocess.Popen[bytes]] = {}
