@@ -1,10 +1,16 @@
 """What all tests may share; each is made only when a test first asks for it."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+# Two test processes with two threads each on two cores would wait for each other most of the time.
+os.environ.setdefault("GRISTMILL_WORKERS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for its groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need Prefect's API go to one process, so that it is started once."""
     for item in items:

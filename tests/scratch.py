@@ -42,7 +42,8 @@ def make_project(folder: Path) -> Path:
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Variables under which commands in a scratch project touch nothing outside it but the cache of downloads."""
     ours = ("GRISTMILL_", "MLFLOW_", "PREFECT_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    keep = ("GRISTMILL_WORKERS",)
+    kept = {name: value for name, value in os.environ.items() if name in keep or not name.startswith(ours)}
     return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
