@@ -9,6 +9,7 @@ RECIPE ?= shakespeare
 
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
+unexport PYTHONDONTWRITEBYTECODE # it would have every stage compile again, for half of its time, what it imports
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: run test lint format bench ui prove-schedule setup lock clean

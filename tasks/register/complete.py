@@ -57,7 +57,7 @@ def complete(client: "MlflowClient", evidence: Evidence) -> "Run":
     journal = evidence.journal
     run = find_or_create_run(client, evidence.recipe, evidence.identity, journal.started)
     made_by = {key: value for key, value in evidence.settings.items() if key in SECTIONS}
-    log_parameters(client, run, journal.parameters | flatten(evidence.training.get("settings") or {}))
+    log_parameters(client, run, journal.parameters | flatten(evidence.training["settings"]))
     log_parameters(client, client.get_run(run.info.run_id), flatten(made_by))
     log_tags(client, run, {key: value for key, value in journal.tags.items() if key not in run.data.tags})
     log_tags(client, run, _tags(evidence))

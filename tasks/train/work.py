@@ -55,10 +55,11 @@ def train(job: Job) -> Report:
         f"{model_settings.architecture} of {parameters:,} parameters, {plan.steps:,} steps of {plan.step_tokens:,} "
         f"tokens, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
     )
-    record = _open_record(job.recipe, identity, {
-        "task": task, "model": model_settings.model_dump(mode="json"), "train": settings.model_dump(mode="json"),
-        "parameters": parameters, "precision": machine.precision,
-    })  # fmt: skip
+    resolved = {
+        "task": task, "model": model_settings.model_dump(mode="json"), "train": settings.model_dump(mode="json")
+    }  # fmt: skip
+    facts = {"parameters": parameters, "precision": machine.precision}
+    record = _open_record(job.recipe, identity, resolved | facts)
     finished = False
     try:
         history = fit(model, plan, record)
@@ -70,7 +71,7 @@ def train(job: Job) -> Report:
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
     checkpoints.write_timing(plan.folder, _timing(plan, history))
     checkpoints.clear(plan.folder)
-    return _report(plan, history, identity, parameters)
+    return _report(plan, history, identity, parameters, resolved)
 
 
 def read_task(recipe: str) -> str:
@@ -154,7 +155,7 @@ def _timing(plan: Plan, history: History) -> dict[str, object]:
     }
 
 
-def _report(plan: Plan, history: History, identity: str, parameters: int) -> Report:
+def _report(plan: Plan, history: History, identity: str, parameters: int, settings: dict[str, Any]) -> Report:
     last = history.rows[-1]
     kept = last.step if plan.settings.keep == "last" else history.best_step
     loss = last.validation_loss if plan.settings.keep == "last" else history.best_loss
@@ -164,6 +165,7 @@ def _report(plan: Plan, history: History, identity: str, parameters: int) -> Rep
         produced={"parameters": parameters},
         details={
             "identity": identity,
+            "settings": settings,
             **{key: value for key, value in asdict(plan.machine).items() if key != "device"},
             "parameters": parameters,
             "steps": plan.steps,

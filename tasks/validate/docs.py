@@ -21,6 +21,7 @@ table { border-collapse: collapse; margin: .5em 0 1em; } td, th { border: 1px so
 td, th { text-align: left; vertical-align: top; } .ge-section { border-top: 1px solid #ddd; margin-top: 1em; }
 .badge { background: #eee; border-radius: .3em; padding: 0 .35em; } code { font-size: 13px; }
 .text-success::before { content: "\\2713 met"; color: #17712f; } .text-danger::before { content: "\\2717 not met"; }
+.card:has(input[type=radio]) { display: none; } /* a filter that is a script's */
 .text-danger, .alert-danger { color: #b3261e; } .text-warning::before { content: "\\26a0 not met"; color: #8a5a00; }
 </style>
 """
@@ -49,7 +50,7 @@ def render_page(result: Any) -> str:
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view.view import DefaultJinjaPageView
 
-    result.meta = {}
+    result.meta = {"batch_kwargs": {"data_asset_name": "raw"}}
     for one in result.results:
         one.expectation_config.kwargs.pop("batch_id", None)
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))

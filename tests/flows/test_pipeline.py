@@ -1,5 +1,6 @@
 """What a run of the flow promises, on a toy project with real DVC and a real Prefect API."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ def test_dvc_has_nothing_to_do_after_a_flow(ran_toy):
     assert changed("toy") == []
     dvc("repro", "second@toy")
     assert attempts() == []
+
+
+def test_outputs_that_only_the_cache_has_lost_are_kept(ran_toy, run_flow):
+    shutil.rmtree(".dvc/cache")
+    Path("data/toy/second/text.txt").write_text("damaged")
+    summary = run_flow("toy")
+    assert [row.happened for row in summary.rows] == ["unchanged", "ran"]
+    assert attempts() == ["second", "register"]
+    assert Path("data/toy/second/text.txt").read_text() == "one two"
+    assert changed("toy") == []
 
 
 def test_flow_has_nothing_to_do_after_dvc(toy, run_flow):

@@ -64,7 +64,15 @@ def make_project(root: Path, register: str = "", recipe: str = "tiny") -> Path:
 
 def train(data: Path, identity: str = IDENTITY, seed: int = 0) -> None:
     """What train leaves: weights of this seed, the report, the timing."""
-    details = {"identity": identity, "precision": "fp32", "parameters": 4321, "steps": 4, "tokens_seen": 256}
+    settings = {"task": "causal-lm", "train": {"steps": 4, "seed": 7}}
+    details = {
+        "identity": identity,
+        "settings": settings,
+        "precision": "fp32",
+        "parameters": 4321,
+        "steps": 4,
+        "tokens_seen": 256,
+    }
     write_json(data / "training" / "report.json", {"stage": "train", "details": details})
     timing = {"seconds": 12.5, "tokens_per_second": 20.48, "processor": "a mill"}
     write_json(data / "checkpoints" / identity / "timing.json", timing)

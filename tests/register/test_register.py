@@ -52,6 +52,7 @@ def test_the_record_holds_all_that_the_stages_left(project):
     record = content()
     assert record["status"] == "FINISHED"
     assert record["parameters"]["train.learning_rate"] == "0.003"
+    assert record["parameters"]["train.seed"] == "7"  # a default: the recipe does not say it
     assert record["parameters"]["ingest.licence"] == "MIT"
     assert "evaluate.window" not in record["parameters"]
     assert record["curves"]["loss"] == [(1, 5.5), (2, 5.25), (3, 5.125), (4, 5.0)]

@@ -73,6 +73,7 @@ def test_the_same_documents_give_the_same_outputs_without_a_trace_of_when_and_wh
     assert "http" not in page and "../" not in page and "<script" not in page
     assert "values must be greater than or equal to" in page
     assert "50% unexpected" in page
+    assert "Data asset: raw" in page
 
 
 def test_a_critical_expectation_stops_with_a_table_and_leaves_the_data_docs(tmp_path: Path) -> None:
