@@ -1,12 +1,10 @@
 """Cleaning a batch of documents: a pure function of the batch and the settings, mapped over processes in order."""
 
 import hashlib
-import multiprocessing
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +12,7 @@ from tasks.clean.rules import rules_of
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import rewriting
 from tasks.contract.corpus import COLUMNS, corpus_schema, read_row_group
-from tasks.contract.errors import GristmillError
-from tasks.contract.lifeline import end_with_parent
+from tasks.contract.spread import spread
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,24 +75,6 @@ def cleaned(
     places: Sequence[tuple[Path, int]], size: int, settings: CleanSettings, workers: int
 ) -> Iterator[CleanedBatch]:
     """All row groups of a corpus of `size` bytes, in order, by up to `workers` processes if it is large enough."""
-    workers = min(workers, len(places))
-    if workers < 2 or size < WORTH_A_PROCESS:
-        for place in places:
-            yield from clean_row_group(place, settings)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of pyarrow in any state
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        waiting: deque[Future[list[CleanedBatch]]] = deque()
-        try:
-            for place in places:
-                waiting.append(pool.submit(clean_row_group, place, settings))
-                if len(waiting) > 2 * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise GristmillError(
-                "clean: a worker process was killed, probably for want of memory; try fewer with GRISTMILL_WORKERS=1"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    processes = min(workers, len(places)) if size >= WORTH_A_PROCESS else 1
+    for batches in spread(partial(clean_row_group, settings=settings), places, processes):
+        yield from batches

@@ -42,22 +42,26 @@ class SplitSize:
     groups: set[str] = field(default_factory=set)
 
 
-def check_splits(sizes: dict[str, SplitSize], seen: set[str], settings: SplitSettings, recipe: str) -> None:
-    """Raises where a split that was asked for is empty (DataError), or a group that was named is not in the corpus."""
+def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSettings, recipe: str) -> None:
+    """Raises where a split that was asked for is empty (DataError), or a group that was named is not in the corpus.
+
+    `there`: the named groups that are.
+    """
     key = f"{recipe_path(recipe)}: clean.splits"
     for name in ("validation_groups", "test_groups"):
-        if unknown := sorted(set(getattr(settings, name)) - seen):
-            some = ", ".join(sorted(seen)[:8]) + (", …" if len(seen) > 8 else "")
+        if unknown := sorted(set(getattr(settings, name)) - there):
+            seen = sorted(there.union(*(size.groups for size in sizes.values())))
+            some = ", ".join(seen[:8]) + (", …" if len(seen) > 8 else "")
             raise RecipeError(
                 f"{key}.{name}: no group {', '.join(map(repr, unknown))} in the corpus (there are: {some})"
             )
-    groups = set().union(*(size.groups for size in sizes.values()))
+    groups = sum(len(size.groups) for size in sizes.values())
     for name in SPLITS:
         wanted = name == "train" or getattr(settings, name) > 0 or bool(getattr(settings, f"{name}_groups"))
         if wanted and not sizes[name].documents:
             where, remedy = (key, "lower validation and test") if name == "train" else (f"{key}.{name}", "raise it")
             others = ", ".join(f"{other} {len(sizes[other].groups)}" for other in SPLITS if other != name)
-            few = f"{len(groups)} group{'s' if len(groups) != 1 else ''}"
+            few = f"{groups} group{'s' if groups != 1 else ''}"
             pin = "" if name == "train" else f", or name groups in clean.splits.{name}_groups"
             raise DataError(
                 f"{where}: the {name} split would be empty: none of the {few} fell into it ({others}); "

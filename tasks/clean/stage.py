@@ -29,7 +29,8 @@ def clean(job: Job) -> Report:
     valid, out = job.input("valid"), job.output("clean")
     places = row_groups(valid)
     size = sum(size for *_, size in places)
-    first_seen, groups = FirstSeen(), set[str]()
+    first_seen, there = FirstSeen(), set[str]()
+    named = {*settings.splits.validation_groups, *settings.splits.test_groups}
     sizes = {name: SplitSize() for name in SPLITS}
     rewritten: Counter[str] = Counter()
     received = Counter(documents=0, bytes=0)
@@ -40,7 +41,7 @@ def clean(job: Job) -> Report:
         for batch in cleaned([(path, group) for path, group, _ in places], size, settings, workers()):
             received.update(documents=batch.documents.num_rows, bytes=batch.bytes_received)
             rewritten += batch.rewritten
-            groups.update(batch.documents.column("group").unique().to_pylist())
+            there |= named.intersection(batch.documents.column("group").unique().to_pylist())
             documents = batch.documents
             if settings.exact_duplicates == "drop":
                 documents = _mark_duplicates(batch, first_seen)
@@ -50,7 +51,7 @@ def clean(job: Job) -> Report:
     dropped = rejected.drops()
     if not any(size.documents for size in sizes.values()):
         raise DataError(_nothing_left(job, received["documents"], dropped))
-    check_splits(sizes, groups, settings.splits, job.recipe)
+    check_splits(sizes, there, settings.splits, job.recipe)
     return _report(received, rewritten, sizes, dropped)
 
 

@@ -65,10 +65,17 @@ def validate(model: type[AnySection], content: dict[str, Any], path: Path, prefi
         text = json.dumps(content)
     except TypeError as error:
         raise RecipeError(f"{path}: {prefix or 'a value'}: {error}; put dates and the like in quotes") from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{path}: {prefix or 'a value'}: an anchor that holds itself") from error
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        lines = [f"{path}: {_key(prefix, item['loc'], content)}: {_problem(item)}" for item in error.errors()]
+        lines = [
+            f"{path}: {key}{problem}"
+            for item in error.errors()
+            for key in [_key(prefix, item["loc"], content)]
+            for problem in _problem(item).splitlines()  # a check of several keys may find several
+        ]
         raise RecipeError("\n".join(dict.fromkeys(lines))) from error
 
 
@@ -92,7 +99,7 @@ def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:
             content = content[part]
         except (KeyError, IndexError, TypeError):
             content = None
-    return ".".join(parts) or "the recipe"
+    return f"{'.'.join(parts)}: " if parts else ""
 
 
 def _problem(item: Any) -> str:

@@ -111,9 +111,9 @@ def run(stage: Stage, recipe: str) -> Report:
     """Do the work of a stage and put its outputs in place. Raises GristmillError for what the user can mend."""
     recipe_path(recipe)
     job = Job(stage, recipe)
-    _remove(job.partial)
-    job.partial.mkdir(parents=True)
     try:
+        _remove(job.partial)
+        job.partial.mkdir(parents=True)
         report = stage.work(job)
         written = job.partial / stage.report
         written.parent.mkdir(parents=True, exist_ok=True)

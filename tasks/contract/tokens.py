@@ -104,7 +104,7 @@ class Tokens:
         try:
             index = Index(**json.loads((folder / "index.json").read_text(encoding="utf-8")))
             starts = np.load(folder / "documents.npy", mmap_mode="r")
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, EOFError) as error:
             raise DataError(f"{folder}: not a folder of tokens: {error}") from error
         maps = []
         for number, size in enumerate(index.shards):

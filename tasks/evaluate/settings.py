@@ -6,6 +6,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tasks.contract.settings import Section
 
+METRICS = {"causal-lm": {"bits_per_byte": ("unigram", "xz"), "perplexity": (), "loss": ()}}
+"""By task: what `evaluation/metrics.json` measures, and of which baselines it has the same."""
+
 
 def _not_blank(prompt: str) -> str:
     if not prompt.strip():

@@ -1,5 +1,6 @@
 """Wheels, zip files and tar files to a folder. Nothing in them is run, and nothing is written beside the folder."""
 
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -13,6 +14,13 @@ from tasks.contract.errors import DataError
 
 ZIPS = (".whl", ".zip")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    FileExistsError, NotADirectoryError, IsADirectoryError,
+)  # fmt: skip
+"""What the libraries raise for an archive that is none, or holds one path twice, as a file and as a folder."""
 
 
 def is_archive(name: str) -> bool:
@@ -31,7 +39,7 @@ def unpack(archive: Path, folder: Path) -> None:
             for name, stream in members:
                 with stream, _place(archive, folder, name).open("wb") as out:
                     shutil.copyfileobj(stream, out, 1 << 20)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise DataError(f"{archive.name}: damaged, or not an archive: {error}") from error
 
 

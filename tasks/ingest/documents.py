@@ -8,11 +8,11 @@ from itertools import groupby
 
 from tasks.contract.errors import DataError
 from tasks.contract.runtime import workers
+from tasks.contract.spread import spread
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.formats import TEXTS, Row, SourceFile, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
 from tasks.ingest.source import Bench, Document, Documents
-from tasks.ingest.spread import spread
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 TITLE = 60

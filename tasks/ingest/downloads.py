@@ -3,8 +3,11 @@
 It lies outside the project ($XDG_CACHE_HOME/gristmill/downloads), so that a second run needs no network.
 """
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.contract.identity import hash_file
@@ -21,12 +24,20 @@ def cache_folder(sha256: str) -> Path:
 def cached(sha256: str) -> Path | None:
     """The file with this SHA-256, if the cache has it whole; what is damaged is removed."""
     for path in sorted(cache_folder(sha256).iterdir()):
-        if path.suffix == ".part" or not path.is_file():
+        if path.suffix in (".part", ".lock") or not path.is_file():
             continue
         if hash_file(path) == sha256:
             return path
         path.unlink()
     return None
+
+
+@contextmanager
+def alone(sha256: str) -> Iterator[None]:
+    """Only one process at a time fetches a file; the others wait, and find it in the cache."""
+    with (cache_folder(sha256) / "fetch.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def keep(path: Path, sha256: str) -> Path:

@@ -18,6 +18,10 @@ WILD = "*?["
 def _inside(pattern: str) -> str:
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         raise ValueError("must be relative and stay inside")
+    if any("**" in part and part != "**" for part in PurePosixPath(pattern).parts):
+        raise ValueError("** stands for folders, and must stand alone between slashes: texts/**/*.txt")
+    if not PurePosixPath(pattern).parts:
+        raise ValueError("names a folder; say which files: *.txt")
     return pattern
 
 

@@ -82,7 +82,7 @@ def _stream(source: HubSource, bench: Bench) -> Any:
         raise TransientError(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}") from error
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise bench.wrong("dataset", f"{source.dataset}: {_first_line(error)}") from error
-    except (ValueError, DatasetsError) as error:
+    except (ValueError, DatasetsError, EOFError, OSError) as error:
         raise GristmillError(f"{bench.recipe}: ingest: {source.dataset}: {_first_line(error)}") from error
 
 

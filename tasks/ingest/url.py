@@ -12,7 +12,7 @@ from tasks.contract.identity import hash_file
 from tasks.contract.progress import progress
 from tasks.ingest.archives import is_archive, unpack
 from tasks.ingest.documents import documents_of_files
-from tasks.ingest.downloads import cache_folder, cached
+from tasks.ingest.downloads import alone, cache_folder, cached
 from tasks.ingest.files import Globs, find_files
 from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Sha256, Source
@@ -48,7 +48,8 @@ class UrlSource(Source):
             raise bench.wrong(
                 "files", f"{name} is " + ("an archive: say which" if self.files is None else "no archive")
             )
-        path = cached(self.sha256) or _download(self, cache_folder(self.sha256) / name, bench)
+        with alone(self.sha256):
+            path = cached(self.sha256) or _download(self, cache_folder(self.sha256) / name, bench)
         if self.files is None:
             return documents_of_files([SourceFile(name, path)], self.documents, bench)
         folder = bench.scratch / "unpacked"

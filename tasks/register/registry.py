@@ -72,6 +72,8 @@ def register(
             settings, score, evidence.metrics, _score_of(champion), str(champion.version) if champion else ""
         )
     _write_down(client, name, version, decision, evidence)
+    if champion is not None and decision.alias == CHAMPION and int(champion.version) != int(version.version):
+        _dethrone(client, champion, version)
     return {
         "recipe": evidence.recipe,
         "model": name,
@@ -81,9 +83,7 @@ def register(
         "reason": decision.reason,
         "metric": score.metric,
         "value": score.value,
-        "champion": int(champion.version)
-        if champion is not None and decision.alias != CHAMPION
-        else int(version.version),
+        "champion": int(version.version) if decision.alias == CHAMPION else int(champion.version) if champion else None,
         "model_uri": f"models:/{name}@{decision.alias}",
         "run_id": run.info.run_id,
         "run_name": run.info.run_name,
@@ -131,6 +131,12 @@ def _write_down(
     description = f"{decision.alias}: {decision.reason}. Trained as {evidence.identity[:12]}."
     if version.description != description:
         client.update_model_version(name, version.version, description)
+
+
+def _dethrone(client: "MlflowClient", old: "ModelVersion", new: "ModelVersion") -> None:
+    reason = f"was champion until version {new.version}"
+    _set_tags(client, old, {REASON: reason})
+    client.update_model_version(old.name, old.version, reason)
 
 
 def _set_tags(client: "MlflowClient", version: "ModelVersion", tags: dict[str, str]) -> None:

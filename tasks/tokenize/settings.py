@@ -18,5 +18,6 @@ class TokenizeSettings(Section):
     """Tokens in all: 256 bytes, the end-of-text token, and merges."""
     min_frequency: int = Field(default=2, ge=1)
     """A pair must be seen this often to become a merge."""
-    end_of_text: str = Field(default="<|endoftext|>", min_length=1)
-    """Closes every document; also begins a text and pads a batch."""
+    end_of_text: str = Field(default="<|endoftext|>", pattern=r"^[^\w\s]\S{2,}$")
+    """Closes every document; also begins a text and pads a batch. Where a text holds it, it ends there, too: it is
+    three signs or more, and no word."""

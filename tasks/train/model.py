@@ -44,11 +44,20 @@ def build_model(settings: ModelSettings, index: Index, context: int, attention: 
             f"{where}: train.context_length: {context} is more than the {longest} positions of the model "
             f"(model.config.{config.attribute_map.get('max_position_embeddings', 'max_position_embeddings')})"
         )
-    _require_causal(model.float(), settings.architecture, where)
+    try:
+        causal = _is_causal(model.float())
+    except UNFIT as error:
+        sentence = " ".join(str(error).split())
+        raise RecipeError(f"{where}: model.config: {settings.architecture} cannot be run: {sentence}") from error
+    if not causal:
+        raise RecipeError(
+            f"{where}: model.config: {settings.architecture} sees later tokens as it is configured; "
+            "give it is_decoder: true if it takes that, or choose another architecture"
+        )
     return model
 
 
-def _require_causal(model: "PreTrainedModel", architecture: str, where: str) -> None:
+def _is_causal(model: "PreTrainedModel") -> bool:
     """A model that sees later tokens would learn to copy them: some, like bert, are causal only if told so."""
     import torch
 
@@ -59,11 +68,7 @@ def _require_causal(model: "PreTrainedModel", architecture: str, where: str) -> 
     with torch.no_grad():
         one, two = (model(input_ids=given).logits[0, :-1] for given in (ids, other))
     model.train()
-    if not torch.allclose(one, two, rtol=1e-3, atol=1e-4):
-        raise RecipeError(
-            f"{where}: model.config: {architecture} sees later tokens as it is configured; "
-            "give it is_decoder: true if it takes that, or choose another architecture"
-        )
+    return torch.allclose(one, two, rtol=1e-3, atol=1e-4)
 
 
 def check_tokenizer(folder: Path, splits: dict[Path, Index]) -> None:

@@ -1,5 +1,6 @@
 """AdamW, and Muon with AdamW, each as one `torch.optim.Optimizer` that Trainer schedules and checkpoints."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,27 @@ def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.
     if not isinstance(settings, MuonSettings) or not groups["matrices"]:
         return adamw
     muon = torch.optim.Muon(
-        groups["matrices"],
+        _by_shape(model, groups["matrices"], settings.matrix_learning_rate),
         lr=settings.matrix_learning_rate,
         weight_decay=settings.matrix_weight_decay,
         momentum=settings.momentum,
         ns_steps=settings.newton_schulz_steps,
     )
     return joined([adamw, muon])
+
+
+def _by_shape(model: "PreTrainedModel", matrices: "list[torch.nn.Parameter]", rate: float) -> "list[dict[str, Any]]":
+    """Muon's groups. torch multiplies the rate by sqrt(max(1, rows / columns)), meaning outputs by inputs, as in a
+    Linear; GPT-2's Conv1D holds them the other way round, and its rate makes up for that."""
+    from transformers.pytorch_utils import Conv1D
+
+    turned = {id(module.weight) for module in model.modules() if isinstance(module, Conv1D)}
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for matrix in matrices:
+        rows, columns = matrix.shape
+        meant = math.sqrt(max(1, columns / rows) / max(1, rows / columns)) if id(matrix) in turned else 1.0
+        groups.setdefault(rate * meant, []).append(matrix)
+    return [{"params": group, "lr": own} for own, group in groups.items()]
 
 
 def joined(parts: "list[torch.optim.Optimizer]") -> "torch.optim.Optimizer":

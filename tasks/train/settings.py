@@ -12,6 +12,7 @@ TASKS = ("causal-lm",)
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelSettings(Section):
@@ -49,7 +50,7 @@ class AdamWSettings(Section):
     learning_rate: Positive = 1e-3
     embedding_learning_rate: Positive | None = None
     """For the token embeddings (None: `learning_rate`)."""
-    betas: tuple[Share, Share] = (0.9, 0.95)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.95)
     epsilon: Positive = 1e-8
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """For matrices and embeddings; never for norms and biases."""
@@ -62,7 +63,7 @@ class MuonSettings(AdamWSettings):
     name: Literal["muon"]  # type: ignore[assignment]
     matrix_learning_rate: Positive = 0.02
     matrix_weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    momentum: Momentum = 0.95
     newton_schulz_steps: Annotated[int, Field(ge=1, lt=100)] = 5
 
 

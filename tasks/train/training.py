@@ -83,6 +83,9 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
             optimizers=(optimizer, scheduler),
             callbacks=[_historian(plan, history, record, bar)],
         )
+        # All blocks are equally long, so that the mean over batches is that over tokens. Trainer would count tokens,
+        # and for some architectures (gpt2) also those at the start of a block, which nothing predicts.
+        trainer.model_accepts_loss_kwargs = False
         from transformers.trainer_callback import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
@@ -96,7 +99,7 @@ def _arguments(plan: Plan) -> "TrainingArguments":
     from transformers import TrainingArguments
 
     settings = plan.settings
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=os.fspath(plan.folder),
         max_steps=plan.steps,
         per_device_train_batch_size=settings.batch_size,
@@ -122,6 +125,8 @@ def _arguments(plan: Plan) -> "TrainingArguments":
         disable_tqdm=True,
         report_to="none",
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # with two, Trainer would double the batch by DataParallel
+    return arguments
 
 
 def _trainer_class(plan: Plan, history: History) -> type:
@@ -179,6 +184,8 @@ def _historian(plan: Plan, history: History, record: "LiveRecord", bar: Progress
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             bar.advance(1, note=f"loss {history.waiting[-1]:.3f}")
             history.seconds = self.before + time.monotonic() - self.began
+            if state.global_step % plan.settings.evaluate_every == 0:
+                control.should_log = True  # a row for the validation loss
             if state.global_step >= plan.steps:
                 control.should_log = control.should_evaluate = True
                 control.should_save = False
@@ -191,11 +198,12 @@ def _historian(plan: Plan, history: History, record: "LiveRecord", bar: Progress
             loss = math.fsum(history.waiting) / len(history.waiting)
             history.waiting.clear()
             step = state.global_step
-            history.rows.append(Row(step, step * plan.step_tokens, loss, logs["learning_rate"], logs.get("grad_norm")))
+            rate = plan.settings.optimizer.learning_rate * share(step - 1, plan.steps, plan.settings.schedule)
+            history.rows.append(Row(step, step * plan.step_tokens, loss, rate, logs.get("grad_norm")))
             now, (then, last) = time.monotonic(), self.told
             self.told = (now, step)
             speed = (step - last) * plan.step_tokens / max(now - then, 1e-9)
-            known = {"loss": loss, "learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm")}
+            known = {"loss": loss, "learning_rate": rate, "grad_norm": logs.get("grad_norm")}
             record.log(step, {k: v for k, v in known.items() if v is not None} | {"tokens_per_second": speed})
 
         def on_evaluate(  # type: ignore[override]

@@ -100,7 +100,6 @@ def default_expectations() -> tuple[ExpectationSettings, ...]:
     return (
         _default(expectation="expect_table_row_count_to_be_between", min_value=1),
         _default(expectation="expect_column_values_to_be_unique", column="id"),
-        _default(expectation="expect_column_values_to_not_be_null", column="characters", mostly=0.95),
         _default(expectation=between, column="words", min_value=1, mostly=0.95),
         _default(expectation=between, column="replacement_characters", max_value=0, mostly=0.95, severity="warning"),
         _default(expectation=between, column="characters", max_value=10_000_000, mostly=0.99, severity="warning"),
@@ -112,3 +111,6 @@ class ValidateSettings(Section):
 
     expectations: tuple[ExpectationSettings, ...] = Field(default_factory=default_expectations)
     """Defaults for text where the recipe has none; an empty list expects nothing."""
+    max_problem_share: float = Field(default=0.05, ge=0, le=1)
+    """Documents with a problem in the source (bytes that are not UTF-8, a missing column) are put aside before any
+    expectation looks; more than this share of them stops the stage."""

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.corpus import CorpusWriter, corpus_schema, read_batches
+from tasks.contract.corpus import CorpusWriter, corpus_schema, count_documents, read_batches
 from tasks.contract.drops import DropWriter
 from tasks.contract.errors import DataError, GristmillError
 from tasks.contract.settings import read_section, recipe_path
@@ -29,6 +29,7 @@ def validate(job: Job) -> Report:
     columns = set().union(*(one.columns for one in settings.expectations))
     columns |= set(COLUMNS) - {"text", "longest_line"} if _about_the_table(settings) else set()
     frame = scan(raw, columns)
+    _require_few_problems(job, raw, count_documents(raw) - frame.height, settings.max_problem_share)
     outcomes, result = run_checks(frame.drop("row").to_pandas(), settings.expectations, recipe_path(job.recipe))
     write_validation(job.output("validation"), outcomes, result, frame.height)
     failed_before = job.folder / FAILED
@@ -41,6 +42,25 @@ def validate(job: Job) -> Report:
         if not one.success and one.settings.severity == "warning":
             job.say(f"warning: {_key(one, job)}: {one.description}: expected {one.expected}, observed {one.observed}")
     return _part(job, raw, _reasons(outcomes, frame["row"].to_list()), outcomes)
+
+
+def _require_few_problems(job: Job, raw: Path, problems: int, most: float) -> None:
+    documents = count_documents(raw)
+    if not problems:
+        return
+    told = f"{problems:,} of {documents:,} documents have a problem in the source ({_first_problem(raw)})"
+    if problems > most * documents:
+        key = f"{recipe_path(job.recipe)}: validate.max_problem_share"
+        raise GristmillError(f"{raw}: {told}, more than a share of {most:g} ({key}); nothing was changed")
+    job.say(f"warning: {told}; they are put aside")
+
+
+def _first_problem(raw: Path) -> str:
+    for batch in read_batches(raw, ("source", "problem")):
+        bad = batch.filter(batch.column("problem").is_valid())
+        if bad.num_rows:
+            return f"{bad.column('source')[0]}: {bad.column('problem')[0]}"
+    raise AssertionError(f"{raw}: no problem in it")
 
 
 def _about_the_table(settings: ValidateSettings) -> bool:

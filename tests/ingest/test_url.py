@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tasks.contract.errors import GristmillError, RecipeError, TransientError
+from tasks.ingest.downloads import alone
 
 BODY = "".join(f"line {i} of a text that takes its time\n" for i in range(50_000)).encode()
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -78,6 +79,16 @@ def test_a_file_is_downloaded_once(run, server):
     rows = run(**section(server))
     assert [(row["id"], row["group"], row["text"]) for row in rows] == [("text.txt", "text", BODY.decode())]
     assert run(**section(server)) == rows
+    assert server.asked == [None]
+
+
+def test_only_one_process_at_a_time_fetches_a_file(run, server):
+    other = threading.Thread(target=run, kwargs=section(server))
+    with alone(SHA256):
+        other.start()
+        other.join(0.5)
+        assert other.is_alive() and server.asked == []
+    other.join()
     assert server.asked == [None]
 
 

@@ -116,11 +116,20 @@ def test_better_becomes_champion_and_worse_challenger(project):
     aliases = MlflowClient().get_registered_model("tiny").aliases
     assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 3, "challenger": 2}
     assert "2.4000 against 2.5000 of version 1" in MlflowClient().get_model_version("tiny", "3").description
+    assert MlflowClient().get_model_version("tiny", "1").description == "was champion until version 3"
     rows = questions.runs("tiny")
     assert [row["value"] for row in rows] == [2.4, 2.5, 2.6]
     assert [row["aliases"] for row in rows] == [["champion"], [], ["challenger"]]
     assert rows[0]["parameters"] == 4321
     assert questions.champion("tiny")["version"] == 3
+
+
+def test_where_nobody_is_champion_nobody_is_said_to_be(project):
+    recipe = Path("recipes/tiny.yaml")
+    recipe.write_text(recipe.read_text() + "\nregister: {at_most: 1.0}\n")
+    registration = run("tiny")
+    assert (registration["alias"], registration["champion"]) == ("challenger", None)
+    assert questions.champion("tiny") is None
 
 
 def test_another_evaluation_of_the_same_model_makes_no_version(project):

@@ -1,4 +1,6 @@
 import json
+import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from tasks.contract.stage import run
 from tasks.contract.tokens import Tokens
 from tasks.tokenize import engine as engines
 from tasks.tokenize.__main__ import STAGE
+from tasks.tokenize.settings import TokenizeSettings
+from tasks.tokenize.vocabulary import train_vocabulary
 from tests.corpora import write_corpus, write_recipe
 
 TRAIN = ["To be, or not to be: that is the question.\nWhether 'tis nobler in the mind", "naïve 中文 🎭 \x00 to be"] * 40
@@ -48,6 +52,14 @@ def test_nothing_is_lost_between_text_and_tokens(project: Path) -> None:
     assert [tokenizer.decode(tokens.document(n)[:-1].tolist(), skip_special_tokens=False) for n in range(80)] == texts
     assert tokens.index.text_bytes == sum(len(text.encode()) for text in texts)
     assert report.details["splits"]["test"]["end_of_text_in_documents"] == 1
+
+
+def test_an_endless_run_of_letters_does_not_hold_up_learning(tmp_path: Path) -> None:
+    dna = "".join(random.Random(0).choices("ACGT", k=1_000_000))
+    began = time.monotonic()
+    vocabulary = train_vocabulary(iter([[dna]]), TokenizeSettings(vocab_size=300))
+    assert vocabulary.get_vocab_size() == 300 and vocabulary.encode(dna[:2000]).ids
+    assert time.monotonic() - began < 30  # without a cut: more than an hour
 
 
 def test_the_vocabulary_never_sees_another_split(project: Path) -> None:

@@ -25,11 +25,23 @@ def test_every_parameter_is_in_one_group_and_matrices_are_hidden_ones(architectu
     assert all(p.ndim == 1 for _, p in groups["vectors"])
 
     optimizer = make_optimizer(model, MuonSettings(name="muon", learning_rate=1e-3, matrix_learning_rate=0.5))
-    by_rate = {
-        rate: {id(p) for g in optimizer.param_groups if g["lr"] == rate for p in g["params"]} for rate in (1e-3, 0.5)
-    }
-    assert by_rate[0.5] == {id(p) for _, p in groups["matrices"]}
-    assert by_rate[1e-3] | by_rate[0.5] == set(map(id, found)) and not by_rate[1e-3] & by_rate[0.5]
+    by_adamw = {id(p) for g in optimizer.param_groups if g["lr"] == 1e-3 for p in g["params"]}
+    by_muon = {id(p) for g in optimizer.param_groups if g["lr"] >= 0.25 for p in g["params"]}
+    assert by_muon == {id(p) for _, p in groups["matrices"]}
+    assert by_adamw | by_muon == set(map(id, found)) and not by_adamw & by_muon
+
+
+def test_muon_moves_a_matrix_by_outputs_over_inputs_however_it_lies() -> None:
+    model = build_model(
+        ModelSettings(architecture="gpt2", config=CONFIGS["gpt2"]), INDEX, 16, "eager", "recipes/x.yaml"
+    )
+    optimizer = make_optimizer(model, MuonSettings(name="muon", matrix_learning_rate=0.02))
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    block = model.transformer.h[0]  # torch multiplies by sqrt(rows / columns) where there are more rows
+    assert tuple(block.mlp.c_fc.weight.shape) == (16, 64)
+    assert rates[id(block.mlp.c_fc.weight)] == pytest.approx(0.02 * 2)
+    assert rates[id(block.mlp.c_proj.weight)] == pytest.approx(0.02 / 2)
+    assert rates[id(block.attn.c_proj.weight)] == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize("settings", [AdamWSettings(name="adamw"), MuonSettings(name="muon")])

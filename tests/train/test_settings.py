@@ -83,6 +83,11 @@ def test_length_is_given_once(given: dict) -> None:
         validate(TrainSettings, given, WHERE, "train")
 
 
+def test_a_momentum_of_one_would_never_forget() -> None:
+    with pytest.raises(RecipeError, match=r"train\.optimizer\.betas\.1: .*less than 1"):
+        validate(TrainSettings, {"steps": 1, "optimizer": {"name": "adamw", "betas": [0.9, 1.0]}}, WHERE, "train")
+
+
 def test_optimizer_is_chosen_by_name() -> None:
     muon = validate(TrainSettings, {"steps": 1, "optimizer": {"name": "muon"}}, WHERE, "train").optimizer
     assert muon.name == "muon" and muon.momentum == 0.95  # type: ignore[union-attr]

@@ -125,6 +125,26 @@ def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
     assert [row["tokens"] for row in rows(folder)] == [str(step * 8 * 15) for step in (2, 4, 6, 8, 10, 12)]
 
 
+def test_the_loss_is_that_of_the_tokens_that_are_predicted(project: Project) -> None:
+    still = {"name": "adamw", "learning_rate": 1e-12}
+    blocks = 20 * 2  # more than one pass, so that every token counts about as often as every other
+    folder = project("gpt2", {**CONFIGS["gpt2"], "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0},
+                     optimizer=still, steps=blocks, log_every=blocks, evaluate_every=blocks)  # fmt: skip
+    run(STAGE, "tiny")
+    (row,) = rows(folder)
+    assert float(row["loss"]) == pytest.approx(float(row["validation_loss"]), rel=2e-3)
+    assert float(row["learning_rate"]) < 1e-12
+
+
+def test_every_validation_has_its_row_with_the_rate_of_the_recipe(project: Project) -> None:
+    rate = {"name": "muon", "learning_rate": 0.01, "embedding_learning_rate": 0.5}
+    folder = project(log_every=5, evaluate_every=3, optimizer=rate, schedule={"warmup_steps": 0, "decay": 0.01})
+    run(STAGE, "tiny")
+    assert [row["step"] for row in rows(folder)] == ["3", "5", "6", "9", "10", "12"]
+    assert [row["step"] for row in rows(folder) if row["validation_loss"]] == ["3", "6", "9", "12"]
+    assert {float(row["learning_rate"]) for row in rows(folder)} == {0.01}
+
+
 def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project) -> None:
     wild = {"name": "adamw", "learning_rate": 2.0}
     growing = {"warmup_steps": 20}
@@ -152,6 +172,9 @@ def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
         run(STAGE, "tiny")
     project("llama", {**CONFIGS["llama"], "num_attention_heads": 3})
     with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: llama cannot be built"):
+        run(STAGE, "tiny")
+    project("qwen3", {**CONFIGS["qwen3"], "num_attention_heads": 3, "num_key_value_heads": 2})
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: qwen3 cannot be run"):
         run(STAGE, "tiny")
     bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     project("bert", bert)

@@ -52,6 +52,19 @@ def test_defaults_put_aside_what_is_no_text_and_keep_the_rest(tmp_path: Path) ->
     assert json.loads((data / "validation" / "result.json").read_text())["success"] is True
 
 
+def test_many_problems_in_the_source_stop_the_stage_and_few_are_told(tmp_path: Path, capsys) -> None:
+    recipe(tmp_path, " {}")
+    data = ingested(tmp_path, [*["text"] * 90, *[("", "not UTF-8 at byte 7")] * 10])
+    with pytest.raises(
+        GristmillError, match=r"data/small/raw: 10 of 100 documents .*byte 7.*0\.05 .*max_problem_share"
+    ):
+        run(STAGE, "small")
+    assert not (data / "valid").exists()
+    recipe(tmp_path, " {max_problem_share: 0.1}")
+    assert run(STAGE, "small").produced["documents"] == 90
+    assert "warning: 10 of 100 documents have a problem in the source" in capsys.readouterr().err
+
+
 def test_the_same_documents_give_the_same_outputs_without_a_trace_of_when_and_where(tmp_path: Path) -> None:
     recipe(tmp_path, WORDS.replace("SEVERITY", "warning"))
     data = ingested(tmp_path, ["one", "one two", "one two three", "four"])
@@ -173,7 +186,7 @@ def test_no_documents_are_an_error(tmp_path: Path) -> None:
 
 
 def test_only_problems_are_an_error(tmp_path: Path) -> None:
-    recipe(tmp_path, " {expectations: []}")
+    recipe(tmp_path, " {expectations: [], max_problem_share: 1.0}")
     ingested(tmp_path, [("", "not UTF-8 at byte 1"), ("", "not UTF-8 at byte 2")])
     with pytest.raises(DataError, match=r"no valid document among 2 \(problem in the source 2\)"):
         run(STAGE, "small")

