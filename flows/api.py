@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import (
@@ -22,7 +23,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tasks.contract.errors import TransientError
+from tasks.contract.errors import GristmillError, TransientError
 
 STARTUP = 120
 """Seconds that the temporary server may take where nothing else is set: it takes 12 to 20 s on two processors."""
@@ -30,8 +31,11 @@ STARTUP = 120
 
 @contextmanager
 def reachable_api() -> Iterator[None]:
-    """Run flows in this block against the configured server, or a temporary one. Raises TransientError for one away."""
-    if (configured := PREFECT_API_URL.value()) is not None:
+    """Run flows in this block against the configured server, or a temporary one.
+
+    Raises TransientError for one that is away, GristmillError for one that refuses, or an address that is none.
+    """
+    if configured := PREFECT_API_URL.value():
         _require(configured)
         yield
         return
@@ -71,6 +75,12 @@ def reachable_api() -> Iterator[None]:
 def _require(url: str) -> None:
     try:
         httpx.get(f"{url}/health", timeout=10).raise_for_status()
+        with get_client(sync_client=True) as client:  # the health of a server needs no password
+            client.hello()
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise GristmillError(f"PREFECT_API_URL: {url} is no address of a server: {error}") from error
+    except httpx.HTTPStatusError as error:
+        raise GristmillError(f"PREFECT_API_URL: {url} answers {error.response.status_code}") from error
     except httpx.HTTPError as error:
         raise TransientError(f"PREFECT_API_URL: no Prefect server answers at {url}: {error}") from error
 

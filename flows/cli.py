@@ -90,7 +90,9 @@ def recipes() -> None:
 @click.option(
     "--top-k", default=0, show_default=True, type=click.IntRange(0), help="Draw from the k likeliest; 0: all."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same text.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="The same seed, the same text."
+)
 @sentences
 def generate(recipe: str, prompt: str, max_new_tokens: int, temperature: float, top_k: int, seed: int) -> None:
     """Continue PROMPT with the registered champion of RECIPE."""
@@ -113,14 +115,15 @@ def runs(recipe: str | None) -> None:
 @click.argument("recipe")
 @click.option("--cron", required=True, help='When, as in crontab(5): "0 2 * * *".')
 @click.option("--timezone", default="UTC", show_default=True, help="Of the schedule, as in the IANA database.")
+@click.option("--pool", default="gristmill", show_default=True, help="Work pool; each workspace needs its own.")
 @sentences
-def schedule(recipe: str, cron: str, timezone: str) -> None:
+def schedule(recipe: str, cron: str, timezone: str, pool: str) -> None:
     """Deploy RECIPE with a schedule on the configured Prefect server (PREFECT_API_URL)."""
     from flows.schedule import schedule as deploy
     from flows.wiring import check as check_recipe
 
     check_recipe(recipe)
-    click.echo(deploy(recipe, cron, timezone))
+    click.echo(deploy(recipe, cron, timezone, pool))
 
 
 @main.command()

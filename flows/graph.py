@@ -27,7 +27,6 @@ class Node:
     address: str
     stage: str
     recipe: str
-    deps: tuple[str, ...]
     outs: tuple[str, ...]
     upstream: tuple[str, ...]
     """Addresses of the stages whose outputs this one reads."""
@@ -142,7 +141,6 @@ def _node(stage: Any, graph: Any) -> Node:
         address=address,
         stage=address.partition("@")[0],
         recipe=_recipe_of(address),
-        deps=tuple(str(dep.def_path) for dep in stage.deps),
         outs=tuple(str(out.def_path) for out in stage.outs),
         upstream=tuple(sorted(need.addressing for need in graph.successors(stage))),
     )

@@ -14,25 +14,27 @@ def run_recipe(recipe: str) -> None:
     """
     from flows.graph import changes, read_graph
     from flows.wiring import check
+    from flows.workspace import claim
 
     check(recipe)
     addresses = [node.address for node in read_graph(recipe)]
-    changed = changes(addresses)
-    if not changed:
-        print(f"{recipe}: no stage has changed; looking whether its model is registered", flush=True)
-    if changed or server_is_configured():
-        from flows.pipeline import run
+    with claim(recipe, [], print):
+        changed = changes(addresses)
+        if not changed:
+            print(f"{recipe}: no stage has changed; looking whether its model is registered", flush=True)
+            if not server_is_configured():
+                print_summary(_only_register(recipe, addresses))
+                return
+    from flows.pipeline import run
 
-        print_summary(run(recipe))
-    else:
-        print_summary(_only_register(recipe, addresses))
+    print_summary(run(recipe))
 
 
 def server_is_configured() -> bool:
     """Whether Prefect has a server, by the environment, a profile or the project's settings."""
     from prefect.settings import PREFECT_API_URL
 
-    return PREFECT_API_URL.value() is not None
+    return bool(PREFECT_API_URL.value())
 
 
 def _only_register(recipe: str, addresses: list[str]) -> Summary:

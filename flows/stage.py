@@ -81,8 +81,11 @@ def ask_dvc(node: Node, unchanged: bool) -> State:
     try:
         happened = _reproduce(node, logger.info)
     except BaseException as error:
-        if back := restore(node):
-            logger.info("the outputs of the last good run are back in place: %s", ", ".join(back))
+        try:
+            if back := restore(node):
+                logger.info("the outputs of the last good run are back in place: %s", ", ".join(back))
+        except GristmillError as trouble:
+            logger.warning("the outputs of the last good run are not back in place (%s); dvc checkout does it", trouble)
         if isinstance(error, GristmillError):
             return Failed(message=str(error), data=error)
         raise

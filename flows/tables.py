@@ -73,8 +73,10 @@ def print_recipes() -> None:
 
 def print_runs(recipe: str | None) -> None:
     """Runs from MLflow, the best of each recipe first."""
+    from flows.wiring import wired_recipes
     from tasks.register.champion import runs
 
+    wired_recipes()  # says where to run this, where it is not here
     rows = runs(recipe)
     if not rows:
         _print(f"no runs yet: gristmill run {recipe or 'RECIPE'}")

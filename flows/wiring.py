@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import RecipeError
-from tasks.contract.settings import NAME, RECIPES, read_yaml, recipe_path
+from tasks.contract.settings import NAME, RECIPES, read_yaml, recipe_path, require_name
 
 if TYPE_CHECKING:
     from tasks.recipe import Recipe
@@ -26,15 +26,15 @@ def check(name: str) -> "Recipe":
     recipe = load(name)
     wired = wired_recipes()
     if name not in wired:
-        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; add `{name}: {{source: {_watch(recipe)}}}`")
-    watched = PurePosixPath(str((wired[name] or {}).get("source", "")))
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; add `{name}: {{source: {_watch(name, recipe)}}}`")
+    watched = _watched(name, wired[name])
     for path in recipe.ingest.root.local_paths():
         if path == ".":
             raise RecipeError(f"{recipe_path(name)}: ingest.files: give the texts a folder of their own to watch")
         if watched != PurePosixPath(path) and watched not in PurePosixPath(path).parents:
             raise RecipeError(
                 f"{GRAPH}: vars.recipes.{name}.source: DVC watches {watched}, but the recipe reads {path}; "
-                f"write `{name}: {{source: {_watch(recipe)}}}`"
+                f"write `{name}: {{source: {_watch(name, recipe)}}}`"
             )
     return recipe
 
@@ -44,8 +44,7 @@ def new_recipe(name: str, like: str) -> Path:
 
     Raises RecipeError where `name` is no name or is taken, `like` is missing, or dvc.yaml has no list of recipes.
     """
-    if not NAME.fullmatch(name):
-        raise RecipeError(f"{name!r} is not a recipe name: use lower-case letters, digits and dashes")
+    require_name(name)
     path, wired = RECIPES / f"{name}.yaml", wired_recipes()
     if path.exists() or name in wired:
         raise RecipeError(f"{path if path.exists() else GRAPH}: the recipe {name} is there already")
@@ -68,14 +67,30 @@ def wired_recipes() -> dict[str, Any]:
         raise RecipeError(f"{GRAPH}: not there; run gristmill in the root of the project")
     for item in read_yaml(GRAPH).get("vars") or []:
         if isinstance(item, dict) and isinstance(item.get("recipes"), dict):
+            for name in item["recipes"]:
+                if not isinstance(name, str) or not NAME.fullmatch(name):
+                    raise RecipeError(f"{GRAPH}: vars.recipes: {name!r} is not a recipe name")
             return dict(item["recipes"])
     raise RecipeError(f"{GRAPH}: vars: there is no mapping `recipes`")
 
 
-def _watch(recipe: "Recipe") -> str:
+def _watched(name: str, item: Any) -> PurePosixPath:
+    """The folder or file that DVC watches for a recipe. Raises RecipeError where it cannot."""
+    source = item.get("source") if isinstance(item, dict) else None
+    key = f"{GRAPH}: vars.recipes.{name}"
+    if not isinstance(source, str) or not source:
+        raise RecipeError(f"{key}: write `{name}: {{source: FOLDER}}`, the folder of its texts or tasks/ingest")
+    if PurePosixPath(source) == PurePosixPath() or not Path(source).exists():
+        raise RecipeError(f"{key}.source: {source}: no folder or file inside the project")
+    return PurePosixPath(source)
+
+
+def _watch(name: str, recipe: "Recipe") -> str:
     """What DVC has to watch for a recipe: the one folder that holds all its own files."""
     paths = [PurePosixPath(path) for path in recipe.ingest.root.local_paths()]
     if not paths:
         return "tasks/ingest"
     shared = [folder for folder in (paths[0], *paths[0].parents) if all(folder in (p, *p.parents) for p in paths)]
+    if shared[0] == PurePosixPath():
+        raise RecipeError(f"{recipe_path(name)}: ingest.files: DVC watches one folder; put all texts under one")
     return shared[0].as_posix()

@@ -2,7 +2,7 @@
 
 A lock of the operating system guards exactly what is in danger, the files of one workspace, and ends with its process;
 a Prefect concurrency limit would count runs in other workspaces, too, and hold its slot after a `kill -9`.
-(Runs that a schedule starts wait for one another by the deployment's concurrency limit, before they come here.)
+(A deployment's concurrency limit leaves out a run that falls due while another one is at work, before it comes here.)
 """
 
 import fcntl

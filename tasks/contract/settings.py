@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tasks.contract.errors import RecipeError
 
 RECIPES = Path("recipes")
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
+"""Of a recipe: a string in YAML however it is written, and part of the name of a file."""
 TAGS = ("kind", "name")
 """Keys by which the members of a union are told apart: kinds of sources, names of optimizers."""
 
@@ -30,13 +31,20 @@ AnySection = TypeVar("AnySection", bound=BaseModel)
 
 def recipe_path(recipe: str) -> Path:
     """The file of a recipe. Raises RecipeError where the name is not one or the file is missing."""
-    if not NAME.fullmatch(recipe):
-        raise RecipeError(f"{recipe!r} is not a recipe name: use lower-case letters, digits and dashes")
+    require_name(recipe)
     path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml"))) or "none"
         raise RecipeError(f"{path}: no such recipe (there are: {known})")
     return path
+
+
+def require_name(recipe: str) -> None:
+    """Raises RecipeError where a name is none."""
+    if not NAME.fullmatch(recipe):
+        raise RecipeError(
+            f"{recipe!r} is not a recipe name: a letter, then up to 63 letters, digits and dashes, all lower-case"
+        )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -64,7 +72,8 @@ def validate(model: type[AnySection], content: dict[str, Any], path: Path, prefi
     try:
         text = json.dumps(content)
     except TypeError as error:
-        raise RecipeError(f"{path}: {prefix or 'a value'}: {error}; put dates and the like in quotes") from error
+        key = ".".join(filter(None, (prefix, *_no_json(content))))
+        raise RecipeError(f"{path}: {key}: {error}; put dates and the like in quotes") from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: {prefix or 'a value'}: an anchor that holds itself") from error
     try:
@@ -73,6 +82,7 @@ def validate(model: type[AnySection], content: dict[str, Any], path: Path, prefi
         lines = [
             f"{path}: {key}{problem}"
             for item in error.errors()
+            if not _follows(item, error.errors())
             for key in [_key(prefix, item["loc"], content)]
             for problem in _problem(item).splitlines()  # a check of several keys may find several
         ]
@@ -82,7 +92,7 @@ def validate(model: type[AnySection], content: dict[str, Any], path: Path, prefi
 def read_section(recipe: str, section: str, model: type[AnySection]) -> AnySection:
     """One section of a recipe, its defaults filled in; an absent section is an empty one. Raises RecipeError."""
     path = recipe_path(recipe)
-    return validate(model, read_yaml(path).get(section) or {}, path, prefix=section)
+    return validate(model, read_yaml(path).get(section, {}), path, prefix=section)
 
 
 def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:
@@ -102,11 +112,31 @@ def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:
     return f"{'.'.join(parts)}: " if parts else ""
 
 
+def _no_json(content: Any) -> list[str]:
+    """The path of the first value that JSON has no word for."""
+    if not isinstance(content, (dict, list)):
+        return []
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        try:
+            json.dumps({key: value})
+        except TypeError:
+            return [str(key), *_no_json(value)]
+    return []
+
+
+def _follows(item: Any, all_items: Any) -> bool:
+    """Pydantic counts what is good, and says that a list is too short when its items are bad."""
+    own = item["loc"]
+    return item["type"] == "too_short" and any(other["loc"][: len(own)] == own != other["loc"] for other in all_items)
+
+
 def _problem(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return "unknown key"
     if item["type"] == "missing":
         return "missing"
+    if item["type"] == "union_tag_not_found":
+        return f"{item['ctx']['discriminator']} missing"
     message = item["msg"].removeprefix("Value error, ")
     given = item["input"]
     return message if isinstance(given, (dict, list)) or item["type"] == "value_error" else f"{message}, not {given!r}"

@@ -35,15 +35,22 @@ LOUD = ("mlflow", "alembic", "urllib3", "huggingface_hub")
 
 
 def connect() -> "MlflowClient":
-    """A client of the configured tracking server. Raises TransientError where nothing answers within seconds."""
+    """A client of the configured tracking server.
+
+    Raises TransientError where nothing answers within seconds, GristmillError where the address is none.
+    """
     hush()
     from mlflow import MlflowClient, get_tracking_uri
+    from mlflow.exceptions import MlflowException
 
     uri = get_tracking_uri()
     probe(uri)
-    client = MlflowClient(uri)
-    with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
-        client.search_experiments(max_results=1)
+    try:
+        with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
+    except MlflowException as error:  # what is refused as invalid: an address of a kind that MLflow does not take
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {' '.join(str(error).split())[:200]}") from error
     return client
 
 
@@ -52,7 +59,10 @@ def probe(uri: str) -> None:
     parts = urlsplit(uri)
     if not parts.hostname or (parts.scheme in getproxies() and not proxy_bypass(parts.hostname)):
         return
-    port = parts.port or PORTS.get(parts.scheme.split("+")[0])
+    try:
+        port = parts.port or PORTS.get(parts.scheme.split("+")[0])
+    except ValueError as error:
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {error}") from error
     if port is None:
         return
     try:
@@ -66,17 +76,19 @@ def lost_is_transient() -> Iterator[None]:
     """What MLflow and the libraries below it raise, as one line: a TransientError for a server or a busy database,
     a GristmillError for files of our own. A request that MLflow refuses as invalid is a bug, and stays one."""
     hush()
+    from alembic.util.exc import CommandError
     from mlflow import get_tracking_uri
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
         if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
             raise
         uri, reason = get_tracking_uri(), " ".join(str(error).split())
-        passing = urlsplit(uri).hostname is not None or "locked" in reason
+        # Alembic's error: another process is making the tables of a new database at the same time.
+        passing = urlsplit(uri).hostname is not None or "locked" in reason or isinstance(error, CommandError)
         raise (TransientError if passing else GristmillError)(
             f"MLflow at {shown(uri)} failed ({reason[:200]})"
         ) from error

@@ -44,7 +44,7 @@ def test_all_errors_come_at_once_with_the_path_of_each_key(project: Path) -> Non
         ("clean: [", r"recipes/x\.yaml line 2: not valid YAML"),
         ("clean: {words: 1}\nclean: {words: 2}\n", r"recipes/x\.yaml line 2: not valid YAML: .*duplicate key"),
         ("- 1\n", r"recipes/x\.yaml: expected a mapping"),
-        ("clean: {words: 2020-01-01}\n", r"recipes/x\.yaml: clean: .*date.* quotes"),
+        ("clean: {words: 2020-01-01}\n", r"recipes/x\.yaml: clean\.words: .*date.* quotes"),
         ("clean: {words: .nan}\n", r"recipes/x\.yaml: clean"),
         ("clean: {}\n", r"recipes/x\.yaml: clean\.words: missing"),
         ("clean: &a {words: 1, inner: *a}\n", r"recipes/x\.yaml: clean: an anchor that holds itself"),

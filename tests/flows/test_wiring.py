@@ -18,7 +18,8 @@ FILES = """ingest:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    (tmp_path / "recipes").mkdir()
+    for folder in ("recipes", "tasks/ingest", "texts"):
+        (tmp_path / folder).mkdir(parents=True)
     shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
     return tmp_path
 
@@ -46,6 +47,9 @@ def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
     ("name", "like", "sentence"),
     [
         ("Sonnets", "shakespeare", "'Sonnets' is not a recipe name"),
+        ("2024", "shakespeare", "'2024' is not a recipe name"),
+        ("true", "shakespeare", "'true' is not a recipe name"),
+        ("s" * 65, "shakespeare", "is not a recipe name"),
         ("shakespeare", "shakespeare", r"recipes/shakespeare\.yaml: the recipe shakespeare is there already"),
         ("sonnets", "novels", r"recipes/novels\.yaml: no such recipe"),
     ],
@@ -55,6 +59,20 @@ def test_a_name_that_cannot_be_is_refused_and_changes_nothing(name: str, like: s
     with pytest.raises(RecipeError, match=sentence):
         new_recipe(name, like)
     assert Path("dvc.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("item", ["texts", "", "{sources: texts}", "{source: 3}", "{source: .}", "{source: nowhere}"])
+def test_what_dvc_cannot_watch_is_told(item: str) -> None:
+    graph = Path("dvc.yaml")
+    graph.write_text(graph.read_text().replace("{source: tasks/ingest}", item))
+    with pytest.raises(RecipeError, match=r"^dvc\.yaml: vars\.recipes\.shakespeare[.:]"):
+        check("shakespeare")
+
+
+def test_texts_in_two_folders_are_told() -> None:
+    reads("[texts/*.txt, more/*.md]")
+    with pytest.raises(RecipeError, match=r"recipes/shakespeare\.yaml: ingest\.files: .*put all texts under one"):
+        check("shakespeare")
 
 
 def test_a_recipe_that_is_not_wired_says_how(project: Path) -> None:
