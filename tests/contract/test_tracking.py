@@ -8,7 +8,7 @@ from tasks.contract.tracking import connect, shown
 def test_an_address_that_mlflow_does_not_take_is_named(uri: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(GristmillError, match="^MLFLOW_TRACKING_URI: ") as told:
+    with pytest.raises(GristmillError, match=r"^MLFLOW_TRACKING_URI: ") as told:
         connect()
     assert type(told.value) is GristmillError and "\n" not in str(told.value)
 
