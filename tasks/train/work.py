@@ -15,10 +15,10 @@ from tasks.contract.stage import Job, Report
 from tasks.contract.tokens import Tokens
 from tasks.train import checkpoints
 from tasks.train.history import History
-from tasks.train.memory import keep_memory
 from tasks.train.model import build_model, check_tokenizer, save_model
 from tasks.train.precision import Machine, resolve
 from tasks.train.settings import TASKS, ModelSettings, TrainSettings
+from tasks.train.system import prepare
 from tasks.train.training import Plan, bits_per_byte, count_steps, fit
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def train(job: Job) -> Report:
     settings = read_section(job.recipe, "train", TrainSettings)
     tokenizer, tokens, validation = open_inputs(job, settings, where)
 
-    keep_memory()
+    prepare()
     import torch
     import transformers
 
