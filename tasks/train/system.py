@@ -14,8 +14,8 @@ SPINS = "2000"
 def prepare() -> None:
     """To be called before the first import of torch, which loads OpenMP."""
     _keep_memory()
-    # On two cores with a busy one a training made less than 1,400 tokens/s with libgomp's own number, for its threads wait for
-    # each other without letting the other run, and 5,000 with this one; on a quiet machine there is no difference.
+    # Threads that wait for each other do not let the other run: on two cores, one of them busy, a training made less
+    # than 1,400 tokens/s with libgomp's own number and 5,000 with this one. On a quiet machine both are as fast.
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
