@@ -58,7 +58,9 @@ def peak(dtype: Any) -> float:
 def operations_per_token(model: Path, context: int) -> float:
     """Forward and backward, of a trained causal model."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     loaded = AutoModelForCausalLM.from_pretrained(model)
     config = loaded.config
     multiplied = sum(p.numel() for name, p in loaded.named_parameters() if p.ndim == 2 and "embed" not in name)
