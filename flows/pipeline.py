@@ -66,9 +66,10 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
 def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str, State[Any]]]:
     """All stages in order, one at a time. Raises StageFailed for the first that fails."""
     addresses = [node.address for node in nodes]
-    if kept := fill_cache(addresses):
-        get_run_logger().info("DVC's cache had lost what is here; it is in it again: %s", ", ".join(kept))
     stale = changes(addresses)
+    if stale and (kept := fill_cache(list(stale))):
+        get_run_logger().info("DVC's cache had lost what is here; it is in it again: %s", ", ".join(kept))
+        stale = changes(addresses)
     rows: list[Row] = []
     states: dict[str, State[Any]] = {}
     touched: set[str] = set()

@@ -7,6 +7,7 @@ from tasks.contract.errors import GristmillError
 from tasks.contract.settings import RECIPES, read_section
 from tasks.contract.tracking import IDENTITY, connect, lost_is_transient
 from tasks.register.promotion import CHAMPION
+from tasks.register.registry import find_alias, model_name
 from tasks.register.settings import RegisterSettings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def champion(recipe: str) -> dict[str, Any] | None:
     """
     settings = read_section(recipe, "register", RegisterSettings)
     with lost_is_transient():
-        version = _champion(connect(), settings.model_name or recipe)
+        version = find_alias(connect(), model_name(recipe, settings), CHAMPION)
     if version is None:
         return None
     value = version.tags.get("gristmill.value")
@@ -49,10 +50,10 @@ def generate(
 ) -> str:
     """The prompt and what the registered champion makes of it. Raises GristmillError where there is none."""
     settings = read_section(recipe, "register", RegisterSettings)
-    name = settings.model_name or recipe
+    name = model_name(recipe, settings)
     with lost_is_transient():
         client = connect()
-        if _champion(client, name) is None:
+        if find_alias(client, name, CHAMPION) is None:
             raise GristmillError(f"no champion of {name} yet: run `gristmill run {recipe}`")
         import mlflow.pyfunc
 
@@ -78,7 +79,7 @@ def _runs_of(client: "MlflowClient", recipe: str) -> list[dict[str, Any]]:
     experiment = client.get_experiment_by_name(recipe)
     if experiment is None:
         return []
-    name = settings.model_name or recipe
+    name = model_name(recipe, settings)
     found = client.search_runs([experiment.experiment_id], f"tags.`{IDENTITY}` != ''", max_results=MOST_RUNS)
     versions = {version.run_id: version for version in client.search_model_versions(f"name = '{name}'")}
     aliases = client.get_registered_model(name).aliases if versions else {}
@@ -111,9 +112,3 @@ def _row(
 
 def _whole(number: float | None) -> int | None:
     return None if number is None else int(number)
-
-
-def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
-    from tasks.register.registry import find_alias
-
-    return find_alias(client, name, CHAMPION)

@@ -74,6 +74,7 @@ def register(
     _write_down(client, name, version, decision, evidence)
     if champion is not None and decision.alias == CHAMPION and int(champion.version) != int(version.version):
         _dethrone(client, champion, version)
+    reigning = version if decision.alias == CHAMPION else champion
     return {
         "recipe": evidence.recipe,
         "model": name,
@@ -83,7 +84,7 @@ def register(
         "reason": decision.reason,
         "metric": score.metric,
         "value": score.value,
-        "champion": int(version.version) if decision.alias == CHAMPION else int(champion.version) if champion else None,
+        "champion": None if reigning is None else int(reigning.version),
         "model_uri": f"models:/{name}@{decision.alias}",
         "run_id": run.info.run_id,
         "run_name": run.info.run_name,
