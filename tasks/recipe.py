@@ -4,27 +4,33 @@ Stages do not come here; each reads its own sections. `gristmill check` does, an
 """
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
 from tasks.contract.settings import Section, read_yaml, recipe_path, validate
-from tasks.evaluate.settings import METRICS, EvaluateSettings
+from tasks.contract.task import FAMILIES, TASKS, Task, read_task
+from tasks.evaluate.settings import SETTINGS as EVALUATION
+from tasks.evaluate.settings import CausalEvaluateSettings
 from tasks.ingest.settings import IngestSettings
 from tasks.register.settings import RegisterSettings
+from tasks.register.settings import problems as register_problems
 from tasks.tokenize.settings import TokenizeSettings
-from tasks.train.settings import ModelSettings, TrainSettings
+from tasks.train.settings import SETTINGS as TRAINING
+from tasks.train.settings import ModelSettings, PackedTraining, TrainSettings
+from tasks.train.settings import problems as train_problems
 from tasks.validate.settings import ValidateSettings
 
 
 class Recipe(Section):
     """`recipes/<name>.yaml`: everything that changes the result, in a section per stage.
 
-    DVC wants to find every section that a stage depends on; one that is all defaults is written `clean: {}`.
+    DVC wants to find every section that a stage depends on; one that is all defaults is written `clean: {}`. What the
+    sections `train` and `evaluate` can say depends on the task: see RECIPES.
     """
 
-    task: Literal["causal-lm"]
+    task: Task
     description: str = Field(min_length=1)
     ingest: IngestSettings
     expectations: ValidateSettings = Field(alias="validate")
@@ -32,25 +38,57 @@ class Recipe(Section):
     tokenize: TokenizeSettings
     model: ModelSettings
     train: TrainSettings
-    evaluate: EvaluateSettings
+    evaluate: Section
     promotion: RegisterSettings = Field(alias="register")
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
-        if problems := [*self._lengths(), *self._splits(), *self._headline()]:
+        fitting = train_problems(self.task, self.model, self.train)
+        parts = (self._source(), self._vocabulary(), fitting, self._lengths(), self._splits(), self._headline())
+        if problems := [problem for part in parts for problem in part]:
             raise ValueError("\n".join(problems))
         return self
 
+    def _source(self) -> Iterator[str]:
+        needs, gives = FAMILIES[self.task].needs, self.ingest.root.columns()
+        if needs is not None and needs not in gives:
+            yield f"ingest.documents.{needs}_column: missing; {self.task} needs a {needs} beside each text"
+        for column in ("target", "label"):
+            if column not in gives:
+                yield from (
+                    f"clean.{key}: the documents of this source have no {column}"
+                    for key in self.clean.keys_about(column)
+                )
+
+    def _vocabulary(self) -> Iterator[str]:
+        yield from self.tokenize.problems(self.task)
+        of_base = self.tokenize.kind == "base"
+        if of_base and self.model.from_scratch:
+            yield "tokenize.kind: base, but model.init is scratch: there is no base"
+        if not of_base and not self.model.from_scratch:
+            yield "tokenize.kind: a model that starts from another one uses its tokenizer; write kind: base"
+        if not self.tokenize.shared and not self.model.takes_two_vocabularies():
+            yield f"tokenize.shared: false, but {self.model.architecture} has one vocabulary for both sides"
+
     def _lengths(self) -> Iterator[str]:
         positions = self.model.config.get("max_position_embeddings", self.model.config.get("n_positions"))
+        if not isinstance(self.train, PackedTraining):
+            for key in ("source_length", "target_length"):
+                length = getattr(self.train, key, 0)
+                if isinstance(positions, int) and length > positions:
+                    yield f"train.{key}: {length} is more than the {positions} positions of model.config"
+            return
         longest = self.train.context_length
-        if isinstance(positions, int):
-            if longest > positions:
-                yield f"train.context_length: {longest} is more than the {positions} positions of model.config"
-            if self.evaluate.generation.max_new_tokens >= positions:
-                yield f"evaluate.generation.max_new_tokens: more than the {positions} positions of model.config hold"
-        if self.evaluate.window > longest:
-            yield f"evaluate.window: {self.evaluate.window} is more than train.context_length, {longest}: not trained"
+        if isinstance(positions, int) and longest > positions:
+            yield f"train.context_length: {longest} is more than the {positions} positions of model.config"
+        if (window := getattr(self.evaluate, "window", 0)) > longest:
+            yield f"evaluate.window: {window} is more than train.context_length, {longest}: not trained"
+        if (
+            isinstance(positions, int)
+            and isinstance(self.evaluate, CausalEvaluateSettings)
+            and self.evaluate.generation.max_new_tokens >= positions
+        ):
+            yield f"evaluate.generation.max_new_tokens: more than the {positions} positions of model.config hold"
 
     def _splits(self) -> Iterator[str]:
         splits = self.clean.splits
@@ -60,15 +98,21 @@ class Recipe(Section):
             yield "clean.splits.test: 0 leaves nothing to evaluate on, and no test_groups are named"
 
     def _headline(self) -> Iterator[str]:
-        baselines = METRICS[self.task].get(self.promotion.metric)
-        if baselines is None:
-            yield f"register.metric: {self.task} is measured by {', '.join(METRICS[self.task])}"
-        elif unknown := sorted(set(self.promotion.beat) - set(baselines)):
-            known = ", ".join(baselines) or "none"
-            yield f"register.beat: no baseline {unknown[0]!r} of {self.promotion.metric} (there are: {known})"
+        yield from (f"register.{problem}" for problem in register_problems(self.promotion, self.task))
+        if "base" in self.promotion.beat and self.model.from_scratch:
+            yield "register.beat: base, but model.init is scratch: there is no base to beat"
+
+
+def _of_task(task: Task) -> type[Recipe]:
+    sections: Any = {"train": (TRAINING[task], ...), "evaluate": (EVALUATION[task], ...)}
+    return create_model(f"Recipe of {task}", __base__=Recipe, **sections)
+
+
+RECIPES: dict[str, type[Recipe]] = {task: _of_task(task) for task in TASKS}
+"""By task."""
 
 
 def load(name: str) -> Recipe:
     """The recipe `recipes/<name>.yaml`. Raises RecipeError with one line per bad key, all of them at once."""
     path = recipe_path(name)
-    return validate(Recipe, read_yaml(path), path)
+    return validate(RECIPES[read_task(name)], read_yaml(path), path)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.contract.corpus import CorpusWriter, corpus_schema
+from tasks.contract.corpus import OPTIONAL, CorpusWriter, corpus_schema
 
 
 def write_corpus(folder: Path, texts: Iterable[str], group: str = "g", **columns: list[str | None]) -> None:
-    """One document per text, numbered; `columns` are further string columns (`problem`, …)."""
-    schema = corpus_schema(*columns)
+    """One document per text, numbered; `columns` are `target`, `label`, and further string columns (`problem`, …)."""
+    schema = corpus_schema(*(name for name in columns if name not in OPTIONAL))
     rows = [
         {"id": f"{group}-{n}", "group": group, "text": text, "source": f"{group}#{n}"} for n, text in enumerate(texts)
     ]

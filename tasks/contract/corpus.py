@@ -3,6 +3,8 @@
     id       string  stable: the same document has the same id when others come and go
     group    string  what must not be torn apart by a split (a play, a source package)
     text     string  the document
+    target   string  pairs only: the text that belongs to it, its translation or summary (null elsewhere)
+    label    string  classes only: its class (null elsewhere)
     source   string  where it stands, for messages: file, and row or section
     problem  string  ingest only: why the document cannot be used as it is (null where it can)
 
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Self
 from tasks.contract.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 SHARD_BYTES = 128 << 20
 """Text per shard; the last batch may go over it."""
@@ -25,14 +29,16 @@ SHARD_BYTES = 128 << 20
 BATCH_BYTES = 8 << 20
 """Text per batch and row group, and so what a stage holds in memory at a time."""
 
-COLUMNS = ("id", "group", "text", "source")
+COLUMNS = ("id", "group", "text", "target", "label", "source")
+OPTIONAL = ("target", "label")
 
 
 def corpus_schema(*more: str) -> "pa.Schema":
     """The columns of a corpus, and `more` string columns behind them (`problem`, `reason`, …)."""
     import pyarrow as pa
 
-    return pa.schema([pa.field(name, pa.large_string(), nullable=name in more) for name in (*COLUMNS, *more)])
+    nullable = (*OPTIONAL, *more)
+    return pa.schema([pa.field(name, pa.large_string(), nullable=name in nullable) for name in (*COLUMNS, *more)])
 
 
 def shards(folder: Path) -> list[Path]:
@@ -84,6 +90,15 @@ def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None)
     return table.combine_chunks().to_batches()
 
 
+def text_bytes(batch: "pa.RecordBatch") -> "NDArray[np.int64]":
+    """UTF-8 bytes of text and target of each document [documents]."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    lengths = (pc.fill_null(pc.binary_length(batch.column(name)), 0) for name in ("text", "target"))
+    return np.asarray(sum(length.to_numpy(zero_copy_only=False).astype(np.int64) for length in lengths))
+
+
 class CorpusWriter:
     """Writes documents into shards of a folder, which it makes; close it, or use it as a context.
 
@@ -103,10 +118,9 @@ class CorpusWriter:
     def write(self, batch: "pa.RecordBatch") -> None:
         """Append the documents of a batch that has the schema's columns."""
         import numpy as np
-        import pyarrow.compute as pc
 
         batch = batch.select(self.schema.names).cast(self.schema)
-        sizes = pc.fill_null(pc.binary_length(batch.column("text")), 0).to_numpy(zero_copy_only=False)
+        sizes = text_bytes(batch)
         ends = np.cumsum(sizes, dtype=np.int64)
         start = written = 0
         while (stop := int(np.searchsorted(ends, written + BATCH_BYTES - self._waiting_bytes)) + 1) <= len(ends):

@@ -7,9 +7,9 @@ A stage reads only its own sections (`read_section`), so that its code does not 
 import json
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.contract.errors import RecipeError
 
@@ -18,6 +18,9 @@ NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
 """Of a recipe: a string in YAML however it is written, and part of the name of a file."""
 TAGS = ("kind", "name")
 """Keys by which the members of a union are told apart: kinds of sources, names of optimizers."""
+
+Name = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Section(BaseModel):
@@ -67,7 +70,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def validate(model: type[AnySection], content: dict[str, Any], path: Path, prefix: str = "") -> AnySection:
+def validate(model: type[AnySection], content: Any, path: Path, prefix: str = "") -> AnySection:
     """`content` as a `model`. Raises RecipeError with one line per bad key, all of them at once."""
     try:
         text = json.dumps(content)
@@ -90,9 +93,15 @@ def validate(model: type[AnySection], content: dict[str, Any], path: Path, prefi
 
 
 def read_section(recipe: str, section: str, model: type[AnySection]) -> AnySection:
-    """One section of a recipe, its defaults filled in; an absent section is an empty one. Raises RecipeError."""
+    """One section of a recipe, or a key of one (`model.init`), its defaults filled in; an absent one is empty.
+
+    Raises RecipeError.
+    """
     path = recipe_path(recipe)
-    return validate(model, read_yaml(path).get(section, {}), path, prefix=section)
+    content: Any = read_yaml(path)
+    for key in section.split("."):
+        content = content.get(key, {}) if isinstance(content, dict) else {}
+    return validate(model, content, path, prefix=section)
 
 
 def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:

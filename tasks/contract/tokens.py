@@ -1,10 +1,14 @@
 """Token ids of one split in memory-mapped shards, with the boundaries of documents.
 
-    <folder>/part-00000.bin   ids, little-endian uint16 (uint32 where the vocabulary needs it), documents back to back,
-                              each closed by the end-of-text token
+    <folder>/part-00000.bin   ids, little-endian uint16 (uint32 where the vocabulary needs it), documents back to back;
+                              for causal and masked models each closed by the token that ends a text, for pairs and
+                              classes each with all special tokens that its tokenizer puts around it
     <folder>/documents.npy    int64 [documents + 1]: where each document starts in the whole stream, and its end
     <folder>/index.json       dtype, vocabulary size, end-of-text id, tokens, documents, bytes of text,
                               tokens per shard, hash of the tokenizer
+    <folder>/target/          pairs: the other side in the same format, as many documents
+    <folder>/labels.npy       classes: int64 [documents], an index into labels.json
+    <folder>/labels.json      classes: their names, sorted, the same for every split
 
 A document may go over the end of a shard; it never goes over the end of a split.
 """
@@ -19,10 +23,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
+from tasks.contract.identity import fingerprint, hash_file
 from tasks.contract.stage import write_json
 
 SHARD_TOKENS = 1 << 27
 """Ids per shard: 256 MiB as uint16."""
+
+TARGET = "target"
+"""The folder of the other side of pairs, inside that of a split; a tokenizer of its own has a folder of that name, too.
+"""
+
+
+VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "*.spm", "*.model")
+"""Files that decide which ids a text has."""
+
+
+def hash_tokenizer(folder: Path) -> str:
+    """SHA-256 (hex) of what decides which ids a text has. Raises DataError where a folder holds no tokenizer."""
+    if (folder / VOCABULARY[0]).is_file():
+        return hash_file(folder / VOCABULARY[0])
+    found = sorted({path for pattern in VOCABULARY for path in folder.glob(pattern)})
+    if not found:
+        raise DataError(f"{folder}: no tokenizer.json in it, nor another vocabulary")
+    return fingerprint({path.name: hash_file(path) for path in found})
 
 
 @dataclass(frozen=True)
@@ -37,14 +60,17 @@ class Index:
     text_bytes: int
     shards: list[int]
     tokenizer: str
+    prefix: str = ""
+    """Put before each text before it was encoded."""
 
 
 class TokenWriter:
     """Appends documents to a new folder; `close` writes the index and makes the split readable."""
 
-    def __init__(self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str) -> None:
+    def __init__(self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "") -> None:
         folder.mkdir(parents=True)
         self.folder, self.vocab_size, self.eos_token_id, self.tokenizer = folder, vocab_size, eos_token_id, tokenizer
+        self.prefix = prefix
         self.dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
         self.shards: list[int] = []
         self.text_bytes = 0
@@ -84,6 +110,7 @@ class TokenWriter:
         index = Index(
             dtype=self.dtype.str, vocab_size=self.vocab_size, eos_token_id=self.eos_token_id, tokens=self._tokens,
             documents=len(starts) - 1, text_bytes=self.text_bytes, shards=self.shards, tokenizer=self.tokenizer,
+            prefix=self.prefix,
         )  # fmt: skip
         write_json(self.folder / "index.json", index.__dict__)
         return index
@@ -135,3 +162,29 @@ class Tokens:
     def document(self, number: int) -> NDArray[np.int64]:
         """Ids of one document, its end-of-text token included."""
         return self.slice(int(self.starts[number]), int(self.starts[number + 1]))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a split's documents."""
+
+    names: list[str]
+    indices: NDArray[np.int64]
+    """[documents]"""
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Raises DataError where files are missing, damaged or disagree."""
+        try:
+            names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+            indices = np.load(folder / "labels.npy")
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{folder}: no labels of documents: {error}") from error
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(names):
+            raise DataError(f"{folder}: labels.npy names classes that labels.json does not have")
+        return cls(names, indices)
+
+    def write(self, folder: Path) -> None:
+        """Beside the tokens of the same documents."""
+        write_json(folder / "labels.json", self.names)
+        np.save(folder / "labels.npy", self.indices.astype(np.int64))

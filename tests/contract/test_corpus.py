@@ -7,7 +7,8 @@ from tasks.contract import corpus
 from tasks.contract.errors import DataError
 from tasks.contract.identity import hash_tree
 
-ROWS = [{"id": str(n), "group": "g", "text": "é" * (n * 37 % 60), "source": "s"} for n in range(200)]
+NONE = {"target": None, "label": None}
+ROWS = [{"id": str(n), "group": "g", "text": "é" * (n * 37 % 60), **NONE, "source": "s"} for n in range(200)]
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +55,11 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "c", [5])
-    with pytest.raises(DataError, match=r"part-00000\.parquet: no column label \(there are: id, group, text, source\)"):
-        list(corpus.read_batches(folder, ["text", "label"]))
+    with pytest.raises(
+        DataError,
+        match=r"part-00000\.parquet: no column language \(there are: id, group, text, target, label, source\)",
+    ):
+        list(corpus.read_batches(folder, ["text", "language"]))
 
 
 def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:

