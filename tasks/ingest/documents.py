@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
+from typing import Literal
 
 from tasks.contract.errors import DataError
 from tasks.contract.runtime import workers
 from tasks.contract.spread import spread
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
-from tasks.ingest.formats import TEXTS, Row, SourceFile, read_rows, read_text
+from tasks.ingest.formats import TEXTS, SourceFile, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
+from tasks.ingest.rows import Row
 from tasks.ingest.source import Bench, Document, Documents
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
@@ -27,6 +29,7 @@ class Text:
 
     file: SourceFile
     group: str
+    label: str | None
     split_at: str | None
 
 
@@ -39,20 +42,28 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
     ids = Ids()
     for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
         if are_texts:
-            texts = [Text(f, _group_of_path(f.name, wanted, bench) or f.stem, wanted.split_at) for f in run]
+            texts = [
+                Text(
+                    f,
+                    _of_path("group", f, wanted, bench) or f.stem,
+                    _of_path("label", f, wanted, bench),
+                    wanted.split_at,
+                )
+                for f in run
+            ]
             for documents in spread(documents_of_text, texts, _processes(texts)):
                 yield from documents
         else:
             for file in run:
-                group = _group_of_path(file.name, wanted, bench)
+                group, label = (_of_path(what, file, wanted, bench) for what in ("group", "label"))
                 unit = "line" if file.format == ".jsonl" else "row"
-                yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, ids)
+                yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, ids, label)
 
 
 def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:
     if file.format not in TEXTS and wanted.split_at is not None:
         raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files are split")
-    for key in ("group_column", "id_column"):
+    for key in ("target_column", "label_column", "group_column", "id_column"):
         if file.format in TEXTS and getattr(wanted, key) is not None:
             raise bench.wrong(f"documents.{key}", f"{file.name} is a text file and has no columns")
 
@@ -63,15 +74,20 @@ def _processes(texts: list[Text]) -> int:
     return min(workers(), len(texts)) if size > ALONE else 1
 
 
-def documents_of_rows(rows: Iterable[Row], name: str, unit: str, group: str | None, ids: "Ids") -> Iterator[Document]:
-    """A document per row: id from its column or `<name>#<number>`, group from its column, `group`, or its id."""
+def documents_of_rows(
+    rows: Iterable[Row], name: str, unit: str, group: str | None, ids: "Ids", label: str | None = None
+) -> Iterator[Document]:
+    """A document per row: id from its column or `<name>#<number>`, group from its column, `group`, or its id.
+
+    `label` is the class of rows that have none of their own.
+    """
     for row in rows:
         place = f"{name} {unit} {row.number}"
         key = f"{name}#{row.number}"
         if row.id is not None:
             ids.add(row.id, place)
             key = row.id
-        yield Document(key, row.group or group or key, row.text, place, row.problem)
+        yield Document(key, row.group or group or key, row.text, place, row.problem, row.target, row.label or label)
 
 
 class Ids:
@@ -95,7 +111,7 @@ def documents_of_text(text: Text) -> list[Document]:
     content = content.removeprefix(BOM)
     if text.split_at is None:
         body, problem = _plain(content, form, file.name, offset)
-        return [Document(file.name, text.group, body, file.name, problem)]
+        return [Document(file.name, text.group, body, file.name, problem, label=text.label)]
     documents: list[Document] = []
     for raw, lines in _parts(content, re.compile(text.split_at)):
         body, problem = _plain(raw, form, file.name, offset)
@@ -105,7 +121,7 @@ def documents_of_text(text: Text) -> list[Document]:
         number = len(documents) + 1
         title = " / ".join(_plain(line, form, "", 0)[0].strip() for line in lines)[:TITLE]
         source = f"{file.name} part {number}" + (f": {title}" if title else "")
-        documents.append(Document(f"{file.name}#{number}", text.group, body, source, problem))
+        documents.append(Document(f"{file.name}#{number}", text.group, body, source, problem, label=text.label))
     return documents
 
 
@@ -136,11 +152,14 @@ def _plain(raw: str, form: str, name: str, offset: int) -> tuple[str, str | None
     return (markdown_to_text(text) if form == ".md" else text), problem
 
 
-def _group_of_path(name: str, wanted: Documents, bench: Bench) -> str | None:
-    if wanted.group_pattern is None:
+def _of_path(what: Literal["group", "label"], file: SourceFile, wanted: Documents, bench: Bench) -> str | None:
+    """The group or the label that the path of a file gives, if the settings have a pattern for it."""
+    key = f"{what}_pattern"
+    pattern: str | None = getattr(wanted, key)
+    if pattern is None:
         return None
-    match = re.search(wanted.group_pattern, name)
-    group = match and (match.group(1) if match.re.groups else match.group())
-    if not group:
-        raise bench.wrong("documents.group_pattern", f"finds no group in {name!r}")
-    return group
+    match = re.search(pattern, file.name)
+    found = match and (match.group(1) if match.re.groups else match.group())
+    if not found or not found.strip():
+        raise bench.wrong(f"documents.{key}", f"finds no {what} in {file.name!r}")
+    return found

@@ -2,14 +2,15 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from tasks.contract.errors import DataError
-from tasks.ingest.decoding import Lines, escape, mend_surrogates, plain_newlines
+from tasks.ingest.decoding import Lines, escape
+from tasks.ingest.rows import Row, columns_wanted, make_row, require_column
 from tasks.ingest.source import Documents
 
 TEXTS = (".txt", ".md")
@@ -48,17 +49,6 @@ class SourceFile:
         return PurePosixPath(name.stem).stem if name.suffix.lower() in PACKED else name.stem
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table; its number counts from 1 (the line, in JSON Lines; without the header, in CSV)."""
-
-    number: int
-    text: str
-    id: str | None
-    group: str | None
-    problem: str | None
-
-
 def read_text(file: SourceFile) -> str:
     """All of a text file, wrong bytes escaped (see `decoding.unescape`), line ends as they are."""
     with _open(file) as stream:
@@ -74,58 +64,6 @@ def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
             return _csv_rows(file, wanted)
         case _:
             return _parquet_rows(file, wanted)
-
-
-def columns_wanted(wanted: Documents) -> list[str]:
-    """The columns that documents are made of, the text first."""
-    return [name for name in (wanted.text_column, wanted.id_column, wanted.group_column) if name is not None]
-
-
-def make_row(file: str, unit: str, number: int, values: dict[str, Any], wanted: Documents, problem: str | None) -> Row:
-    """A row out of the values of its columns. Raises DataError where one of the columns is not there.
-
-    `file` and `unit` ("row" or "line") are words for messages; `problem` is what is known to be wrong already.
-    """
-    place = f"{file} {unit} {number}"
-    text: Any = values[_present(wanted.text_column, values, place)]
-    if isinstance(text, bytes):
-        try:
-            text = text.decode()
-        except UnicodeDecodeError as error:
-            problem = problem or f"not UTF-8 at byte {error.start} of {wanted.text_column} in {place}"
-            text = text.decode("utf-8", "replace")
-    if text is None:
-        problem, text = problem or f"no {wanted.text_column} in {place}", ""
-    elif not isinstance(text, str):
-        problem = problem or f"{wanted.text_column} is no text, but {type(text).__name__}, in {place}"
-        text = json.dumps(text, ensure_ascii=False, default=str)
-    text, wrong = mend_surrogates(text)
-    if wrong is not None:
-        problem = problem or f"lone surrogate at character {wrong} of {wanted.text_column} in {place}"
-    names = {}
-    for name in columns_wanted(wanted)[1:]:
-        names[name] = _name_of(values[_present(name, values, place)], name, place)
-    return Row(
-        number,
-        plain_newlines(text),
-        names[wanted.id_column] if wanted.id_column is not None else None,
-        names[wanted.group_column] if wanted.group_column is not None else None,
-        problem,
-    )
-
-
-def _present(name: str, values: dict[str, Any], place: str) -> str:
-    if name not in values:
-        raise DataError(f"{place}: no column {name!r} (there are: {', '.join(map(str, values)) or 'none'})")
-    return name
-
-
-def _name_of(value: Any, column: str, place: str) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        raise DataError(f"{place}: {column}: expected a text or a whole number, found {value!r}")
-    return mend_surrogates(str(value))[0]
 
 
 def _jsonl_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
@@ -155,7 +93,7 @@ def _csv_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
         try:
             header = next(reader, [])
             for name in columns_wanted(wanted):
-                _present(name, dict.fromkeys(header), file.name)
+                require_column(name, dict.fromkeys(header), file.name)
             lines.wrong_byte()
             for fields in reader:
                 if not fields:
@@ -174,24 +112,34 @@ def _parquet_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = list(dict.fromkeys(columns_wanted(wanted)))
     number = 0
     try:
         table = pq.ParquetFile(file.path)
-        for name in names:
-            _present(name, dict.fromkeys(table.schema_arrow.names), file.name)
-        for batch in table.iter_batches(PARQUET_ROWS, columns=names):
-            values = [_parquet_values(batch.column(name)) for name in names]
+        there = nested_names(table.schema_arrow)
+        paths = {name: require_column(name, there, file.name) for name in columns_wanted(wanted)}
+        for batch in table.iter_batches(PARQUET_ROWS, columns=list({path[0]: None for path in paths.values()})):
+            values = [_parquet_values(batch, path) for path in paths.values()]
             for row in zip(*values, strict=True):
                 number += 1
-                yield make_row(file.name, "row", number, dict(zip(names, row, strict=True)), wanted, None)
+                yield make_row(file.name, "row", number, dict(zip(paths, row, strict=True)), wanted, None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: damaged after row {number}: {error}") from error
 
 
-def _parquet_values(column: Any) -> list[Any]:
+def nested_names(fields: Iterable[Any]) -> dict[str, Any]:
+    """The names of Arrow's fields, and under each struct the names in it: what `rows.path_of` looks a column up in."""
     import pyarrow as pa
 
+    return {field.name: nested_names(field.type) if pa.types.is_struct(field.type) else None for field in fields}
+
+
+def _parquet_values(batch: Any, path: tuple[str, ...]) -> list[Any]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = batch.column(path[0])
+    for name in path[1:]:
+        column = pc.struct_field(column, name)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

@@ -1,32 +1,63 @@
 """`kind: hub`: a data set of the Hugging Face Hub, or a folder in that layout, streamed by `datasets`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
 
 from tasks.contract.errors import DataError, GristmillError, TransientError
+from tasks.contract.settings import Name
 from tasks.ingest.documents import Ids, documents_of_rows
-from tasks.ingest.formats import Row, columns_wanted, make_row
-from tasks.ingest.source import Bench, Document, Name, Source
+from tasks.ingest.formats import nested_names
+from tasks.ingest.rows import Row, columns_wanted, make_row, path_of, require_column
+from tasks.ingest.source import Bench, Document, Source
+
+Splits = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("list")],
+    Discriminator(lambda given: "list" if isinstance(given, (list, tuple)) else "name"),
+]
 
 
 class HubSource(Source):
-    """A split of a data set. `revision` (a commit, or a tag) is needed for the Hub, not for a folder."""
+    """Splits of a data set. `revision` (a commit, or a tag) is needed for the Hub, not for a folder."""
 
     kind: Literal["hub"]
     dataset: Name
     """`owner/name`, or a folder relative to the project's root."""
-    split: Name
+    split: Splits
+    """One split, or a list: these are read in its order. Rows of the first have groups as those of a table; the group
+    of all others is the name of their split, which `clean` then keeps apart: `splits: {test: 0, test_groups: [test]}`.
+    The id of a row, too, begins with its split then, as data sets count in each split anew."""
     config: Name | None = None
     revision: Name | None = None
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
-        for key in ("split_at", "group_pattern"):
+        for key in ("split_at", "group_pattern", "label_pattern"):
             if getattr(self.documents, key) is not None:
                 raise bench.wrong(f"documents.{key}", "is for files; the rows of a data set are documents")
-        name = "/".join(part for part in (self.config, self.split) if part)
-        return documents_of_rows(_rows(self, name, bench), name, "row", None, Ids())
+        if isinstance(self.split, str):
+            return self._documents(self.split, None, Ids(), bench)
+        if self.documents.group_column is not None:
+            raise bench.wrong("documents.group_column", "split is a list, and the group of a row is its split")
+        if len(set(self.split)) < len(self.split):
+            raise bench.wrong("split", "names a split twice")
+        ids = Ids()
+        groups = (None, *self.split[1:])
+        return chain.from_iterable(
+            self._documents(split, group, ids, bench) for split, group in zip(self.split, groups, strict=True)
+        )
+
+    def _documents(self, split: str, group: str | None, ids: Ids, bench: Bench) -> Iterator[Document]:
+        """Of one split; of several, its name stands before the ids of a column."""
+        name = "/".join(part for part in (self.config, split) if part)
+        rows: Iterable[Row] = _rows(self, split, name, bench)
+        if not isinstance(self.split, str) and self.documents.id_column is not None:
+            rows = (replace(row, id=f"{split}/{row.id}") for row in rows)
+        return documents_of_rows(rows, name, "row", group, ids)
 
     def local_paths(self) -> list[str]:
         """See `Source.local_paths`: the folder, where it is one."""
@@ -37,31 +68,54 @@ class HubSource(Source):
         return self.dataset
 
 
-def _rows(source: HubSource, name: str, bench: Bench) -> Iterator[Row]:
+def _rows(source: HubSource, split: str, name: str, bench: Bench) -> Iterator[Row]:
     import pyarrow as pa
     from datasets.exceptions import DatasetsError
 
-    wanted = columns_wanted(source.documents)
     number = 0
-    stream = _stream(source, bench)
-    if stream.column_names is not None:
-        missing = [column for column in wanted if column not in stream.column_names]
-        if missing:
-            there = ", ".join(stream.column_names)
-            raise DataError(f"{source.dataset} {name}: no column {missing[0]!r} (there are: {there})")
-        stream = stream.select_columns(list(dict.fromkeys(wanted)))
+    stream = _stream(source, split, bench)
+    classes: dict[str, str] | None = None
+    if stream.features is not None:
+        there = nested_names(stream.features.arrow_schema)
+        place = f"{source.dataset} {name}"
+        paths = [require_column(column, there, place) for column in columns_wanted(source.documents)]
+        classes = _class_names(stream.features, source.documents.label_column)
+        stream = stream.select_columns(list({path[0]: None for path in paths}))
     try:
         for number, values in enumerate(stream, 1):
             bench.count("rows")
-            yield make_row(name, "row", number, values, source.documents, None)
+            row = make_row(name, "row", number, values, source.documents, None)
+            yield row if classes is None else _with_class_name(row, classes, f"{name} row {number}")
     except _network_errors() as error:
         raise TransientError(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}") from error
     except (pa.ArrowException, DatasetsError, OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{source.dataset} {name}: damaged after row {number}: {_first_line(error)}") from error
 
 
-def _stream(source: HubSource, bench: Bench) -> Any:
-    """The split as an iterable data set. Raises RecipeError for a wrong key, TransientError for the network."""
+def _class_names(features: Any, column: str | None) -> dict[str, str] | None:
+    """By number as text, the names of the classes where the column is a `datasets.ClassLabel`."""
+    from datasets import ClassLabel
+
+    if column is None or (path := path_of(column, features)) is None:
+        return None
+    for name in path:
+        features = features[name]
+    return (
+        {str(number): name for number, name in enumerate(features.names)} if isinstance(features, ClassLabel) else None
+    )
+
+
+def _with_class_name(row: Row, classes: dict[str, str], place: str) -> Row:
+    """The row with the name of its class; -1 is what data sets write where they do not tell it."""
+    if row.label is None:
+        return row
+    label = classes.get(row.label)
+    problem = None if label is not None else f"no label in {place}: {row.label} is the number of no class"
+    return replace(row, label=label, problem=row.problem or problem)
+
+
+def _stream(source: HubSource, split: str, bench: Bench) -> Any:
+    """A split as an iterable data set. Raises RecipeError for a wrong key, TransientError for the network."""
     folder = Path(source.dataset)
     local = folder.is_dir()
     if not local and source.revision is None:
@@ -74,7 +128,7 @@ def _stream(source: HubSource, bench: Bench) -> Any:
         return datasets.load_dataset(
             str(folder.resolve()) if local else source.dataset,
             name=source.config,
-            split=source.split,
+            split=split,
             revision=None if local else source.revision,
             streaming=True,
         )

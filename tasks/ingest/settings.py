@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, RootModel
 
+from tasks.ingest.apt import AptSource
 from tasks.ingest.files import FilesSource
 from tasks.ingest.hub import HubSource
 from tasks.ingest.package import PackageSource
 from tasks.ingest.url import UrlSource
 
-AnySource = Annotated[FilesSource | PackageSource | UrlSource | HubSource, Field(discriminator="kind")]
+AnySource = Annotated[FilesSource | PackageSource | UrlSource | HubSource | AptSource, Field(discriminator="kind")]
 
 
 class IngestSettings(RootModel[AnySource]):

@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.contract.errors import RecipeError
-from tasks.contract.settings import Section
+from tasks.contract.settings import Name, Section
 
 
 def _compilable(pattern: str) -> str:
@@ -22,8 +22,6 @@ def _compilable(pattern: str) -> str:
 
 
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compilable)]
-Name = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Documents(Section):
@@ -32,17 +30,32 @@ class Documents(Section):
     split_at       text files: a document begins at a line in which this pattern is found; lines found one after the
                    other, with only blank ones between, begin one document together (the headings of an act and a scene)
     text_column    tables: the column with the text
+    target_column  tables: the column with the text that belongs to it: its translation, its summary
+    label_column   tables: the column with the class: a text, a whole number, true or false
+    label_pattern  a pattern searched in the path of the file: its first group (or all of it) is the class
     id_column      tables: the column with the id; without it, the path and the number of the row
     group_column   tables: the column with the group
     group_pattern  a pattern searched in the path of the file: its first group (or all of it) is the group.
                    With neither, the group of a text file is its name without suffixes, and each row is its own group
+
+    A column inside another is written with a dot: `translation.en` for `{"translation": {"en": …, "fr": …}}`, where
+    no column is called just that. A document without a target or label that it should have is kept with its problem.
     """
 
     split_at: Pattern | None = None
     text_column: Name = "text"
+    target_column: Name | None = None
+    label_column: Name | None = None
+    label_pattern: Pattern | None = None
     id_column: Name | None = None
     group_column: Name | None = None
     group_pattern: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_a_label(self) -> Self:
+        if self.label_column is not None and self.label_pattern is not None:
+            raise ValueError("label_column and label_pattern: only one of them can give the class")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,8 @@ class Document:
     text: str
     source: str
     problem: str | None = None
+    target: str | None = None
+    label: str | None = None
 
 
 @dataclass
@@ -64,6 +79,8 @@ class Bench:
     scratch: Path
     """A folder that is removed with the stage's partial outputs."""
     received: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the report says of the source beside its settings: which version a source that changes was."""
 
     def wrong(self, key: str, sentence: str) -> RecipeError:
         """An error in a key of the section `ingest`."""
@@ -87,6 +104,12 @@ class Source(Section, ABC):
 
         Raises RecipeError, DataError, or TransientError for a network that may come back.
         """
+
+    def columns(self) -> set[str]:
+        """What its documents have beside a text: `target`, `label`."""
+        wanted = self.documents
+        given = {"target": wanted.target_column, "label": wanted.label_column or wanted.label_pattern}
+        return {name for name, where in given.items() if where is not None}
 
     def local_paths(self) -> list[str]:
         """Files and folders of the project that it reads, so that DVC must watch them; what is pinned has none."""

@@ -7,15 +7,16 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
+from tasks.contract.archives import is_archive, unpack
+from tasks.contract.downloads import alone, cache_folder, cached
 from tasks.contract.errors import GristmillError, TransientError
 from tasks.contract.identity import hash_file
 from tasks.contract.progress import progress
-from tasks.ingest.archives import is_archive, unpack
+from tasks.contract.settings import Sha256
 from tasks.ingest.documents import documents_of_files
-from tasks.ingest.downloads import alone, cache_folder, cached
 from tasks.ingest.files import Globs, find_files
 from tasks.ingest.formats import SourceFile
-from tasks.ingest.source import Bench, Document, Sha256, Source
+from tasks.ingest.source import Bench, Document, Source
 
 if TYPE_CHECKING:
     import httpx

@@ -65,7 +65,7 @@ def ingest(job: Job) -> Report:
     return Report(
         received=bench.received,
         produced={"documents": writer.documents, "bytes": writer.bytes},
-        details={"source": source.told(), "problems": problems.told()},
+        details={"source": source.told() | bench.facts, "problems": problems.told()},
     )
 
 
@@ -75,7 +75,7 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
     size = 0
     for document in documents:
         batch.append(document)
-        size += len(document.text)
+        size += len(document.text) + len(document.target or "")
         if size >= BATCH_BYTES or len(batch) >= BATCH_DOCUMENTS:
             yield batch
             batch, size = [], 0

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contract.errors import DataError, GristmillError, RecipeError, TransientError
+from tests.ingest.conftest import read_report
 
 CARD = """---
 configs:
@@ -48,6 +49,76 @@ def test_a_split_of_a_folder_is_read_in_order(run, folder):
     ]
     rows = run(kind="hub", dataset="sets/mine", config="poems", split="train", documents={"text_column": "verse"})
     assert [row["text"] for row in rows] == ["roses"]
+
+
+def test_splits_are_read_in_the_order_given_and_all_but_the_first_are_groups(run, folder):
+    rows = run(kind="hub", dataset="sets/mine", config="plays", split=["test", "train"])
+    assert [(row["id"], row["group"], row["source"]) for row in rows] == [
+        ("plays/test#1", "plays/test#1", "plays/test row 1"),
+        *((f"plays/train#{n}", "train", f"plays/train row {n}") for n in range(1, 21)),
+    ]
+    assert read_report()["received"]["rows"] == 21
+    rows = run(kind="hub", dataset="sets/mine", config="plays", split=["test"])
+    assert [(row["id"], row["group"]) for row in rows] == [("plays/test#1", "plays/test#1")]
+
+
+def test_ids_that_each_split_counts_anew_stay_unique(run, folder):
+    both = {"dataset": "sets/mine", "config": "plays", "split": ["train", "test"], "documents": {"id_column": "n"}}
+    ids = [row["id"] for row in run(kind="hub", **both)]
+    assert ids == [*(f"train/{n}" for n in range(20)), "test/1"]
+
+
+def test_a_list_of_splits_that_cannot_be_read_so_is_told(run, folder):
+    section = {"kind": "hub", "dataset": "sets/mine", "config": "plays"}
+    with pytest.raises(RecipeError, match=r"ingest\.documents\.group_column: split is a list, and the group"):
+        run(**section, split=["train", "test"], documents={"group_column": "play"})
+    with pytest.raises(RecipeError, match=r"ingest\.split: names a split twice"):
+        run(**section, split=["train", "train"])
+    with pytest.raises(RecipeError, match=r"ingest\.split\.\w+: .* at least 1 item"):
+        run(**section, split=[])
+
+
+def test_pairs_of_a_folder_are_read_from_inside_a_column(run, folder):
+    (folder / "poems.parquet").unlink()
+    rows = [{"translation": {"en": "yes", "fr": "oui"}}, {"translation": {"en": "no", "fr": None}}]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "poems.parquet")
+    section = {"kind": "hub", "dataset": "sets/mine", "config": "poems", "split": "train"}
+    rows = run(**section, documents={"text_column": "translation.en", "target_column": "translation.fr"})
+    assert [(row["text"], row["target"], row["problem"]) for row in rows] == [
+        ("yes", "oui", None),
+        ("no", None, "no target in poems/train row 2: nothing in the column 'translation.fr'"),
+    ]
+    with pytest.raises(DataError, match=r"^sets/mine poems/train: no column 'translation\.de'"):
+        run(**section, documents={"text_column": "translation.de"})
+
+
+CLASSES = """---
+dataset_info:
+  features:
+  - {name: text, dtype: string}
+  - name: label
+    dtype:
+      class_label:
+        names: {'0': World, '1': Sports}
+configs:
+- config_name: default
+  data_files: "*.parquet"
+---
+"""
+
+
+def test_numbers_of_classes_become_their_names(run, folder):
+    root = folder.parent / "classes"
+    root.mkdir()
+    (root / "README.md").write_text(CLASSES)
+    pq.write_table(pa.table({"text": list("abcd"), "label": [1, 0, -1, None]}), root / "train.parquet")
+    rows = run(kind="hub", dataset="sets/classes", split="train", documents={"label_column": "label"})
+    assert [(row["label"], row["problem"]) for row in rows] == [
+        ("Sports", None),
+        ("World", None),
+        (None, "no label in train row 3: -1 is the number of no class"),
+        (None, "no label in train row 4: nothing in the column 'label'"),
+    ]
 
 
 def test_what_is_not_there_is_told(run, folder):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.contract.archives import unpack
 from tasks.contract.errors import DataError, RecipeError, TransientError
-from tasks.ingest.archives import unpack
 
 NAME = "gristmill_test_plays"
 INSIDE = {"plays/b.md": "**B**", "plays/a.md": "**A**", "__init__.py": "raise SystemExit('a package was imported')"}

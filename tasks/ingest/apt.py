@@ -1,0 +1,139 @@
+"""`kind: apt`: the descriptions of Debian's packages, fetched by the machine's own apt: texts, pairs or classes.
+
+One download serves them all: 60,000 descriptions in English, each with a summary of one line and a class, and their
+translations by volunteers.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.contract.settings import Name
+from tasks.ingest.apt_lists import Archive, current_lists
+from tasks.ingest.apt_table import Package, packages, sections, write_table
+from tasks.ingest.apt_text import paragraphs
+from tasks.ingest.source import Bench, Document, Documents, Source
+
+Component = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./+-]*$")]
+LOCAL = ("file:", "copy:")
+
+
+class AptSource(Source):
+    """The descriptions of a release of Debian; one that several packages share counts once, for the first by name.
+
+    The group of a document is its source package, as its binary packages are described in much the same words.
+    The section `documents` is not for this source. What it read today may be gone tomorrow: the report says which
+    release it was, and a mirror as http://snapshot.debian.org/archive/debian/20260711T000000Z stays as it is.
+    """
+
+    kind: Literal["apt"]
+    mirror: Annotated[str, Field(pattern=r"^(https?://|file:/|copy:/)[^\s\[\]]+$")] = "http://deb.debian.org/debian"
+    release: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9._+-]+)*$")]
+    """`bookworm`, or another name of a folder in `dists` of the mirror."""
+    components: Annotated[tuple[Component, ...], Field(min_length=1)] = ("main",)
+    architecture: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "amd64"
+    """Whose packages are read, whatever this machine is, so that the result is the same everywhere."""
+    content: Literal["descriptions", "translations", "synopses", "sections"]
+    """descriptions   text: synopsis, blank line, long description
+    translations   text: a synopsis or a paragraph in English; target: the same in `language`. Paragraphs only where
+                   both descriptions have as many of them
+    synopses       text: long description; target: synopsis
+    sections       text: as in descriptions; label: section, `games` for `contrib/games`"""
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$")] | None = None
+    """Of the targets: `fr`, `pt_BR`."""
+    sections: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """The classes, where not all sections are wanted; packages of others are left out."""
+    one_per_source: bool = False
+    """Only the first, by name, of the packages that are made from one source."""
+    trusted: bool = False
+    """Take a folder (`file:`, `copy:`) of one's own as it is, without a signature."""
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        for key, content in (("language", "translations"), ("sections", "sections")):
+            if self.content != content and getattr(self, key) is not None:
+                raise ValueError(f"{key}: only for content {content}")
+        if self.content == "translations" and self.language in (None, "en"):
+            raise ValueError("language: content translations needs one, and not en, from which they are translated")
+        if self.trusted and not self.mirror.startswith(LOCAL):
+            raise ValueError(f"trusted: only a folder ({' or '.join(LOCAL)}) can do without a signature")
+        if self.documents != Documents():
+            raise ValueError("documents: not for kind apt; its key content says what a document is")
+        if len(set(self.components)) < len(self.components):
+            raise ValueError("components: names one twice")
+        return self
+
+    def read(self, bench: Bench) -> Iterator[Document]:
+        """See `Source.read`; a machine without apt is a GristmillError."""
+        archive = Archive(self.mirror, self.release, self.components, self.architecture, self.trusted)
+        place = bench.scratch / "apt.sqlite"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with current_lists(archive, self.language or "en", bench) as lists:  # other recipes wait for this part only
+            write_table(lists, place, bench)
+        with closing(sqlite3.connect(place)) as table:
+            wanted = self._classes(sections(table), bench)
+            sources: set[str] = set()
+            for package in packages(table, self.language):
+                if (wanted is not None and package.section not in wanted) or package.source in sources:
+                    continue
+                found = list(self._documents(package, bench))
+                if found and self.one_per_source:
+                    sources.add(package.source)
+                yield from found
+
+    def _classes(self, there: list[str], bench: Bench) -> set[str] | None:
+        if self.sections is None:
+            return None
+        for number, name in enumerate(self.sections):
+            if name not in there:
+                raise bench.wrong(f"sections.{number}", f"no package is in {name!r} (there are: {', '.join(there)})")
+        return set(self.sections)
+
+    def _documents(self, package: Package, bench: Bench) -> Iterator[Document]:
+        bench.count("descriptions")
+        place = f"{package.name} of {self.release}/{package.component}"
+        synopsis, long = package.english.synopsis, paragraphs(package.english.long)
+        match self.content:
+            case "descriptions":
+                yield _document(package, package.name, place, "\n\n".join([synopsis, *long]))
+            case "sections":
+                text = "\n\n".join([synopsis, *long])
+                yield _document(package, package.name, place, text, label=package.section or "")
+            case "synopses" if long:
+                yield _document(package, package.name, place, "\n\n".join(long), target=synopsis)
+            case "synopses":
+                bench.count("without_long_description")
+            case "translations":
+                assert package.other is not None
+                yield _document(
+                    package, f"{package.name}#synopsis", f"{place} synopsis", synopsis, target=package.other.synopsis
+                )
+                translated = paragraphs(package.other.long)
+                if len(long) != len(translated):
+                    bench.count("unlike_numbers_of_paragraphs")
+                    return
+                for number, (text, target) in enumerate(zip(long, translated, strict=True), 1):
+                    part = f"{place} paragraph {number}"
+                    yield _document(package, f"{package.name}#{number}", part, text, target=target)
+
+    def columns(self) -> set[str]:
+        """See `Source.columns`."""
+        return {"translations": {"target"}, "synopses": {"target"}, "sections": {"label"}}.get(self.content, set())
+
+    def title(self) -> str:
+        """See `Source.title`."""
+        return f"Debian {self.release} {self.content}" + (f" en-{self.language}" if self.language else "")
+
+
+def _document(
+    package: Package, name: str, place: str, text: str, target: str | None = None, label: str | None = None
+) -> Document:
+    """One document, with what is wrong with it: an empty target or label is one that it should have and has not."""
+    problem = package.english.problem or (package.other.problem if package.other is not None else None)
+    for what, value in (("target", target), ("label", label)):
+        if value == "":
+            problem = problem or f"no {what} in {place}"
+    return Document(name, package.source, text, place, problem, target or None, label or None)

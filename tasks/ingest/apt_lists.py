@@ -1,0 +1,209 @@
+"""The lists of packages of a Debian mirror, kept up to date by the machine's own apt-get, as a plain user.
+
+They lie in the user's cache ($XDG_CACHE_HOME/gristmill/apt/<hash of mirror, release, components and architecture>).
+`apt-get update` checks their signatures and transfers only what is new. A language that was asked for once stays up
+to date, so that recipes with several languages share one download.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from tasks.contract.errors import GristmillError, TransientError
+from tasks.contract.identity import fingerprint, hash_file
+from tasks.ingest.source import Bench
+
+HELPER = Path("/usr/lib/apt/apt-helper")
+"""Reads a list however it is compressed; apt-get's companion, in no one's PATH."""
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+LANGUAGES = "languages"
+"""A file beside the lists: the languages that they have, one a line."""
+HOOKS = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
+"""Of `APT::Update`: what a system runs when its own lists change, which ours do not concern."""
+PASSING = re.compile(
+    r"could not (resolve|connect|handshake)|temporary failure|connection (failed|timed out|refused|reset)|timed out"
+    r"|cannot initiate the connection|unable to connect|network is unreachable|undetermined error|sync in progress"
+    r"|hash sum mismatch|unexpected size|error reading from|unexpected eof|closed the connection|bad header"
+    r"|require authentication|^\s*(408|429|5\d\d)\s",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What apt (1.8 to 3.0) says when the network fails or the mirror is just being changed."""
+NO_RELEASE = re.compile(
+    r"(does not|does no longer|no longer) ha(ve|s) a Release file|^Ign:\d+ .* Release$", re.MULTILINE
+)
+"""The second where the mirror is trusted: then apt-get goes on, and misses what it would have looked up there."""
+UNSIGNED = re.compile(r"NO_PUBKEY|KEYEXPIRED|EXPKEYSIG|BADSIG|is not signed|signatures? (couldn't|were invalid)")
+FAILED = re.compile(r"failed to fetch|index files failed to download|GPG error", re.IGNORECASE)
+"""Told even by an apt-get that takes it lightly and ends with 0."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Which lists."""
+
+    mirror: str
+    release: str
+    components: tuple[str, ...]
+    architecture: str
+    trusted: bool
+
+
+@dataclass(frozen=True)
+class List:
+    """One downloaded list."""
+
+    component: str
+    language: str | None
+    """None: the packages themselves."""
+    path: Path
+
+
+@contextmanager
+def current_lists(archive: Archive, language: str, bench: Bench) -> Iterator[list[List]]:
+    """The lists of today with descriptions in English and `language`; nobody changes them during the block.
+
+    Raises TransientError where the mirror cannot be reached, even where lists of an earlier day are there,
+    RecipeError for a release, component, architecture or language that it does not have, GristmillError without apt.
+    """
+    apt_get = shutil.which("apt-get")
+    if apt_get is None or not HELPER.exists():
+        raise GristmillError(
+            f"{bench.recipe}: ingest.kind: apt: this source needs Debian's apt (apt-get, and {HELPER}); this machine "
+            "has none"
+        )
+    folder = _folder(archive)
+    with (folder / "update.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = folder / LANGUAGES
+        had = known.read_text(encoding="utf-8").split() if known.exists() else []
+        languages = sorted({*had, "en", language})
+        command = [apt_get, *_options(folder, archive, languages)]
+        said = _update(command, archive, bench)
+        lists = _downloaded(command, archive)
+        _require(lists, archive, language, said, bench)
+        known.write_text("".join(f"{name}\n" for name in languages), encoding="utf-8")
+        _note_release(folder, bench)
+        yield [one for one in lists if one.language in (None, "en", language)]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a list, unpacked. Raises GristmillError where it cannot be read."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([HELPER, "cat-file", path], stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            yield cast(BinaryIO, process.stdout)
+        except BaseException:
+            process.kill()
+            raise
+        said = process.stderr.read().decode(errors="replace").strip()
+    if process.returncode != 0:
+        raise GristmillError(f"{path}: apt-helper cannot read it: {said}")
+
+
+def _folder(archive: Archive) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home, "gristmill", "apt", fingerprint(asdict(archive))).absolute()
+    for part in ("lists/partial", "cache/archives/partial"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _options(folder: Path, archive: Archive, languages: Sequence[str]) -> list[str]:
+    """What makes apt-get look at this archive and this folder alone; written files and command line."""
+    of_source = [f"arch={archive.architecture}", f"lang={','.join(languages)}", "target=Packages,Translations"]
+    if archive.trusted:
+        of_source.append("trusted=yes")
+    elif KEYRING.exists():
+        of_source.append(f"signed-by={KEYRING}")
+    line = f"deb [{' '.join(of_source)}] {archive.mirror} {archive.release} {' '.join(archive.components)}\n"
+    (folder / "sources.list").write_text(line, encoding="utf-8")
+    (folder / "apt.conf").write_text("".join(f"#clear APT::Update::{hook};\n" for hook in HOOKS), encoding="utf-8")
+    (folder / "status").touch()
+    set_to = {
+        "Dir::Etc::SourceList": folder / "sources.list",
+        "Dir::Etc::SourceParts": "-",
+        "Dir::State::Lists": folder / "lists",
+        "Dir::State::status": folder / "status",  # no package is installed: apt need not know the system's
+        "Dir::Cache": folder / "cache",
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "APT::Update::Error-Mode": "any",
+    }
+    options = [part for name, value in set_to.items() for part in ("-o", f"{name}={value}")]
+    return ["-q", "-c", str(folder / "apt.conf"), *options]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": ""}  # its words are looked at
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+
+
+def _update(command: list[str], archive: Archive, bench: Bench) -> str:
+    """Bring the lists up to date; what apt-get said."""
+    done = _run([*command, "-o", "pkgCacheFile::Generate=false", "update"])  # only indextargets needs it
+    said = done.stdout + done.stderr
+    if done.returncode == 0 and not FAILED.search(said):
+        return said
+    where = f"{archive.mirror} {archive.release}"
+    if PASSING.search(said):
+        raise TransientError(f"{bench.recipe}: ingest.mirror: {where}: {_words(said)}")
+    if NO_RELEASE.search(said):
+        raise bench.wrong("release", _words(said))
+    if UNSIGNED.search(said):
+        raise bench.wrong("mirror", f"{where}: not signed by a key that apt trusts here: {_words(said)}")
+    raise GristmillError(f"{bench.recipe}: ingest.mirror: {where}: {_words(said)}")
+
+
+def _words(said: str) -> str:
+    """The first of apt's errors, or of its warnings, in its own words."""
+    for sign in ("E: ", "W: ", "Err:", "N: "):
+        for line in said.splitlines():
+            if line.startswith(sign):
+                return f"apt-get says: {line.removeprefix(sign).strip()}"
+    return "apt-get says: " + (" ".join(said.split()) or "nothing")
+
+
+def _downloaded(command: list[str], archive: Archive) -> list[List]:
+    """The lists that are there, in the order of the components."""
+    done = _run([*command, "indextargets", "--format", "$(CREATED_BY)|$(LANGUAGE)|$(COMPONENT)|$(FILENAME)"])
+    if done.returncode != 0:
+        raise GristmillError(f"apt-get indextargets: {_words(done.stdout + done.stderr)}")
+    lists = []
+    for line in done.stdout.splitlines():
+        kind, language, component, path = line.split("|", 3)
+        lists.append(List(component, language if kind == "Translations" else None, Path(path)))
+    return sorted(lists, key=lambda one: (archive.components.index(one.component), one.language or ""))
+
+
+def _require(lists: list[List], archive: Archive, language: str, said: str, bench: Bench) -> None:
+    """Raises RecipeError where a component or a language is not among the lists."""
+    for component in archive.components:
+        if not any(one.component == component and one.language is None for one in lists):
+            about = [line for line in said.splitlines() if f"component '{component}'" in line]
+            why = _words("\n".join(about)) if about else f"none for {archive.architecture}"
+            raise bench.wrong("components", f"{archive.release} has no list of packages of {component}: {why}")
+    for wanted in ("en", language):
+        if not any(one.language == wanted for one in lists):
+            key = "language" if wanted == language else "mirror"
+            raise bench.wrong(key, f"{archive.mirror} {archive.release} has no descriptions in {wanted!r}")
+
+
+def _note_release(folder: Path, bench: Bench) -> None:
+    """Say in the report which release it was: these lists change, and the report stays."""
+    found = sorted((folder / "lists").glob("*_InRelease")) or sorted((folder / "lists").glob("*_Release"))
+    if len(found) != 1:
+        raise GristmillError(f"{folder / 'lists'}: expected one Release file, found {len(found)}")
+    lines = found[0].read_text(encoding="utf-8", errors="replace").splitlines()
+    given = dict(line.split(": ", 1) for line in lines if re.match(r"(Version|Suite|Codename|Date): ", line))
+    bench.facts["debian"] = given.get("Version") or given.get("Codename") or given.get("Suite") or "unknown"
+    bench.facts |= {key.lower(): given[key] for key in ("Suite", "Date") if key in given}
+    bench.facts["inrelease_sha256"] = hash_file(found[0])
