@@ -1,5 +1,8 @@
 """Exact duplicates, by the hash of the cleaned text: the first one in corpus order stays.
 
+Targets and labels make no difference: a text that is there twice, with two translations, is not on both sides of a
+split, and no source text of the test split was trained on.
+
 Only hashes are kept: about 100 bytes a document that stays.
 """
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from tasks.contract.settings import Section
 
 Count = Annotated[int, Field(ge=1)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -33,8 +34,52 @@ class SplitSettings(Section):
         return self
 
 
-class CleanSettings(Section):
-    """How text is rewritten, what is dropped, and how the rest is split."""
+class Lengths(Section):
+    """Bounds of one side of a document, both inclusive, after rewriting."""
+
+    min_characters: Count = 1
+    """Shorter documents are dropped; an empty one always is."""
+    max_characters: Count | None = None
+    """Longer documents are dropped."""
+    min_words: Count | None = None
+    """Documents of fewer words (between white space) are dropped."""
+    max_words: Count | None = None
+    """Documents of more words are dropped."""
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        for unit in ("characters", "words"):
+            least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
+            if least is not None and most is not None and most < least:
+                raise ValueError(f"max_{unit} {most} is less than min_{unit} {least}")
+        return self
+
+
+class LanguageSettings(Section):
+    """In which languages the sides are. A document is dropped where a side is identified as another one."""
+
+    text: Language | None = None
+    """`en`: a code of ISO 639-1, or of 639-3 for a language without one."""
+    target: Language | None = None
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """The least probability with which the other language must be identified: names and lists of programs are in no
+    language, and the model guesses at them with less."""
+    min_characters: Count = 80
+    """Shorter texts are not judged. Of what was found in Debian's descriptions, most was wrong below this length, a
+    line of names and a few words, and nearly all was right above it."""
+
+    @model_validator(mode="after")
+    def _some_side(self) -> Self:
+        if self.text is None and self.target is None:
+            raise ValueError("say of which side: text, target, or both")
+        return self
+
+
+class CleanSettings(Lengths):
+    """How texts and targets are rewritten, which documents are dropped, and how the rest is split.
+
+    The bounds of lengths here are those of the text.
+    """
 
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"
     """Normalisation form of UAX #15. NFKC also turns ligatures, full-width letters and the like into plain ones."""
@@ -47,22 +92,31 @@ class CleanSettings(Section):
     """Blanks at the ends of lines."""
     max_blank_lines: Annotated[int, Field(ge=0)] | None = 2
     """Longer runs of blank lines are cut to this many; null leaves them. Those at either end of a document go too."""
-    min_characters: Count = 1
-    """Shorter documents are dropped; an empty one always is."""
-    max_characters: Count | None = None
-    """Longer documents are dropped."""
-    min_words: Count | None = None
-    """Documents of fewer words (between white space) are dropped."""
-    max_words: Count | None = None
-    """Documents of more words are dropped."""
+    target: Lengths = Lengths()
+    """Pairs: bounds of the target."""
+    max_length_ratio: Annotated[float, Field(ge=1)] | None = None
+    """Pairs: documents are dropped where the longer side has more than so many times the words of the other; for
+    translations, whose sides are about as long. Moses takes 9."""
+    identical_sides: Literal["keep", "drop"] = "keep"
+    """Pairs: documents whose target is their text; in translations, what was never translated."""
+    languages: LanguageSettings | None = None
+    """Documents in other languages are dropped: `{text: en, target: fr}`."""
+    min_documents_per_label: Annotated[int, Field(ge=2)] | None = None
+    """Classes: documents of a label that fewer documents of the corpus have are dropped."""
     exact_duplicates: Literal["drop", "keep"] = "drop"
-    """Of documents whose cleaned text is the same, only the first in corpus order stays."""
+    """Of documents whose cleaned text is the same, only the first in corpus order stays. Targets and labels make no
+    difference, so that no text is on both sides of a split, with two translations or classes."""
     splits: SplitSettings = SplitSettings()
 
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> Self:
-        for unit in ("characters", "words"):
-            least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
-            if least is not None and most is not None and most < least:
-                raise ValueError(f"max_{unit} {most} is less than min_{unit} {least}")
-        return self
+    def keys_about(self, column: Literal["target", "label"]) -> list[str]:
+        """The keys that are set and say nothing of a corpus without that column: `target`, `languages.target`."""
+        given = {
+            "target": {
+                "target": self.target != Lengths(),
+                "max_length_ratio": self.max_length_ratio is not None,
+                "identical_sides": self.identical_sides == "drop",
+                "languages.target": self.languages is not None and self.languages.target is not None,
+            },
+            "label": {"min_documents_per_label": self.min_documents_per_label is not None},
+        }
+        return [key for key, is_set in given[column].items() if is_set]

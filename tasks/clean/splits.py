@@ -6,6 +6,7 @@ so that another size of validation leaves the test groups as they are.
 """
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 
 from tasks.clean.settings import SplitSettings
@@ -39,7 +40,10 @@ class SplitSize:
 
     documents: int = 0
     bytes: int = 0
+    """Of texts and targets."""
     groups: set[str] = field(default_factory=set)
+    labels: Counter[str] = field(default_factory=Counter)
+    """Documents of each class, where there are classes."""
 
 
 def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSettings, recipe: str) -> None:

@@ -5,10 +5,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tasks.clean.duplicates import FirstSeen
+from tasks.clean.labels import check_labels, count_labels, documents_by_label
+from tasks.clean.rules.language import require_languages
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import REJECTED, CleanedBatch, cleaned
 from tasks.clean.splits import SPLITS, SplitSize, check_splits, split_of
-from tasks.contract.corpus import CorpusWriter, corpus_schema, count_documents, row_groups
+from tasks.contract.corpus import CorpusWriter, corpus_schema, count_documents, row_groups, text_bytes
 from tasks.contract.drops import DropWriter
 from tasks.contract.errors import DataError
 from tasks.contract.progress import progress
@@ -34,11 +36,13 @@ def clean(job: Job) -> Report:
     sizes = {name: SplitSize() for name in SPLITS}
     rewritten: Counter[str] = Counter()
     received = Counter(documents=0, bytes=0)
+    labels = count_labels(valid, job.recipe) if settings.min_documents_per_label is not None else {}
+    require_languages(settings.languages, job.recipe)
     with ExitStack() as stack:
         writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema())) for name in SPLITS}
         rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED)))
         shown = stack.enter_context(progress("clean", count_documents(valid), "documents"))
-        for batch in cleaned([(path, group) for path, group, _ in places], size, settings, workers()):
+        for batch in cleaned([(path, group) for path, group, _ in places], size, settings, labels, workers()):
             received.update(documents=batch.documents.num_rows, bytes=batch.bytes_received)
             rewritten += batch.rewritten
             there |= named.intersection(batch.documents.column("group").unique().to_pylist())
@@ -52,7 +56,9 @@ def clean(job: Job) -> Report:
     if not any(size.documents for size in sizes.values()):
         raise DataError(_nothing_left(job, received["documents"], dropped))
     check_splits(sizes, there, settings.splits, job.recipe)
-    return _report(received, rewritten, sizes, dropped)
+    by_label = documents_by_label({name: size.labels for name, size in sizes.items()})
+    check_labels(by_label, job.recipe)
+    return _report(received, rewritten, sizes, dropped, by_label)
 
 
 def _mark_duplicates(batch: CleanedBatch, first_seen: FirstSeen) -> "pa.RecordBatch":
@@ -87,8 +93,9 @@ def _deal(
         part = documents.filter(pc.equal(splits, name))
         writers[name].write(part)
         sizes[name].documents += part.num_rows
-        sizes[name].bytes += pc.sum(pc.binary_length(part.column("text"))).as_py() or 0
+        sizes[name].bytes += int(text_bytes(part).sum())
         sizes[name].groups.update(group for group, split in split_by_group.items() if split == name)
+        sizes[name].labels.update(part.column("label").drop_null().to_pylist())
 
 
 def _nothing_left(job: Job, documents: int, dropped: list[Drop]) -> str:
@@ -99,7 +106,11 @@ def _nothing_left(job: Job, documents: int, dropped: list[Drop]) -> str:
 
 
 def _report(
-    received: Counter[str], rewritten: Counter[str], sizes: dict[str, SplitSize], dropped: list[Drop]
+    received: Counter[str],
+    rewritten: Counter[str],
+    sizes: dict[str, SplitSize],
+    dropped: list[Drop],
+    labels: dict[str, dict[str, int]],
 ) -> Report:
     total = sum(size.bytes for size in sizes.values())
     splits = {
@@ -116,5 +127,6 @@ def _report(
         received=dict(received),
         produced={name: size.documents for name, size in sizes.items()},
         dropped=dropped,
-        details={"rewritten": dict(sorted(rewritten.items())), "splits": splits},
+        details={"rewritten": dict(sorted(rewritten.items())), "splits": splits}
+        | ({"labels": labels} if labels else {}),
     )

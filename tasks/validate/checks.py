@@ -59,7 +59,8 @@ class Outcome:
     def expected(self) -> str:
         """What would have been enough."""
         if self.row_level:
-            return f"at least {_percent(self.settings.arguments.get('mostly', 1))} of the documents"
+            having = " that have one" if self.result.get("missing_count") else ""
+            return f"at least {_percent(self.settings.arguments.get('mostly', 1))} of the documents{having}"
         skip = ("column", "description", "notes")
         return (
             ", ".join(f"{key} {value}" for key, value in self.settings.arguments.items() if key not in skip) or "true"
@@ -69,7 +70,9 @@ class Outcome:
     def observed(self) -> str:
         """What there was."""
         if self.row_level:
-            count, failed = self.result.get("element_count", 0), self.result.get("unexpected_count", 0)
+            # `mostly` is a share of the documents that have a value; the library passes over the others.
+            count = self.result.get("element_count", 0) - self.result.get("missing_count", 0)
+            failed = self.result.get("unexpected_count", 0)
             return f"{_percent(1 - failed / count if count else 1)} ({failed} of {count} fail)"
         return _short(self.result.get("observed_value", "false"))
 

@@ -22,6 +22,8 @@ COLUMNS = {
     "id": "stable name of the document",
     "group": "what a split must not tear apart",
     "text": "the document itself; keeps the whole corpus in memory, so rather use a statistic",
+    "target": "the text that belongs to it; null where there is none; in memory like text, so rather use a statistic",
+    "label": "its class; null where there is none",
     "source": "where the document stands",
     "characters": "Unicode code points",
     "bytes": "of its UTF-8",
@@ -31,8 +33,12 @@ COLUMNS = {
     "letter_share": "letters of any script among the characters, 0 to 1",
     "control_characters": "C0 and C1 control characters other than tab and line ends, NUL among them",
     "replacement_characters": "U+FFFD, which stands where decoding went wrong",
+    "target_characters": "of the target; null where there is none, and so for the next two",
+    "target_words": "of the target",
+    "length_ratio": "characters of the target per character of the text",
 }
-"""What expectations can be about: columns of the corpus, and statistics of each document's text."""
+"""What expectations can be about: columns of the corpus, and statistics of each document's text. Most expectations
+pass over nulls; expect_column_values_to_not_be_null asks for them."""
 
 
 class ExpectationSettings(Section):

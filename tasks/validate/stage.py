@@ -27,7 +27,7 @@ def validate(job: Job) -> Report:
     settings = read_section(job.recipe, "validate", ValidateSettings)
     raw = job.input("raw")
     columns = set().union(*(one.columns for one in settings.expectations))
-    columns |= set(COLUMNS) - {"text", "longest_line"} if _about_the_table(settings) else set()
+    columns |= set(COLUMNS) - {"text", "target", "longest_line"} if _about_the_table(settings) else set()
     frame = scan(raw, columns)
     _require_few_problems(job, raw, count_documents(raw) - frame.height, settings.max_problem_share)
     outcomes, result = run_checks(frame.drop("row").to_pandas(), settings.expectations, recipe_path(job.recipe))
@@ -83,7 +83,7 @@ def _part(job: Job, raw: Path, reasons: dict[int, list[tuple[str, str]]], outcom
         CorpusWriter(job.output("valid"), corpus_schema()) as valid,
         DropWriter(job.output("quarantine.parquet"), corpus_schema("reason", "value")) as quarantine,
     ):
-        for batch in read_batches(raw, ("id", "group", "text", "source", "problem")):
+        for batch in read_batches(raw, corpus_schema("problem").names):
             said, values, kinds = _judged(batch, received, reasons)
             received += batch.num_rows
             judged = _with_reason(batch, said, values)
@@ -133,9 +133,10 @@ def _with_reason(batch: "pa.RecordBatch", said: list[str | None], values: list[s
     import pyarrow.compute as pc
 
     schema = corpus_schema("reason", "value")
-    columns = [pc.fill_null(batch.column(name).cast(pa.large_string()), "") for name in schema.names[:4]]
-    columns += [pa.array(said, pa.large_string()), pa.array(values, pa.large_string())]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    columns = {name: batch.column(name).cast(pa.large_string()) for name in corpus_schema().names}
+    columns |= {"reason": pa.array(said, pa.large_string()), "value": pa.array(values, pa.large_string())}
+    filled = [columns[one.name] if one.nullable else pc.fill_null(columns[one.name], "") for one in schema]
+    return pa.RecordBatch.from_arrays(filled, schema=schema)
 
 
 def _told(failed: list[Outcome], job: Job, page: Path) -> str:

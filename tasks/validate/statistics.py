@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.corpus import read_row_group, row_groups
+from tasks.contract.corpus import COLUMNS, read_row_group, row_groups
 from tasks.contract.errors import DataError
 from tasks.contract.progress import progress
 
@@ -18,7 +18,7 @@ CONTROL = r"[\x00-\x08\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
 def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
     """The documents of `raw` that have no problem: `row` (their place in the corpus, uint64) and the columns asked for.
 
-    Holds these columns for all documents, never more than a row group of text unless `text` is asked for.
+    Holds these columns for all documents, never more than a row group of texts unless `text` or `target` is asked for.
     Raises DataError where a shard is damaged, lacks a column or holds bytes that are not UTF-8.
     """
     import polars as pl
@@ -27,14 +27,14 @@ def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
     places = row_groups(raw)
     with progress("validate", len(places), "row groups") as shown:
         for path, group, _ in places:
-            for batch in read_row_group(path, group, ("id", "group", "text", "source", "problem")):
+            for batch in read_row_group(path, group, (*COLUMNS, "problem")):
                 check_utf8(batch, path, group)
                 frame = pl.DataFrame(batch).with_row_index("row", seen)
                 seen += batch.num_rows
                 frames.append(statistics(frame.filter(pl.col("problem").is_null()), columns))
             shown.advance()
     if not frames:
-        empty = pl.DataFrame(schema={name: pl.String for name in ("id", "group", "text", "source")})
+        empty = pl.DataFrame(schema={name: pl.String for name in COLUMNS})
         frames.append(statistics(empty.with_row_index("row"), columns))
     return pl.concat(frames)
 
@@ -59,10 +59,10 @@ def expressions() -> "dict[str, Any]":
     """How each column of `settings.COLUMNS` is made."""
     import polars as pl
 
-    text = pl.col("text")
+    text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
     return {
-        **{name: pl.col(name) for name in ("id", "group", "text", "source")},
+        **{name: pl.col(name) for name in COLUMNS},
         "characters": characters.cast(pl.Int64),
         "bytes": text.str.len_bytes().cast(pl.Int64),
         "words": text.str.count_matches(r"\S+").cast(pl.Int64),
@@ -71,4 +71,7 @@ def expressions() -> "dict[str, Any]":
         "letter_share": text.str.count_matches(r"\p{L}") / characters.clip(1),
         "control_characters": text.str.count_matches(CONTROL).cast(pl.Int64),
         "replacement_characters": text.str.count_matches("\ufffd", literal=True).cast(pl.Int64),
+        "target_characters": target.str.len_chars().cast(pl.Int64),
+        "target_words": target.str.count_matches(r"\S+").cast(pl.Int64),
+        "length_ratio": target.str.len_chars() / characters.clip(1),
     }

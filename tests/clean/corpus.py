@@ -11,11 +11,14 @@ from tasks.contract.corpus import CorpusWriter, corpus_schema
 ROW = {"id": "", "group": "", "text": "", "source": "made up"}
 
 
-def project(root: Path, clean: str, rows: Iterable[tuple[str, str, str]], row_group: int = 1000) -> Path:
-    """A recipe `small` with the section `clean`, and valid documents (id, group, text); returns data/small."""
-    (root / "recipes").mkdir(exist_ok=True)
+def project(root: Path, clean: str, rows: Iterable[tuple[str | None, ...]], row_group: int = 1000) -> Path:
+    """A recipe `small` with the section `clean`, and valid documents; returns data/small.
+
+    Each is (id, group, text), or has its target and its label behind these.
+    """
+    (root / "recipes").mkdir(parents=True, exist_ok=True)
     (root / "recipes" / "small.yaml").write_text(f"task: causal-lm\nclean:\n{clean}", encoding="utf-8")
-    rows = [{**ROW, "id": name, "group": group, "text": text} for name, group, text in rows]
+    rows = [ROW | dict(zip(("id", "group", "text", "target", "label"), row, strict=False)) for row in rows]
     with CorpusWriter(root / "data" / "small" / "valid", corpus_schema()) as writer:
         for start in range(0, len(rows), row_group):
             writer.write(pa.RecordBatch.from_pylist(rows[start : start + row_group], schema=corpus_schema()))

@@ -1,14 +1,22 @@
+from typing import Any
+
 import pytest
 
-from tasks.clean.rules import Verdict, rules_of
-from tasks.clean.settings import CleanSettings
+from tasks.clean.rules import Sides, Verdict, rules_of
+from tasks.clean.rules.language import identify, require_languages
+from tasks.clean.settings import CleanSettings, LanguageSettings
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import validate
+from tests.corpora import write_recipe
+
+ENGLISH = "This package contains the shared libraries that many other programs need when they run."
+FRENCH = "Ce paquet contient les bibliothèques partagées dont les autres programmes ont besoin."
+GERMAN = "Dieses Paket enthält die Bibliotheken, die von vielen anderen Programmen gebraucht werden."
 
 
-def verdict(text: str, **settings: int) -> Verdict | None:
-    rules = rules_of(CleanSettings(**settings))
-    return next((found for rule in rules if (found := rule(text)) is not None), None)
+def verdict(text: str, target: str | None = None, label: str | None = None, /, **settings: Any) -> Verdict | None:
+    rules = rules_of(CleanSettings.model_validate(settings), {"often": 3, "seldom": 2})
+    return next((found for rule in rules if (found := rule(Sides(text, target, label))) is not None), None)
 
 
 def test_an_empty_text_never_stays() -> None:
@@ -28,8 +36,91 @@ def test_an_empty_text_never_stays() -> None:
         ("a b", {"max_words": 2}, None),
     ],
 )
-def test_bounds_are_inclusive(text: str, settings: dict[str, int], expected: Verdict | None) -> None:
+def test_bounds_are_inclusive_and_the_target_has_its_own(
+    text: str, settings: dict[str, int], expected: Verdict | None
+) -> None:
     assert verdict(text, **settings) == expected
+    assert verdict(text, "x", **settings) == expected
+    of_target = expected and Verdict(f"target_{expected.reason}", expected.value, expected.threshold)
+    assert verdict("x", text, target=settings) == of_target
+    assert verdict("x", None, target=settings) is None
+
+
+def test_an_empty_target_never_stays() -> None:
+    assert verdict("x", "") == Verdict("target_too_few_characters", "0", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "most", "expected"),
+    [
+        ("a b c d", "e f", 2.0, None),
+        ("a b", "c d\ne\u3000f", 2.0, None),
+        ("a b c d e", "f g", 2.0, Verdict("length_ratio", "2.5", "2")),
+        ("a b", "c d e f g", 2.4, Verdict("length_ratio", "2.5", "2.4")),
+        ("a b", " ", 9.0, Verdict("length_ratio", "2 words and none", "9")),
+        ("a b c d e", "f g", None, None),
+        ("a b c d e", None, 2.0, None),
+    ],
+)
+def test_the_words_of_one_side_are_at_most_so_many_times_those_of_the_other(
+    text: str, target: str | None, most: float | None, expected: Verdict | None
+) -> None:
+    assert verdict(text, target, max_length_ratio=most) == expected
+
+
+def test_what_was_not_translated_goes_where_that_is_asked_for() -> None:
+    assert verdict("same", "same", identical_sides="drop") == Verdict("identical_sides", "4 characters", None)
+    assert verdict("same", "Same", identical_sides="drop") is None
+    assert verdict("same", "same") is None
+    assert verdict("same", None, identical_sides="drop") is None
+
+
+def test_documents_of_rare_labels_go_where_that_is_asked_for() -> None:
+    assert verdict("x", None, "seldom", min_documents_per_label=3) == Verdict("rare_label", "2", "3")
+    assert verdict("x", None, "often", min_documents_per_label=3) is None
+    assert verdict("x", None, "seldom") is None
+    assert verdict("x", None, None, min_documents_per_label=3) is None
+
+
+def test_another_language_is_found_on_either_side() -> None:
+    both = {"text": "en", "target": "fr"}
+    assert verdict(ENGLISH, FRENCH, languages=both) is None
+    assert verdict(ENGLISH, languages=both) is None
+    found = verdict(ENGLISH, GERMAN, languages=both)
+    assert found is not None and found.reason == "target_other_language"
+    assert found.value == f"de {identify(GERMAN)[1]:.2f}" and found.threshold == "0.7"
+    found = verdict(FRENCH, FRENCH, languages=both)
+    assert found is not None and found.reason == "other_language" and found.value.startswith("fr 0.9")
+    assert verdict(GERMAN, FRENCH, languages={"target": "fr"}) is None
+
+
+def test_a_language_is_only_judged_when_the_text_is_long_enough_and_the_model_sure() -> None:
+    assert verdict(GERMAN, languages={"text": "en", "min_characters": len(GERMAN)}) is not None
+    assert verdict(GERMAN, languages={"text": "en", "min_characters": len(GERMAN) + 1}) is None
+    found, score = identify(GERMAN)
+    assert found == "de"
+    assert verdict(GERMAN, languages={"text": "en", "threshold": score}) is not None
+    assert verdict(GERMAN, languages={"text": "en", "threshold": min(score + 1e-6, 1.0)}) is None
+
+
+def test_a_language_that_the_model_does_not_know_is_told(tmp_path, monkeypatch) -> None:
+    write_recipe(tmp_path, "x", "clean: {}")
+    monkeypatch.chdir(tmp_path)
+    require_languages(LanguageSettings(text="en", target="zh"), "x")
+    with pytest.raises(
+        RecipeError,
+        match=r"^recipes/x\.yaml: clean\.languages\.target: 'fra' is none of the 176 .* near to it are .*fr",
+    ):
+        require_languages(LanguageSettings(text="en", target="fra"), "x")
+
+
+def test_settings_say_which_of_them_are_about_pairs_and_classes() -> None:
+    assert CleanSettings().keys_about("target") == [] == CleanSettings().keys_about("label")
+    settings = CleanSettings.model_validate(
+        {"max_length_ratio": 3.0, "languages": {"text": "en", "target": "fr"}, "min_documents_per_label": 2}
+    )
+    assert settings.keys_about("target") == ["max_length_ratio", "languages.target"]
+    assert settings.keys_about("label") == ["min_documents_per_label"]
 
 
 @pytest.mark.parametrize(
@@ -39,6 +130,11 @@ def test_bounds_are_inclusive(text: str, settings: dict[str, int], expected: Ver
         ({"min_words": "5"}, "clean.min_words: "),
         ({"min_word": 5}, "clean.min_word: unknown key"),
         ({"unicode": "NFX"}, "clean.unicode: "),
+        ({"target": {"min_words": 5, "max_words": 4}}, "clean.target: max_words 4 is less than min_words 5"),
+        ({"max_length_ratio": 0.5}, "clean.max_length_ratio: "),
+        ({"min_documents_per_label": 1}, "clean.min_documents_per_label: "),
+        ({"languages": {"target": "fr_FR"}}, "clean.languages.target: "),
+        ({"languages": {"threshold": 0.5}}, "clean.languages: say of which side: text, target, or both"),
         ({"splits": {"validation": 0.5, "test": 0.5}}, "clean.splits: validation 0.5 and test 0.5 leave nothing"),
         (
             {"splits": {"test_groups": ["a"], "validation_groups": ["a"]}},

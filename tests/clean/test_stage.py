@@ -169,6 +169,109 @@ def test_what_cannot_be_is_told_in_a_sentence_and_the_last_good_outputs_stay(
     assert sorted(path.name for path in data.iterdir()) == ["clean", "valid"]
 
 
+def pairs(count: int = 40) -> list[tuple[str | None, ...]]:
+    return [(f"d{n}", f"group {n % 20}", f"text {n}\r\n", f"texte {n} \u200b") for n in range(count)]
+
+
+def test_targets_are_rewritten_as_texts_are_and_stay_with_them(tmp_path: Path) -> None:
+    more = [("long", "g", "one", "un deux trois"), ("same", "g", "two", "two\n"), ("again", "g", "text 3", "autre")]
+    keys = "  max_length_ratio: 2.5\n  identical_sides: drop\n" + SPLITS
+    data = project(tmp_path, keys, pairs() + more)
+    run(STAGE, "small")
+    kept = [row for name in ("train", "validation", "test") for row in rows(data / "clean" / name)]
+    assert {row["id"]: (row["text"], row["target"], row["label"]) for row in kept} == {
+        f"d{n}": (f"text {n}", f"texte {n}", None) for n in range(40)
+    }
+    rejected = {row["id"]: (row["reason"], row["target"]) for row in rows(data / "clean" / "rejected.parquet")}
+    assert rejected == {
+        "long": ("length_ratio", "un deux trois"),
+        "same": ("identical_sides", "two"),
+        "again": ("duplicate", "autre"),
+    }
+    report = json.loads((data / "clean" / "report.json").read_text())
+    assert report["details"]["rewritten"] == {
+        "blank_lines": 41, "control_characters": 40, "line_ends": 40, "trailing_blanks": 40,
+    }  # fmt: skip
+    size = sum(split["bytes"] for split in report["details"]["splits"].values())
+    assert size == sum(len(f"text {n}texte {n}") for n in range(40))
+    assert "labels" not in report["details"]
+
+
+def classes(**labels: int) -> list[tuple[str | None, ...]]:
+    return [
+        (f"{label} {n}", f"{label} {n}", f"text {label} {n}", None, label)
+        for label, count in labels.items()
+        for n in range(count)
+    ]
+
+
+def test_the_report_tells_the_documents_of_each_label_in_each_split(tmp_path: Path) -> None:
+    data = project(tmp_path, SPLITS, classes(b=40, a=60))
+    run(STAGE, "small")
+    told = json.loads((data / "clean" / "report.json").read_text())["details"]["labels"]
+    assert list(told) == ["a", "b"] and list(told["a"]) == ["train", "validation", "test"]
+    for name in ("train", "validation", "test"):
+        kept = rows(data / "clean" / name)
+        for label in "ab":
+            assert told[label][name] == sum(row["label"] == label for row in kept) > 0
+
+
+def test_rare_labels_are_an_error_that_says_what_to_do_or_go(tmp_path: Path) -> None:
+    given = classes(often=60, once=1, twice=2)
+    project(tmp_path, SPLITS, given)
+    with pytest.raises(DataError) as raised:
+        run(STAGE, "small")
+    assert "recipes/small.yaml: clean.splits: every label needs 2 documents" in str(raised.value)
+    assert "'once' has 1 (train " in str(raised.value) and "clean.min_documents_per_label" in str(raised.value)
+    data = project(tmp_path / "again", "  min_documents_per_label: 3\n" + SPLITS, given, row_group=7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "again")
+        run(STAGE, "small")
+    rejected = {
+        row["id"]: (row["reason"], row["value"], row["threshold"]) for row in rows(data / "clean/rejected.parquet")
+    }
+    assert rejected == {
+        "once 0": ("rare_label", "1", "3"),
+        "twice 0": ("rare_label", "2", "3"),
+        "twice 1": ("rare_label", "2", "3"),
+    }
+
+
+def test_a_label_that_nothing_is_trained_on_is_told(tmp_path: Path) -> None:
+    given = [("a", "g", "a", None, "x"), ("b", "h", "b", None, "y"), ("c", "h", "c", None, "y")]
+    project(tmp_path, "  splits: {validation: 0, test: 0, test_groups: [h]}\n", [*given, ("d", "g", "d", None, "x")])
+    with pytest.raises(DataError, match=r"'y' has 2 \(train 0, validation 0, test 2\); drop such labels"):
+        run(STAGE, "small")
+
+
+def test_counting_labels_where_there_are_none_is_told(tmp_path: Path) -> None:
+    project(tmp_path, "  min_documents_per_label: 3\n", documents())
+    with pytest.raises(
+        RecipeError, match=r"small\.yaml: clean\.min_documents_per_label: no document of .* has a label"
+    ):
+        run(STAGE, "small")
+
+
+def test_pairs_in_languages_are_the_same_for_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    english = "This package contains the shared libraries of the program, and some others, part {}."
+    french = "Ce paquet contient les bibliothèques partagées du programme, et d'autres, partie {}."
+    given = [(f"d{n}", f"g{n}", english.format(n), (french, english)[n % 4 == 0].format(n + 1000)) for n in range(80)]
+    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 2000)
+    monkeypatch.setattr(shard, "WORTH_A_PROCESS", 0)
+    data = project(tmp_path, "  languages: {text: en, target: fr}\n" + SPLITS, given)
+    made = []
+    for workers in ("1", "2"):
+        monkeypatch.setenv("GRISTMILL_WORKERS", workers)
+        run(STAGE, "small")
+        made.append(contents(data / "clean"))
+    assert made[0] == made[1]
+    rejected = rows(data / "clean" / "rejected.parquet")
+    assert [row["id"] for row in rejected] == [f"d{n}" for n in range(0, 80, 4)]
+    assert {row["reason"] for row in rejected} == {"target_other_language"}
+
+
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     data = project(tmp_path, SPLITS, documents())
     path = data / "valid" / "part-00000.parquet"

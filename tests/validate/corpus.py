@@ -1,6 +1,6 @@
 """Small ingested corpora in a project of their own, for the tests of this room."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,13 +16,21 @@ def recipe(root: Path, section: str) -> None:
     (root / "recipes" / "small.yaml").write_text(f"task: causal-lm\nvalidate:{section}\n", encoding="utf-8")
 
 
-def ingested(root: Path, texts: Iterable[str | tuple[str, str]]) -> Path:
+def ingested(
+    root: Path,
+    texts: Iterable[str | tuple[str, str]],
+    targets: Sequence[str | None] = (),
+    labels: Sequence[str | None] = (),
+) -> Path:
     """Raw documents d0, d1, … of a text, or of a text and a problem; returns data/small."""
     pairs = [(given, None) if isinstance(given, str) else given for given in texts]
     rows = [
         {"id": f"d{n}", "group": "g", "text": text, "source": f"file.txt row {n}", "problem": problem}
         for n, (text, problem) in enumerate(pairs)
     ]
+    for name, values in (("target", targets), ("label", labels)):
+        for row, value in zip(rows, values, strict=bool(values)):
+            row[name] = value
     with CorpusWriter(root / "data" / "small" / "raw", SCHEMA) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
     return root / "data" / "small"

@@ -156,6 +156,52 @@ def test_aggregates_pairs_and_conditions_are_asked_too(tmp_path: Path, caplog: p
     }
 
 
+def test_targets_and_labels_can_be_asked_about_and_come_through(tmp_path: Path) -> None:
+    recipe(
+        tmp_path,
+        """
+  expectations:
+    - {expectation: expect_column_values_to_not_be_null, column: target, mostly: 0.5}
+    - {expectation: expect_column_values_to_not_be_null, column: label, mostly: 0.5}
+    - {expectation: expect_column_values_to_be_in_set, column: label, value_set: [x, y], mostly: 0.5}
+    - {expectation: expect_column_values_to_be_between, column: length_ratio, max_value: 3, mostly: 0.5}
+    - {expectation: expect_column_values_to_be_between, column: target_words, min_value: 2, mostly: 0.2}
+    - {expectation: expect_column_mean_to_be_between, column: target_characters, min_value: 1}""",
+    )
+    targets = ["un deux", None, "un deux", "un deux", "quatre fois plus que", "un", "un deux"]
+    data = ingested(
+        tmp_path, ["one two"] * 4 + ["four"] + ["one two"] * 2, targets, ["x", "x", None, "z", "y", "x", "y"]
+    )
+    run(STAGE, "small")
+    failed = {name: reason for name, (reason, _) in reasons(data).items()}
+    assert failed == {
+        "d1": "expect_column_values_to_not_be_null(column=target)",
+        "d2": "expect_column_values_to_not_be_null(column=label)",
+        "d3": "expect_column_values_to_be_in_set(column=label, value_set=['x', 'y'])",
+        "d4": "expect_column_values_to_be_between(column=length_ratio, max_value=3)",
+        "d5": "expect_column_values_to_be_between(column=target_words, min_value=2)",
+    }
+    valid = pq.read_table(data / "valid" / "part-00000.parquet").select(["id", "target", "label"]).to_pylist()
+    assert [tuple(row.values()) for row in valid] == [("d0", "un deux", "x"), ("d6", "un deux", "y")]
+    quarantined = pq.read_table(data / "quarantine.parquet").select(["id", "target", "label"]).to_pylist()
+    assert tuple(quarantined[0].values()) == ("d1", None, "x")
+
+
+def test_documents_without_a_value_are_not_among_those_that_mostly_means(tmp_path: Path, capsys) -> None:
+    recipe(
+        tmp_path,
+        """
+  expectations:
+    - {expectation: expect_column_values_to_be_between, column: target_words, min_value: 2, severity: warning}""",
+    )
+    ingested(tmp_path, ["a"] * 4, ["un", "un deux", None, None])
+    report = run(STAGE, "small")
+    (told,) = report.details["not_met"]
+    assert told["observed"] == "50 % (1 of 2 fail)"
+    assert told["expected"] == "at least 100 % of the documents that have one"
+    assert report.produced["documents"] == 3
+
+
 @pytest.mark.parametrize(
     ("expectation", "message"),
     [
@@ -210,9 +256,9 @@ def test_damaged_and_missing_shards_are_named(tmp_path: Path) -> None:
 def test_bytes_that_are_no_utf8_are_told_with_their_shard(tmp_path: Path) -> None:
     recipe(tmp_path, " {}")
     broken = pa.array([b"\xff\xfe"], pa.large_binary()).view(pa.large_string())
-    columns = [pa.array(["x"], pa.large_string())] * 2 + [broken] + [pa.array(["x"], pa.large_string())] * 2
+    columns = dict.fromkeys(SCHEMA.names, pa.array([None], pa.large_string())) | {"text": broken}
+    columns |= dict.fromkeys(("id", "group", "source"), pa.array(["x"], pa.large_string()))
     with CorpusWriter(tmp_path / "data" / "small" / "raw", SCHEMA) as writer:
-        columns[4] = pa.array([None], pa.large_string())
-        writer.write(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
+        writer.write(pa.RecordBatch.from_arrays(list(columns.values()), schema=SCHEMA))
     with pytest.raises(DataError, match=r"data/small/raw/part-00000.parquet row group 0: .*UTF8"):
         run(STAGE, "small")

@@ -9,6 +9,7 @@ from tasks.validate.settings import COLUMNS
 from tasks.validate.statistics import statistics
 
 LINE_ENDS = "\t\n\x0b\x0c\r\x85"
+NEITHER = {"target": pl.Series([None], dtype=pl.String), "label": pl.Series([None], dtype=pl.String)}
 
 
 def slow(text: str) -> dict[str, float]:
@@ -25,11 +26,27 @@ def slow(text: str) -> dict[str, float]:
 
 
 def test_there_is_a_statistic_for_every_documented_column() -> None:
-    documents = pl.DataFrame({"row": [0], "id": ["a"], "group": ["g"], "text": ["one two\nthree"], "source": ["s"]})
+    documents = pl.DataFrame(
+        {"row": [0], "id": ["a"], "group": ["g"], "text": ["one two\nthree"], "source": ["s"], **NEITHER}
+    )
     made = statistics(documents, COLUMNS).to_dicts()[0]
     assert list(made) == ["row", *COLUMNS]
     assert made["words"] == 3 and made["lines"] == 2 and made["longest_line"] == 7
     assert abs(made["letter_share"] - 11 / 13) < 1e-12
+
+
+def test_targets_have_statistics_and_where_there_is_none_they_are_null() -> None:
+    targets, labels = [" zwei  drei\n", None, "", "é"], [None, "x", None, "y"]
+    documents = pl.DataFrame(
+        {"row": range(4), "id": "a", "group": "g", "text": ["four", "a", "b", ""], "source": "s"}
+    ).with_columns(target=pl.Series(targets), label=pl.Series(labels))
+    made = statistics(documents, COLUMNS).select("target", "label", "target_characters", "target_words", "length_ratio")
+    assert made.rows() == [
+        (" zwei  drei\n", None, 12, 2, 3.0),
+        (None, "x", None, None, None),
+        ("", None, 0, 0, 0.0),
+        ("é", "y", 1, 1, 1.0),
+    ]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -40,6 +57,6 @@ def test_there_is_a_statistic_for_every_documented_column() -> None:
 )
 def test_statistics_are_what_they_say(text: str) -> None:
     text = re.sub("[\x0b\x0c]", "", text)
-    documents = pl.DataFrame({"row": [0], "id": ["a"], "group": ["g"], "text": [text], "source": ["s"]})
+    documents = pl.DataFrame({"row": [0], "id": ["a"], "group": ["g"], "text": [text], "source": ["s"], **NEITHER})
     expected = slow(text)
     assert statistics(documents, expected.keys()).drop("row").to_dicts()[0] == expected

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable
 
-from tasks.clean.rules.verdict import Rule, Verdict
-from tasks.clean.settings import CleanSettings
+from tasks.clean.rules.verdict import Rule, Side, Verdict, about
+from tasks.clean.settings import Lengths
+
+Judge = Callable[[str], Verdict | None]
 
 
-def length_rules(settings: CleanSettings) -> list[Rule]:
-    """The bounds that are set."""
-    rules: list[Rule] = [at_least(len, settings.min_characters, "characters")]
-    if settings.max_characters is not None:
-        rules.append(at_most(len, settings.max_characters, "characters"))
-    if settings.min_words is not None:
-        rules.append(at_least(words, settings.min_words, "words"))
-    if settings.max_words is not None:
-        rules.append(at_most(words, settings.max_words, "words"))
-    return rules
+def length_rules(bounds: Lengths, side: Side) -> list[Rule]:
+    """The bounds that are set for one side."""
+    judges = [at_least(len, bounds.min_characters, "characters")]
+    if bounds.max_characters is not None:
+        judges.append(at_most(len, bounds.max_characters, "characters"))
+    if bounds.min_words is not None:
+        judges.append(at_least(words, bounds.min_words, "words"))
+    if bounds.max_words is not None:
+        judges.append(at_most(words, bounds.max_words, "words"))
+    return [about(side, judge) for judge in judges]
 
 
 def words(text: str) -> int:
@@ -23,21 +25,21 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def at_least(measure: Callable[[str], int], least: int, unit: str) -> Rule:
+def at_least(measure: Callable[[str], int], least: int, unit: str) -> Judge:
     """`too_few_<unit>` below `least`."""
 
-    def rule(text: str) -> Verdict | None:
+    def judge(text: str) -> Verdict | None:
         value = measure(text)
         return Verdict(f"too_few_{unit}", str(value), str(least)) if value < least else None
 
-    return rule
+    return judge
 
 
-def at_most(measure: Callable[[str], int], most: int, unit: str) -> Rule:
+def at_most(measure: Callable[[str], int], most: int, unit: str) -> Judge:
     """`too_many_<unit>` above `most`."""
 
-    def rule(text: str) -> Verdict | None:
+    def judge(text: str) -> Verdict | None:
         value = measure(text)
         return Verdict(f"too_many_{unit}", str(value), str(most)) if value > most else None
 
-    return rule
+    return judge

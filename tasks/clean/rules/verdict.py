@@ -1,7 +1,17 @@
-"""What a rule says of a document."""
+"""What a rule is asked about, and what it says."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A document after rewriting: its text, and what belongs to it in a corpus of pairs or of classes."""
+
+    text: str
+    target: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -10,7 +20,20 @@ class Verdict:
 
     reason: str
     value: str
-    threshold: str
+    threshold: str | None
 
 
-Rule = Callable[[str], Verdict | None]
+Rule = Callable[[Sides], Verdict | None]
+Side = Literal["text", "target"]
+
+
+def about(side: Side, judge: Callable[[str], Verdict | None]) -> Rule:
+    """A rule about one side; a document without it may stay. The reason says `target_…` where it is the target."""
+    if side == "text":
+        return lambda sides: judge(sides.text)
+
+    def rule(sides: Sides) -> Verdict | None:
+        found = None if sides.target is None else judge(sides.target)
+        return found and Verdict(f"target_{found.reason}", found.value, found.threshold)
+
+    return rule
