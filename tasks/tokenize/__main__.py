@@ -3,7 +3,7 @@
 from tasks.contract.stage import Stage, main
 from tasks.tokenize.work import tokenize
 
-STAGE = Stage("tokenize", tokenize, ("clean",), ("tokenizer", "tokens"), "tokens/report.json")
+STAGE = Stage("tokenize", tokenize, ("base", "clean"), ("tokenizer", "tokens"), "tokens/report.json")
 
 if __name__ == "__main__":
     main(STAGE)

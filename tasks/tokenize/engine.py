@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
 
 SAMPLE_DOCUMENTS = 128
 """Documents of each split on which the fast engine must agree with the reference."""
@@ -33,9 +34,16 @@ class Engine:
     encode: Callable[[Sequence[str]], Encoded]
 
 
-def choose_engine(tokenizer: "Tokenizer", sample: Iterable[list[str]]) -> Engine:
-    """gigatoken where its ids equal those of `tokenizers` on the whole sample, else `tokenizers` itself."""
-    reference = reference_engine(tokenizer)
+def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: Iterable[list[str]]) -> Engine:
+    """gigatoken where its ids equal those of `tokenizers` on the whole sample, else `tokenizers` itself.
+
+    `specials`: whether the tokenizer puts its special tokens around each text. gigatoken knows byte-level BPE alone.
+    """
+    from tokenizers.models import BPE
+
+    reference = reference_engine(tokenizer, specials)
+    if specials or not isinstance(tokenizer.model, BPE) or "ByteLevel" not in str(tokenizer.pre_tokenizer):
+        return reference
     fast = gigatoken_engine(tokenizer)
     for texts in sample:
         expected, found = reference.encode(texts), fast.encode(texts)
@@ -44,16 +52,28 @@ def choose_engine(tokenizer: "Tokenizer", sample: Iterable[list[str]]) -> Engine
     return fast
 
 
-def reference_engine(tokenizer: "Tokenizer") -> Engine:
+def reference_engine(tokenizer: "Tokenizer", specials: bool) -> Engine:
     """Hugging Face `tokenizers`: the definition of the right ids."""
 
     def encode(texts: Sequence[str]) -> Encoded:
-        rows = [row.ids for row in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        ids = np.fromiter((token for row in rows for token in row), np.uint32, int(lengths.sum()))
-        return Encoded(ids, lengths)
+        return _encoded([row.ids for row in tokenizer.encode_batch_fast(list(texts), add_special_tokens=specials)])
 
     return Engine("tokenizers", encode)
+
+
+def transformers_engine(tokenizer: "PreTrainedTokenizerBase", specials: bool, as_target: bool) -> Engine:
+    """A tokenizer of `transformers` that `tokenizers` does not know, such as Marian's; slow."""
+
+    def encode(texts: Sequence[str]) -> Encoded:
+        given = {"text_target" if as_target else "text": list(texts)}
+        return _encoded(tokenizer(**given, add_special_tokens=specials, verbose=False)["input_ids"])
+
+    return Engine("transformers", encode)
+
+
+def _encoded(rows: Sequence[Sequence[int]]) -> Encoded:
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    return Encoded(np.fromiter((token for row in rows for token in row), np.uint32, int(lengths.sum())), lengths)
 
 
 def gigatoken_engine(tokenizer: "Tokenizer") -> Engine:

@@ -1,12 +1,13 @@
-"""A byte-level BPE vocabulary, learned and saved (Sennrich et al. 2016, arXiv 1508.07909; on bytes: GPT-2, 2019)."""
+"""Vocabularies, learned and saved; which kinds there are stands in `settings`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.contract.stage import write_json
 from tasks.tokenize.settings import ALPHABET, TokenizeSettings
+from tasks.tokenize.specials import Specials, add_template
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -16,8 +17,17 @@ ENDLESS = re.compile(r"(\S{1000}|\s{1000})")
 """A run without a break, as of DNA or base64; what it captures stays when it splits."""
 
 
-def train_vocabulary(texts: Iterator[list[str]], settings: TokenizeSettings) -> "Tokenizer":
-    """Learn the merges from batches of documents. The vocabulary may be smaller than asked for; the caller looks."""
+def train_vocabulary(texts: Iterable[list[str]], settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
+    """Learn from batches of documents. The vocabulary may be smaller than asked for; the caller looks."""
+    tokenizer, trainer = {
+        "byte-level-bpe": _byte_level_bpe, "unigram": _unigram, "wordpiece": _wordpiece
+    }[settings.kind](settings, specials)  # fmt: skip
+    tokenizer.train_from_iterator(_pieces(texts), trainer)
+    add_template(tokenizer, specials)
+    return tokenizer
+
+
+def _byte_level_bpe(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokenizer, Any]":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -27,28 +37,48 @@ def train_vocabulary(texts: Iterator[list[str]], settings: TokenizeSettings) -> 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if len(alphabet) != ALPHABET:
         raise AssertionError(f"the byte-level alphabet has {len(alphabet)} signs")
-    trainer = trainers.BpeTrainer(
-        vocab_size=settings.vocab_size,
-        min_frequency=settings.min_frequency,
-        special_tokens=[settings.end_of_text],
-        initial_alphabet=alphabet,
+    return tokenizer, trainers.BpeTrainer(
+        vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, special_tokens=specials.tokens,
+        initial_alphabet=alphabet, show_progress=False,
+    )  # fmt: skip
+
+
+def _unigram(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokenizer, Any]":
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return tokenizer, trainers.UnigramTrainer(
+        vocab_size=settings.vocab_size, special_tokens=specials.tokens, unk_token=specials.names.get("unk_token"),
         show_progress=False,
-    )
-    tokenizer.train_from_iterator(([piece for text in batch for piece in _pieces(text)] for batch in texts), trainer)
-    return tokenizer
+    )  # fmt: skip
 
 
-def _pieces(text: str) -> list[str]:
-    """A text cut within its endless runs: learning takes a time that grows with the square of the longest word."""
-    return [piece for piece in ENDLESS.split(text) if piece]
+def _wordpiece(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokenizer, Any]":
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token=specials.names.get("unk_token", specials.tokens[0])))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=settings.lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer, trainers.WordPieceTrainer(
+        vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, special_tokens=specials.tokens,
+        show_progress=False,
+    )  # fmt: skip
 
 
-def save_vocabulary(tokenizer: "Tokenizer", end_of_text: str, folder: Path) -> None:
+def _pieces(texts: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Texts cut within their endless runs: learning takes a time that grows with the square of the longest word."""
+    for batch in texts:
+        yield [piece for text in batch for piece in ENDLESS.split(text) if piece]
+
+
+def save_vocabulary(tokenizer: "Tokenizer", specials: Specials, folder: Path) -> None:
     """Write the two files that `AutoTokenizer.from_pretrained` wants, without the seconds that importing it costs."""
     folder.mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    specials = dict.fromkeys(("bos_token", "eos_token", "pad_token"), end_of_text)
     write_json(
         folder / "tokenizer_config.json",
-        {"tokenizer_class": "PreTrainedTokenizerFast", **specials, "clean_up_tokenization_spaces": False},
+        {"tokenizer_class": "PreTrainedTokenizerFast", **specials.names, "clean_up_tokenization_spaces": False},
     )

@@ -1,62 +1,72 @@
-"""The work of the stage: learn, prove, encode, write; one batch of documents in memory at a time."""
+"""The work of the stage: learn or take a vocabulary, encode, write; one batch of documents in memory at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from tasks.contract.corpus import count_documents, read_batches
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.identity import hash_file
+from tasks.contract.errors import DataError
 from tasks.contract.progress import progress
 from tasks.contract.runtime import workers
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
-from tasks.contract.tokens import TokenWriter
-from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, Engine, choose_engine, close_documents
+from tasks.contract.task import FAMILIES, read_task
+from tasks.contract.tokens import TARGET, TokenWriter
+from tasks.tokenize.codec import PACKED, Batches, Codec, learn, take
+from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, close_documents
+from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
-from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 SPLITS = ("train", "validation", "test")
 LEARNING_SPLIT = "train"
+QUANTILES = {"half": 0.5, "most": 0.95, "longest": 1.0}
+"""Of the lengths of documents, for the report: what half of them, 95 % and all stay within."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One text of a document: the document itself, or what belongs to it."""
+
+    column: str
+    codec: Codec
+    prefix: str = ""
+
+    def folder(self, split: Path) -> Path:
+        """Where its tokens are."""
+        return split / TARGET if self.column == TARGET else split
 
 
 def tokenize(job: Job) -> Report:
     """Raises RecipeError where the training text is too small for the vocabulary, DataError for damaged input."""
     os.environ.setdefault("RAYON_NUM_THREADS", str(workers()))
-    settings = read_section(job.recipe, "tokenize", TokenizeSettings)
-    clean, tokenizer_folder = job.input("clean"), job.output("tokenizer")
+    settings, task = read_section(job.recipe, "tokenize", TokenizeSettings), read_task(job.recipe)
+    clean = job.input("clean")
     documents = {split: count_documents(clean / split) for split in SPLITS}
     if not documents[LEARNING_SPLIT]:
         raise DataError(f"{clean / LEARNING_SPLIT}: no document to learn a vocabulary from")
-    tokenizer = train_vocabulary(_texts(clean / LEARNING_SPLIT), settings)
-    if (size := tokenizer.get_vocab_size()) < settings.vocab_size:
-        raise RecipeError(
-            f"{recipe_path(job.recipe)}: tokenize.vocab_size: {settings.vocab_size:,} is more than the training text "
-            f"allows: it gave {size:,} with min_frequency {settings.min_frequency}"
-        )
-    save_vocabulary(tokenizer, settings.end_of_text, tokenizer_folder)
-    engine = choose_engine(tokenizer, _sample(clean, documents))
-    job.say(f"vocabulary of {size:,}; encoding with {engine.name}")
-    details: dict[str, Any] = {"vocab_size": size, "engine": engine.name, "splits": {}}
-    fingerprint = hash_file(tokenizer_folder / "tokenizer.json")
-    with progress("tokenize", sum(documents.values()), "documents") as shown:
+    sides = _sides(job, settings, task, documents)
+    sizes = " and ".join(f"{side.codec.vocab_size:,}" for side in sides)
+    engine, of_base = sides[0].codec.engine.name, settings.kind == "base"
+    job.say(f"vocabulary of {sizes}{' of the base, unchanged' if of_base else ''}; encoding with {engine}")
+    details: dict[str, Any] = {
+        "vocab_size": sides[0].codec.vocab_size,
+        "vocabulary": "of the base, unchanged" if of_base else f"{settings.kind}, learned from the training split",
+        "engine": engine,
+        "splits": {},
+    }
+    with progress("tokenize", sum(documents.values()) * len(sides), "texts") as shown:
         for split in SPLITS:
-            folder = job.output("tokens") / split
-            writer = TokenWriter(folder, size, _id(tokenizer, settings.end_of_text), fingerprint)
-            specials = _encode(clean / split, engine, writer, shown.advance)
-            index = writer.close()
-            details["splits"][split] = {
-                "documents": index.documents,
-                "tokens": index.tokens,
-                "bytes": index.text_bytes,
-                "bytes_per_token": round(index.text_bytes / max(index.tokens - index.documents, 1), 4),
-                "end_of_text_in_documents": specials,
-            }
-    rows = list(details["splits"].values())
+            for side in sides:
+                name = split if side.column == "text" else f"{split}/{side.column}"
+                folder = side.folder(job.output("tokens") / split)
+                details["splits"][name] = _encode(clean / split, side, folder, task in PACKED, shown.advance)
+    if FAMILIES[task].needs == "label":
+        details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
+    rows = [details["splits"][split] for split in SPLITS]
     return Report(
         received={"documents": sum(documents.values()), "bytes": sum(row["bytes"] for row in rows)},
         produced={"documents": sum(row["documents"] for row in rows), "tokens": sum(row["tokens"] for row in rows)},
@@ -64,34 +74,79 @@ def tokenize(job: Job) -> Report:
     )
 
 
-def _encode(folder: Path, engine: Engine, writer: TokenWriter, advance: Any) -> int:
-    """Write all documents of a split; how often the end-of-text token was spelled out in a document's own text."""
-    specials = 0
-    for texts in _texts(folder):
-        encoded = engine.encode(texts)
-        specials += int((encoded.ids == writer.eos_token_id).sum())
-        closed = close_documents(encoded, writer.eos_token_id)
-        writer.write(closed.ids, closed.lengths, sum(len(text.encode()) for text in texts))
+def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> list[Side]:
+    """The texts of a document, each with its codec; two of them share one unless the recipe says otherwise."""
+    clean, folder, where = job.input("clean"), job.output("tokenizer"), str(recipe_path(job.recipe))
+    columns = ("text", TARGET) if FAMILIES[task].needs == TARGET else ("text",)
+    if settings.kind == "base":
+        base = job.input("base")
+        own = take(base, _sample(clean, documents, ("text",)), task, folder)
+        if len(columns) == 1:
+            return [Side("text", own, settings.prefix)]
+        there = base / TARGET if (base / TARGET).is_dir() else base
+        inside = folder / TARGET if there != base else folder
+        other = take(there, _sample(clean, documents, (TARGET,)), task, inside, as_target=there == base)
+        return [Side("text", own, settings.prefix), Side(TARGET, other)]
+    groups = [columns] if settings.shared else [(column,) for column in columns]
+    sides = []
+    for group in groups:
+        texts = _every(clean / LEARNING_SPLIT, group)
+        inside = folder / TARGET if group == (TARGET,) else folder
+        codec = learn(texts, _sample(clean, documents, group), settings, task, inside, where)
+        sides += [Side(column, codec, settings.prefix if column == "text" else "") for column in group]
+    return sides
+
+
+def _encode(clean: Path, side: Side, folder: Path, packed: bool, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Write one side of all documents of a split; what the report says of it."""
+    codec = side.codec
+    writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix)
+    specials, lengths = 0, [np.empty(0, np.int64)]
+    for texts in _texts(clean, side.column):
+        encoded = codec.engine.encode([side.prefix + text for text in texts] if side.prefix else texts)
+        if packed:
+            specials += int((encoded.ids == codec.end).sum())
+            encoded = close_documents(encoded, codec.end)
+        writer.write(encoded.ids, encoded.lengths, sum(len(text.encode()) for text in texts))
+        lengths.append(encoded.lengths)
         advance(len(texts))
-    return specials
+    index = writer.close()
+    every = np.concatenate(lengths)
+    return {
+        "documents": index.documents,
+        "tokens": index.tokens,
+        "bytes": index.text_bytes,
+        "bytes_per_token": round(index.text_bytes / max(index.tokens - index.documents, 1), 4),
+        "length": {name: int(np.quantile(every, q, method="higher")) for name, q in QUANTILES.items() if len(every)},
+        **({"end_of_text_in_documents": specials} if packed else {}),
+    }
 
 
-def _texts(folder: Path) -> Iterator[list[str]]:
-    for batch in read_batches(folder, ["text"]):
-        yield batch.column("text").to_pylist()
+def _texts(folder: Path, column: str) -> Iterator[list[str]]:
+    """One side of all documents, a batch at a time. Raises DataError for a document that does not have it."""
+    for batch in read_batches(folder, ["id", column]):
+        texts = batch.column(column)
+        if texts.null_count:
+            number = texts.is_null().index(True).as_py()
+            raise DataError(
+                f"{folder}: the document {batch.column('id')[number]} has no {column}, which the task needs"
+            )
+        yield texts.to_pylist()
 
 
-def _sample(clean: Path, documents: dict[str, int]) -> Iterator[list[str]]:
+def _every(folder: Path, columns: tuple[str, ...]) -> Batches:
+    return lambda: (texts for column in columns for texts in _texts(folder, column))
+
+
+def _sample(clean: Path, documents: dict[str, int], columns: tuple[str, ...]) -> Batches:
     """The beginnings of documents at even distances, of every split."""
-    for split, total in documents.items():
-        step, number = max(1, total // SAMPLE_DOCUMENTS), 0
-        for texts in _texts(clean / split):
-            yield [text[:SAMPLE_CHARACTERS] for text in texts[-number % step :: step]]
-            number += len(texts)
 
+    def texts() -> Iterator[list[str]]:
+        for column in columns:
+            for split, total in documents.items():
+                step, number = max(1, total // SAMPLE_DOCUMENTS), 0
+                for batch in _texts(clean / split, column):
+                    yield [text[:SAMPLE_CHARACTERS] for text in batch[-number % step :: step]]
+                    number += len(batch)
 
-def _id(tokenizer: "Tokenizer", token: str) -> int:
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise KeyError(token)
-    return number
+    return texts

@@ -14,9 +14,11 @@ from tasks.contract.tokens import Tokens
 from tasks.tokenize import engine as engines
 from tasks.tokenize.__main__ import STAGE
 from tasks.tokenize.settings import TokenizeSettings
+from tasks.tokenize.specials import specials_of
 from tasks.tokenize.vocabulary import train_vocabulary
 from tests.corpora import write_corpus, write_recipe
 
+SPECIALS = specials_of("causal-lm", TokenizeSettings())
 TRAIN = ["To be, or not to be: that is the question.\nWhether 'tis nobler in the mind", "naïve 中文 🎭 \x00 to be"] * 40
 TEST = ["A horse, a horse! my kingdom for a horse!", "", "to be <|endoftext|> or not"]
 
@@ -24,9 +26,10 @@ TEST = ["A horse, a horse! my kingdom for a horse!", "", "to be <|endoftext|> or
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_recipe(tmp_path, "hamlet", "tokenize: {vocab_size: 300}\n")
+    write_recipe(tmp_path, "hamlet", "task: causal-lm\ntokenize: {vocab_size: 300}\n")
     for split, texts in {"train": TRAIN, "validation": TRAIN[:2], "test": TEST}.items():
         write_corpus(tmp_path / "data/hamlet/clean" / split, texts)
+    (tmp_path / "data/hamlet/base").mkdir()
     return tmp_path
 
 
@@ -57,7 +60,7 @@ def test_nothing_is_lost_between_text_and_tokens(project: Path) -> None:
 def test_an_endless_run_of_letters_does_not_hold_up_learning(tmp_path: Path) -> None:
     dna = "".join(random.Random(0).choices("ACGT", k=1_000_000))
     began = time.monotonic()
-    vocabulary = train_vocabulary(iter([[dna]]), TokenizeSettings(vocab_size=300))
+    vocabulary = train_vocabulary(iter([[dna]]), TokenizeSettings(vocab_size=300), SPECIALS)
     assert vocabulary.get_vocab_size() == 300 and vocabulary.encode(dna[:2000]).ids
     assert time.monotonic() - began < 30  # without a cut: more than an hour
 
@@ -88,7 +91,7 @@ def test_a_fast_engine_that_disagrees_is_not_used(project: Path, monkeypatch: py
     ids = hash_tree(Path("data/hamlet/tokens/train"))
 
     def wrong(tokenizer):  # type: ignore[no-untyped-def]
-        true = engines.reference_engine(tokenizer)
+        true = engines.reference_engine(tokenizer, specials=False)
         return engines.Engine(
             "wrong", lambda texts: engines.Encoded(true.encode(texts).ids[::-1], true.encode(texts).lengths)
         )
@@ -102,7 +105,7 @@ def test_a_fast_engine_that_disagrees_is_not_used(project: Path, monkeypatch: py
 def test_a_vocabulary_that_the_text_does_not_allow_is_refused(project: Path) -> None:
     run(STAGE, "hamlet")
     before = hash_tree(Path("data/hamlet/tokens"))
-    write_recipe(project, "hamlet", "tokenize: {vocab_size: 50000}\n")
+    write_recipe(project, "hamlet", "task: causal-lm\ntokenize: {vocab_size: 50000}\n")
     with pytest.raises(RecipeError, match=r"recipes/hamlet.yaml: tokenize.vocab_size: 50,000 is more than .* gave \d+"):
         run(STAGE, "hamlet")
     assert hash_tree(Path("data/hamlet/tokens")) == before

@@ -1,0 +1,104 @@
+"""A tokenizer with what the work needs of it: learned here, or that of the base model."""
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.tokens import hash_tokenizer
+from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
+from tasks.tokenize.settings import TokenizeSettings
+from tasks.tokenize.specials import specials_of
+from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PACKED = ("causal-lm", "masked-lm")
+"""Tasks whose documents stand back to back, each closed by one token; elsewhere each has its own special tokens."""
+Batches = Callable[[], Iterable[list[str]]]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How texts become ids."""
+
+    engine: Engine
+    vocab_size: int
+    end: int
+    """The id that closes a document."""
+    fingerprint: str
+
+
+def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str, folder: Path, where: str) -> Codec:
+    """Learn a vocabulary from texts and save it. Raises RecipeError where they are too small for it."""
+    specials = specials_of(task, settings)
+    tokenizer = train_vocabulary(texts(), settings, specials)
+    if (size := tokenizer.get_vocab_size()) < settings.vocab_size:
+        raise RecipeError(
+            f"{where}: tokenize.vocab_size: {settings.vocab_size:,} is more than the training text "
+            f"allows: it gave {size:,} with min_frequency {settings.min_frequency}"
+        )
+    save_vocabulary(tokenizer, specials, folder)
+    end = specials.names.get("eos_token") or specials.names["sep_token"]
+    return Codec(
+        choose_engine(tokenizer, task not in PACKED, sample()), size, _id(tokenizer, end), hash_tokenizer(folder)
+    )
+
+
+def take(base: Path, sample: Batches, task: str, folder: Path, as_target: bool = False) -> Codec:
+    """The tokenizer of the base model, copied unchanged. Raises DataError where it has none that does for the task."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    if not (base / "config.json").is_file():
+        raise DataError(f"{base}: no model in it, but tokenize.kind is base; say in model.init where the model is")
+    hash_tokenizer(base)  # transformers would make an empty tokenizer where there is none
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise DataError(f"{base}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+    if not folder.exists():
+        _copy(base, folder)
+    if getattr(tokenizer, "backend_tokenizer", None) is not None and not as_target:
+        engine = choose_engine(_plain(tokenizer.backend_tokenizer), task not in PACKED, sample())
+    else:
+        engine = transformers_engine(tokenizer, task not in PACKED, as_target)
+    return Codec(engine, len(tokenizer), _end(tokenizer, task, base), hash_tokenizer(folder))
+
+
+def _end(tokenizer: Any, task: str, base: Path) -> int:
+    """The id that closes a document. Raises DataError where the tokenizer lacks a token that the task needs."""
+    if task == "masked-lm" and tokenizer.mask_token_id is None:
+        raise DataError(f"{base}: its tokenizer has no mask token, which {task} needs")
+    names = ("sep_token_id", "eos_token_id") if task == "masked-lm" else ("eos_token_id", "sep_token_id")
+    found = [number for name in names if (number := getattr(tokenizer, name)) is not None]
+    if not found:
+        raise DataError(f"{base}: its tokenizer has no token that ends a text, which {task} needs")
+    return int(found[0])
+
+
+def _plain(tokenizer: "Tokenizer") -> "Tokenizer":
+    """Without the cutting and padding that a saved tokenizer may ask for."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _copy(base: Path, folder: Path) -> None:
+    """The files of a tokenizer, without those of the model beside them."""
+    folder.mkdir(parents=True)
+    ours = ("config", "generation_config", "model", "report")
+    for path in sorted(base.iterdir()):
+        if path.suffix in (".json", ".txt", ".spm", ".model", ".jinja") and not path.name.startswith(ours):
+            shutil.copyfile(path, folder / path.name)
+
+
+def _id(tokenizer: "Tokenizer", token: str) -> int:
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise KeyError(token)
+    return number

@@ -1,0 +1,54 @@
+"""The special tokens of a vocabulary that is learned here, by task, and how they stand around a text."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.contract.task import PAIRS
+from tasks.tokenize.settings import TokenizeSettings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Specials:
+    """Special tokens: the names under which `transformers` knows them, in the order of their ids."""
+
+    names: dict[str, str]
+    """`eos_token` → `</s>`; several names may share a token."""
+    template: str | None
+    """What stands around a text, as `tokenizers` writes it; None: nothing does."""
+    pair: str | None = None
+    """The same for two texts at once."""
+
+    @property
+    def tokens(self) -> list[str]:
+        """Each once."""
+        return list(dict.fromkeys(self.names.values()))
+
+
+def specials_of(task: str, settings: TokenizeSettings) -> Specials:
+    """GPT-2's for causal models, T5's for pairs, BERT's for masked models and classifiers."""
+    if task == "causal-lm":
+        names = dict.fromkeys(("bos_token", "eos_token", "pad_token"), settings.end_of_text)
+        unknown = {} if settings.kind == "byte-level-bpe" else {"unk_token": "<unk>"}
+        return Specials(names | unknown, None)
+    if task in PAIRS:
+        return Specials({"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}, "$A </s>")
+    bert = {
+        name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    }
+    return Specials(bert, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
+
+
+def add_template(tokenizer: "Tokenizer", specials: Specials) -> None:
+    """Have the tokenizer put the special tokens around what it encodes."""
+    from tokenizers import processors
+
+    if specials.template is None:
+        return
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=specials.template,
+        pair=specials.pair,
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in specials.tokens],
+    )

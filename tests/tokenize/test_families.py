@@ -1,0 +1,167 @@
+"""What the tokens of each task are, with vocabularies learned here and with those of a base."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.settings import read_section
+from tasks.contract.stage import run
+from tasks.contract.tokens import Labels, Tokens
+from tasks.tokenize.__main__ import STAGE
+from tasks.tokenize.settings import TokenizeSettings
+from tests.corpora import write_corpus, write_recipe
+
+RANDOM = random.Random(0)
+WORDS = [
+    "".join(RANDOM.choices(["ka", "lo", "mi", "ten", "ra", "su", "vel"], k=RANDOM.randint(1, 4))) for _ in range(300)
+]
+ENGLISH = [" ".join(RANDOM.choices(WORDS, k=8)).capitalize() + "." for _ in range(60)]
+FRENCH = [text.replace("e", "é").replace("su", "ç'") for text in ENGLISH]
+LABELS = ["animals", "software", "other"] * 20
+Project = Callable[..., Path]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Makes the project of a recipe `tiny` for a task and goes there."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(task: str, labels: list[str] = LABELS, **tokenize: object) -> Path:
+        write_recipe(tmp_path, "tiny", json.dumps({"task": task, "tokenize": tokenize}))
+        folder = tmp_path / "data/tiny"
+        shutil.rmtree(folder / "clean", ignore_errors=True)
+        for split, count in {"train": 60, "validation": 6, "test": 3}.items():
+            write_corpus(folder / "clean" / split, ENGLISH[:count], target=FRENCH[:count], label=labels[:count])
+        (folder / "base").mkdir(exist_ok=True)
+        return folder
+
+    return make
+
+
+def load(folder: Path):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("task", ["translation", "classification", "masked-lm", "causal-lm"])
+def test_auto_tokenizer_gives_the_stored_ids(project: Project, task: str, kind: str) -> None:
+    folder = project(task, kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    run(STAGE, "tiny")
+    tokens, tokenizer = Tokens.open(folder / "tokens/train"), load(folder / "tokenizer")
+    packed = task in ("causal-lm", "masked-lm")
+    end = [tokens.index.eos_token_id]
+    for number, text in enumerate(ENGLISH[:3]):
+        ids = tokenizer(text, add_special_tokens=not packed)["input_ids"]
+        assert tokens.document(number).tolist() == (ids + end if packed else ids)
+    assert tokenizer.convert_ids_to_tokens(end) == [
+        {"causal-lm": "<|endoftext|>", "translation": "</s>"}.get(task, "[SEP]")
+    ]
+
+
+def test_both_sides_share_a_vocabulary_or_have_one_each(project: Project) -> None:
+    folder = project("translation", vocab_size=320)
+    run(STAGE, "tiny")
+    shared = load(folder / "tokenizer")
+    other = Tokens.open(folder / "tokens/train/target")
+    assert other.index.documents == Tokens.open(folder / "tokens/train").index.documents == 60
+    assert shared.decode(other.document(1), skip_special_tokens=True) == FRENCH[1]
+    assert not (folder / "tokenizer/target").exists()
+
+    project("translation", vocab_size=300, shared=False)
+    run(STAGE, "tiny")
+    own = load(folder / "tokenizer/target")
+    other = Tokens.open(folder / "tokens/train/target")
+    assert own.get_vocab() != load(folder / "tokenizer").get_vocab()
+    assert own.decode(other.document(1), skip_special_tokens=True) == FRENCH[1]
+
+
+def test_a_prefix_stands_before_each_text_and_no_target(project: Project) -> None:
+    folder = project("summarization", vocab_size=300, prefix="summarize: ")
+    run(STAGE, "tiny")
+    tokens, tokenizer = Tokens.open(folder / "tokens/test"), load(folder / "tokenizer")
+    assert tokens.index.prefix == "summarize: "
+    assert tokenizer.decode(tokens.document(0)) == f"summarize: {ENGLISH[0]}</s>"
+    assert tokenizer.decode(Tokens.open(folder / "tokens/test/target").document(0)) == f"{FRENCH[0]}</s>"
+
+
+def test_labels_are_numbered_by_the_names_of_the_training_split(project: Project) -> None:
+    folder = project("classification", vocab_size=300)
+    report = run(STAGE, "tiny")
+    labels = Labels.open(folder / "tokens/validation")
+    assert labels.names == ["animals", "other", "software"]
+    assert [labels.names[index] for index in labels.indices] == LABELS[:6]
+    assert report.details["labels"]["software"] == {"train": 20, "validation": 2, "test": 1}
+
+
+def test_what_a_document_lacks_is_told(project: Project) -> None:
+    project("classification", vocab_size=300)
+    test = Path("data/tiny/clean/test")
+    shutil.rmtree(test)
+    write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", "plants"])
+    with pytest.raises(DataError, match=r"clean/test: the document g-1 has the label 'plants', which no document of"):
+        run(STAGE, "tiny")
+    shutil.rmtree(test)
+    write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", None])
+    with pytest.raises(DataError, match=r"clean/test: the document g-1 has no label"):
+        run(STAGE, "tiny")
+    project("classification", labels=["animals"] * 60, vocab_size=300)
+    with pytest.raises(DataError, match="one class only, 'animals'"):
+        run(STAGE, "tiny")
+    project("translation", vocab_size=300)
+    shutil.rmtree(test)
+    write_corpus(test, ENGLISH[:2], target=["x", None], label=[None, None])
+    with pytest.raises(DataError, match=r"clean/test: the document g-1 has no target"):
+        run(STAGE, "tiny")
+
+
+def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_path: Path) -> None:
+    folder = project("classification", kind="wordpiece", vocab_size=90, lowercase=True)
+    vocabulary = tmp_path / "learned"
+    run(STAGE, "tiny")
+    shutil.copytree(folder / "tokenizer", vocabulary)
+    shutil.rmtree(folder / "base")
+    shutil.copytree(vocabulary, folder / "base")
+    (folder / "base/config.json").write_text('{"model_type": "bert"}')
+    (folder / "base/model.safetensors").write_bytes(b"weights")
+    project("classification", kind="base")
+    report = run(STAGE, "tiny")
+    assert report.details["vocabulary"] == "of the base, unchanged"
+    assert {p.name: p.read_bytes() for p in (folder / "tokenizer").iterdir()} == {
+        p.name: p.read_bytes() for p in vocabulary.iterdir()
+    }
+    ids = load(vocabulary)(ENGLISH[0])["input_ids"]
+    assert Tokens.open(folder / "tokens/train").document(0).tolist() == ids
+
+
+def test_a_base_without_a_model_or_a_tokenizer_is_told(project: Project) -> None:
+    folder = project("classification", kind="base")
+    with pytest.raises(DataError, match=r"data/tiny/base: no model in it, but tokenize\.kind is base"):
+        run(STAGE, "tiny")
+    (folder / "base/config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(DataError, match=r"data/tiny/base: no tokenizer.json in it, nor another"):
+        run(STAGE, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("tokenize", "sentence"),
+    [
+        ({"kind": "base", "vocab_size": 300}, "vocab_size: the tokenizer of the base is used unchanged"),
+        ({"lowercase": True}, "lowercase: only a wordpiece vocabulary is"),
+    ],
+)
+def test_keys_that_mean_nothing_are_refused(project: Project, tokenize: dict, sentence: str) -> None:
+    project("masked-lm", **tokenize)
+    with pytest.raises(RecipeError, match=sentence):
+        read_section("tiny", "tokenize", TokenizeSettings)
+    fine = TokenizeSettings(shared=False, prefix="x")
+    assert [problem.partition(":")[0] for problem in fine.problems("masked-lm")] == [
+        "tokenize.shared",
+        "tokenize.prefix",
+    ]
