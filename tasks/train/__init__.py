@@ -1,18 +1,25 @@
 """A model from tokens: `python -m tasks.train shakespeare`.
 
-in    tokenizer/, tokens/train/, tokens/validation/; the sections `task`, `model` and `train` of the recipe
-out   model/                 safetensors, configuration and tokenizer, as `transformers` loads them
+in    base/ (empty for a model from scratch), tokenizer/, tokens/train/, tokens/validation/; the sections `task`,
+      `model` and `train` of the recipe
+out   model/                 safetensors, configuration and tokenizer, as `transformers` loads them, and how it is used
       training/history.csv   step, tokens, loss, validation_loss, learning_rate, grad_norm
       training/report.json
 
-settings      the sections `model` and `train`
+settings      the sections `model` and `train`, by task
 catalogue     which architectures there are and what they can be told, read without importing transformers
-blocks        the data: a pure function of seed and position
+vocabulary    the tokenizer, as far as a model and its batches must know it
+batches       what all kinds of batches have in common: a pure function of seed and position
+  blocks      a stream of tokens cut into blocks of one length
+  packed      causal and masked models, from blocks
+  sentences   masked models that also tell which segments follow one another
+  buckets     pairs and classes: documents of about the same length together
+loss          what is minimised
 optimizers    AdamW, and Muon with AdamW, as one optimizer
 schedule      the learning rate's share at a step
 precision     what the processor or GPU really has
-memory        keeps what a step frees for the next one
-model         the model from its settings, and its folder
+system        keeps what a step frees for the next one; how threads wait
+model         the model from its settings, from scratch or from a base, and its folder
 checkpoints   what a killed training goes on from
 history       the curve that is written down
 training      Hugging Face's Trainer, put to work

@@ -6,7 +6,7 @@ from tasks.train.work import train
 STAGE = Stage(
     "train",
     train,
-    inputs=("tokenizer", "tokens/train", "tokens/validation"),
+    inputs=("base", "tokenizer", "tokens/train", "tokens/validation"),
     outputs=("model", "training/history.csv", "training/report.json"),
     report="training/report.json",
 )

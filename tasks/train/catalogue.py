@@ -1,4 +1,4 @@
-"""Which causal architectures transformers knows and what each can be told, read from its source.
+"""Which architectures transformers knows for a task and what each can be told, read from its source.
 
 Importing transformers takes seconds, and `gristmill check` has one and a half; reading the syntax of a few of its
 files takes a tenth of one. Tests hold what is read here against the library itself.
@@ -12,7 +12,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FROM_TOKENIZER = {"vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"}
+MODELS = {
+    "causal-lm": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "translation": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+    "summarization": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+    "masked-lm": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+    "classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+}
+FROM_DATA = {
+    "vocab_size", "decoder_vocab_size", "bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id",
+    "mask_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "num_labels", "id2label",
+    "label2id", "problem_type",
+}  # fmt: skip
 OURS = {
     "model_type",
     "architectures",
@@ -27,10 +38,15 @@ LEGACY = {"rope_theta", "rope_scaling", "partial_rotary_factor"}
 """Keys that the base class takes from keyword arguments (modeling_rope_utils.py) where there are `rope_parameters`."""
 
 
-def architectures() -> list[str]:
-    """The `model_type`s of all causal language models that have a configuration, sorted."""
-    causal = _mapping("models/auto/modeling_auto.py", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
-    return sorted(name for name in causal if name in _mapping("models/auto/auto_mappings.py", "CONFIG_MAPPING_NAMES"))
+def architectures(task: str) -> list[str]:
+    """The `model_type`s of all models for a task that have a configuration, sorted."""
+    fitting = _mapping("models/auto/modeling_auto.py", MODELS[task])
+    return sorted(name for name in fitting if name in _mapping("models/auto/auto_mappings.py", "CONFIG_MAPPING_NAMES"))
+
+
+def sentence_architectures() -> list[str]:
+    """The architectures with a head that tells whether two segments follow one another, sorted."""
+    return sorted(_mapping("models/auto/modeling_auto.py", "MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES"))
 
 
 def config_keys(architecture: str) -> set[str]:
@@ -46,11 +62,11 @@ def config_keys(architecture: str) -> set[str]:
     return keys | LEGACY if "rope_parameters" in keys else keys
 
 
-def architecture_problem(architecture: str) -> str | None:
-    """What is wrong with `model.architecture`, if anything is."""
-    known = architectures()
+def architecture_problem(architecture: str, task: str) -> str | None:
+    """What is wrong with `model.architecture` for a task, if anything is."""
+    known = architectures(task)
     if architecture not in known:
-        return f"{architecture!r} is no causal architecture of transformers{_like(architecture, known)}"
+        return f"{architecture!r} is no architecture of transformers for {task}{_like(architecture, known)}"
     if "vocab_size" not in config_keys(architecture):
         return f"{architecture!r} is more than a language model{_like(f'{architecture}_text', known)}"
     return None
@@ -61,12 +77,12 @@ def config_problems(architecture: str, config: Mapping[str, Any]) -> list[str]:
     keys = config_keys(architecture)
     problems = []
     for key in config:
-        if key in FROM_TOKENIZER:
-            problems.append(f"{key}: comes from the tokenizer; leave it out")
+        if key in FROM_DATA:
+            problems.append(f"{key}: comes from the tokenizer and the data; leave it out")
         elif key in OURS:
             problems.append(f"{key}: not for a recipe to set; leave it out")
         elif key not in keys:
-            problems.append(f"{key}: unknown to {architecture}{_like(key, sorted(keys - OURS - FROM_TOKENIZER))}")
+            problems.append(f"{key}: unknown to {architecture}{_like(key, sorted(keys - OURS - FROM_DATA))}")
     return problems
 
 

@@ -5,8 +5,10 @@ of each; a folder without it, or with another size, is what a kill left behind a
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tasks.contract.stage import DATA
 from tasks.train.history import History
@@ -52,6 +54,41 @@ def clear(folder: Path) -> None:
     for path in folder.glob("checkpoint-*"):
         shutil.rmtree(path)
     (folder / BEST).unlink(missing_ok=True)
+
+
+def save_weights(model: Any, path: Path) -> None:
+    """All weights, or, where some are frozen, those that are trained."""
+    from safetensors.torch import save_file
+    from safetensors.torch import save_model as save_all
+
+    partial = path.with_name(f"{path.name}.partial")
+    if trained := _trained(model):
+        save_file({name: parameter.detach().contiguous() for name, parameter in trained.items()}, os.fspath(partial))
+    else:
+        save_all(model, os.fspath(partial))
+    partial.replace(path)
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """What `save_weights` wrote, into the model."""
+    import torch
+    from safetensors.torch import load_file
+    from safetensors.torch import load_model as load_all
+
+    if trained := _trained(model):
+        read = load_file(path)
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(read[name])
+    else:
+        load_all(model, path, strict=True)
+
+
+def _trained(model: Any) -> dict[str, Any]:
+    """The parameters that are trained, where others are frozen; nothing where all are."""
+    named = dict(model.named_parameters())
+    trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+    return trained if len(trained) < len(named) else {}
 
 
 def write_timing(folder: Path, timing: dict[str, object]) -> None:

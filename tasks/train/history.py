@@ -10,7 +10,8 @@ COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate", "grad_n
 
 @dataclass
 class Row:
-    """One row; losses are nats per token, `loss` the mean since the last row."""
+    """One row; losses are nats per item (a token, or a document that is classified), `loss` the mean since the last
+    row, `tokens` the items since the start."""
 
     step: int
     tokens: int
@@ -27,12 +28,19 @@ class History:
     rows: list[Row] = field(default_factory=list)
     waiting: list[float] = field(default_factory=list)
     """Losses of the steps since the last row."""
+    tokens: int = 0
+    """Items that were asked for so far."""
     best_step: int | None = None
     best_loss: float | None = None
     resumed_at: int = 0
     """The step of the checkpoint that the training last went on from."""
     seconds: float = 0.0
     """Of training until here, over all resumes; for timing.json alone."""
+
+    def evaluations_since_best(self) -> int:
+        """Evaluations after the one with the lowest validation loss."""
+        measured = [row.step for row in self.rows if row.validation_loss is not None]
+        return sum(step > (self.best_step or 0) for step in measured)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON knows it."""

@@ -1,104 +1,224 @@
-"""The model from its settings, and the folder that `transformers` loads."""
+"""The model from its settings, from scratch or from a base, and the folder that `transformers` loads."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.tokens import Index
-from tasks.train.settings import ModelSettings
+from tasks.contract.task import FAMILIES, PAIRS
+from tasks.contract.usage import Usage
+from tasks.train.batches import Batch
+from tasks.train.loss import summed_loss
+from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, TrainSettings
+from tasks.train.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
-UNFIT = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ZeroDivisionError)
+UNFIT = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ZeroDivisionError, IndexError)
 """What the classes of an architecture stumble over when the numbers of a recipe do not fit together."""
 
 
-def build_model(settings: ModelSettings, index: Index, context: int, attention: str, where: str) -> "PreTrainedModel":
-    """A model with fresh weights for a vocabulary; `where` is the recipe, for messages.
+@dataclass(frozen=True)
+class Design:
+    """What a model is made from."""
 
-    Raises RecipeError where the architecture refuses its configuration or is too short for the context.
+    where: str
+    """The recipe's file, for messages."""
+    task: str
+    settings: ModelSettings
+    training: TrainSettings
+    vocabulary: Vocabulary
+    labels: list[str] | None
+    attention: str
+    base: Path
+
+    @property
+    def loader(self) -> Any:
+        """The class of transformers with `from_config` and `from_pretrained`."""
+        import transformers
+
+        if isinstance(self.training, MaskedTraining) and self.training.next_sentence:
+            return transformers.AutoModelForPreTraining
+        return getattr(transformers, FAMILIES[self.task].model)
+
+    def wrong(self, key: str, sentence: str) -> RecipeError:
+        """An error in a key of the recipe."""
+        return RecipeError(f"{self.where}: {key}: {sentence}")
+
+
+def build_model(design: Design) -> "PreTrainedModel":
+    """A model in float32, with fresh weights or those of the base.
+
+    Raises RecipeError where an architecture refuses its configuration, DataError where a base does not do.
     """
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoConfig, AutoModelForCausalLM
+    model = _fresh(design) if design.settings.from_scratch else _of_base(design)
+    model.config.use_cache = False
+    return model.float()
 
-    eos = index.eos_token_id
+
+def _fresh(design: Design) -> "PreTrainedModel":
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    architecture = design.settings.architecture or ""
     try:
-        config = AutoConfig.for_model(
-            settings.architecture,
-            vocab_size=index.vocab_size,
-            bos_token_id=eos,
-            eos_token_id=eos,
-            pad_token_id=None,
-            **settings.config,
-        )
-        config.use_cache = False
-        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+        config = AutoConfig.for_model(architecture, **_from_data(design), **design.settings.config)
+        return design.loader.from_config(config, attn_implementation=design.attention)
     except (*UNFIT, StrictDataclassError) as error:
         sentence = " ".join(str(error).split())
-        raise RecipeError(f"{where}: model.config: {settings.architecture} cannot be built: {sentence}") from error
-    longest = getattr(config, "max_position_embeddings", None)
-    if isinstance(longest, int) and longest < context:
-        raise RecipeError(
-            f"{where}: train.context_length: {context} is more than the {longest} positions of the model "
-            f"(model.config.{config.attribute_map.get('max_position_embeddings', 'max_position_embeddings')})"
-        )
+        raise design.wrong("model.config", f"{architecture} cannot be built: {sentence}") from error
+
+
+def _from_data(design: Design) -> dict[str, Any]:
+    """What a configuration has from the tokenizer and the corpus."""
+    vocabulary = design.vocabulary
+    known: dict[str, Any] = {"vocab_size": vocabulary.size}
+    if design.task == "causal-lm":
+        return known | {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "pad_token_id": None}
+    if design.task in PAIRS:
+        known |= {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "forced_eos_token_id": None}
+        known |= {"pad_token_id": vocabulary.pad, "decoder_start_token_id": vocabulary.pad}
+        if vocabulary.target_size is not None:
+            known |= {
+                "decoder_vocab_size": vocabulary.target_size,
+                "share_encoder_decoder_embeddings": False,
+                "tie_word_embeddings": False,
+            }
+        return known
+    known |= {"pad_token_id": vocabulary.pad, "bos_token_id": vocabulary.cls, "eos_token_id": vocabulary.sep}
+    return known | _classes(design)
+
+
+def _classes(design: Design) -> dict[str, Any]:
+    if design.labels is None:
+        return {}
+    return {
+        "num_labels": len(design.labels),
+        "id2label": dict(enumerate(design.labels)),
+        "label2id": {name: number for number, name in enumerate(design.labels)},
+        "problem_type": "single_label_classification",
+    }
+
+
+def _of_base(design: Design) -> "PreTrainedModel":
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig
+
+    if not (design.base / "config.json").is_file():
+        raise DataError(f"{design.base}: no model in it: the stage base has not run for this model.init")
     try:
-        causal = _is_causal(model.float())
-    except UNFIT as error:
-        sentence = " ".join(str(error).split())
-        raise RecipeError(f"{where}: model.config: {settings.architecture} cannot be run: {sentence}") from error
-    if not causal:
-        raise RecipeError(
-            f"{where}: model.config: {settings.architecture} sees later tokens as it is configured; "
-            "give it is_decoder: true if it takes that, or choose another architecture"
-        )
+        config = AutoConfig.from_pretrained(design.base, local_files_only=True)
+        _override(config, design)
+        model, info = design.loader.from_pretrained(
+            design.base, config=config, dtype=torch.float32, attn_implementation=design.attention,
+            local_files_only=True, output_loading_info=True,
+        )  # fmt: skip
+    except (*UNFIT, OSError, SafetensorError) as error:
+        raise DataError(f"{design.base}: cannot be loaded for {design.task}: {' '.join(str(error).split())}") from error
+    if (size := model.get_input_embeddings().num_embeddings) < design.vocabulary.size:
+        raise DataError(f"{design.base}: {size:,} embeddings, but {design.vocabulary.size:,} tokens in its tokenizer")
+    _require_weights(model, info, design)
     return model
+
+
+def _override(config: "PretrainedConfig", design: Design) -> None:
+    """The classes of the corpus and what the recipe changes, in the configuration of a base."""
+    for key, value in design.settings.config.items():
+        if not hasattr(config, key):
+            raise design.wrong(f"model.config.{key}", f"unknown to {config.model_type}, the architecture of the base")
+        setattr(config, key, value)
+    for key, value in _classes(design).items():
+        setattr(config, key, value)
+    if design.labels is not None and getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = design.vocabulary.padding
+    if design.task in PAIRS and getattr(config, "decoder_start_token_id", None) is None:
+        config.decoder_start_token_id = design.vocabulary.padding
+
+
+def _require_weights(model: "PreTrainedModel", info: dict[str, Any], design: Design) -> None:
+    """A new head may be drawn at random; the rest of a model may not. Raises DataError."""
+    body = f"{model.base_model_prefix}."
+    heads = () if design.task != "classification" else ("pooler",)
+    missing = [name for name in sorted(info["missing_keys"]) if name.startswith(body)]
+    if lost := [name for name in missing if not any(head in name for head in heads)]:
+        raise DataError(f"{design.base}: {len(lost)} weights of {design.task} are not in it, {lost[0]} among them")
+    if info["mismatched_keys"]:
+        raise DataError(f"{design.base}: its weights have other shapes than its configuration says")
+
+
+def check_runs(model: "PreTrainedModel", batch: Batch, design: Design) -> None:
+    """Try a batch. Raises RecipeError where the numbers of the model do not fit together, or it sees the future."""
+    import torch
+
+    key, architecture = "model.config", model.config.model_type
+    small = {name: value[:2] for name, value in batch.items()}
+    longest = getattr(model.config, "max_position_embeddings", None)
+    width = max(value.shape[1] for value in small.values() if value.ndim == 2)
+    if isinstance(longest, int) and longest < width:
+        alias = model.config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
+        length = "context_length" if "attention_mask" not in small else "source_length or target_length"
+        raise design.wrong(
+            f"train.{length}", f"{width} is more than the {longest} positions of the model ({key}.{alias})"
+        )
+    model.eval()
+    try:
+        with torch.no_grad():
+            summed_loss(model, small)
+            causal = design.task != "causal-lm" or _is_causal(model)
+    except UNFIT as error:
+        raise design.wrong(key, f"{architecture} cannot be run: {' '.join(str(error).split())}") from error
+    model.train()
+    if not causal:
+        raise design.wrong(
+            key,
+            f"{architecture} sees later tokens as it is configured; give it is_decoder: true if it takes that, or "
+            "choose another architecture",
+        )
 
 
 def _is_causal(model: "PreTrainedModel") -> bool:
     """A model that sees later tokens would learn to copy them: some, like bert, are causal only if told so."""
     import torch
 
-    ids = torch.arange(8)[None] % model.config.vocab_size
+    ids = torch.arange(8)[None] % model.config.get_text_config().vocab_size
     other = ids.clone()
     other[0, -1] = 0 if ids[0, -1] else 1
-    model.eval()
-    with torch.no_grad():
-        one, two = (model(input_ids=given).logits[0, :-1] for given in (ids, other))
-    model.train()
+    one, two = (model(input_ids=given).logits[0, :-1] for given in (ids, other))
     return torch.allclose(one, two, rtol=1e-3, atol=1e-4)
 
 
-def check_tokenizer(folder: Path, splits: dict[Path, Index]) -> None:
-    """Raises DataError where the tokenizer and the tokens of a split do not belong together."""
-    from transformers import AutoTokenizer
+def add_lora(model: "PreTrainedModel", lora: LoraSettings, design: Design) -> Any:
+    """The model with small matrices beside its weights, which are frozen. Raises RecipeError for unknown layers."""
+    from peft import LoraConfig, get_peft_model
 
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: not a tokenizer: {' '.join(str(error).split())}") from error
-    for path, index in splits.items():
-        if len(tokenizer) != index.vocab_size:
-            raise DataError(
-                f"{path}/index.json: vocab_size: {index.vocab_size}, but the tokenizer in {folder} has {len(tokenizer)}"
-            )
-        if tokenizer.eos_token_id != index.eos_token_id:
-            raise DataError(
-                f"{path}/index.json: eos_token_id: {index.eos_token_id}, "
-                f"but the tokenizer in {folder} ends a text with {tokenizer.eos_token_id}"
-            )
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise design.wrong("model.lora.targets", " ".join(str(error).split())) from error
 
 
-def save_model(model: "PreTrainedModel", tokenizer: Path, folder: Path) -> None:
+def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder: Path) -> None:
     """Weights, configuration, generation settings and the tokenizer's files, byte for byte the same for the same."""
     from transformers import GenerationConfig
 
-    eos = model.config.eos_token_id
+    if design.settings.lora is not None:
+        model = model.merge_and_unload()
     model.config.use_cache = True
-    model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos)
+    if design.task == "causal-lm":
+        eos = design.vocabulary.eos
+        model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos)
+    elif design.task in PAIRS:
+        named = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+        model.generation_config = GenerationConfig(**{name: getattr(model.config, name, None) for name in named})
     model.save_pretrained(folder)
-    for file in sorted(tokenizer.iterdir()):
+    for file in sorted(tokenizer.rglob("*")):
         if file.is_file():
-            shutil.copyfile(file, folder / file.name)
+            place = folder / file.relative_to(tokenizer)
+            place.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, place)
+    usage.write(folder)

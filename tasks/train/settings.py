@@ -1,46 +1,78 @@
 """The sections `model` and `train` of a recipe, and what their keys mean."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from tasks.contract.origin import Origin, Scratch
 from tasks.contract.settings import Section
-from tasks.train.catalogue import architecture_problem, config_problems
-
-TASKS = ("causal-lm",)
-"""What `task` of a recipe may be."""
+from tasks.contract.task import PAIRS
+from tasks.train.catalogue import architecture_problem, config_keys, config_problems, sentence_architectures
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class LoraSettings(Section):
+    """Small matrices beside the frozen weights of a base (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+
+    They are added to the weights when the training ends, so that the model is like any other.
+    """
+
+    rank: Count = 8
+    alpha: Count = 16
+    """Their product is scaled by alpha / rank."""
+    dropout: Momentum = 0.0
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the layers that get some: q_proj, v_proj, …"""
 
 
 class ModelSettings(Section):
     """Section `model`: what is trained.
 
-    The vocabulary and the ids of special tokens come from the tokenizer, and so are no keys of `config`.
+    The vocabulary and the ids of special tokens come from the tokenizer, the classes from the corpus, and so are no
+    keys of `config`.
     """
 
-    init: Literal["scratch"] = "scratch"
-    """Where the weights come from. `scratch`: drawn at random from `train.seed`."""
-    architecture: str
-    """A causal architecture of transformers, by its `model_type`: llama, gpt2, qwen3, …"""
+    init: Origin
+    """Where the weights come from; see `tasks.contract.origin`."""
+    architecture: str | None = None
+    """From scratch: an architecture of transformers, by its `model_type`: llama, marian, t5, bert, …"""
     config: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the architecture's configuration: hidden_size, num_hidden_layers, …"""
+    """Arguments of the architecture's configuration: hidden_size, num_hidden_layers, … For a base, what changes none
+    of its weights: dropout and the like."""
+    lora: LoraSettings | None = None
 
-    @field_validator("architecture")
-    @classmethod
-    def _known(cls, architecture: str) -> str:
-        if (problem := architecture_problem(architecture)) is not None:
-            raise ValueError(problem)
-        return architecture
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the weights are drawn at random."""
+        return isinstance(self.init, Scratch)
 
-    @field_validator("config")
-    @classmethod
-    def _taken(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "architecture" in info.data and (problems := config_problems(info.data["architecture"], config)):
-            raise ValueError("; ".join(problems))
-        return config
+    @model_validator(mode="after")
+    def _of_scratch_or_of_a_base(self) -> Self:
+        if self.from_scratch and self.architecture is None:
+            raise ValueError("architecture: missing; a model from scratch needs one")
+        if not self.from_scratch and self.architecture is not None:
+            raise ValueError("architecture: that of the base; leave it out")
+        if self.from_scratch and self.lora is not None:
+            raise ValueError("lora: freezes the weights of a base, and scratch has none")
+        return self
+
+    def problems(self, task: str) -> Iterator[str]:
+        """What is wrong with the architecture for a task, or with its configuration; each begins with the key."""
+        if self.architecture is None:
+            return
+        if (problem := architecture_problem(self.architecture, task)) is not None:
+            yield f"model.architecture: {problem}"
+        else:
+            yield from (f"model.config: {problem}" for problem in config_problems(self.architecture, self.config))
+
+    def takes_two_vocabularies(self) -> bool:
+        """Whether the architecture can give each side of a pair a vocabulary of its own; a base's is as it is."""
+        return self.architecture is None or "decoder_vocab_size" in config_keys(self.architecture)
 
 
 class AdamWSettings(Section):
@@ -82,17 +114,13 @@ class ScheduleSettings(Section):
 
 
 class TrainSettings(Section):
-    """Section `train`: how the model is trained."""
+    """Section `train`: how the model is trained; what all tasks have in common."""
 
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: Count | None = None
     """Updates of the weights."""
     epochs: Positive | None = None
-    """Instead of `steps`: passes over the training tokens."""
-    context_length: Annotated[int, Field(ge=2)] = 256
-    """Tokens of a block, and so of a sequence."""
-    batch_size: Annotated[int, Field(ge=1)] = 16
-    """Sequences at a time."""
-    accumulation: Annotated[int, Field(ge=1)] = 1
+    """Instead of `steps`: passes over the training split."""
+    accumulation: Count = 1
     """Batches to one update."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the first weights, of dropout and of the order of the data."""
@@ -104,19 +132,80 @@ class TrainSettings(Section):
     schedule: ScheduleSettings = ScheduleSettings()
     clip_norm: Positive | None = 1.0
     """Gradients are scaled down to this norm."""
-    log_every: Annotated[int, Field(ge=1)] = 10
+    log_every: Count = 10
     """Steps between two rows of history.csv, each the mean of its steps' losses."""
-    evaluate_every: Annotated[int, Field(ge=1)] = 200
+    evaluate_every: Count = 200
     """Steps between two evaluations on the validation split; the last step is always evaluated."""
-    evaluation_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Of the validation split, from its start, for an evaluation (None: all)."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 200
+    checkpoint_every: Count = 200
     """Steps between two checkpoints."""
     keep: Literal["last", "best"] = "last"
     """The model after the last step, or the one with the lowest validation loss."""
+    patience: Count | None = None
+    """Early stopping: evaluations without a lower validation loss after which the training ends; needs keep: best."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs")
+        if self.patience is not None and self.keep != "best":
+            raise ValueError("patience: waits for the best model, so write keep: best")
         return self
+
+
+class PackedTraining(TrainSettings):
+    """Causal models: blocks of one length, cut from documents that stand back to back."""
+
+    context_length: Annotated[int, Field(ge=2)] = 256
+    """Tokens of a block, and so of a sequence."""
+    batch_size: Count = 16
+    """Sequences at a time."""
+    evaluation_tokens: Count | None = None
+    """Of the validation split, from its start, for an evaluation (None: all)."""
+
+
+class MaskedTraining(PackedTraining):
+    """Masked models: the same blocks, with the first and last token that the tokenizer puts around a text."""
+
+    context_length: Annotated[int, Field(ge=8)] = 128
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Of these tokens 80 % become [MASK], 10 % another token, 10 % stay (Devlin et al. 2018, section 3.1)."""
+    next_sentence: bool = False
+    """BERT's second task: do two segments follow one another in a document? (section 3.1)"""
+
+
+class BucketTraining(TrainSettings):
+    """Documents one by one, in batches of about the same length; see `buckets`."""
+
+    batch_tokens: Count = 4096
+    """Tokens of a batch, padding and both sides counted."""
+    source_length: Annotated[int, Field(ge=4)] = 256
+    """Most tokens of a text, special ones counted. Longer ones are cut; of a translation the pair is left out."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567), section 7; not of the validation loss."""
+    evaluation_documents: Count | None = None
+    """Of the validation split, from its start, for an evaluation (None: all)."""
+
+
+class PairTraining(BucketTraining):
+    """Encoder-decoders."""
+
+    target_length: Annotated[int, Field(ge=2)] = 256
+    """Most tokens of a target; a pair with a longer one is left out: cut, it would teach to stop early."""
+
+
+SETTINGS: dict[str, type[PackedTraining | MaskedTraining | PairTraining | BucketTraining]] = {
+    "causal-lm": PackedTraining,
+    "masked-lm": MaskedTraining,
+    **dict.fromkeys(PAIRS, PairTraining),
+    "classification": BucketTraining,
+}
+"""By task."""
+
+
+def problems(task: str, model: ModelSettings, train: TrainSettings) -> Iterator[str]:
+    """What does not fit between the task, the model and its training; each begins with the key."""
+    yield from model.problems(task)
+    known = sentence_architectures()
+    wanted = isinstance(train, MaskedTraining) and train.next_sentence and model.architecture is not None
+    if wanted and model.architecture not in known:
+        yield f"train.next_sentence: {model.architecture} has no head for it (these have: {', '.join(known)})"

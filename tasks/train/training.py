@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import GristmillError
 from tasks.contract.progress import Progress, progress
-from tasks.contract.tokens import Tokens
+from tasks.contract.tokens import Index
 from tasks.train import checkpoints
-from tasks.train.blocks import TrainingBlocks, ValidationBlocks, blocks_per_pass, collate
+from tasks.train.batches import Data, Positions, only
 from tasks.train.history import History, Row
+from tasks.train.loss import count_items, summed_loss
 from tasks.train.optimizers import make_optimizer
 from tasks.train.precision import Machine
 from tasks.train.schedule import share
-from tasks.train.settings import TrainSettings
+from tasks.train.settings import BucketTraining, TrainSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
@@ -33,25 +34,24 @@ class Plan:
     """The recipe's file, for messages."""
     settings: TrainSettings
     machine: Machine
-    steps: int
-    tokens: Tokens
-    validation: Tokens
+    data: Data
     folder: Path
     """Of its checkpoints."""
+    text: Index | None
+    """Of the validation split, where its loss is one per token of text and so can be counted per byte."""
 
     @property
-    def step_tokens(self) -> int:
-        """Tokens predicted in an update."""
-        return self.settings.batch_size * self.settings.accumulation * (self.settings.context_length - 1)
+    def steps(self) -> int:
+        """Updates: as many as the recipe says, or enough for its passes over the training split."""
+        if self.settings.steps is not None:
+            return self.settings.steps
+        assert self.settings.epochs is not None
+        return max(math.ceil(self.data.training.count * self.settings.epochs / self.settings.accumulation), 1)
 
-
-def count_steps(settings: TrainSettings, tokens: int) -> int:
-    """Updates of a training: as many as the recipe says, or enough for its passes over the tokens."""
-    if settings.steps is not None:
-        return settings.steps
-    assert settings.epochs is not None
-    blocks = blocks_per_pass(tokens, settings.context_length) * settings.epochs
-    return max(math.ceil(blocks / (settings.batch_size * settings.accumulation)), 1)
+    @property
+    def smoothing(self) -> float:
+        """Of the labels."""
+        return self.settings.label_smoothing if isinstance(self.settings, BucketTraining) else 0.0
 
 
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
@@ -67,7 +67,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: share(step, plan.steps, plan.settings.schedule)
     )
-    blocks = plan.steps * plan.settings.batch_size * plan.settings.accumulation
+    data = plan.data
     with progress("train", plan.steps, "steps") as bar:
         if start is not None:
             history.resumed_at = int(start.name.rpartition("-")[2])
@@ -75,23 +75,19 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
         trainer = _trainer_class(plan, history)(
             model=model,
             args=_arguments(plan),
-            train_dataset=TrainingBlocks(plan.tokens, plan.settings.context_length, blocks, plan.settings.seed),
-            eval_dataset=ValidationBlocks(
-                plan.validation, plan.settings.context_length, plan.settings.evaluation_tokens
-            ),
-            data_collator=collate,
+            train_dataset=Positions(data.training, plan.steps * plan.settings.accumulation),
+            eval_dataset=Positions(data.validation, data.validation.count),
+            data_collator=only,
             optimizers=(optimizer, scheduler),
             callbacks=[_historian(plan, history, record, bar)],
         )
-        # All blocks are equally long, so that the mean over batches is that over tokens. Trainer would count tokens,
-        # and for some architectures (gpt2) also those at the start of a block, which nothing predicts.
-        trainer.model_accepts_loss_kwargs = False
+        trainer.loss_is_scaled_for_ga = True
         from transformers.trainer_callback import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=None if start is None else os.fspath(start))
     if plan.settings.keep == "best":
-        _load_weights(model, plan.folder / checkpoints.BEST)
+        checkpoints.load_weights(model, plan.folder / checkpoints.BEST)
     return history
 
 
@@ -102,8 +98,8 @@ def _arguments(plan: Plan) -> "TrainingArguments":
     arguments = TrainingArguments(
         output_dir=os.fspath(plan.folder),
         max_steps=plan.steps,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
+        per_device_train_batch_size=1,  # an item of the data set is a batch
+        per_device_eval_batch_size=1,
         gradient_accumulation_steps=settings.accumulation,
         max_grad_norm=settings.clip_norm or 0.0,
         bf16=plan.machine.precision == "bf16",
@@ -137,6 +133,16 @@ def _trainer_class(plan: Plan, history: History) -> type:
 
         micro_losses: list[float]
 
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            loss, items = summed_loss(model, inputs, plan.smoothing)
+            history.tokens += items
+            return loss / num_items_in_batch
+
+        def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> int:
+            return max(sum(map(count_items, batch_samples)), 1)
+
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
             loss = super().training_step(model, inputs, num_items_in_batch)
             value = loss.item()
@@ -147,6 +153,22 @@ def _trainer_class(plan: Plan, history: History) -> type:
                 history.waiting.append(math.fsum(self.micro_losses))
                 self.micro_losses = []
             return loss
+
+        # Trainer's own takes the mean of the means of batches; here every item counts the same.
+        def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+            import torch
+
+            model: Any = self.model
+            model.eval()
+            losses, items = [], 0
+            with torch.no_grad(), self.compute_loss_context_manager():
+                for batch in self.get_eval_dataloader():
+                    loss, count = summed_loss(model, self._prepare_inputs(batch))
+                    losses.append(loss.item())
+                    items += count
+            metrics = {"eval_loss": math.fsum(losses) / max(items, 1)}
+            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+            return metrics
 
         def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
             norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
@@ -159,10 +181,10 @@ def _trainer_class(plan: Plan, history: History) -> type:
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
             assert output_dir is not None
             Path(output_dir).mkdir(parents=True, exist_ok=True)
-            _save_weights(self.model, Path(output_dir) / checkpoints.WEIGHTS)
+            checkpoints.save_weights(self.model, Path(output_dir) / checkpoints.WEIGHTS)
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            _load_weights(self.model, Path(resume_from_checkpoint) / checkpoints.WEIGHTS)
+            checkpoints.load_weights(self.model, Path(resume_from_checkpoint) / checkpoints.WEIGHTS)
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             super()._save_checkpoint(model, trial)
@@ -179,7 +201,7 @@ def _historian(plan: Plan, history: History, record: "LiveRecord", bar: Progress
 
         began = time.monotonic()
         before = history.seconds
-        told = (time.monotonic(), history.rows[-1].step if history.rows else 0)
+        told = (time.monotonic(), history.tokens)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             bar.advance(1, note=f"loss {history.waiting[-1]:.3f}")
@@ -199,10 +221,10 @@ def _historian(plan: Plan, history: History, record: "LiveRecord", bar: Progress
             history.waiting.clear()
             step = state.global_step
             rate = plan.settings.optimizer.learning_rate * share(step - 1, plan.steps, plan.settings.schedule)
-            history.rows.append(Row(step, step * plan.step_tokens, loss, rate, logs.get("grad_norm")))
+            history.rows.append(Row(step, history.tokens, loss, rate, logs.get("grad_norm")))
             now, (then, last) = time.monotonic(), self.told
-            self.told = (now, step)
-            speed = (step - last) * plan.step_tokens / max(now - then, 1e-9)
+            self.told = (now, history.tokens)
+            speed = (history.tokens - last) / max(now - then, 1e-9)
             known = {"loss": loss, "learning_rate": rate, "grad_norm": logs.get("grad_norm")}
             record.log(step, {k: v for k, v in known.items() if v is not None} | {"tokens_per_second": speed})
 
@@ -214,19 +236,21 @@ def _historian(plan: Plan, history: History, record: "LiveRecord", bar: Progress
                 raise _not_finite(plan, "validation loss", loss, step)
             if history.rows and history.rows[-1].step == step:
                 history.rows[-1].validation_loss = loss
-            record.log(step, {"validation_loss": loss, "validation_bits_per_byte": bits_per_byte(plan, loss)})
+            per_byte = {} if plan.text is None else {"validation_bits_per_byte": bits_per_byte(plan.text, loss)}
+            record.log(step, {"validation_loss": loss} | per_byte)
             if history.best_loss is None or loss < history.best_loss:
                 history.best_step, history.best_loss = step, loss
                 if plan.settings.keep == "best":
-                    _save_weights(kwargs["model"], plan.folder / checkpoints.BEST)
+                    checkpoints.save_weights(kwargs["model"], plan.folder / checkpoints.BEST)
+            if plan.settings.patience is not None and history.evaluations_since_best() >= plan.settings.patience:
+                control.should_training_stop = True
 
     return Historian()
 
 
-def bits_per_byte(plan: Plan, loss: float) -> float:
-    """Of the validation split, from nats per token, with the bytes per token of the whole split."""
-    index = plan.validation.index
-    return loss / math.log(2) * index.tokens / index.text_bytes
+def bits_per_byte(text: Index, loss: float) -> float:
+    """From nats per token of a split, with the bytes per token of the whole split."""
+    return loss / math.log(2) * text.tokens / text.text_bytes
 
 
 def _not_finite(plan: Plan, what: str, value: float, step: int) -> GristmillError:
@@ -234,17 +258,3 @@ def _not_finite(plan: Plan, what: str, value: float, step: int) -> GristmillErro
         f"{plan.where}: train: the {what} is {value} at step {step} of {plan.steps}; the training is stopped; lower "
         "train.optimizer.learning_rate or matrix_learning_rate, lengthen train.schedule.warmup_steps, or set clip_norm"
     )
-
-
-def _save_weights(model: Any, path: Path) -> None:
-    from safetensors.torch import save_model
-
-    partial = path.with_name(f"{path.name}.partial")
-    save_model(model, os.fspath(partial))
-    partial.replace(path)
-
-
-def _load_weights(model: Any, path: Path) -> None:
-    from safetensors.torch import load_model
-
-    load_model(model, path, strict=True)

@@ -3,35 +3,63 @@
 import os
 import platform
 import time
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.identity import fingerprint, hash_code, hash_tree
 from tasks.contract.runtime import workers
-from tasks.contract.settings import read_section, read_yaml, recipe_path
+from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
-from tasks.contract.tokens import Tokens
+from tasks.contract.task import FAMILIES, read_task
+from tasks.contract.tokens import TARGET, Labels, Tokens
+from tasks.contract.usage import Usage
 from tasks.train import checkpoints
+from tasks.train.batches import Data
+from tasks.train.buckets import Sides, bucket_data
 from tasks.train.history import History
-from tasks.train.model import build_model, check_tokenizer, save_model
+from tasks.train.model import Design, add_lora, build_model, check_runs, save_model
+from tasks.train.packed import causal_data, masked_data
 from tasks.train.precision import Machine, resolve
-from tasks.train.settings import TASKS, ModelSettings, TrainSettings
+from tasks.train.sentences import sentence_data
+from tasks.train.settings import (
+    SETTINGS,
+    BucketTraining,
+    MaskedTraining,
+    ModelSettings,
+    PackedTraining,
+    PairTraining,
+    problems,
+)
 from tasks.train.system import prepare
-from tasks.train.training import Plan, bits_per_byte, count_steps, fit
+from tasks.train.training import Plan, bits_per_byte, fit
+from tasks.train.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     from tasks.contract.record import LiveRecord
 
+Training = PackedTraining | BucketTraining
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the recipe asks for."""
+
+    where: str
+    task: str
+    model: ModelSettings
+    train: Training
+
+    def resolved(self) -> dict[str, Any]:
+        """All of it as JSON knows it, defaults filled in."""
+        model, train = self.model.model_dump(mode="json"), self.train.model_dump(mode="json")
+        return {"task": self.task, "model": model, "train": train}
+
 
 def train(job: Job) -> Report:
     """The work of the stage `train`."""
-    where = str(recipe_path(job.recipe))
-    task = read_task(job.recipe)
-    model_settings = read_section(job.recipe, "model", ModelSettings)
-    settings = read_section(job.recipe, "train", TrainSettings)
-    tokenizer, tokens, validation = open_inputs(job, settings, where)
+    order = read_order(job.recipe)
+    splits = open_splits(job, order)
 
     prepare()
     import torch
@@ -39,27 +67,33 @@ def train(job: Job) -> Report:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    machine = resolve(settings, where)
-    check_tokenizer(
-        tokenizer, {job.input("tokens/train"): tokens.index, job.input("tokens/validation"): validation.index}
+    machine = resolve(order.train, order.where)
+    vocabulary = read_vocabulary(
+        job.input("tokenizer"), {job.input(f"tokens/{name}"): sides.text.index for name, sides in splits.items()}
     )
-    identity = identify(job, task, model_settings, settings, machine)
-    _make_deterministic(settings.seed, machine)
-    model = build_model(model_settings, tokens.index, settings.context_length, machine.attention, where)
-    plan = Plan(
-        where, settings, machine, count_steps(settings, len(tokens)), tokens, validation,
-        checkpoints.folder_of(job.recipe, identity),
+    identity = identify(job, order, machine)
+    _make_deterministic(order.train.seed, machine)
+    labels = splits["train"].labels
+    design = Design(
+        order.where, order.task, order.model, order.train, vocabulary, None if labels is None else labels.names,
+        machine.attention, job.input("base"),
     )  # fmt: skip
+    model: Any = build_model(design)
+    data = make_data(order, splits, vocabulary, getattr(model.config, "decoder_start_token_id", None))
+    check_runs(model, data.training.batch(0), design)
     parameters = sum(p.numel() for p in model.parameters())
+    if order.model.lora is not None:
+        model = add_lora(model, order.model.lora, design)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    text = splits["validation"].text.index if order.task == "causal-lm" else None
+    plan = Plan(order.where, order.train, machine, data, checkpoints.folder_of(job.recipe, identity), text)
     job.say(
-        f"{model_settings.architecture} of {parameters:,} parameters, {plan.steps:,} steps of {plan.step_tokens:,} "
-        f"tokens, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
+        f"{model.config.model_type} of {parameters:,} parameters"
+        + (f", {trained:,} beside them trained" if order.model.lora is not None else "")
+        + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
     )
-    resolved = {
-        "task": task, "model": model_settings.model_dump(mode="json"), "train": settings.model_dump(mode="json")
-    }  # fmt: skip
-    facts = {"parameters": parameters, "precision": machine.precision}
-    record = _open_record(job.recipe, identity, resolved | facts)
+    facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
+    record = _open_record(job.recipe, identity, order.resolved() | facts)
     finished = False
     try:
         history = fit(model, plan, record)
@@ -67,55 +101,80 @@ def train(job: Job) -> Report:
     finally:
         record.close(failed=not finished)
 
-    save_model(model.cpu(), tokenizer, job.output("model"))
+    save_model(
+        model.cpu(),
+        design,
+        _usage(order, splits["train"].text.index.prefix),
+        job.input("tokenizer"),
+        job.output("model"),
+    )
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
-    checkpoints.write_timing(plan.folder, _timing(plan, history))
+    checkpoints.write_timing(plan.folder, _timing(history, machine))
     checkpoints.clear(plan.folder)
-    return _report(plan, history, identity, parameters, resolved)
+    return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
 
 
-def read_task(recipe: str) -> str:
-    """The key `task` of a recipe. Raises RecipeError where it is missing or not one that this stage knows."""
-    path = recipe_path(recipe)
-    task = read_yaml(path).get("task")
-    if task not in TASKS:
-        raise RecipeError(
-            f"{path}: task: {'missing' if task is None else repr(task)}; one of {', '.join(TASKS)} wanted"
-        )
-    return str(task)
+def read_order(recipe: str) -> Order:
+    """The sections of the recipe. Raises RecipeError, also for what does not fit its task."""
+    where, task = str(recipe_path(recipe)), read_task(recipe)
+    model = read_section(recipe, "model", ModelSettings)
+    settings = read_section(recipe, "train", SETTINGS[task])
+    if found := list(problems(task, model, settings)):
+        raise RecipeError("\n".join(f"{where}: {problem}" for problem in found))
+    return Order(where, task, model, settings)
 
 
-def open_inputs(job: Job, settings: TrainSettings, where: str) -> tuple[Path, Tokens, Tokens]:
-    """The tokenizer's folder and the tokens of both splits. Raises DataError where they do not do for the settings."""
+def open_splits(job: Job, order: Order) -> dict[str, Sides]:
+    """Both splits as they were tokenized. Raises DataError where they do not do for the settings."""
+    needs = FAMILIES[order.task].needs
     splits = {}
-    for name in ("tokens/train", "tokens/validation"):
-        path = job.input(name)
-        splits[name] = tokens = Tokens.open(path)
-        if len(tokens) < settings.context_length:
+    for name in ("train", "validation"):
+        path = job.input(f"tokens/{name}")
+        tokens = Tokens.open(path)
+        target = Tokens.open(path / TARGET) if needs == TARGET else None
+        splits[name] = Sides(tokens, target, Labels.open(path) if needs == "label" else None)
+        if isinstance(order.train, PackedTraining) and len(tokens) < order.train.context_length:
             raise DataError(
-                f"{path}: {len(tokens):,} tokens are fewer than one block of {settings.context_length} "
-                f"({where}: train.context_length)"
+                f"{path}: {len(tokens):,} tokens are fewer than one block of {order.train.context_length} "
+                f"({order.where}: train.context_length)"
             )
-    one, other = (tokens.index for tokens in splits.values())
+    one, other = (sides.text.index for sides in splits.values())
     if (one.vocab_size, one.eos_token_id, one.tokenizer) != (other.vocab_size, other.eos_token_id, other.tokenizer):
         raise DataError(f"{job.input('tokens/validation')}/index.json: made by another tokenizer than tokens/train")
-    return job.input("tokenizer"), splits["tokens/train"], splits["tokens/validation"]
+    return splits
 
 
-def identify(job: Job, task: str, model: ModelSettings, settings: TrainSettings, machine: Machine) -> str:
+def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, start: int | None) -> Data:
+    """The batches of a task; `start` is the id with which a decoder begins."""
+    train, validation, settings = splits["train"], splits["validation"], order.train
+    if isinstance(settings, BucketTraining):
+        begin = vocabulary.padding if start is None else start
+        return bucket_data(train, validation, settings, order.task != "translation", vocabulary.padding, begin)
+    if isinstance(settings, MaskedTraining):
+        make = sentence_data if settings.next_sentence else masked_data
+        return make(train.text, validation.text, settings, vocabulary)
+    return causal_data(train.text, validation.text, settings)
+
+
+def identify(job: Job, order: Order, machine: Machine) -> str:
     """The identity of a training: a hash of all that its result depends on."""
     import torch
     import transformers
 
     return fingerprint({
-        "task": task,
-        "model": model.model_dump(mode="json"),
-        "train": settings.model_dump(mode="json"),
+        **order.resolved(),
         "inputs": {name: hash_tree(job.input(name)) for name in job.stage.inputs},
         "code": hash_code(["tasks.train.__main__"]),
         "machine": {"precision": machine.precision, "attention": machine.attention},
         "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
     })  # fmt: skip
+
+
+def _usage(order: Order, prefix: str) -> Usage:
+    if not isinstance(order.train, BucketTraining):
+        return Usage(order.task)
+    target = order.train.target_length if isinstance(order.train, PairTraining) else None
+    return Usage(order.task, prefix, order.train.source_length, target)
 
 
 def _open_record(recipe: str, identity: str, parameters: dict[str, Any]) -> "LiveRecord":
@@ -137,17 +196,17 @@ def _make_deterministic(seed: int, machine: Machine) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def _timing(plan: Plan, history: History) -> dict[str, object]:
+def _timing(history: History, machine: Machine) -> dict[str, object]:
     import torch
     import transformers
 
-    on_gpu = plan.machine.device == "cuda"
+    on_gpu = machine.device == "cuda"
     return {
         "seconds": round(history.seconds, 3),
-        "tokens_per_second": round(plan.steps * plan.step_tokens / max(history.seconds, 1e-9), 1),
+        "tokens_per_second": round(history.tokens / max(history.seconds, 1e-9), 1),
         "resumed_at": history.resumed_at,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "device": torch.cuda.get_device_name() if on_gpu else plan.machine.device,
+        "device": torch.cuda.get_device_name() if on_gpu else machine.device,
         "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -155,27 +214,37 @@ def _timing(plan: Plan, history: History) -> dict[str, object]:
     }
 
 
-def _report(plan: Plan, history: History, identity: str, parameters: int, settings: dict[str, Any]) -> Report:
+def _report(
+    order: Order, plan: Plan, history: History, identity: str, facts: dict[str, Any], splits: dict[str, Sides]
+) -> Report:
     last = history.rows[-1]
     kept = last.step if plan.settings.keep == "last" else history.best_step
     loss = last.validation_loss if plan.settings.keep == "last" else history.best_loss
     assert loss is not None
+    per_byte = {} if plan.text is None else {"validation_bits_per_byte": round(bits_per_byte(plan.text, loss), 6)}
+    passes = last.step * plan.settings.accumulation / plan.data.training.count
     return Report(
-        received={"tokens": len(plan.tokens), "validation_tokens": len(plan.validation)},
-        produced={"parameters": parameters},
+        received={
+            f"{name}_{side}": len(tokens)
+            for name, sides in splits.items()
+            for side, tokens in (("tokens", sides.text), ("target_tokens", sides.target))
+            if tokens is not None
+        },
+        produced={"parameters": facts["parameters"]},
         details={
             "identity": identity,
-            "settings": settings,
+            "settings": order.resolved(),
             **{key: value for key, value in asdict(plan.machine).items() if key != "device"},
-            "parameters": parameters,
-            "steps": plan.steps,
-            "tokens_seen": plan.steps * plan.step_tokens,
-            "epochs": round(plan.steps * plan.step_tokens / len(plan.tokens), 3),
+            **facts,
+            "data": plan.data.facts,
+            "steps": last.step,
+            "tokens_seen": history.tokens,
+            "epochs": round(passes, 3),
             "kept_step": kept,
             "best_step": history.best_step,
             "last_step": last.step,
             "loss": round(last.loss, 6),
             "validation_loss": round(loss, 6),
-            "validation_bits_per_byte": round(bits_per_byte(plan, loss), 6),
+            **per_byte,
         },
     )

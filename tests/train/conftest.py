@@ -41,7 +41,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         }  # fmt: skip
         recipe = {
             "task": "causal-lm",
-            "model": {"architecture": architecture, "config": CONFIGS[architecture] if config is None else config},
+            "model": {
+                "init": "scratch",
+                "architecture": architecture,
+                "config": CONFIGS[architecture] if config is None else config,
+            },
             "train": settings | train,
         }
         Path("recipes").mkdir(exist_ok=True)
@@ -50,6 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         folder = Path("data/tiny")
         if not folder.exists():
             make_tokens(folder)
+            (folder / "base").mkdir()
         return folder
 
     return make

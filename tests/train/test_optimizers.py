@@ -1,19 +1,28 @@
+import json
+from pathlib import Path
+
 import pytest
 
-from tasks.contract.tokens import Index
-from tasks.train.model import build_model
+from tasks.train.model import Design, build_model
 from tasks.train.optimizers import make_optimizer, split_parameters
-from tasks.train.settings import AdamWSettings, ModelSettings, MuonSettings
+from tasks.train.settings import AdamWSettings, ModelSettings, MuonSettings, PackedTraining
+from tasks.train.vocabulary import Vocabulary
 from tests.train.conftest import CONFIGS
 
-INDEX = Index("<u2", 97, 0, 100, 1, 100, [100], "hash")
+VOCABULARY = Vocabulary(97, 0, 0, 0, None, None, None, (0,), None)
+
+
+def build(architecture: str):
+    settings = ModelSettings.model_validate_json(
+        json.dumps({"init": "scratch", "architecture": architecture, "config": CONFIGS[architecture]})
+    )
+    design = Design("r", "causal-lm", settings, PackedTraining(steps=1), VOCABULARY, None, "eager", Path("base"))
+    return build_model(design)
 
 
 @pytest.mark.parametrize("architecture", sorted(CONFIGS))
 def test_every_parameter_is_in_one_group_and_matrices_are_hidden_ones(architecture: str) -> None:
-    model = build_model(
-        ModelSettings(architecture=architecture, config=CONFIGS[architecture]), INDEX, 16, "eager", "recipes/x.yaml"
-    )
+    model = build(architecture)
     groups = split_parameters(model)
     found = [parameter for pairs in groups.values() for _, parameter in pairs]
     assert sorted(map(id, found)) == sorted(map(id, model.parameters()))
@@ -32,9 +41,7 @@ def test_every_parameter_is_in_one_group_and_matrices_are_hidden_ones(architectu
 
 
 def test_muon_moves_a_matrix_by_outputs_over_inputs_however_it_lies() -> None:
-    model = build_model(
-        ModelSettings(architecture="gpt2", config=CONFIGS["gpt2"]), INDEX, 16, "eager", "recipes/x.yaml"
-    )
+    model = build("gpt2")
     optimizer = make_optimizer(model, MuonSettings(name="muon", matrix_learning_rate=0.02))
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     block = model.transformer.h[0]  # torch multiplies by sqrt(rows / columns) where there are more rows
@@ -50,9 +57,7 @@ def test_state_of_an_optimizer_goes_through_its_dict(settings: AdamWSettings) ->
 
     def trained(steps: int, state: dict | None = None, weights: dict | None = None) -> tuple:
         torch.manual_seed(0)
-        model = build_model(
-            ModelSettings(architecture="llama", config=CONFIGS["llama"]), INDEX, 16, "eager", "recipes/x.yaml"
-        )
+        model = build("llama")
         optimizer = make_optimizer(model, settings)
         if state is not None and weights is not None:
             model.load_state_dict(weights)

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from tasks.train.schedule import share
 from tasks.train.settings import ModelSettings, ScheduleSettings, TrainSettings
 
 WHERE = Path("recipes/x.yaml")
+
+
+def problems(task: str = "causal-lm", **model) -> str:
+    return "\n".join(validate(ModelSettings, {"init": "scratch", **model}, WHERE, "model").problems(task))
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "gpt_neox", "nanochat", "phi", "olmo2", "mamba"])
@@ -36,28 +41,47 @@ def test_catalogue_knows_every_causal_architecture() -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     theirs = {name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in CONFIG_MAPPING}
-    assert theirs - set(architectures()) == {"gpt-sw3"}  # a second name of gpt2, on its way out
-    assert set(architectures()) <= theirs
-    assert all(len(config_keys(architecture)) > 10 for architecture in architectures())
+    assert theirs - set(architectures("causal-lm")) == {"gpt-sw3"}  # a second name of gpt2, on its way out
+    assert set(architectures("causal-lm")) <= theirs
+    assert all(len(config_keys(architecture)) > 10 for architecture in architectures("causal-lm"))
 
 
 def test_unknown_architecture_names_the_nearest() -> None:
-    with pytest.raises(RecipeError, match=r"recipes/x.yaml: model.architecture: 'lama' .*llama"):
-        validate(ModelSettings, {"architecture": "lama"}, WHERE, "model")
+    assert re.match(r"model.architecture: 'lama' .*llama", problems(architecture="lama"))
+
+
+def test_an_architecture_must_be_one_for_the_task() -> None:
+    assert "'bert' is no architecture of transformers for translation" in problems("translation", architecture="bert")
+    for task, architecture in {"translation": "marian", "masked-lm": "roberta", "classification": "gpt2"}.items():
+        assert problems(task, architecture=architecture) == ""
 
 
 def test_architecture_of_more_than_text_is_refused_with_its_text_part() -> None:
-    with pytest.raises(RecipeError, match=r"model.architecture: 'gemma3' is more than a language model .*gemma3_text"):
-        validate(ModelSettings, {"architecture": "gemma3"}, WHERE, "model")
+    told = problems(architecture="gemma3")
+    assert re.match(r"model.architecture: 'gemma3' is more than a language model .*gemma3_text", told)
 
 
 def test_all_wrong_config_keys_are_told_at_once() -> None:
-    with pytest.raises(RecipeError) as caught:
-        config = {"hidden_sise": 8, "vocab_size": 9, "num_hidden_layers": 1}
-        validate(ModelSettings, {"architecture": "llama", "config": config}, WHERE, "model")
-    assert "x.yaml: model.config: hidden_sise: unknown to llama (did you mean hidden_size" in str(caught.value)
-    assert "vocab_size: comes from the tokenizer" in str(caught.value)
-    assert "num_hidden_layers" not in str(caught.value)
+    told = problems(architecture="llama", config={"hidden_sise": 8, "vocab_size": 9, "num_hidden_layers": 1})
+    assert "model.config: hidden_sise: unknown to llama (did you mean hidden_size" in told
+    assert "vocab_size: comes from the tokenizer" in told
+    assert "num_hidden_layers" not in told
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ({"init": "scratch"}, "architecture: missing; a model from scratch needs one"),
+        ({"init": "recipe:bert", "architecture": "bert"}, "architecture: that of the base; leave it out"),
+        ({"init": "scratch", "architecture": "gpt2", "lora": {}}, "lora: freezes the weights of a base"),
+        ({"init": "bert"}, "init: 'bert' is neither scratch nor recipe:NAME"),
+        ({"init": {"kind": "hub", "name": "a/b"}}, "init.revision: missing"),
+        ({"init": {"kind": "folder", "path": "/models/b"}}, "init.path: must be relative"),
+    ],
+)
+def test_a_model_is_from_scratch_or_of_a_base(model: dict, sentence: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^recipes/x\.yaml: model[.:] ?{re.escape(sentence)}"):
+        validate(ModelSettings, model, WHERE, "model")
 
 
 def test_aliases_of_a_configuration_are_keys() -> None:
@@ -71,7 +95,8 @@ def test_checking_a_model_imports_no_transformers() -> None:
 
     code = (
         "import sys; from tasks.train.settings import ModelSettings, TrainSettings;"
-        "ModelSettings(architecture='llama', config={'hidden_size': 8}); TrainSettings(steps=1);"
+        "made = ModelSettings.model_validate({'init': 'scratch', 'architecture': 'llama'}); TrainSettings(steps=1);"
+        "list(made.problems('causal-lm'));"
         "sys.exit(any(name in sys.modules for name in ('transformers', 'torch', 'mlflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

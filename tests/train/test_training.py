@@ -192,6 +192,6 @@ def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
 def test_missing_or_unknown_task_is_told(project: Project) -> None:
     project()
     recipe = Path("recipes/tiny.yaml")
-    recipe.write_text(recipe.read_text().replace("causal-lm", "translation"))
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: task: 'translation'; one of causal-lm wanted"):
+    recipe.write_text(recipe.read_text().replace("causal-lm", "poetry"))
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: task: 'poetry'; one of causal-lm, translation, "):
         run(STAGE, "tiny")

@@ -1,0 +1,169 @@
+"""Batches of documents of about the same length, with the least padding: for pairs and classes.
+
+Documents are sorted by length (text, then target), and the sorted row is cut into batches of at most `batch_tokens`
+tokens, padding counted. Documents of equal lengths change places in every pass, and so do whole batches, both by a
+generator seeded with (seed, pass); where the cuts are does not depend on it, so that every pass has as many batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.errors import DataError
+from tasks.contract.tokens import Labels, Tokens
+from tasks.train.batches import IGNORED, Batch, Batches, Data
+from tasks.train.settings import BucketTraining, PairTraining
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of a split that take part, cut to length: `text` always, `target` of pairs, `labels` of classes."""
+
+    text: Tokens
+    target: Tokens | None
+    labels: Ids | None
+    numbers: Ids
+    """[taking part] Their numbers in the split."""
+    lengths: Ids
+    """[taking part, 2] Tokens of text and target, as they are used."""
+
+    def text_ids(self, place: int) -> Ids:
+        """Ids of a text, cut to its length; what closes a text stays its last token."""
+        ids = self.text.document(int(self.numbers[place]))
+        length = int(self.lengths[place, 0])
+        if len(ids) > length:
+            closed = ids[-1] == self.text.index.eos_token_id
+            ids = np.concatenate([ids[: length - 1], ids[-1:]]) if closed else ids[:length]
+        return ids
+
+    def target_ids(self, place: int) -> Ids:
+        """Ids of a target."""
+        assert self.target is not None
+        return self.target.document(int(self.numbers[place]))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A split as it was tokenized."""
+
+    text: Tokens
+    target: Tokens | None = None
+    labels: Labels | None = None
+
+
+def bucket_data(train: Sides, validation: Sides, settings: BucketTraining, cut: bool, padding: int, start: int) -> Data:
+    """Batches of both splits. `cut`: whether a text that is too long is cut or left out; `start`: the id with which a
+    decoder begins. Raises DataError where no document is left."""
+    facts: dict[str, object] = {}
+    made = []
+    for name, sides in (("training", train), ("validation", validation)):
+        documents, told = choose(sides, settings, cut)
+        if not len(documents.numbers):
+            raise DataError(f"no document of the {name} split is short enough for train.source_length")
+        if name == "validation" and settings.evaluation_documents is not None:
+            documents = first(documents, settings.evaluation_documents)
+        batches = BucketBatches(documents, settings, padding, start, shuffled=name == "training")
+        facts[name] = told | {"batches": batches.count, "padding": round(batches.padding_share(), 6)}
+        made.append(batches)
+    return Data(made[0], made[1], facts)
+
+
+def choose(sides: Sides, settings: BucketTraining, cut: bool) -> tuple[Documents, dict[str, int]]:
+    """The documents that are short enough, and how many were cut or left out."""
+    text = np.diff(sides.text.starts)
+    target = np.zeros_like(text) if sides.target is None else np.diff(sides.target.starts)
+    if len(text) != len(target):
+        raise DataError(f"{len(text)} texts, but {len(target)} targets: the tokens are of two runs")
+    long_text = text > settings.source_length
+    most = settings.target_length if isinstance(settings, PairTraining) else None
+    left_out = target > most if most is not None else np.zeros(len(text), bool)
+    if not cut:
+        left_out |= long_text
+    numbers = np.flatnonzero(~left_out)
+    lengths = np.stack([np.minimum(text, settings.source_length), target], axis=1)[numbers]
+    labels = None if sides.labels is None else sides.labels.indices[numbers]
+    told = {"documents": len(numbers), "left_out": int(left_out.sum()), "cut": int((long_text & ~left_out).sum())}
+    return Documents(sides.text, sides.target, labels, numbers, lengths.astype(np.int64)), told
+
+
+def first(documents: Documents, count: int) -> Documents:
+    """The first `count` documents."""
+    labels = None if documents.labels is None else documents.labels[:count]
+    return Documents(documents.text, documents.target, labels, documents.numbers[:count], documents.lengths[:count])
+
+
+def cuts(lengths: Ids, batch_tokens: int) -> list[int]:
+    """Where batches begin in documents sorted by length [documents, 2], and the end of the last."""
+    borders, widest = [0], lengths[0]
+    for place in range(1, len(lengths)):
+        widest = np.maximum(widest, lengths[place])
+        if int(widest.sum()) * (place + 1 - borders[-1]) > batch_tokens:
+            borders.append(place)
+            widest = lengths[place]
+    return [*borders, len(lengths)]
+
+
+class BucketBatches(Batches):
+    """See the module."""
+
+    def __init__(
+        self, documents: Documents, settings: BucketTraining, padding: int, start: int, shuffled: bool
+    ) -> None:
+        self.documents, self.seed, self.padding, self.start = documents, settings.seed, padding, start
+        self.shuffled = shuffled
+        self.sorted = self._sort(0)
+        self.borders = cuts(documents.lengths[self.sorted], settings.batch_tokens)
+        self.count = len(self.borders) - 1
+        self._pass = -1
+        self._order: NDArray[np.int64] = np.arange(self.count)
+
+    def padding_share(self) -> float:
+        """Of all tokens in the batches of a pass, 0 to 1."""
+        lengths = self.documents.lengths[self.sorted]
+        padded = sum(
+            int(part.max(axis=0).sum()) * len(part)
+            for part in (lengths[a:b] for a, b in zip(self.borders[:-1], self.borders[1:], strict=True))
+        )
+        return 1 - float(lengths.sum()) / padded
+
+    def batch(self, position: int) -> Batch:
+        """See `Batches.batch`."""
+        number, place = divmod(position, self.count)
+        if self.shuffled and number != self._pass:
+            self.sorted = self._sort(number)
+            self._order = np.random.default_rng([self.seed, number, 1]).permutation(self.count)
+            self._pass = number
+        chosen = int(self._order[place])
+        return self._make(self.sorted[self.borders[chosen] : self.borders[chosen + 1]])
+
+    def _sort(self, number: int) -> NDArray[np.int64]:
+        lengths = self.documents.lengths
+        ties = np.random.default_rng([self.seed, number]).permutation(len(lengths))
+        return np.lexsort((ties, lengths[:, 1], lengths[:, 0]))
+
+    def _make(self, places: NDArray[np.int64]) -> Batch:
+        import torch
+
+        documents = self.documents
+        ids, mask = pad([documents.text_ids(place) for place in places], self.padding)
+        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        if documents.labels is not None:
+            return batch | {"labels": torch.from_numpy(documents.labels[places])}
+        targets, real = pad([documents.target_ids(place) for place in places], self.padding)
+        begun = np.concatenate([np.full((len(places), 1), self.start), targets[:, :-1]], axis=1)
+        labels = np.where(real == 1, targets, IGNORED)
+        return batch | {"decoder_input_ids": torch.from_numpy(begun), "labels": torch.from_numpy(labels)}
+
+
+def pad(rows: Sequence[Ids], padding: int) -> tuple[Ids, Ids]:
+    """Rows as one array [rows, longest], padded on the right, and its mask: 1 where a token is."""
+    ids = np.full((len(rows), max(map(len, rows))), padding, np.int64)
+    mask = np.zeros_like(ids)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = row
+        mask[place, : len(row)] = 1
+    return ids, mask

@@ -1,0 +1,44 @@
+"""What a training minimises: the negative log-likelihood of what a batch asks for, in nats."""
+
+from typing import TYPE_CHECKING
+
+from tasks.train.batches import IGNORED, Batch
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+BESIDE = ("labels", "next_sentence_label")
+"""What a batch holds that is not for the model."""
+
+
+def summed_loss(model: "PreTrainedModel", batch: Batch, smoothing: float = 0.0) -> "tuple[torch.Tensor, int]":
+    """The sum of the losses of a batch, and of how many items: tokens, or documents that are classified.
+
+    Where sentences are to be told to follow one another, their mean loss counts as that of one more token for each,
+    so that both tasks weigh the same (Devlin et al. 2018, appendix A.2: the training loss is the sum of both means).
+    """
+    import torch
+
+    labels = batch["labels"]
+    outputs = model(**{name: value for name, value in batch.items() if name not in BESIDE})
+    logits = outputs.logits if "logits" in outputs else outputs.prediction_logits
+    total = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, -2),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
+    items = count_items(batch)
+    if "next_sentence_label" in batch:
+        follows = torch.nn.functional.cross_entropy(
+            outputs.seq_relationship_logits.float(), batch["next_sentence_label"]
+        )
+        total = total + follows * items
+    return total, items
+
+
+def count_items(batch: Batch) -> int:
+    """Of how many a batch asks something."""
+    return int((batch["labels"] != IGNORED).sum())

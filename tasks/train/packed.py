@@ -1,0 +1,119 @@
+"""Batches of packed blocks: causal models predict the next token, masked models those that were taken away."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.errors import DataError
+from tasks.contract.tokens import Tokens
+from tasks.train.batches import IGNORED, Batch, Batches, Data
+from tasks.train.blocks import Cut, TrainingBlocks, ValidationBlocks
+from tasks.train.settings import MaskedTraining, PackedTraining
+from tasks.train.vocabulary import Vocabulary
+
+Blocks = TrainingBlocks | ValidationBlocks
+Ids = NDArray[np.int64]
+VALIDATION = 1 << 40
+"""Set apart from all positions of a training, so that a validation has masks of its own."""
+KEPT, DRAWN = 0.1, 0.1
+"""Of the tokens that are asked for: as they are, and another one in their place (Devlin et al. 2018, section 3.1)."""
+
+
+def causal_data(tokens: Tokens, validation: Tokens, settings: PackedTraining) -> Data:
+    """Batches int64 [batch_size, context_length] of `input_ids`."""
+    cut = Cut(settings.context_length)
+    return Data(
+        CausalBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size),
+        CausalBatches(ValidationBlocks(validation, cut, settings.evaluation_tokens), settings.batch_size),
+    )
+
+
+def masked_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
+    """The same with masks. Raises DataError where the tokenizer lacks a token that masked models need."""
+    if None in (vocabulary.cls, vocabulary.sep, vocabulary.mask):
+        raise DataError("the tokenizer has no [CLS], [SEP] or [MASK], or the like; a masked model needs them")
+    cut = Cut(settings.context_length - 2, overlap=0)
+    masking = Masking(settings, vocabulary)
+    return Data(
+        MaskedBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size, masking, 0),
+        MaskedBatches(
+            ValidationBlocks(validation, cut, settings.evaluation_tokens), settings.batch_size, masking, VALIDATION
+        ),
+        {"mask_probability": settings.mask_probability},
+    )
+
+
+class PackedBatches(Batches):
+    """`size` blocks at a time; the last batch of a validation may be smaller."""
+
+    def __init__(self, blocks: Blocks, size: int) -> None:
+        self.blocks, self.size = blocks, size
+        total = len(blocks) if isinstance(blocks, ValidationBlocks) else blocks.per_pass
+        self.count = max(-(-total // size), 1)
+
+    def places(self, position: int) -> range:
+        """The places of the blocks of a batch."""
+        first = position * self.size
+        last = first + self.size
+        return range(first, min(last, len(self.blocks)) if isinstance(self.blocks, ValidationBlocks) else last)
+
+
+class CausalBatches(PackedBatches):
+    """Each position asks for the token behind it; the last one for nothing."""
+
+    def batch(self, position: int) -> Batch:
+        """See `Batches.batch`."""
+        import torch
+
+        ids = np.stack([self.blocks.block(place) for place in self.places(position)])
+        labels = np.full_like(ids, IGNORED)
+        labels[:, :-1] = ids[:, 1:]
+        return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
+
+
+class Masking:
+    """Takes tokens away: 80 % of them become [MASK], 10 % another token, 10 % stay; special tokens are never asked for.
+
+    Devlin et al. 2018 (https://arxiv.org/abs/1810.04805), section 3.1.
+    """
+
+    def __init__(self, settings: MaskedTraining, vocabulary: Vocabulary) -> None:
+        self.probability, self.seed, self.vocabulary = settings.mask_probability, settings.seed, vocabulary
+        self.others = np.setdiff1d(np.arange(vocabulary.size, dtype=np.int64), vocabulary.special)
+
+    def mask(self, ids: Ids, place: int) -> tuple[Ids, Ids]:
+        """Ids [length] of the block at a place → what the model sees, and labels, both [length]."""
+        generator = np.random.default_rng([self.seed, 1, place])
+        there = np.flatnonzero(~np.isin(ids, self.vocabulary.special))
+        asked = there[generator.random(len(there)) < self.probability]
+        if not len(asked) and len(there):
+            asked = there[[int(generator.integers(len(there)))]]
+        seen, labels = ids.copy(), np.full_like(ids, IGNORED)
+        labels[asked] = ids[asked]
+        fate = generator.random(len(asked))
+        assert self.vocabulary.mask is not None
+        seen[asked[fate >= KEPT]] = self.vocabulary.mask
+        drawn = asked[(fate >= KEPT) & (fate < KEPT + DRAWN)]
+        seen[drawn] = generator.choice(self.others, len(drawn))
+        return seen, labels
+
+
+class MaskedBatches(PackedBatches):
+    """Blocks between the first and the last token of a text, some of their tokens taken away."""
+
+    def __init__(self, blocks: Blocks, size: int, masking: Masking, first: int) -> None:
+        super().__init__(blocks, size)
+        self.masking, self.first = masking, first
+
+    def batch(self, position: int) -> Batch:
+        """See `Batches.batch`."""
+        import torch
+
+        vocabulary: Any = self.masking.vocabulary
+        rows = []
+        for place in self.places(position):
+            ids = np.concatenate([[vocabulary.cls], self.blocks.block(place), [vocabulary.sep]])
+            rows.append(self.masking.mask(ids, self.first + place))
+        seen, labels = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
+        return {"input_ids": seen, "attention_mask": torch.ones_like(seen), "labels": labels}

@@ -1,0 +1,99 @@
+"""Batches of segment pairs, for masked models that are also to tell whether the second follows the first.
+
+A document is cut into chunks that fit a sequence. Of each chunk the first part is segment A; segment B is the rest of
+it, or, for half of them, a part of a chunk of another document (Devlin et al. 2018, section 3.1).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.errors import DataError
+from tasks.contract.tokens import Tokens
+from tasks.train.batches import Batch, Batches, Data
+from tasks.train.buckets import pad
+from tasks.train.packed import VALIDATION, Masking
+from tasks.train.settings import MaskedTraining
+from tasks.train.vocabulary import Vocabulary
+
+Ids = NDArray[np.int64]
+SHORTEST = 8
+"""Tokens of a chunk; a shorter one makes no two segments."""
+FOLLOWS, FOREIGN = 0, 1
+"""The classes of `next_sentence_label`, as BertForPreTraining has them."""
+
+
+def sentence_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
+    """Batches of both splits. Raises DataError where the tokenizer lacks a token, or a split has too few documents."""
+    if vocabulary.cls is None or vocabulary.sep is None or vocabulary.mask is None:
+        raise DataError("the tokenizer has no [CLS], [SEP] or [MASK], or the like; a masked model needs them")
+    made = []
+    for split, first, most in ((tokens, 0, None), (validation, VALIDATION, settings.evaluation_tokens)):
+        made.append(SentenceBatches(split, settings, vocabulary, first, most))
+    facts = {"mask_probability": settings.mask_probability, "chunks": len(made[0].chunks)}
+    return Data(made[0], made[1], facts)
+
+
+def chunks_of(tokens: Tokens, longest: int) -> Ids:
+    """[chunks, 3]: document, start and stop in the stream, of every chunk of at least SHORTEST tokens."""
+    found = []
+    for document, (start, stop) in enumerate(zip(tokens.starts[:-1], tokens.starts[1:], strict=True)):
+        text_stop = int(stop) - 1  # the token that closes it
+        for place in range(int(start), text_stop, longest):
+            if min(place + longest, text_stop) - place >= SHORTEST:
+                found.append((document, place, min(place + longest, text_stop)))
+    return np.array(found, np.int64).reshape(-1, 3)
+
+
+class SentenceBatches(Batches):
+    """`batch_size` pairs of segments at a time, padded to the longest."""
+
+    def __init__(
+        self, tokens: Tokens, settings: MaskedTraining, vocabulary: Vocabulary, first: int, most_tokens: int | None
+    ) -> None:
+        self.tokens, self.settings, self.vocabulary, self.first = tokens, settings, vocabulary, first
+        self.masking = Masking(settings, vocabulary)
+        self.chunks = chunks_of(tokens, settings.context_length - 3)
+        if len(set(self.chunks[:, 0].tolist())) < 2:
+            raise DataError("train.next_sentence: fewer than two documents are long enough for two segments")
+        used = len(self.chunks)
+        if most_tokens is not None:
+            used = max(1, int(np.searchsorted(np.cumsum(self.chunks[:, 2] - self.chunks[:, 1]), most_tokens)))
+        self.used = used
+        self.count = -(-used // settings.batch_size)
+
+    def batch(self, position: int) -> Batch:
+        """See `Batches.batch`."""
+        import torch
+
+        number, place = divmod(position, self.count)
+        order = np.random.default_rng([self.settings.seed, number]).permutation(self.used)
+        size = self.settings.batch_size
+        chosen = order[place * size : (place + 1) * size]
+        pairs = [self._pair(int(chunk), self.first + position * size + row) for row, chunk in enumerate(chosen)]
+        seen, mask = pad([pair[0] for pair in pairs], self.vocabulary.padding)
+        labels, _ = pad([pair[1] for pair in pairs], -100)
+        types, _ = pad([pair[2] for pair in pairs], 0)
+        rows = {"input_ids": seen, "attention_mask": mask, "token_type_ids": types, "labels": labels}
+        tensors = {name: torch.from_numpy(value) for name, value in rows.items()}
+        return tensors | {"next_sentence_label": torch.tensor([pair[3] for pair in pairs])}
+
+    def _pair(self, chunk: int, place: int) -> tuple[Ids, Ids, Ids, int]:
+        """What the model sees, labels, types [tokens each], and whether B follows A."""
+        generator = np.random.default_rng([self.settings.seed, 2, place])
+        document, start, stop = (int(value) for value in self.chunks[chunk])
+        middle = start + int(generator.integers((stop - start) // 4, 3 * (stop - start) // 4 + 1))
+        one, two, label = self.tokens.slice(start, middle), self.tokens.slice(middle, stop), FOLLOWS
+        if generator.random() < 0.5:
+            two, label = self._foreign(generator, document, stop - middle), FOREIGN
+        special: tuple[int | None, int | None] = (self.vocabulary.cls, self.vocabulary.sep)
+        ids = np.concatenate([[special[0]], one, [special[1]], two, [special[1]]]).astype(np.int64)
+        seen, labels = self.masking.mask(ids, place)
+        types = np.repeat([0, 1], [len(one) + 2, len(two) + 1])
+        return seen, labels, types, label
+
+    def _foreign(self, generator: np.random.Generator, document: int, length: int) -> Ids:
+        """At most `length` tokens of a chunk of another document."""
+        others = np.flatnonzero(self.chunks[:, 0] != document)
+        _, start, stop = (int(value) for value in self.chunks[int(generator.choice(others))])
+        first = int(generator.integers(start, max(start, stop - length) + 1))
+        return self.tokens.slice(first, min(first + length, stop))

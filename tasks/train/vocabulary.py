@@ -1,0 +1,61 @@
+"""The tokenizer of a training, as far as a model and its batches must know it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import DataError
+from tasks.contract.tokens import TARGET, Index
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Ids of special tokens; None where the tokenizer has no such token."""
+
+    size: int
+    bos: int | None
+    eos: int | None
+    pad: int | None
+    cls: int | None
+    sep: int | None
+    mask: int | None
+    special: tuple[int, ...]
+    """All of them, sorted."""
+    target_size: int | None
+    """Of the other side's own vocabulary, where it has one."""
+
+    @property
+    def padding(self) -> int:
+        """The id that fills a batch: that of the padding token, or of the end of a text where there is none."""
+        return next(number for number in (self.pad, self.eos, self.sep, 0) if number is not None)
+
+
+def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
+    """Raises DataError where the tokenizer in `folder` and the tokens of a split do not belong together."""
+    tokenizer = _load(folder)
+    for path, index in splits.items():
+        if len(tokenizer) != index.vocab_size:
+            raise DataError(
+                f"{path}/index.json: vocab_size: {index.vocab_size}, but the tokenizer in {folder} has {len(tokenizer)}"
+            )
+        if index.eos_token_id not in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+            raise DataError(
+                f"{path}/index.json: eos_token_id: {index.eos_token_id}, "
+                f"but the tokenizer in {folder} ends a text with {tokenizer.eos_token_id or tokenizer.sep_token_id}"
+            )
+    other = folder / TARGET
+    return Vocabulary(
+        size=len(tokenizer),
+        special=tuple(sorted(tokenizer.all_special_ids)),
+        target_size=len(_load(other)) if other.is_dir() else None,
+        **{name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "cls", "sep", "mask")},
+    )
+
+
+def _load(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: not a tokenizer: {' '.join(str(error).split())}") from error

@@ -1,0 +1,288 @@
+"""Training of each task: that it learns what it must, from scratch and from a base."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.stage import run
+from tasks.contract.usage import Usage, read_usage
+from tasks.tokenize.__main__ import STAGE as TOKENIZE
+from tasks.train.__main__ import STAGE
+from tests.corpora import write_corpus
+
+RANDOM = random.Random(1)
+WORDS = ["".join(RANDOM.choices("aeioklmnrst", k=RANDOM.randint(2, 5))) for _ in range(30)]
+TEXTS = [" ".join(RANDOM.sample(WORDS, k=RANDOM.randint(2, 9))) for _ in range(80)]
+TARGETS = [" ".join(reversed(text.upper().split())) for text in TEXTS]
+LABELS = ["even" if len(text.split()) % 2 == 0 else "odd" for text in TEXTS]
+MODELS: dict[str, dict[str, Any]] = {
+    "marian": {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+               "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+               "max_position_embeddings": 64},
+    "bart": {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+             "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+             "max_position_embeddings": 64},
+    "t5": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "dropout_rate": 0.0},
+    "bert": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
+             "max_position_embeddings": 64},
+    "roberta": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
+                "max_position_embeddings": 64},
+    "gpt2": {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64},
+    "llama": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64},
+}  # fmt: skip
+FAST = {"name": "adamw", "learning_rate": 0.01}
+OF_TASK: dict[str, dict[str, Any]] = {
+    "translation": {"batch_tokens": 400, "source_length": 60, "target_length": 60},
+    "summarization": {"batch_tokens": 400, "source_length": 60, "target_length": 60},
+    "classification": {"batch_tokens": 400, "source_length": 60},
+    "masked-lm": {"batch_size": 8, "context_length": 24},
+    "causal-lm": {"batch_size": 8, "context_length": 24},
+}
+Project = Callable[..., Path]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Makes and tokenizes a recipe for a task and goes there; settings of `train` are given by name."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"GRISTMILL_WORKERS": "1", "GRISTMILL_DEVICE": "cpu"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def make(
+        task: str, architecture: str | None, tokenize: dict[str, Any] | None = None, base: Path | None = None,
+        model: dict[str, Any] | None = None, name: str = "tiny", labels: list[str] = LABELS, **train: Any,
+    ) -> Path:  # fmt: skip
+        settings = {
+            "steps": 40,
+            "precision": "fp32",
+            "optimizer": FAST,
+            "evaluate_every": 20,
+            "schedule": {"warmup_steps": 2},
+        }
+        scratch = {"init": "scratch", "architecture": architecture, "config": MODELS.get(architecture or "", {})}
+        recipe = {
+            "task": task,
+            "tokenize": {"vocab_size": 300} if tokenize is None else tokenize,
+            "model": {"init": {"kind": "folder", "path": "any"}} if architecture is None else scratch,
+            "train": settings | OF_TASK[task] | train,
+        }
+        recipe["model"] |= model or {}
+        Path("recipes").mkdir(exist_ok=True)
+        Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
+        folder = Path("data") / name
+        shutil.rmtree(folder, ignore_errors=True)
+        for split, count in {"train": 80, "validation": 16, "test": 8}.items():
+            write_corpus(folder / "clean" / split, TEXTS[:count], target=TARGETS[:count], label=labels[:count])
+        if base is None:
+            (folder / "base").mkdir()
+        else:
+            shutil.copytree(base, folder / "base")
+        run(TOKENIZE, name)
+        return folder
+
+    return make
+
+
+def losses(folder: Path) -> list[float]:
+    lines = (folder / "training/history.csv").read_text().splitlines()[1:]
+    return [float(line.split(",")[2]) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("task", "architecture"),
+    [
+        ("translation", "marian"), ("translation", "bart"), ("summarization", "t5"), ("masked-lm", "bert"),
+        ("masked-lm", "roberta"), ("classification", "bert"), ("classification", "gpt2"), ("classification", "llama"),
+    ],
+)  # fmt: skip
+def test_the_loss_falls_and_the_class_of_the_task_loads_the_model(
+    project: Project, task: str, architecture: str
+) -> None:
+    import transformers
+
+    from tasks.contract.task import FAMILIES
+
+    folder = project(task, architecture)
+    report = run(STAGE, "tiny")
+    assert losses(folder)[-1] < losses(folder)[0] - 0.05
+    model, info = getattr(transformers, FAMILIES[task].model).from_pretrained(
+        folder / "model", output_loading_info=True
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert report.details["parameters"] == sum(p.numel() for p in model.parameters())
+    usage = read_usage(folder / "model")
+    assert usage.task == task
+    if task == "classification":
+        assert model.config.id2label == {0: "even", 1: "odd"} and usage.source_length == 60
+
+
+@pytest.mark.parametrize(("architecture", "rate"), [("marian", 0.02), ("t5", 0.005)])
+def test_a_few_pairs_are_memorised_and_generated(project: Project, architecture: str, rate: float, monkeypatch) -> None:
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    monkeypatch.setitem(globals(), "TEXTS", TEXTS[:4] * 20)
+    monkeypatch.setitem(globals(), "TARGETS", TARGETS[:4] * 20)
+    wider = {"config": {**MODELS[architecture], "d_model": 64}}
+    muon = {"name": "muon", "matrix_learning_rate": rate, "learning_rate": 0.005}
+    folder = project("translation", architecture, model=wider, steps=240, optimizer=muon)
+    run(STAGE, "tiny")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder / "model")
+    batch = tokenizer(TEXTS[:4], return_tensors="pt", padding=True)
+    with torch.inference_mode():
+        made = model.generate(**batch, max_new_tokens=60, num_beams=1)
+    assert tokenizer.batch_decode(made, skip_special_tokens=True) == TARGETS[:4]
+
+
+def test_a_permutation_of_the_labels_hurts(project: Project) -> None:
+    right = run_validation(project, LABELS)
+    permuted = random.Random(0).sample(LABELS, len(LABELS))
+    assert right < run_validation(project, permuted) - 0.1
+
+
+def run_validation(project: Project, labels: list[str]) -> float:
+    """The validation loss after training on all but the first 16 documents, of which it is the loss."""
+    folder = project(
+        "classification", "bert", labels=labels, steps=120, optimizer={"name": "adamw", "learning_rate": 3e-3}
+    )
+    shutil.rmtree(folder / "clean")
+    write_corpus(folder / "clean/train", TEXTS[16:], target=TARGETS[16:], label=labels[16:])
+    for split in ("validation", "test"):
+        write_corpus(folder / "clean" / split, TEXTS[:16], target=TARGETS[:16], label=LABELS[:16])
+    run(TOKENIZE, "tiny")
+    return float(run(STAGE, "tiny").details["validation_loss"])
+
+
+def test_twice_gives_the_same_bytes(project: Project) -> None:
+    for task, architecture in {"translation": "marian", "masked-lm": "bert"}.items():
+        folder = project(task, architecture, steps=6, evaluate_every=3)
+        run(STAGE, "tiny")
+        first = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
+        shutil.rmtree(folder / "checkpoints")
+        run(STAGE, "tiny")
+        assert {path.name: path.read_bytes() for path in (folder / "model").iterdir()} == first
+
+
+def test_each_side_may_have_a_vocabulary_of_its_own(project: Project) -> None:
+    from transformers import AutoModelForSeq2SeqLM
+
+    folder = project("translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=4)
+    run(STAGE, "tiny")
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder / "model")
+    assert model.config.share_encoder_decoder_embeddings is False
+    assert model.config.vocab_size == model.config.decoder_vocab_size == 280
+    assert (folder / "model/target/tokenizer.json").read_bytes() == (
+        folder / "tokenizer/target/tokenizer.json"
+    ).read_bytes()
+
+
+def test_a_classifier_starts_from_a_masked_model_and_is_better_for_it(project: Project) -> None:
+    base = project("masked-lm", "bert", name="bert", tokenize={"vocab_size": 300})
+    run(STAGE, "bert")
+    folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", steps=2)
+    report = run(STAGE, "tiny")
+    assert report.details["architecture"] == "bert"
+    from safetensors.torch import load_file
+
+    before, after = load_file(base / "model/model.safetensors"), load_file(folder / "model/model.safetensors")
+    name = "bert.embeddings.word_embeddings.weight"
+    assert (before[name] - after[name]).abs().max() < 0.1 and "classifier.weight" in after
+
+
+def test_low_rank_matrices_change_the_model_and_are_gone_after_training(project: Project) -> None:
+    from safetensors.torch import load_file
+
+    base = project("causal-lm", "llama", name="base", steps=4)
+    run(STAGE, "base")
+    lora = {"lora": {"rank": 2, "alpha": 4, "dropout": 0.1}}
+    folder = project(
+        "causal-lm", None, tokenize={"kind": "base"}, base=base / "model", model=lora, keep="best", checkpoint_every=7
+    )
+    report = run(STAGE, "tiny")
+    assert report.details["trained_parameters"] < report.details["parameters"] / 3
+    before, after = (load_file(at / "model/model.safetensors") for at in (base, folder))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed and all("proj" in name for name in changed)
+    assert losses(folder)[-1] < losses(folder)[0]
+
+
+def test_early_stopping_keeps_the_best_and_says_when(project: Project) -> None:
+    wild = {"name": "adamw", "learning_rate": 1.0}
+    folder = project(
+        "classification", "bert", steps=60, evaluate_every=2, optimizer=wild, keep="best", patience=3,
+        schedule={"warmup_steps": 20},
+    )  # fmt: skip
+    details = run(STAGE, "tiny").details
+    assert details["steps"] == details["kept_step"] + 6 < 60
+    assert len((folder / "training/history.csv").read_text().splitlines()) >= 3
+
+
+def test_label_smoothing_is_of_the_training_alone(project: Project) -> None:
+    still = {"name": "adamw", "learning_rate": 1e-12}
+    found = {}
+    for smoothing in (0.0, 0.4):
+        config = {"config": {**MODELS["marian"], "dropout": 0.0}}
+        project("translation", "marian", steps=1, optimizer=still, label_smoothing=smoothing, model=config)
+        details = run(STAGE, "tiny").details
+        found[smoothing] = details["loss"], details["validation_loss"]
+    assert found[0.0][1] == found[0.4][1] and found[0.0][0] != found[0.4][0]
+
+
+def test_next_sentences_are_learned_beside_masks_and_leave_a_masked_model(project: Project) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    folder = project("masked-lm", "bert", next_sentence=True, steps=6)
+    run(STAGE, "tiny")
+    _, info = AutoModelForMaskedLM.from_pretrained(folder / "model", output_loading_info=True)
+    assert not info["missing_keys"]
+    project("masked-lm", "roberta", next_sentence=True, steps=2)
+    with pytest.raises(RecipeError, match=r"train\.next_sentence: roberta has no head for it"):
+        run(STAGE, "tiny")
+
+
+def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> None:
+    project("translation", "marian", steps=1, source_length=20)
+    facts = run(STAGE, "tiny").details["data"]["training"]
+    assert facts["left_out"] > 0 == facts["cut"] and facts["documents"] + facts["left_out"] == 80
+    project("summarization", "t5", steps=1, source_length=20)
+    facts = run(STAGE, "tiny").details["data"]["training"]
+    assert facts["cut"] > 0 == facts["left_out"] and facts["documents"] == 80
+    project("translation", "marian", steps=1, source_length=4)
+    with pytest.raises(DataError, match=r"no document of the (training|validation) split is short"):
+        run(STAGE, "tiny")
+
+
+def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
+    base = project("masked-lm", "bert", name="bert", steps=1)
+    run(STAGE, "bert")
+    short = {"config": {**MODELS["bert"], "max_position_embeddings": 16}}
+    project("classification", "bert", model=short, steps=1)
+    with pytest.raises(RecipeError, match=r"train\.source_length or target_length: \d+ is more than the 16 positions"):
+        run(STAGE, "tiny")
+    folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", steps=1)
+    config = folder / "base/config.json"
+    config.write_text(config.read_text().replace('"vocab_size": 300', '"vocab_size": 200'))
+    with pytest.raises(DataError, match=r"data/tiny/base: .*(cannot be loaded|embeddings|shapes)"):
+        run(STAGE, "tiny")
+    project("translation", None, tokenize={"kind": "base"}, base=base / "model", steps=1)
+    with pytest.raises(DataError, match=r"data/tiny/base: cannot be loaded for translation"):
+        run(STAGE, "tiny")
+
+
+def test_usage_goes_through_its_file(tmp_path: Path) -> None:
+    usage = Usage("summarization", "summarize: ", 128, 32)
+    usage.write(tmp_path)
+    assert read_usage(tmp_path) == usage
+    (tmp_path / "gristmill.json").write_text("{")
+    with pytest.raises(DataError, match=r"gristmill\.json: cannot be read"):
+        read_usage(tmp_path)
