@@ -1,28 +1,38 @@
 """`python -m tasks.evaluate <recipe>`."""
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.settings import read_section, read_yaml, recipe_path
-from tasks.contract.stage import Job, Report, Stage, main
-from tasks.evaluate.causal_lm import evaluate_causal_lm
-from tasks.evaluate.settings import EvaluateSettings
+from collections.abc import Callable
+from typing import Any
 
-EVALUATIONS = {"causal-lm": evaluate_causal_lm}
+from tasks.contract.settings import read_section
+from tasks.contract.stage import Job, Report, Stage, main
+from tasks.contract.task import read_task
+from tasks.evaluate.causal_lm import evaluate_causal_lm
+from tasks.evaluate.classification import evaluate_classification
+from tasks.evaluate.masked_lm import evaluate_masked_lm
+from tasks.evaluate.settings import SETTINGS
+from tasks.evaluate.summarization import evaluate_summarization
+from tasks.evaluate.translation import evaluate_translation
+
+EVALUATIONS: dict[str, Callable[[Job, Any], Report]] = {
+    "causal-lm": evaluate_causal_lm,
+    "translation": evaluate_translation,
+    "summarization": evaluate_summarization,
+    "masked-lm": evaluate_masked_lm,
+    "classification": evaluate_classification,
+}
 """`task` of a recipe → its evaluation. A new task is a module beside `causal_lm` and a line here."""
 
 
 def evaluate(job: Job) -> Report:
-    """Evaluate as the recipe's task asks. Raises RecipeError for a task that has no evaluation."""
-    path = recipe_path(job.recipe)
-    task = read_yaml(path).get("task", "causal-lm")
-    if task not in EVALUATIONS:
-        raise RecipeError(f"{path}: task: {task!r} is not one of {', '.join(EVALUATIONS)}")
-    return EVALUATIONS[task](job, read_section(job.recipe, "evaluate", EvaluateSettings))
+    """Evaluate as the recipe's task asks. Raises RecipeError where it is none."""
+    task = read_task(job.recipe)
+    return EVALUATIONS[task](job, read_section(job.recipe, "evaluate", SETTINGS[task]))
 
 
 STAGE = Stage(
     "evaluate",
     evaluate,
-    inputs=("model", "training/history.csv", "tokens/train", "clean/test"),
+    inputs=("base", "model", "training/history.csv", "tokens/train", "clean/train", "clean/test"),
     outputs=(
         "evaluation/report.json",
         "evaluation/metrics.json",

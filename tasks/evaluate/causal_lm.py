@@ -5,11 +5,13 @@ documents by a row of numbers each, not with their text.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.contract import runtime
 from tasks.contract.corpus import read_batches
@@ -18,12 +20,14 @@ from tasks.contract.progress import Progress, progress
 from tasks.contract.settings import recipe_path
 from tasks.contract.stage import Job, Report, write_json
 from tasks.contract.tokens import Tokens
-from tasks.evaluate.baselines import Text, measure_text, unigram_losses
-from tasks.evaluate.loading import Loaded, load_causal_lm
+from tasks.evaluate.baselines import unigram_losses, xz_bytes
+from tasks.evaluate.loading import Loaded, check_base, check_tokens, load_base, load_model, load_tokenizer
 from tasks.evaluate.perplexity import Scoring, token_losses
-from tasks.evaluate.plots import draw_curves, draw_scores, read_history
+from tasks.evaluate.plots import draw_curves, read_history
 from tasks.evaluate.samples import prompt_ids, sample
-from tasks.evaluate.settings import EvaluateSettings
+from tasks.evaluate.score_plots import Measure, draw_scores
+from tasks.evaluate.settings import CausalEvaluateSettings
+from tasks.evaluate.split import Split, measure_split
 
 EXAMPLES = 5
 """Best and worst documents that the report names."""
@@ -31,57 +35,73 @@ EXAMPLES = 5
 DIGITS = 6
 """Decimals of stored numbers: far below what a change of a model means, far above what rounding errors do."""
 
+MEASURE = Measure("bits_per_byte", "bytes", "bits per byte")
 Row = dict[str, Any]
 
 
-def evaluate_causal_lm(job: Job, settings: EvaluateSettings) -> Report:
+def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
-    text = measure_text(job.input("clean/test"))
-    loaded = load_causal_lm(job.input("model"), runtime.device())
-    _check(job, settings, loaded, train)
-
+    split = measure_split(job.input("clean/test"))
     scoring = Scoring(settings.window, settings.stride, settings.precision, settings.batch_size)
-    rows = _score(job, loaded, scoring, train, text)
-    metrics = _metrics(rows, text, scoring.signature(loaded.tokenizer_hash, text.sha256))
+    has_base = (job.input("base") / "config.json").is_file()
+    if has_base:
+        check_base(job.input("base"), job.input("model"))
+    rows, samples, tokenizer_hash = _evaluate_model(job, settings, scoring, train, split)
+    if has_base:
+        _score_base(job, scoring, split, rows)
+    metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), scoring.signature(tokenizer_hash, split.sha256))
     groups = _groups(rows)
-    samples = []
-    with progress("writing samples", len(settings.prompts), "prompts") as shown:
-        for prompt in settings.prompts:
-            samples.append(sample(loaded, prompt, settings.generation))
-            shown.advance()
 
     write_json(job.output("evaluation/metrics.json"), metrics)
     write_json(job.output("evaluation/samples.json"), samples)
     _write_scores(job, rows)
     draw_curves(job.output("evaluation/curves.png"), history, job.recipe)
-    draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe)
+    draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe, MEASURE)
     job.say(
-        f"{metrics['bits_per_byte']:.4f} bits per byte on {text.documents:,} documents"
-        f" (unigram {metrics['unigram_bits_per_byte']:.2f}, xz {metrics['xz_bits_per_byte']:.2f})"
+        f"{metrics['bits_per_byte']:.4f} bits per byte on {split.documents:,} documents"
+        f" (unigram {metrics['unigram_bits_per_byte']:.2f}, xz {metrics['xz_bits_per_byte']:.2f}"
+        + (f", before training {metrics['base_bits_per_byte']:.4f})" if "base_bits_per_byte" in metrics else ")")
     )
-    by_score = sorted((row for row in rows if row["bytes"]), key=lambda row: (row["bits_per_byte"], row["id"]))
-    shown_keys = ("id", "group", "bytes", "bits_per_byte")
-    return Report(
-        received={"documents": text.documents, "bytes": text.bytes, "training_tokens": len(train)},
-        produced={"scored_documents": len(rows), "scored_tokens": metrics["tokens"], "samples": len(samples)},
-        details={
-            **metrics,
-            "groups": groups,
-            "best": [{key: row[key] for key in shown_keys} for row in by_score[:EXAMPLES]],
-            "worst": [{key: row[key] for key in shown_keys} for row in by_score[::-1][:EXAMPLES]],
-        },
-    )
+    return _report(split, train, rows, metrics, groups, len(samples))
 
 
-def _check(job: Job, settings: EvaluateSettings, loaded: Loaded, train: Tokens) -> None:
+def _evaluate_model(
+    job: Job, settings: CausalEvaluateSettings, scoring: Scoring, train: Tokens, split: Split
+) -> tuple[list[Row], list[dict[str, Any]], str]:
+    """A row per document in the order of the corpus, the samples, and the tokenizer's hash.
+
+    The model is in memory no longer than this takes. `unigram` in a row is the baseline's loss, which is not stored.
+    """
+    loaded = load_model(job.input("model"), "causal-lm", runtime.device())
+    _check(job, settings, loaded, train)
+    unigram = unigram_losses(train)
+    rows = []
+    for row, ids, loss in _score(job, job.input("model"), loaded.model, loaded.tokenizer, scoring, split):
+        scores = {"loss": loss, "unigram": float(unigram[ids].sum())}
+        rows.append({**row, **scores, **_rates(loss, row["tokens"], row["bytes"])})
+    samples = []
+    with progress("writing samples", len(settings.prompts), "prompts") as shown:
+        for prompt in settings.prompts:
+            samples.append(sample(loaded, prompt, settings.generation))
+            shown.advance()
+    return rows, samples, loaded.tokenizer_hash
+
+
+def _score_base(job: Job, scoring: Scoring, split: Split, rows: list[Row]) -> None:
+    """Add to each row the loss of the model that the training started from, `base`, which is not stored."""
+    folder, trained = job.input("base"), job.input("model")
+    model = load_base(folder, "causal-lm", runtime.device(), scoring.window)
+    for row, (_, _, loss) in zip(
+        rows, _score(job, folder, model, load_tokenizer(trained), scoring, split), strict=True
+    ):
+        row["base"] = loss
+
+
+def _check(job: Job, settings: CausalEvaluateSettings, loaded: Loaded, train: Tokens) -> None:
     path, positions = recipe_path(job.recipe), loaded.positions
-    if train.index.tokenizer != loaded.tokenizer_hash:
-        raise DataError(
-            f"{job.folder}/tokens/train/index.json: made with another tokenizer ({train.index.tokenizer[:12]}…)"
-            f" than {job.folder}/model/tokenizer.json ({loaded.tokenizer_hash[:12]}…)"
-        )
+    check_tokens(train.index, job.input("tokens/train"), loaded.tokenizer_hash, job.input("model"))
     if train.index.eos_token_id != loaded.eos_token_id:
         raise DataError(
             f"{job.folder}/tokens/train/index.json: documents end with token {train.index.eos_token_id},"
@@ -100,26 +120,24 @@ def _check(job: Job, settings: EvaluateSettings, loaded: Loaded, train: Tokens) 
             )
 
 
-def _score(job: Job, loaded: Loaded, scoring: Scoring, train: Tokens, text: Text) -> list[Row]:
-    """A row per document, in the order of the corpus; `unigram` is the baseline's loss, which is not stored."""
-    unigram = unigram_losses(train)
-    rows: list[Row] = []
-    with progress("scoring", text.bytes, "bytes of text") as shown:
+def _score(
+    job: Job, folder: Path, model: Any, tokenizer: Any, scoring: Scoring, split: Split
+) -> Iterator[tuple[Row, NDArray[np.int64], float]]:
+    """Each document in the order of the corpus: {id, group, bytes, tokens}, its ids, and its summed loss in nats."""
+    with progress(f"scoring {folder.name}", split.bytes, "bytes of text") as shown:
         for batch in read_batches(job.input("clean/test"), ["id", "group", "text"]):
             texts = batch.column("text").to_pylist()
-            encoded = loaded.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+            encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             documents = [np.asarray(ids, np.int64) for ids in encoded]
             sizes = [len(value.encode("utf-8")) for value in texts]
             told = partial(_tell, shown, sum(sizes) / max(1, sum(map(len, documents))))
-            losses = token_losses(loaded.model, documents, loaded.eos_token_id, scoring, runtime.workers(), told)
+            losses = token_losses(model, documents, tokenizer.eos_token_id, scoring, runtime.workers(), told)
             names = zip(batch.column("id").to_pylist(), batch.column("group").to_pylist(), strict=True)
             for (name, group), size, ids, values in zip(names, sizes, documents, losses, strict=True):
                 loss = float(values.sum())
                 if not math.isfinite(loss):
-                    raise DataError(f"{job.folder}/model: its loss on document {name} is not a finite number")
-                scores = {"bytes": size, "tokens": len(ids), "loss": loss, "unigram": float(unigram[ids].sum())}
-                rows.append({"id": name, "group": group, **scores, **_rates(loss, len(ids), size)})
-    return rows
+                    raise DataError(f"{folder}: its loss on document {name} is not a finite number")
+                yield {"id": name, "group": group, "bytes": size, "tokens": len(ids)}, ids, loss
 
 
 def _tell(shown: Progress, bytes_per_token: float, tokens: int) -> None:
@@ -129,23 +147,31 @@ def _tell(shown: Progress, bytes_per_token: float, tokens: int) -> None:
 def _rates(loss: float, tokens: int, size: int) -> dict[str, float | None]:
     """Bits per byte and perplexity of a summed loss in nats; None where there is nothing to divide by."""
     return {
-        "bits_per_byte": round(loss / math.log(2) / size, DIGITS) if size else None,
+        "bits_per_byte": _bits_per_byte(loss, size) if size else None,
         "perplexity": round(math.exp(min(loss / tokens, 700.0)), DIGITS) if tokens else None,
     }
 
 
-def _metrics(rows: Sequence[Row], text: Text, signature: str) -> dict[str, Any]:
+def _bits_per_byte(loss: float, size: int) -> float:
+    return round(loss / math.log(2) / size, DIGITS)
+
+
+def _metrics(rows: Sequence[Row], split: Split, compressed: int, signature: str) -> dict[str, Any]:
     tokens, loss = sum(row["tokens"] for row in rows), math.fsum(row["loss"] for row in rows)
-    return {
-        **_rates(loss, tokens, text.bytes),
+    metrics = {
+        **_rates(loss, tokens, split.bytes),
         "loss": round(loss / tokens, DIGITS),
         "tokens": tokens,
-        "bytes": text.bytes,
-        "documents": text.documents,
-        "unigram_bits_per_byte": _rates(math.fsum(row["unigram"] for row in rows), tokens, text.bytes)["bits_per_byte"],
-        "xz_bits_per_byte": round(8 * text.xz_bytes / text.bytes, DIGITS),
-        "signature": signature,
+        "bytes": split.bytes,
+        "documents": split.documents,
+        "unigram_bits_per_byte": _bits_per_byte(math.fsum(row["unigram"] for row in rows), split.bytes),
+        "xz_bits_per_byte": round(8 * compressed / split.bytes, DIGITS),
     }
+    if "base" in rows[0]:
+        base = math.fsum(row["base"] for row in rows)
+        rates = {**_rates(base, tokens, split.bytes), "loss": round(base / tokens, DIGITS)}
+        metrics |= {f"base_{name}": value for name, value in rates.items()}
+    return {**metrics, "signature": signature}
 
 
 def _groups(rows: Sequence[Row]) -> list[Row]:
@@ -159,6 +185,23 @@ def _groups(rows: Sequence[Row]) -> list[Row]:
         rates = _rates(math.fsum(row["loss"] for row in own), tokens, size)
         table.append({"group": group, "documents": len(own), "bytes": size, "tokens": tokens, **rates})
     return sorted((row for row in table if row["bytes"]), key=lambda row: (row["bits_per_byte"], row["group"]))
+
+
+def _report(
+    split: Split, train: Tokens, rows: Sequence[Row], metrics: dict[str, Any], groups: Sequence[Row], samples: int
+) -> Report:
+    by_score = sorted((row for row in rows if row["bytes"]), key=lambda row: (row["bits_per_byte"], row["id"]))
+    shown = ("id", "group", "bytes", "bits_per_byte")
+    return Report(
+        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
+        produced={"scored_documents": len(rows), "scored_tokens": metrics["tokens"], "samples": samples},
+        details={
+            **metrics,
+            "groups": groups,
+            "best": [{key: row[key] for key in shown} for row in by_score[:EXAMPLES]],
+            "worst": [{key: row[key] for key in shown} for row in by_score[::-1][:EXAMPLES]],
+        },
+    )
 
 
 def _write_scores(job: Job, rows: Sequence[Row]) -> None:

@@ -1,67 +1,145 @@
 """A model folder, checked and in memory: what cannot be scored is told in one sentence before anything is."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import DataError, GristmillError
-from tasks.contract.identity import hash_file
+from tasks.contract.task import FAMILIES
+from tasks.contract.tokens import Index, hash_tokenizer
+from tasks.contract.usage import Usage, read_usage
+
+NEEDED = {
+    "causal-lm": {"eos_token": "with which a document begins"},
+    "masked-lm": {"mask_token": "behind which a token is hidden"},
+}
+"""By task: special tokens of the tokenizer without which nothing can be scored, and what they are for."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A causal language model in eval mode on its device, with its tokenizer."""
+    """A model of a task's family in eval mode on its device, with its tokenizer."""
 
     model: Any
     tokenizer: Any
     tokenizer_hash: str
     """SHA-256 (hex) of tokenizer.json, as the index of the tokens has it."""
-    eos_token_id: int
     positions: int | None
     """Tokens that it can see at once; None where its architecture sets no limit."""
 
+    @property
+    def eos_token_id(self) -> int:
+        """Of the token that ends a text."""
+        return int(self.tokenizer.eos_token_id)
 
-def load_causal_lm(folder: Path, device: str) -> Loaded:
+
+def load_model(folder: Path, task: str, device: str) -> Loaded:
     """The model in `folder`, in fp32. Raises DataError where it is not whole, not finite, or does not fit together."""
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    model = load_weights(folder, task, device)
+    tokenizer = load_tokenizer(folder)
+    for name, purpose in NEEDED.get(task, {}).items():
+        if getattr(tokenizer, name) is None:
+            raise DataError(f"{folder}/tokenizer_config.json: no {name}, {purpose}")
+    vocabulary = model.config.get_text_config().vocab_size
+    if len(tokenizer) > vocabulary:
+        raise DataError(f"{folder}: the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary:,}")
+    return Loaded(model, tokenizer, hash_tokenizer(folder), _positions(model))
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder}: no {name} in it: not a whole model folder")
+
+def load_weights(folder: Path, task: str, device: str) -> Any:
+    """A model without its tokenizer. Raises DataError as `load_model` does."""
+    import torch
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder}: no config.json in it: not a whole model folder")
     if not any(folder.glob("*.safetensors")):
         raise DataError(f"{folder}: no *.safetensors in it: a model without weights")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        model, info = getattr(transformers, FAMILIES[task].model).from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise DataError(f"{folder}: cannot be loaded: {' '.join(str(error).split())}") from error
-    model, info = loaded
     if absent := sorted(info["missing_keys"]):
         raise DataError(f"{folder}: {len(absent)} weights are missing, {absent[0]} among them")
     for name, weights in model.named_parameters():
         if not torch.isfinite(weights).all():
             raise DataError(f"{folder}: {name} holds NaN or infinite weights: the training diverged")
-    config = model.config.get_text_config()
-    if tokenizer.eos_token_id is None:
-        raise DataError(f"{folder}/tokenizer_config.json: no eos_token, with which a document begins")
-    if len(tokenizer) > config.vocab_size:
-        raise DataError(f"{folder}: the tokenizer has {len(tokenizer):,} tokens, the model {config.vocab_size:,}")
-    return Loaded(
-        model=model.eval().to(_device(device)),
-        tokenizer=tokenizer,
-        tokenizer_hash=hash_file(folder / "tokenizer.json"),
-        eos_token_id=tokenizer.eos_token_id,
-        positions=getattr(config, "max_position_embeddings", None),
-    )
+    return model.eval().to(_device(device))
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder. Raises DataError where there is none, or a damaged one."""
+    from transformers import AutoTokenizer
+
+    hash_tokenizer(folder)  # transformers would make an empty tokenizer where there is none
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+
+
+def check_tokens(index: Index, tokens: Path, tokenizer_hash: str, folder: Path) -> None:
+    """Raises DataError where tokens were made with another tokenizer than the one in `folder`."""
+    if index.tokenizer != tokenizer_hash:
+        raise DataError(
+            f"{tokens}/index.json: made with another tokenizer ({index.tokenizer[:12]}…)"
+            f" than {folder}/tokenizer.json ({tokenizer_hash[:12]}…)"
+        )
+
+
+def check_usage(folder: Path, task: str) -> Usage:
+    """How a model is used. Raises DataError where it was trained for another task."""
+    usage = read_usage(folder)
+    if usage.task != task:
+        raise DataError(f"{folder}/gristmill.json: a model for {usage.task}, not for {task}")
+    return usage
+
+
+def check_base(folder: Path, trained: Path) -> None:
+    """Raises DataError where the model that a training started from has another tokenizer than the trained one."""
+    # A tokenizer that was only saved anew may have another order of keys, and so another hash, for the same content.
+    if hash_tokenizer(folder) != hash_tokenizer(trained) and _content(folder) != _content(trained):
+        raise DataError(f"{folder}: its tokenizer is not that of {trained}: their scores would not be comparable")
+
+
+def load_base(folder: Path, task: str, device: str, window: int) -> Any:
+    """The model that a training started from, without its tokenizer. Raises DataError as `load_model` does, and where
+    it cannot see `window` tokens at once."""
+    model = load_weights(folder, task, device)
+    positions = _positions(model)
+    if positions is not None and window > positions:
+        raise DataError(f"{folder}/config.json: {positions} positions are less than evaluate.window {window}")
+    return model
+
+
+def _content(folder: Path) -> str:
+    """What a tokenizer does, whichever files it was saved as."""
+    from transformers import AutoTokenizer
+
+    try:
+        backend = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+    backend.no_truncation()
+    backend.no_padding()
+    return str(backend.to_str())
+
+
+def _positions(model: Any) -> int | None:
+    """Positions that a text can use: RoBERTa and its kin number them from behind the padding's."""
+    import torch
+
+    embeddings = (m for name, m in model.named_modules() if name.endswith("position_embeddings"))
+    for table in embeddings:
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            return table.num_embeddings - table.padding_idx - 1
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 def _device(name: str) -> str:
@@ -73,16 +151,3 @@ def _device(name: str) -> str:
     if not there[name]:
         raise GristmillError(f"GRISTMILL_DEVICE: torch sees no {name} on this machine")
     return name
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Each tensor operation on one thread, so that a sum has one order; what runs side by side is whole batches."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -11,27 +11,23 @@ lm-evaluation-harness, but with a stride). No context goes over the start of a d
     perplexity    = exp(sum of losses / tokens)
     bits_per_byte = sum of losses / ln 2 / UTF-8 bytes of the text     (arXiv 2101.00027, section 3.1)
 
-The same to the bit for every number of workers: a batch is always computed on one thread, and batches run side by side.
+The same to the bit for every number of workers: see `tasks.evaluate.batches`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.evaluate.loading import one_thread
+from tasks.evaluate.batches import LOGITS, map_batches
 
 if TYPE_CHECKING:
     import torch
 
 VERSION = 1
 """Counts up whenever the same model and text would get another score."""
-
-LOGITS = 1 << 26
-"""Logits of a batch that are in memory at a time (256 MiB as fp32); `batch_size` gives way to it."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +109,12 @@ def token_losses(
     )
     size = max(1, min(scoring.batch_size, LOGITS // (scoring.window * model.config.get_text_config().vocab_size)))
     batches = [windows[at : at + size] for at in range(0, len(windows), size)]
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    with one_thread(), ThreadPoolExecutor(workers if on_cpu else 1) as pool:
-        found = pool.map(lambda batch: _batch_losses(model, sequences, batch, scoring.precision), batches)
-        try:
-            for batch, values in zip(batches, found, strict=True):
-                for window, row in zip(batch, values, strict=True):
-                    losses[window.document][window.first : window.stop] = row
-                scored(sum(len(row) for row in values))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for batch, values in map_batches(
+        lambda batch: _batch_losses(model, sequences, batch, scoring.precision), batches, model, workers
+    ):
+        for window, row in zip(batch, values, strict=True):
+            losses[window.document][window.first : window.stop] = row
+        scored(sum(len(row) for row in values))
     return losses
 
 

@@ -1,9 +1,13 @@
-"""What the model writes after a prompt, the same each time."""
+"""What a model writes after a prompt, or puts in the place of its [MASK]; the same each time."""
 
 from typing import Any
 
-from tasks.evaluate.loading import Loaded, one_thread
-from tasks.evaluate.settings import GenerationSettings
+from tasks.evaluate.batches import one_thread
+from tasks.evaluate.loading import Loaded
+from tasks.evaluate.settings import MASK, GenerationSettings
+
+FILLS = 5
+"""Likeliest tokens that are shown for each [MASK] of a prompt."""
 
 
 def prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
@@ -48,3 +52,26 @@ def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[st
         "new_tokens": len(written) - ids.shape[1],
         "settings": settings.model_dump(),
     }
+
+
+def masked_prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
+    """A prompt between the tokenizer's special tokens, [MASK] as the tokenizer has it."""
+    ids: list[int] = loaded.tokenizer(prompt.replace(MASK, loaded.tokenizer.mask_token))["input_ids"]
+    return ids
+
+
+def fill(loaded: Loaded, prompt: str) -> dict[str, Any]:
+    """{prompt, text, fills}: the likeliest tokens for each [MASK], by itself, and the text with the first of each."""
+    import torch
+
+    ids = masked_prompt_ids(loaded, prompt)
+    with one_thread(), torch.inference_mode():
+        logits = loaded.model(input_ids=torch.tensor([ids], device=loaded.model.device)).logits[0].float()
+        best = logits.softmax(-1).topk(FILLS)
+    fills = []
+    for place in [at for at, token in enumerate(ids) if token == loaded.tokenizer.mask_token_id]:
+        tokens, chances = best.indices[place].tolist(), best.values[place].tolist()
+        shown = zip([loaded.tokenizer.decode([token]) for token in tokens], chances, strict=True)
+        fills.append([{"token": token, "probability": round(chance, 6)} for token, chance in shown])
+        ids[place] = tokens[0]
+    return {"prompt": prompt, "text": loaded.tokenizer.decode(ids, skip_special_tokens=True), "fills": fills}

@@ -1,0 +1,201 @@
+"""The evaluation of a classifier: accuracy, precision, recall and F1 on the test split, baselines, confusions.
+
+Precision, recall and F1 are taken for each class and then averaged, each class counting the same (macro), over the
+classes that occur in the test split or were predicted; a class that was never predicted has precision 0 (scikit-learn's
+`precision_recall_fscore_support` with `zero_division=0`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tasks.contract import runtime
+from tasks.contract.corpus import read_batches
+from tasks.contract.errors import DataError
+from tasks.contract.progress import progress
+from tasks.contract.stage import Job, Report, write_json
+from tasks.contract.task import FAMILIES
+from tasks.contract.tokens import Tokens
+from tasks.evaluate.class_baselines import Baselines, fit_baselines
+from tasks.evaluate.classifier import Classifier, load_classifier, probabilities
+from tasks.evaluate.confusion import draw_confusion
+from tasks.evaluate.encoding import encode
+from tasks.evaluate.loading import check_tokens
+from tasks.evaluate.plots import draw_curves, read_history
+from tasks.evaluate.settings import ClassEvaluateSettings
+from tasks.evaluate.signatures import write_signature
+from tasks.evaluate.split import Split, measure_split, read_rows, shortened, spaced
+
+VERSION = 1
+"""Counts up whenever the same model and text would get another score."""
+
+DIGITS = 6
+"""Decimals of stored numbers."""
+
+SAMPLES = 4
+"""Examples of each kind: of those that are right, and of those that are wrong with the most confidence."""
+
+CONFUSIONS = 20
+"""Pairs of classes that the report names, those first that were taken for each other most often."""
+
+CHARACTERS = 400
+"""Of a text in samples.json."""
+
+Row = dict[str, Any]
+
+
+def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report:
+    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    history = read_history(job.input("training/history.csv"))
+    train = Tokens.open(job.input("tokens/train"))
+    split = measure_split(job.input("clean/test"), ("text", "label"))
+    classifier = load_classifier(job.input("model"), runtime.device())
+    check_tokens(train.index, job.input("tokens/train"), classifier.loaded.tokenizer_hash, job.input("model"))
+    _check_labels(job, classifier)
+    baselines = fit_baselines(job.input("clean/train"))
+    rows = list(_score(job, settings, classifier, baselines, split))
+    metrics = {
+        **_metrics(rows),
+        "documents": split.documents,
+        "bytes": split.bytes,
+        "truncated": sum(row["truncated"] for row in rows),
+        "signature": _signature(settings, classifier, split),
+    }
+    samples = _samples(job, rows)
+    write_json(job.output("evaluation/metrics.json"), metrics)
+    write_json(job.output("evaluation/samples.json"), samples)
+    _write_scores(job, rows)
+    draw_curves(job.output("evaluation/curves.png"), history, job.recipe, unit="document")
+    draw_confusion(job.output("evaluation/scores.png"), *_both(rows), job.recipe)
+    job.say(
+        f"macro F1 {metrics['macro_f1']:.3f}, accuracy {metrics['accuracy']:.3f} on {split.documents:,} documents"
+        f" (TF-IDF {metrics['tfidf_macro_f1']:.3f} and {metrics['tfidf_accuracy']:.3f})"
+    )
+    return Report(
+        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
+        produced={"scored_documents": len(rows), "samples": len(samples)},
+        details={
+            **metrics,
+            "tfidf_documents": baselines.documents,
+            "classes": _classes(rows),
+            "confusions": _mixed(rows),
+        },
+    )
+
+
+def _check_labels(job: Job, classifier: Classifier) -> None:
+    folder, known = job.input("clean/test"), set(classifier.names)
+    for row in read_rows(folder, ["id", "label"]):
+        if row["label"] not in known:
+            raise DataError(
+                f"{folder}: document {row['id']} has the label {row['label']!r}, which {job.folder}/model does not know"
+                f" (of {len(known)}: {', '.join(classifier.names[:5])}, …)"
+            )
+
+
+def _score(
+    job: Job, settings: ClassEvaluateSettings, classifier: Classifier, baselines: Baselines, split: Split
+) -> Iterator[Row]:
+    """A row per document, in the order of the corpus; what the baselines say and `truncated` are not stored."""
+    number_of = {name: number for number, name in enumerate(classifier.names)}
+    with progress("scoring", split.documents, "documents") as shown:
+        for batch in read_batches(job.input("clean/test"), ["id", "group", "text", "label"]):
+            documents = batch.to_pylist()
+            texts = [row.pop("text") for row in documents]
+            ids, cut = encode(
+                classifier.loaded.tokenizer, [classifier.usage.prefix + text for text in texts], classifier.length
+            )
+            names = [row["id"] for row in documents]
+            chances = probabilities(classifier, settings, ids, names, runtime.workers())
+            linear = baselines.tfidf(texts)
+            for row, own, guess, truncated in zip(documents, chances, linear, cut, strict=True):
+                if not np.isfinite(own).all():
+                    raise DataError(f"{job.folder}/model: its output for document {row['id']} is not finite")
+                best = int(own.argmax())
+                scores = {"probability": own[best], "label_probability": own[number_of[row["label"]]]}
+                row |= {"predicted": classifier.names[best]} | {k: round(float(p), DIGITS) for k, p in scores.items()}
+                yield {**row, "majority": baselines.majority, "tfidf": guess, "truncated": truncated}
+            shown.advance(len(documents))
+
+
+def _both(rows: Sequence[Row], predicted: str = "predicted") -> tuple[list[str], list[str]]:
+    """True and predicted classes of all documents."""
+    return [row["label"] for row in rows], [row[predicted] for row in rows]
+
+
+def _metrics(rows: Sequence[Row]) -> dict[str, float]:
+    found = _averages(*_both(rows))
+    for baseline in ("majority", "tfidf"):
+        found |= {f"{baseline}_{name}": value for name, value in _averages(*_both(rows, baseline)).items()}
+    return found
+
+
+def _averages(labels: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+    found = {
+        "macro_f1": f1, "accuracy": accuracy_score(labels, predicted), "macro_precision": precision,
+        "macro_recall": recall,
+    }  # fmt: skip
+    return {name: round(float(found[name]), DIGITS) for name in FAMILIES["classification"].metrics}
+
+
+def _classes(rows: Sequence[Row]) -> list[Row]:
+    """Precision, recall, F1 and number of documents of each class, by name."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels, predicted = _both(rows)
+    names = sorted({*labels, *predicted})
+    parts = precision_recall_fscore_support(labels, predicted, labels=names, zero_division=0)
+    return [
+        {"label": name, "precision": round(float(p), DIGITS), "recall": round(float(r), DIGITS),
+         "f1": round(float(f), DIGITS), "support": int(n)}
+        for name, p, r, f, n in zip(names, *parts, strict=True)
+    ]  # fmt: skip
+
+
+def _mixed(rows: Sequence[Row]) -> list[Row]:
+    counts = Counter((row["label"], row["predicted"]) for row in rows if row["label"] != row["predicted"])
+    worst = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+    return [{"label": label, "predicted": predicted, "documents": count} for (label, predicted), count in worst]
+
+
+def _samples(job: Job, rows: Sequence[Row]) -> list[Row]:
+    """Right ones at even distances in the test split, then those that are wrong with the most confidence."""
+    right = [number for number, row in enumerate(rows) if row["label"] == row["predicted"]]
+    wrong = [number for number, row in enumerate(rows) if row["label"] != row["predicted"]]
+    wrong.sort(key=lambda number: (-rows[number]["probability"], rows[number]["id"]))
+    chosen = [right[at] for at in sorted(spaced(len(right), SAMPLES))] + wrong[:SAMPLES]
+    texts = {
+        number: shortened(row["text"], CHARACTERS)
+        for number, row in enumerate(read_rows(job.input("clean/test"), ["text"]))
+        if number in chosen
+    }
+    return [
+        {"id": rows[n]["id"], "prompt": texts[n], "text": rows[n]["predicted"], "label": rows[n]["label"],
+         "probability": rows[n]["probability"]}
+        for n in chosen
+    ]  # fmt: skip
+
+
+def _write_scores(job: Job, rows: Sequence[Row]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = dict.fromkeys(("id", "group", "label", "predicted"), pa.large_string())
+    kinds |= dict.fromkeys(("probability", "label_probability"), pa.float64())
+    table = pa.Table.from_pylist(list(rows), pa.schema(list(kinds.items())))
+    pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")
+
+
+def _signature(settings: ClassEvaluateSettings, classifier: Classifier, split: Split) -> str:
+    """What a score depends on."""
+    return write_signature({
+        "task": "classification", "average": "macro-seen-or-predicted", "classes": len(classifier.names),
+        "source_length": classifier.length or "any", "precision": settings.precision,
+        "tok": classifier.loaded.tokenizer_hash[:12], "data": split.sha256[:12],
+        "version": f"gristmill-{VERSION}",
+    })  # fmt: skip

@@ -1,0 +1,77 @@
+"""A classifier at work: the probability of each class for a text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.errors import DataError
+from tasks.contract.usage import Usage
+from tasks.evaluate.batches import batches_by_length, map_batches
+from tasks.evaluate.encoding import input_length, padded
+from tasks.evaluate.loading import Loaded, check_usage, load_model
+from tasks.evaluate.settings import ClassEvaluateSettings
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model with its classes."""
+
+    loaded: Loaded
+    usage: Usage
+    names: list[str]
+    """Of the classes, in the order of the model's outputs."""
+    padding: int
+
+    @property
+    def length(self) -> int | None:
+        """Tokens of an input."""
+        return input_length(self.usage, self.loaded.positions)
+
+
+def load_classifier(folder: Path, device: str) -> Classifier:
+    """Raises DataError where the folder is not a whole classifier.
+
+    A decoder looks at the last token that is not padding, and knows padding by the `pad_token_id` of its configuration.
+    """
+    loaded, usage = load_model(folder, "classification", device), check_usage(folder, "classification")
+    config = loaded.model.config
+    text = config.get_text_config()
+    padding = text.pad_token_id if text.pad_token_id is not None else loaded.tokenizer.pad_token_id
+    if padding is None:
+        raise DataError(f"{folder}/config.json: no pad_token_id, with which short texts are filled up")
+    text.pad_token_id = padding
+    return Classifier(loaded, usage, [str(config.id2label[number]) for number in range(config.num_labels)], padding)
+
+
+def probabilities(
+    classifier: Classifier,
+    settings: ClassEvaluateSettings,
+    ids: Sequence[Sequence[int]],
+    names: Sequence[str],
+    workers: int,
+) -> NDArray[np.float64]:
+    """Of each class for each document [documents, classes]; `names` are the documents' ids."""
+    import torch
+
+    model = classifier.loaded.model
+    device = next(model.parameters()).device
+
+    def work(batch: list[int]) -> NDArray[np.float64]:
+        rows, mask = (
+            torch.from_numpy(array).to(device) for array in padded([ids[n] for n in batch], classifier.padding)
+        )
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"),
+        ):
+            logits = model(input_ids=rows, attention_mask=mask).logits
+        return np.asarray(logits.double().softmax(-1).cpu().numpy())
+
+    found = np.empty((len(ids), len(classifier.names)))
+    batches = batches_by_length([len(row) for row in ids], names, settings.batch_size)
+    for batch, rows in map_batches(work, batches, model, workers):
+        found[batch] = rows
+    return found

@@ -1,0 +1,41 @@
+"""Texts to ids as a model takes them: special tokens around, cut off where they are too long, filled up in a batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.usage import Usage
+
+
+def input_length(usage: Usage, positions: int | None) -> int | None:
+    """Tokens of an input, special ones included; None where there is no limit."""
+    return min((limit for limit in (usage.source_length, positions) if limit is not None), default=None)
+
+
+def encode(
+    tokenizer: Any, texts: Sequence[str], limit: int | None, as_target: bool = False
+) -> tuple[list[list[int]], list[bool]]:
+    """The ids of each text with the tokenizer's special tokens, at most `limit` of them, and whether it was cut off.
+
+    `as_target`: the texts are outputs, which some tokenizers (Marian's) cut into other pieces.
+    """
+    side = "text_target" if as_target else "text"
+    rows = tokenizer(**{side: list(texts)}, return_attention_mask=False)["input_ids"]
+    cut = [limit is not None and len(row) > limit for row in rows]
+    for number, too_long in enumerate(cut):
+        if too_long:
+            rows[number] = tokenizer(**{side: texts[number]}, truncation=True, max_length=limit)["input_ids"]
+    return rows, cut
+
+
+def padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of ids as one array [rows, longest], filled up on the right, and its attention mask."""
+    width = max(1, max(map(len, rows)))
+    ids = np.full((len(rows), width), padding, np.int64)
+    mask = np.zeros((len(rows), width), np.int64)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = row
+        mask[number, : len(row)] = 1
+    return ids, mask

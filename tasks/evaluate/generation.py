@@ -1,0 +1,167 @@
+"""A model of pairs at work: what it writes for a text, and how likely it finds the reference.
+
+A text is given as in training: the model's prefix before it, the tokenizer's special tokens around it, cut off where it
+is longer than the model takes. An output is found by beam search, without sampling.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.contract.errors import DataError
+from tasks.contract.tokens import TARGET, hash_tokenizer
+from tasks.contract.usage import Usage
+from tasks.evaluate.batches import LOGITS
+from tasks.evaluate.encoding import encode, input_length, padded
+from tasks.evaluate.loading import Loaded, check_usage, load_model, load_tokenizer
+from tasks.evaluate.settings import BeamSettings
+
+KEPT = (
+    "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
+    "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits",
+)  # fmt: skip
+"""What a model's own generation_config.json says about tokens; how an output is searched for, the recipe says."""
+
+PROMISED = {
+    "decoder_start_token_id": "with which an output begins",
+    "eos_token_id": "with which an output ends",
+    "pad_token_id": "with which short ones are filled up",
+}
+
+IGNORED = -100
+"""A label that `transformers` does not count."""
+
+
+@dataclass(frozen=True)
+class PairModel:
+    """An encoder-decoder with the tokenizers of both sides."""
+
+    loaded: Loaded
+    target: Any
+    """The tokenizer of the other side; it may be the same."""
+    target_hash: str
+    usage: Usage
+    tokens: dict[str, Any]
+    """The `KEPT` settings that it has."""
+
+    @property
+    def source_length(self) -> int | None:
+        """Tokens of an input, special ones included; None where there is no limit."""
+        return input_length(self.usage, self.loaded.positions)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text and its reference as ids, special tokens included."""
+
+    source: list[int]
+    reference: list[int]
+    truncated: bool
+    """The source was longer than the model takes."""
+    reference_truncated: bool
+    """So was the reference, whose loss is that of its beginning then."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one text."""
+
+    ids: list[int]
+    """Of the output, without the tokens that begin and end it."""
+    finished: bool
+    """It ended by itself, not at `max_new_tokens`."""
+    loss: float
+    """Of the reference, summed, in nats."""
+
+
+def load_pair_model(folder: Path, task: str, device: str) -> PairModel:
+    """Raises DataError where the folder is not a whole model of pairs."""
+    from transformers import GenerationConfig
+
+    loaded, usage = load_model(folder, task, device), check_usage(folder, task)
+    own = folder / TARGET
+    target = load_tokenizer(own) if own.is_dir() else loaded.tokenizer
+    config, said = loaded.model.config, loaded.model.generation_config
+    vocabulary = getattr(config, "decoder_vocab_size", None) or config.vocab_size
+    if len(target) > vocabulary:
+        raise DataError(f"{own}: the tokenizer has {len(target):,} tokens, the model writes {vocabulary:,}")
+    tokens = {name: getattr(said, name, None) for name in KEPT}
+    for name, purpose in PROMISED.items():
+        tokens[name] = getattr(config, name, None) if tokens[name] is None else tokens[name]
+        if tokens[name] is None:
+            raise DataError(f"{folder}/config.json: no {name}, {purpose}")
+    tokens = {name: value for name, value in tokens.items() if value is not None}
+    loaded.model.generation_config = GenerationConfig(**tokens)  # else what a search leaves open would come from there
+    target_hash = hash_tokenizer(own) if own.is_dir() else loaded.tokenizer_hash
+    return PairModel(loaded, target, target_hash, usage, tokens)
+
+
+def encode_pairs(model: PairModel, texts: Sequence[str], references: Sequence[str]) -> list[Encoded]:
+    """Texts and references as ids; what is longer than the model takes is cut off."""
+    told = [model.usage.prefix + text for text in texts]
+    sources, cut = encode(model.loaded.tokenizer, told, model.source_length)
+    wanted, wanted_cut = encode(model.target, references, model.loaded.positions, as_target=True)
+    return [Encoded(*row) for row in zip(sources, wanted, cut, wanted_cut, strict=True)]
+
+
+def write(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, precision: str) -> list[Written]:
+    """What the model writes for a batch of texts, and the losses of their references."""
+    import torch
+
+    device = next(model.loaded.model.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        outputs = _generate(model, batch, settings)
+        losses = _reference_losses(model, batch)
+    ends = model.tokens["eos_token_id"]
+    ends = set(ends) if isinstance(ends, list) else {ends}
+    written = []
+    for row, loss in zip(outputs, losses, strict=True):
+        stop = next((place for place, token in enumerate(row) if token in ends), None)
+        written.append(Written(row[:stop], stop is not None, loss))
+    return written
+
+
+def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings) -> list[list[int]]:
+    """Ids [texts, up to max_new_tokens], the token that begins an output left out."""
+    import torch
+    from transformers import GenerationConfig
+
+    chosen = settings.model_dump()
+    if settings.num_beams == 1:
+        del chosen["early_stopping"], chosen["length_penalty"]  # nothing to choose from
+    config = GenerationConfig(do_sample=False, **chosen, **model.tokens)
+    ids, mask = _on_device(model, padded([each.source for each in batch], model.tokens["pad_token_id"]))
+    found = model.loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    rows: list[list[int]] = torch.as_tensor(found)[:, 1:].tolist()
+    return rows
+
+
+def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]:
+    """-ln p of each reference given its source, summed over its tokens, each after those before it."""
+    import torch
+
+    longest = max(len(each.reference) for each in batch)
+    config = model.loaded.model.config
+    vocabulary = getattr(config, "decoder_vocab_size", None) or config.vocab_size
+    size = max(1, LOGITS // (max(1, longest) * vocabulary))
+    losses: list[float] = []
+    for at in range(0, len(batch), size):
+        part = batch[at : at + size]
+        ids, mask = _on_device(model, padded([each.source for each in part], model.tokens["pad_token_id"]))
+        (labels,) = _on_device(model, padded([each.reference for each in part], IGNORED)[:1])
+        logits = model.loaded.model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).logits
+        flat = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED
+        )
+        losses += flat.view(labels.shape).double().sum(1).tolist()
+    return losses
+
+
+def _on_device(model: PairModel, arrays: Sequence[np.ndarray]) -> list[Any]:
+    import torch
+
+    device = next(model.loaded.model.parameters()).device
+    return [torch.from_numpy(array).to(device) for array in arrays]

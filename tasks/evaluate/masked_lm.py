@@ -1,0 +1,186 @@
+"""The evaluation of a masked language model: pseudo-perplexity and accuracy on hidden tokens, a baseline, fills.
+
+Memory grows with the number of test documents by a row of numbers each, not with their text.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract import runtime
+from tasks.contract.corpus import read_batches
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.progress import progress
+from tasks.contract.settings import recipe_path
+from tasks.contract.stage import Job, Report, write_json
+from tasks.contract.tokens import Tokens
+from tasks.evaluate.baselines import token_counts
+from tasks.evaluate.loading import Loaded, check_tokens, check_usage, load_model
+from tasks.evaluate.masking import Frame, Masking, guess, hidden_positions
+from tasks.evaluate.plots import draw_curves, read_history
+from tasks.evaluate.samples import fill, masked_prompt_ids
+from tasks.evaluate.score_plots import Measure, draw_scores
+from tasks.evaluate.settings import MaskedEvaluateSettings
+from tasks.evaluate.split import Split, measure_split
+
+EXAMPLES = 5
+"""Best and worst documents that the report names."""
+
+DIGITS = 6
+"""Decimals of stored numbers."""
+
+MEASURE = Measure("pseudo_perplexity", "masked", "pseudo-perplexity", logarithmic=True)
+Row = dict[str, Any]
+
+
+def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
+    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    history = read_history(job.input("training/history.csv"))
+    train = Tokens.open(job.input("tokens/train"))
+    split = measure_split(job.input("clean/test"))
+    loaded = load_model(job.input("model"), "masked-lm", runtime.device())
+    _check(job, settings, loaded, train)
+    masking = Masking(
+        settings.window, settings.mask_probability, settings.seed, settings.precision, settings.batch_size
+    )
+    rows = list(_score(job, loaded, masking, train, split))
+    if not any(row["masked"] for row in rows):
+        raise DataError(f"{job.folder}/clean/test: too little text: not one token of it is hidden")
+    metrics = _metrics(rows, split, masking.signature(loaded.tokenizer_hash, split.sha256))
+    groups = _groups(rows)
+    samples = [fill(loaded, prompt) for prompt in settings.prompts]
+
+    write_json(job.output("evaluation/metrics.json"), metrics)
+    write_json(job.output("evaluation/samples.json"), samples)
+    _write_scores(job, rows)
+    draw_curves(job.output("evaluation/curves.png"), history, job.recipe)
+    draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe, MEASURE)
+    job.say(
+        f"pseudo-perplexity {metrics['pseudo_perplexity']:.2f}, {metrics['masked_accuracy']:.1%} of"
+        f" {metrics['masked']:,} hidden tokens right (unigram {metrics['unigram_masked_accuracy']:.1%})"
+    )
+    by_score = sorted((row for row in rows if row["masked"]), key=lambda row: (row["pseudo_perplexity"], row["id"]))
+    shown = ("id", "group", "masked", "pseudo_perplexity")
+    return Report(
+        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
+        produced={"scored_documents": len(rows), "scored_tokens": metrics["masked"], "samples": len(samples)},
+        details={
+            **metrics,
+            "groups": groups,
+            "best": [{key: row[key] for key in shown} for row in by_score[:EXAMPLES]],
+            "worst": [{key: row[key] for key in shown} for row in by_score[::-1][:EXAMPLES]],
+        },
+    )
+
+
+def _check(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: Tokens) -> None:
+    path, positions = recipe_path(job.recipe), loaded.positions
+    check_usage(job.input("model"), "masked-lm")
+    check_tokens(train.index, job.input("tokens/train"), loaded.tokenizer_hash, job.input("model"))
+    specials = len(Frame.of(loaded.tokenizer))
+    if settings.window <= specials:
+        raise RecipeError(f"{path}: evaluate.window: {settings.window} holds no text beside {specials} special tokens")
+    if positions is None:
+        return
+    if settings.window > positions:
+        raise RecipeError(f"{path}: evaluate.window: {settings.window} is more than the model's {positions} positions")
+    for number, prompt in enumerate(settings.prompts):
+        if (length := len(masked_prompt_ids(loaded, prompt))) > positions:
+            raise RecipeError(
+                f"{path}: evaluate.prompts.{number}: its {length} tokens are more than the model's"
+                f" {positions} positions"
+            )
+
+
+def _score(job: Job, loaded: Loaded, masking: Masking, train: Tokens, split: Split) -> Iterator[Row]:
+    """A row per document, in the order of the corpus; `unigram` and `common` are the baseline's loss and right guesses,
+    which are not stored."""
+    tokenizer, special = loaded.tokenizer, list(loaded.tokenizer.all_special_ids)
+    unigram, commonest = _unigram(train, special)
+    with progress("scoring", split.documents, "documents") as shown:
+        for batch in read_batches(job.input("clean/test"), ["id", "group", "text"]):
+            names = batch.column("id").to_pylist()
+            encoded = tokenizer(
+                batch.column("text").to_pylist(), add_special_tokens=False, return_attention_mask=False
+            )["input_ids"]
+            documents = [np.asarray(ids, np.int64) for ids in encoded]
+            hidden = [
+                hidden_positions(name, ids, special, masking.probability, masking.seed)
+                for name, ids in zip(names, documents, strict=True)
+            ]
+            guesses = guess(loaded.model, tokenizer, names, documents, hidden, masking, runtime.workers())
+            groups = batch.column("group").to_pylist()
+            for name, group, ids, places, found in zip(names, groups, documents, hidden, guesses, strict=True):
+                loss, truth = float(found.losses.sum()), ids[places]
+                if not math.isfinite(loss):
+                    raise DataError(f"{job.folder}/model: its loss on document {name} is not a finite number")
+                counts = {"tokens": len(ids), "masked": len(places), "right": int(found.right.sum()), "loss": loss}
+                chance = {"unigram": float(unigram[truth].sum()), "common": int((truth == commonest).sum())}
+                yield {"id": name, "group": group, **counts, **_rates(loss, counts["right"], len(places)), **chance}
+            shown.advance(len(names))
+
+
+def _unigram(train: Tokens, special: Sequence[int]) -> tuple[NDArray[np.float64], int]:
+    """-ln p of each token of the vocabulary, in nats, and the most frequent one; among those that can be hidden.
+
+    (count + 1) / (tokens + vocabulary) (Laplace); the first of several most frequent tokens.
+    """
+    counts = token_counts(train)
+    ordinary = np.ones(len(counts), bool)
+    ordinary[[token for token in special if token < len(counts)]] = False
+    counts[~ordinary] = 0
+    losses = np.log(counts.sum() + ordinary.sum()) - np.log(counts + 1.0)
+    return losses, int(np.where(ordinary, counts, -1).argmax())
+
+
+def _rates(loss: float, right: float, masked: int) -> dict[str, float | None]:
+    """Accuracy and pseudo-perplexity; None where nothing was hidden."""
+    if not masked:
+        return {"pseudo_perplexity": None, "masked_accuracy": None}
+    perplexity = math.exp(min(loss / masked, 700.0))
+    return {"pseudo_perplexity": round(perplexity, DIGITS), "masked_accuracy": round(right / masked, DIGITS)}
+
+
+def _sum(rows: Sequence[Row], loss: str, right: str) -> dict[str, float | None]:
+    masked = sum(row["masked"] for row in rows)
+    return _rates(math.fsum(row[loss] for row in rows), sum(row[right] for row in rows), masked)
+
+
+def _metrics(rows: Sequence[Row], split: Split, signature: str) -> dict[str, Any]:
+    masked = sum(row["masked"] for row in rows)
+    return {
+        **_sum(rows, "loss", "right"),
+        "loss": round(math.fsum(row["loss"] for row in rows) / masked, DIGITS),
+        "masked": masked,
+        "tokens": sum(row["tokens"] for row in rows),
+        "bytes": split.bytes,
+        "documents": split.documents,
+        **{f"unigram_{name}": value for name, value in _sum(rows, "unigram", "common").items()},
+        "signature": signature,
+    }
+
+
+def _groups(rows: Sequence[Row]) -> list[Row]:
+    """Documents, tokens, hidden tokens and scores of each group as a whole, best first."""
+    members: dict[str, list[Row]] = {}
+    for row in rows:
+        members.setdefault(row["group"], []).append(row)
+    table = []
+    for group, own in members.items():
+        counts = {name: sum(row[name] for row in own) for name in ("tokens", "masked")}
+        table.append({"group": group, "documents": len(own), **counts, **_sum(own, "loss", "right")})
+    return sorted((row for row in table if row["masked"]), key=lambda row: (row["pseudo_perplexity"], row["group"]))
+
+
+def _write_scores(job: Job, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = dict.fromkeys(("id", "group"), pa.large_string()) | dict.fromkeys(("tokens", "masked", "right"), pa.int64())
+    kinds |= dict.fromkeys(("loss", "masked_accuracy", "pseudo_perplexity"), pa.float64())
+    stored = [{**row, "loss": round(row["loss"], DIGITS)} for row in rows]
+    table = pa.Table.from_pylist(stored, pa.schema(list(kinds.items())))
+    pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")

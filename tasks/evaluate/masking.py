@@ -1,0 +1,177 @@
+"""Which tokens of a document are hidden from a masked model, and how likely it finds them.
+
+Method. A document is cut into windows of equal length, each between the special tokens that the tokenizer puts around a
+text. Every token of the text is hidden with the same probability; which ones follows from the seed, the document's id
+and the token's position in it, and from nothing else: not from batches, windows or workers. All hidden tokens of a
+window are replaced by [MASK] at once (in training a tenth is replaced by others and a tenth left, arXiv 1810.04805,
+section 3.1; that would measure something else here). Special tokens are never hidden.
+
+    pseudo_perplexity = exp(sum of losses / hidden tokens)
+
+The term is Salazar et al.'s (ACL 2020, arXiv 1910.14659, section 2.3), who hide one token at a time, each once, so that
+everything around it is seen. Here one fixed share is hidden together: a hundredth of the work, a different number, and
+so comparable under an equal signature alone.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.evaluate.batches import LOGITS, map_batches
+from tasks.evaluate.encoding import padded
+from tasks.evaluate.signatures import write_signature
+
+VERSION = 1
+"""Counts up whenever the same model and text would get another score."""
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How text is hidden and scored; together with tokenizer and text it makes the signature."""
+
+    window: int
+    probability: float
+    seed: int
+    precision: str
+    batch_size: int = 16
+
+    def signature(self, tokenizer: str, text: str) -> str:
+        """`tokenizer` and `text` are SHA-256 digests in hex; 12 digits of each are kept."""
+        return write_signature({
+            "task": "masked-lm", "window": self.window, "mask": self.probability, "seed": self.seed,
+            "hidden": "one-mask-all-replaced", "scored": "hidden", "precision": self.precision, "tok": tokenizer[:12],
+            "data": text[:12], "version": f"gristmill-{VERSION}",
+        })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special tokens before and behind a text."""
+
+    before: list[int]
+    behind: list[int]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> "Frame":
+        """As the tokenizer itself puts them."""
+        whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        for start in range(len(whole) - len(plain) + 1):
+            if plain and whole[start : start + len(plain)] == plain:
+                return cls(whole[:start], whole[start + len(plain) :])
+        raise ValueError(f"special tokens inside of a text: {plain} becomes {whole}")
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.behind)
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """One input of the model: tokens start … stop - 1 of a document, some of them hidden."""
+
+    length: int
+    name: str
+    start: int
+    document: int
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """What a model makes of the hidden tokens of a document, in their order."""
+
+    losses: NDArray[np.float64]
+    """-ln p of each, in nats [hidden]."""
+    right: NDArray[np.bool_]
+    """Whether it is the model's likeliest token [hidden]."""
+
+
+def hidden_positions(
+    name: str, tokens: NDArray[np.int64], special: Sequence[int], probability: float, seed: int
+) -> NDArray[np.int64]:
+    """Positions in a document's tokens that are hidden, ascending; `special` ids never are."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    drawn = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little"))).random(len(tokens))
+    return np.flatnonzero((drawn < probability) & ~np.isin(tokens, special))
+
+
+def guess(
+    model: Any,
+    tokenizer: Any,
+    names: Sequence[str],
+    documents: Sequence[NDArray[np.int64]],
+    hidden: Sequence[NDArray[np.int64]],
+    masking: Masking,
+    workers: int = 1,
+) -> list[Guesses]:
+    """What the model makes of each document's hidden tokens; the caller sees to it that a window fits the model."""
+    frame = Frame.of(tokenizer)
+    room = masking.window - len(frame)
+    found = [Guesses(np.empty(len(places)), np.empty(len(places), np.bool_)) for places in hidden]
+    windows = sorted(
+        Window(min(room, len(ids) - start), names[number], start, number)
+        for number, (ids, places) in enumerate(zip(documents, hidden, strict=True))
+        for start in sorted({int(place) // room * room for place in places})
+    )
+    size = max(1, min(masking.batch_size, LOGITS // (masking.window * model.config.get_text_config().vocab_size)))
+    batches = [windows[at : at + size] for at in range(0, len(windows), size)]
+
+    def work(batch: list[Window]) -> list[tuple[slice, Guesses]]:
+        return _guess_batch(model, tokenizer, frame, batch, documents, hidden, masking.precision)
+
+    for batch, rows in map_batches(work, batches, model, workers):
+        for window, (part, guesses) in zip(batch, rows, strict=True):
+            found[window.document].losses[part] = guesses.losses
+            found[window.document].right[part] = guesses.right
+    return found
+
+
+def _guess_batch(
+    model: Any,
+    tokenizer: Any,
+    frame: Frame,
+    batch: Sequence[Window],
+    documents: Sequence[NDArray[np.int64]],
+    hidden: Sequence[NDArray[np.int64]],
+    precision: str,
+) -> list[tuple[slice, Guesses]]:
+    """For each window, which of its document's hidden tokens it holds, and the guesses."""
+    rows, places, wanted, parts = [], [], [], []
+    for number, window in enumerate(batch):
+        ids = documents[window.document][window.start : window.start + window.length].copy()
+        ends = np.searchsorted(hidden[window.document], [window.start, window.start + window.length])
+        parts.append(slice(*ends.tolist()))
+        own = hidden[window.document][parts[-1]] - window.start
+        wanted.append(ids[own])
+        ids[own] = tokenizer.mask_token_id
+        rows.append([*frame.before, *ids.tolist(), *frame.behind])
+        places.append(np.stack([np.full(len(own), number), own + len(frame.before)]))
+    losses, right = _losses(model, rows, np.concatenate(places, 1), np.concatenate(wanted), tokenizer, precision)
+    ends = np.cumsum([len(own) for own in wanted])[:-1]
+    guesses = map(Guesses, np.split(losses, ends), np.split(right, ends))
+    return list(zip(parts, guesses, strict=True))
+
+
+def _losses(
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    places: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    tokenizer: Any,
+    precision: str,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """-ln p of the `wanted` tokens at `places` [2: row and position, tokens], and whether each is the likeliest."""
+    import torch
+
+    device = next(model.parameters()).device
+    ids, mask = (torch.from_numpy(array).to(device) for array in padded(rows, tokenizer.pad_token_id or 0))
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits = model(input_ids=ids, attention_mask=mask).logits
+    with torch.inference_mode():
+        at = torch.from_numpy(places).to(device)
+        picked, target = logits[at[0], at[1]].float(), torch.from_numpy(wanted).to(device)
+        losses = torch.nn.functional.cross_entropy(picked, target, reduction="none")
+        right = picked.argmax(1) == target
+    return losses.double().cpu().numpy(), right.cpu().numpy()

@@ -1,0 +1,239 @@
+"""What translation and summarization share: outputs for the whole test split, their scores, baselines and examples.
+
+Outputs are written and scored a batch of the corpus at a time, so that memory grows with the test split by a row of
+numbers a document, not with its text. Each task brings its metric.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from tasks.contract import runtime
+from tasks.contract.corpus import read_batches
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.progress import Progress, progress
+from tasks.contract.settings import recipe_path
+from tasks.contract.stage import Job, Report, write_json
+from tasks.contract.task import FAMILIES
+from tasks.contract.tokens import TARGET, Tokens
+from tasks.evaluate.batches import batches_by_length, map_batches
+from tasks.evaluate.generation import Encoded, PairModel, Written, encode_pairs, load_pair_model, write
+from tasks.evaluate.loading import check_tokens
+from tasks.evaluate.plots import draw_curves, read_history
+from tasks.evaluate.score_plots import draw_against_baseline
+from tasks.evaluate.settings import BootstrapSettings, PairEvaluateSettings
+from tasks.evaluate.signatures import write_signature
+from tasks.evaluate.split import Split, measure_split, shortened, spaced
+
+VERSION = 1
+"""Counts up whenever the same model and text would get another score."""
+
+DIGITS = 6
+"""Decimals of stored numbers."""
+
+EXAMPLES = 5
+"""Best and worst documents that the report names."""
+
+ROW_GROUP = 10_000
+"""Rows that are written at a time."""
+
+CHARACTERS = 1000
+"""Of a text in samples.json."""
+
+Row = dict[str, Any]
+
+
+class PairMetric(Protocol):
+    """How a task scores what was written for a text."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Scores of each document, 0 to 100; the first one ranks them."""
+
+    @property
+    def baseline(self) -> str:
+        """What `baselines` stand for, in words."""
+
+    @property
+    def baselines(self) -> list[float]:
+        """The first score of each document, had its baseline been written instead."""
+
+    def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
+        """Score some more documents: the `columns` of each."""
+
+    def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
+        """Of all documents so far, with intervals, then of the baselines."""
+
+    def signature(self) -> dict[str, object]:
+        """What the scores depend on."""
+
+
+@dataclass
+class Totals:
+    """What is counted over all documents."""
+
+    truncated: int = 0
+    truncated_references: int = 0
+    unfinished: int = 0
+    new_tokens: int = 0
+    tokens: int = 0
+    """Of the references, special ones included."""
+    losses: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    """Characters of an output over those of its reference, where that has any."""
+
+    def add(self, encoded: Encoded, written: Written, output: str, reference: str) -> None:
+        """One document more."""
+        self.truncated += encoded.truncated
+        self.truncated_references += encoded.reference_truncated
+        self.unfinished += not written.finished
+        self.new_tokens += len(written.ids)
+        self.tokens += len(encoded.reference)
+        self.losses.append(written.loss)
+        if reference:
+            self.ratios.append(len(output) / len(reference))
+
+    def metrics(self) -> dict[str, float | int | None]:
+        """As metrics.json has them."""
+        loss = math.fsum(self.losses) / max(1, self.tokens)
+        return {
+            "length_ratio": round(math.fsum(self.ratios) / len(self.ratios), DIGITS) if self.ratios else None,
+            "loss": round(loss, DIGITS),
+            "perplexity": round(math.exp(min(loss, 700.0)), DIGITS),
+            "tokens": self.tokens,
+            "new_tokens": self.new_tokens,
+            "truncated": self.truncated,
+            "truncated_references": self.truncated_references,
+            "unfinished": self.unfinished,
+        }
+
+
+def evaluate_pairs(job: Job, task: str, settings: PairEvaluateSettings, metric: PairMetric) -> Report:
+    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    history = read_history(job.input("training/history.csv"))
+    train = Tokens.open(job.input("tokens/train"))
+    split = measure_split(job.input("clean/test"), ("text", "target"))
+    model = load_pair_model(job.input("model"), task, runtime.device())
+    _check(job, settings, model, train)
+
+    totals = Totals()
+    rows = _write_all(job, settings, model, metric, totals, split)
+    ranking, samples = _keep(job, rows, metric.columns, spaced(split.documents, settings.samples))
+    measured = {**metric.metrics(settings.bootstrap), **totals.metrics()}
+    signature = _signature(task, settings, model, metric, split)
+    metrics = {**measured, "documents": split.documents, "bytes": split.bytes, "signature": signature}
+    write_json(job.output("evaluation/metrics.json"), metrics)
+    write_json(job.output("evaluation/samples.json"), samples)
+    draw_curves(job.output("evaluation/curves.png"), history, job.recipe)
+    name = metric.columns[0]
+    spread = {"this model": [row[name] for row in ranking], metric.baseline: metric.baselines}
+    draw_against_baseline(job.output("evaluation/scores.png"), spread, name, job.recipe)
+    told = ", ".join(f"{key} {metrics[key]:.2f}" for key in FAMILIES[task].metrics)
+    job.say(f"{told} on {split.documents:,} documents")
+    ranking.sort(key=lambda row: (-row[name], row["id"]))
+    return Report(
+        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
+        produced={"scored_documents": len(ranking), "new_tokens": totals.new_tokens, "samples": len(samples)},
+        details={
+            **metrics,
+            "generation": settings.generation.model_dump(),
+            "best": ranking[:EXAMPLES],
+            "worst": ranking[::-1][:EXAMPLES],
+        },
+    )
+
+
+def _check(job: Job, settings: PairEvaluateSettings, model: PairModel, train: Tokens) -> None:
+    folder, tokens = job.input("model"), job.input("tokens/train")
+    check_tokens(train.index, tokens, model.loaded.tokenizer_hash, folder)
+    own = folder / TARGET
+    check_tokens(
+        Tokens.open(tokens / TARGET).index, tokens / TARGET, model.target_hash, own if own.is_dir() else folder
+    )
+    positions, wanted = model.loaded.positions, settings.generation.max_new_tokens
+    if positions is not None and wanted >= positions:
+        raise RecipeError(
+            f"{recipe_path(job.recipe)}: evaluate.generation.max_new_tokens: {wanted} and the token that begins an"
+            f" output are more than the model's {positions} positions"
+        )
+
+
+def _write_all(
+    job: Job, settings: PairEvaluateSettings, model: PairModel, metric: PairMetric, totals: Totals, split: Split
+) -> Iterator[tuple[Row, str]]:
+    """A row of scores.parquet for each document, in the order of the corpus, and the document's text."""
+    with progress("writing", split.documents, "documents") as shown:
+        for batch in read_batches(job.input("clean/test"), ["id", "group", "text", "target"]):
+            names = batch.column("id").to_pylist()
+            texts, references = batch.column("text").to_pylist(), batch.column("target").to_pylist()
+            encoded = encode_pairs(model, texts, references)
+            written = _write_batches(model, settings, encoded, names, shown)
+            decoded = model.target.batch_decode(
+                [each.ids for each in written], skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+            outputs = [output.strip() for output in decoded]
+            scores = metric.add(texts, outputs, references)
+            for number, (name, group) in enumerate(zip(names, batch.column("group").to_pylist(), strict=True)):
+                if not math.isfinite(written[number].loss):
+                    raise DataError(f"{job.folder}/model: its loss on document {name} is not a finite number")
+                totals.add(encoded[number], written[number], outputs[number], references[number])
+                texts_of = {"prediction": outputs[number], "reference": references[number]}
+                yield {"id": name, "group": group, **texts_of, **scores[number]}, texts[number]
+
+
+def _write_batches(
+    model: PairModel, settings: PairEvaluateSettings, encoded: Sequence[Encoded], names: Sequence[str], shown: Progress
+) -> list[Written]:
+    batches = batches_by_length([len(each.source) for each in encoded], names, settings.batch_size)
+    written: dict[int, Written] = {}
+    for batch, found in map_batches(
+        lambda batch: write(model, [encoded[number] for number in batch], settings.generation, settings.precision),
+        batches,
+        model.loaded.model,
+        runtime.workers(),
+    ):
+        written |= zip(batch, found, strict=True)
+        shown.advance(len(batch))
+    return [written[number] for number in range(len(encoded))]
+
+
+def _keep(
+    job: Job, rows: Iterator[tuple[Row, str]], columns: tuple[str, ...], chosen: set[int]
+) -> tuple[list[Row], list[Row]]:
+    """Write scores.parquet as its rows come; id, group and first score of each document, and the `chosen` examples."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = dict.fromkeys(("id", "group", "prediction", "reference"), pa.large_string())
+    schema = pa.schema(list((kinds | dict.fromkeys(columns, pa.float64())).items()))
+    ranking: list[Row] = []
+    samples: list[Row] = []
+    with pq.ParquetWriter(job.output("evaluation/scores.parquet"), schema, compression="zstd") as writer:
+        while part := list(islice(rows, ROW_GROUP)):
+            writer.write_table(pa.Table.from_pylist([row for row, _ in part], schema))
+            for row, text in part:
+                if len(ranking) in chosen:
+                    samples.append(_sample(row, text))
+                ranking.append({key: row[key] for key in ("id", "group", columns[0])})
+    return ranking, samples
+
+
+def _sample(row: Row, text: str) -> Row:
+    shown = {"prompt": text, "text": row["prediction"], "reference": row["reference"]}
+    return {"id": row["id"], **{key: shortened(value, CHARACTERS) for key, value in shown.items()}}
+
+
+def _signature(task: str, settings: PairEvaluateSettings, model: PairModel, metric: PairMetric, split: Split) -> str:
+    """What a score depends on. Scores are of texts: they stay comparable where only `tok` differs."""
+    search, bootstrap = settings.generation, settings.bootstrap
+    hashes = dict.fromkeys((model.loaded.tokenizer_hash[:12], model.target_hash[:12]))
+    return write_signature({
+        "task": task, "beams": search.num_beams, "new_tokens": search.max_new_tokens,
+        "length_penalty": search.length_penalty, "repetition_penalty": search.repetition_penalty,
+        "no_repeat_ngram": search.no_repeat_ngram_size, "early_stopping": search.early_stopping,
+        "source_length": model.source_length or "any", "precision": settings.precision, "tok": "+".join(hashes),
+        "data": split.sha256[:12], **metric.signature(), "bootstrap": f"{bootstrap.samples};seed={bootstrap.seed}",
+        "version": f"gristmill-{VERSION}",
+    })  # fmt: skip

@@ -1,0 +1,103 @@
+"""Summarization: ROUGE of the whole test split, beside that of each text's first sentence.
+
+    rouge1, rouge2   overlap of words and of pairs of words (Lin, ACL workshop 2004)
+    rougeLsum        longest common subsequence, sentence by sentence, of the union over them
+
+Each is the F-measure × 100, the mean over the documents, as the package rouge-score computes it. It wants a sentence a
+line: `tasks.evaluate.sentences` says what a sentence is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.errors import RecipeError
+from tasks.contract.settings import recipe_path
+from tasks.contract.stage import Job, Report
+from tasks.evaluate.bootstrap import interval, resampled_sums
+from tasks.evaluate.pairs import DIGITS, evaluate_pairs
+from tasks.evaluate.sentences import first_sentence, split_sentences
+from tasks.evaluate.settings import BootstrapSettings, RougeSettings, SummarizationEvaluateSettings
+from tasks.evaluate.split import measure_split, read_rows
+
+
+def evaluate_summarization(job: Job, settings: SummarizationEvaluateSettings) -> Report:
+    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    measure_split(job.input("clean/test"), ("text", "target"))
+    if settings.rouge.tokenizer == "latin":
+        _check_script(job, job.input("clean/test"))
+    return evaluate_pairs(job, "summarization", settings, SummarizationMetric(settings.rouge))
+
+
+def _check_script(job: Job, folder: Path) -> None:
+    """Raises RecipeError where the tokenizer `latin` finds nothing in most references: every score would be 0."""
+    from rouge_score_rs.tokenizers import DefaultTokenizer, UnicodeTokenizer
+
+    latin, unicode = DefaultTokenizer(), UnicodeTokenizer()
+    lost = total = 0
+    for row in read_rows(folder, ["target"]):
+        if unicode.tokenize(row["target"]):
+            total += 1
+            lost += not latin.tokenize(row["target"])
+    if 2 * lost > total:
+        raise RecipeError(
+            f"{recipe_path(job.recipe)}: evaluate.rouge.tokenizer: latin reads a-z and 0-9 alone and finds no word in "
+            f"{lost:,} of {total:,} references; unicode and character are for other scripts"
+        )
+
+
+class SummarizationMetric:
+    """F-measures, three numbers a document."""
+
+    columns = ("rouge1", "rouge2", "rougeLsum")
+    baseline = "the first sentence"
+
+    def __init__(self, settings: RougeSettings) -> None:
+        from rouge_score_rs import rouge_scorer, tokenizers
+
+        own = {"latin": None, "unicode": tokenizers.UnicodeTokenizer(), "character": tokenizers.CharacterTokenizer()}
+        self._settings = settings
+        self._scorer = rouge_scorer.RougeScorer(
+            list(self.columns), use_stemmer=settings.stems, tokenizer=own[settings.tokenizer]
+        )
+        self._rows: list[NDArray[np.float64]] = []
+        self._first: list[NDArray[np.float64]] = []
+
+    @property
+    def baselines(self) -> list[float]:
+        """rouge1 of each document's first sentence."""
+        return [float(value) for part in self._first for value in part[:, 0]]
+
+    def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
+        """The three scores of each document."""
+        self._rows.append(self._score(written, references))
+        self._first.append(self._score([first_sentence(text) for text in texts], references))
+        return [dict(zip(self.columns, row.tolist(), strict=True)) for row in self._rows[-1]]
+
+    def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
+        """The means, their 95 % intervals, and the means of the first sentences."""
+        rows, first = np.concatenate(self._rows), np.concatenate(self._first)
+        means = resampled_sums(rows, settings) / len(rows)
+        found = {name: float(rows[:, at].mean()) for at, name in enumerate(self.columns)}
+        for at, name in enumerate(self.columns):
+            found[f"{name}_low"], found[f"{name}_high"] = interval(means[:, at].tolist())
+        found |= {f"first_sentence_{name}": float(first[:, at].mean()) for at, name in enumerate(self.columns)}
+        return {name: round(value, DIGITS) for name, value in found.items()}
+
+    def signature(self) -> dict[str, object]:
+        """What ROUGE depends on."""
+        from importlib.metadata import version
+
+        return {
+            "rouge": f"fmeasure;tok={self._settings.tokenizer};stem={'yes' if self._settings.stems else 'no'};"
+            f"sentences=punctuation;version=rouge-score-rs-{version('rouge-score-rs')}"
+        }
+
+    def _score(self, outputs: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
+        """F-measures × 100 [documents, columns]."""
+        found = self._scorer.score_batch(
+            *(["\n".join(split_sentences(text)) for text in side] for side in (references, outputs))
+        )
+        return np.array([[round(100 * row[name].fmeasure, DIGITS) for name in self.columns] for row in found])

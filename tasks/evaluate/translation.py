@@ -1,0 +1,78 @@
+"""Translation: BLEU and chrF of the whole test split, beside those of the text itself, left as it is.
+
+    bleu    sacrebleu's corpus BLEU (Papineni et al., ACL 2002; Post, WMT 2018)
+    chrf    sacrebleu's corpus chrF2 (Popović, WMT 2015)
+
+A copy of the source scores well above 0 where the two languages share names, numbers and code: `copy_bleu`,
+`copy_chrf`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract.errors import RecipeError
+from tasks.contract.settings import recipe_path
+from tasks.contract.stage import Job, Report
+from tasks.evaluate.bootstrap import interval, resampled_sums
+from tasks.evaluate.pairs import DIGITS, evaluate_pairs
+from tasks.evaluate.settings import BootstrapSettings, TranslationEvaluateSettings
+
+
+def evaluate_translation(job: Job, settings: TranslationEvaluateSettings) -> Report:
+    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    try:
+        metric = TranslationMetric(settings.bleu_tokenize)
+    except RuntimeError as error:
+        language = settings.bleu_tokenize.partition("-")[0]
+        raise RecipeError(
+            f"{recipe_path(job.recipe)}: evaluate.bleu_tokenize: {settings.bleu_tokenize} needs more packages: "
+            f"pip install 'sacrebleu[{language}]'"
+        ) from error
+    return evaluate_pairs(job, "translation", settings, metric)
+
+
+class TranslationMetric:
+    """Sums of n-gram statistics, a row of numbers a document.
+
+    sacrebleu's own `corpus_score` wants all texts at once, and its bootstrap a copy of all rows for each resample; so
+    the two steps of it are taken one by one. A test holds the result against it.
+    """
+
+    columns = ("chrf",)
+    baseline = "the source copied"
+
+    def __init__(self, tokenize: str) -> None:
+        from sacrebleu.metrics import BLEU, CHRF
+
+        self._metrics: dict[str, Any] = {"bleu": BLEU(tokenize=tokenize, force=True), "chrf": CHRF()}
+        self._rows: dict[str, list[NDArray[np.int32]]] = {}
+        self.baselines: list[float] = []
+
+    def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
+        """chrF of each document by itself."""
+        for prefix, outputs in (("", written), ("copy_", texts)):
+            for name, metric in self._metrics.items():
+                found = metric._extract_corpus_statistics(outputs, [references])
+                self._rows.setdefault(f"{prefix}{name}", []).append(np.array(found, np.int32))
+        self.baselines += [self._score("chrf", row) for row in self._rows["copy_chrf"][-1]]
+        return [{"chrf": self._score("chrf", row)} for row in self._rows["chrf"][-1]]
+
+    def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
+        """bleu, chrf, their 95 % intervals, and the scores of a copy."""
+        rows = {name: np.concatenate(parts) for name, parts in self._rows.items()}
+        scores = {name: self._score(name.removeprefix("copy_"), part.sum(0)) for name, part in rows.items()}
+        found = {name: scores[name] for name in self._metrics}
+        for name in self._metrics:
+            low, high = interval(self._score(name, sums) for sums in resampled_sums(rows[name], settings))
+            found |= {f"{name}_low": low, f"{name}_high": high}
+        return found | {f"copy_{name}": scores[f"copy_{name}"] for name in self._metrics}
+
+    def signature(self) -> dict[str, object]:
+        """sacrebleu's own signatures."""
+        return {name: metric.get_signature() for name, metric in self._metrics.items()}
+
+    def _score(self, name: str, row: NDArray[Any]) -> float:
+        return round(float(self._metrics[name]._compute_score_from_stats(row.tolist()).score), DIGITS)

@@ -1,0 +1,181 @@
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.contract.errors import RecipeError
+from tasks.contract.stage import run
+from tasks.evaluate.__main__ import STAGE
+from tasks.evaluate.sentences import first_sentence, split_sentences
+from tasks.evaluate.settings import BootstrapSettings, RougeSettings
+from tasks.evaluate.summarization import SummarizationMetric
+from tests.evaluate.conftest import SOURCES, TARGETS, read_output, read_scores, run_once, write_corpus
+from tests.evaluate.families import pair_project, write_pair_recipe
+
+COLUMNS = ("rouge1", "rouge2", "rougeLsum")
+OUTPUTS = [
+    "the cat sat. It ate!",
+    "a dog",
+    "",
+    "old stone house. nobody lives",
+    "to be",
+    "Python",
+    "sea shells",
+    "rains",
+]
+REFERENCES = [
+    "A cat is sitting. It slept.", "the dogs are running", "x", "An old house of stone; nobody lives there.",
+    "being or not", "python 3.11", "selling shells", "raining",
+]  # fmt: skip
+WORDS = [
+    "the",
+    "cats",
+    "cat",
+    "sat",
+    "sitting",
+    "3.11",
+    "naïve",
+    "don't",
+    "house",
+    "houses",
+    ".",
+    ",",
+    "running",
+    "Runs",
+    "e.g.",
+    "—",
+    "run!",
+    "(so)",
+    "why?",
+    "generally",
+]
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, source_bpe):
+    root, usage = tmp_path_factory.mktemp("summaries"), {"prefix": "summarize: ", "source_length": 40}
+    with run_once(lambda patch: pair_project(root, patch, "summarization", "t5", source_bpe, None, **usage)) as folder:
+        yield folder
+
+
+@pytest.fixture
+def summaries(tmp_path, monkeypatch, source_bpe):
+    return pair_project(tmp_path, monkeypatch, "summarization", "t5", source_bpe, None)
+
+
+def reference_scores(outputs, references, stemmer=True):
+    """The package rouge-score, one pair at a time."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(list(COLUMNS), use_stemmer=stemmer)
+    lines = [["\n".join(split_sentences(text)) for text in side] for side in (references, outputs)]
+    found = [scorer.score(reference, output) for reference, output in zip(*lines, strict=True)]
+    return [{name: 100 * row[name].fmeasure for name in COLUMNS} for row in found]
+
+
+@pytest.mark.parametrize("stemmer", [True, False])
+def test_scores_are_those_of_rouge_score(stemmer):
+    chosen = random.Random(0)
+    outputs, references = (
+        texts + [" ".join(chosen.choices(WORDS, k=chosen.randrange(30))) for _ in range(300)]
+        for texts in (OUTPUTS, REFERENCES)
+    )
+    found = SummarizationMetric(RougeSettings(stemmer=stemmer)).add(outputs, outputs, references)
+    for row, wanted in zip(found, reference_scores(outputs, references, stemmer), strict=True):
+        assert row == pytest.approx(wanted, abs=1e-6)
+
+
+def test_metrics_are_means_with_an_interval_beside_the_first_sentence():
+    metric = SummarizationMetric(RougeSettings())
+    for at in (0, 5):
+        metric.add(SOURCES[at : at + 5], OUTPUTS[at : at + 5], REFERENCES[at : at + 5])
+    found = metric.metrics(BootstrapSettings(samples=400, seed=1))
+    rows, first = reference_scores(OUTPUTS, REFERENCES), reference_scores(map(first_sentence, SOURCES), REFERENCES)
+    for name in COLUMNS:
+        values = np.array([row[name] for row in rows])
+        assert found[name] == pytest.approx(values.mean(), abs=1e-6)
+        assert found[f"first_sentence_{name}"] == pytest.approx(np.mean([row[name] for row in first]), abs=1e-6)
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+        error = values.std() / np.sqrt(len(values))
+        assert (found[f"{name}_high"] - found[f"{name}_low"]) / (2 * 1.96 * error) == pytest.approx(1, abs=0.25)
+    assert metric.metrics(BootstrapSettings(samples=400, seed=2)) != found
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "text", "other"),
+    [
+        ("unicode", "Кошка сидит на коврике. Она спит.", "Собака бежит."),
+        ("unicode", "Η γάτα κάθεται. Κοιμάται.", "Ο σκύλος τρέχει."),
+        ("unicode", "القطة تجلس على السجادة", "الكلب يركض"),
+        ("character", "猫坐在垫子上。它睡着了。", "狗跑了。"),
+        ("character", "แมวนั่งบนเสื่อ", "หมู"),
+        ("latin", "The cat sat. It slept.", "A dog ran."),
+    ],
+)
+def test_a_copy_scores_100_and_another_text_little_in_every_script(tokenizer, text, other):
+    metric = SummarizationMetric(RougeSettings(tokenizer=tokenizer))
+    same, different = metric.add([text] * 2, [text, other], [text] * 2)
+    assert set(same.values()) == {100.0}
+    assert max(different.values()) < 40
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
+        ('He said "no." She left.', ['He said "no."', "She left."]),
+        ("It is e.g. a dog of 3.11 kg and so on. Yes…  No", ["It is e.g. a dog of 3.11 kg and so on.", "Yes…", "No"]),
+        ("a line\nanother line.\n\nlast ", ["a line", "another line.", "last"]),
+        ("他来了。她说：「走吧！」然后走了。", ["他来了。", "她说：「走吧！」", "然后走了。"]),
+        (" \n ", []),
+    ],
+)
+def test_sentences_end_where_the_rule_says(text, sentences):
+    assert split_sentences(text) == sentences
+
+
+def test_the_first_sentence_goes_over_line_breaks_but_not_over_paragraphs():
+    assert first_sentence("A tool that\nreads mail. It is fast.\n\nMore.") == "A tool that reads mail."
+    assert first_sentence("A heading\n\nA tool. More.") == "A heading"
+    assert first_sentence("") == ""
+
+
+def test_stored_scores_are_those_of_the_stored_texts(evaluated):
+    rows, metrics = read_scores(evaluated), read_output("metrics.json", evaluated)
+    assert list(rows[0]) == ["id", "group", "prediction", "reference", *COLUMNS]
+    wanted = reference_scores([row["prediction"] for row in rows], TARGETS)
+    for row, scores in zip(rows, wanted, strict=True):
+        assert {name: row[name] for name in COLUMNS} == pytest.approx(scores, abs=1e-6)
+    assert metrics["rouge1"] == pytest.approx(np.mean([row["rouge1"] for row in wanted]), abs=1e-6)
+    first = reference_scores(map(first_sentence, SOURCES), TARGETS)
+    assert metrics["first_sentence_rougeLsum"] == pytest.approx(np.mean([row["rougeLsum"] for row in first]), abs=1e-6)
+    assert metrics["first_sentence_rouge1"] > 0
+
+
+def test_signature_says_how_words_are_found(evaluated):
+    pairs = dict(part.split(":") for part in read_output("metrics.json", evaluated)["signature"].split("|"))
+    assert pairs["task"] == "summarization"
+    assert pairs["rouge"] == "fmeasure;tok=latin;stem=yes;sentences=punctuation;version=rouge-score-rs-0.2.1"
+    assert (
+        SummarizationMetric(RougeSettings(tokenizer="unicode"))
+        .signature()["rouge"]
+        .startswith("fmeasure;tok=unicode;stem=no;")
+    )
+
+
+def test_a_tokenizer_that_reads_nothing_of_a_script_is_refused(summaries):
+    cyrillic = ["Кошка спит.", "Дом стар.", "Rain", "Дождь идёт."]
+    shutil.rmtree("data/tiny/clean/test")
+    write_corpus(Path("data/tiny/clean/test"), SOURCES[:4], ["a"] * 4, target=cyrillic)
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge.tokenizer: latin .* 3 of 4 references"):
+        run(STAGE, "tiny")
+    write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode"})
+    run(STAGE, "tiny")
+
+
+def test_a_stemmer_for_another_script_is_refused(summaries):
+    write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode", "stemmer": True})
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge: stemmer: it is for English"):
+        run(STAGE, "tiny")
