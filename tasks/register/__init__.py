@@ -8,11 +8,15 @@ Not a stage of DVC, which would skip it: it has side effects. Running it again c
 
 registration  the way through the room
 evidence      what the stages left behind, read
+base          the model that the training started from
+scores        the numbers of the evaluation sorted out: metrics, intervals, baselines, counts
 complete      the record in MLflow made whole from the files
 card          the model card
 package       the model in MLflow's format
+signature     what the registered model takes and gives, by its task
 served        the code that MLflow runs when the model is loaded; it stands alone
 promotion     champion or challenger, and why
 registry      versions and aliases
-champion      questions about what is registered: the champion, its text, the runs
+champion      questions about what is registered: the champion, the runs
+predict       the champion at work
 """

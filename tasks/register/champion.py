@@ -1,17 +1,16 @@
-"""Questions about what is registered, for the command line: the champion, its text, the runs."""
+"""Questions about what is registered, for the command line: the champion, the runs."""
 
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import GristmillError
-from tasks.contract.settings import RECIPES, read_section
+from tasks.contract.settings import read_section
+from tasks.contract.task import METRICS, read_task
 from tasks.contract.tracking import IDENTITY, connect, lost_is_transient
 from tasks.register.promotion import CHAMPION
 from tasks.register.registry import find_alias, model_name
 from tasks.register.settings import RegisterSettings
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
@@ -40,51 +39,24 @@ def champion(recipe: str) -> dict[str, Any] | None:
     }
 
 
-def generate(
-    recipe: str,
-    prompt: str,
-    max_new_tokens: int = 200,
-    temperature: float = 0.8,
-    top_k: int = 50,
-    seed: int = 0,
-) -> str:
-    """The prompt and what the registered champion makes of it. Raises GristmillError where there is none."""
-    settings = read_section(recipe, "register", RegisterSettings)
-    name = model_name(recipe, settings)
-    with lost_is_transient():
-        client = connect()
-        if find_alias(client, name, CHAMPION) is None:
-            raise GristmillError(f"no champion of {name} yet: run `gristmill run {recipe}`")
-        import mlflow.pyfunc
-
-        model = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")
-    parameters = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
-    return str(model.predict([prompt], params=parameters)[0])
-
-
-def runs(recipe: str | None = None) -> list[dict[str, Any]]:
-    """A row per run of a recipe, or of all recipes in turn: best first, and those without a score last.
+def runs(recipe: str) -> list[dict[str, Any]]:
+    """A row per run of a recipe: best first, and those without a score last.
 
     {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, steps, version, aliases}; what
-    is not known is None. Raises TransientError where a tracking server is away.
+    is not known is None. Raises RecipeError for the recipe, TransientError where a tracking server is away.
     """
-    names = [recipe] if recipe is not None else sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    settings, task = read_section(recipe, "register", RegisterSettings), read_task(recipe)
+    name, metric = model_name(recipe, settings), settings.metric_of(task)
     with lost_is_transient():
         client = connect()
-        return [row for name in names for row in _runs_of(client, name)]
-
-
-def _runs_of(client: "MlflowClient", recipe: str) -> list[dict[str, Any]]:
-    settings = read_section(recipe, "register", RegisterSettings)
-    experiment = client.get_experiment_by_name(recipe)
-    if experiment is None:
-        return []
-    name = model_name(recipe, settings)
-    found = client.search_runs([experiment.experiment_id], f"tags.`{IDENTITY}` != ''", max_results=MOST_RUNS)
-    versions = {version.run_id: version for version in client.search_model_versions(f"name = '{name}'")}
-    aliases = client.get_registered_model(name).aliases if versions else {}
-    rows = [_row(recipe, run, versions.get(run.info.run_id), aliases, settings.metric) for run in found]
-    sign = 1 if settings.lower_is_better else -1
+        experiment = client.get_experiment_by_name(recipe)
+        if experiment is None:
+            return []
+        found = client.search_runs([experiment.experiment_id], f"tags.`{IDENTITY}` != ''", max_results=MOST_RUNS)
+        versions = {version.run_id: version for version in client.search_model_versions(f"name = '{name}'")}
+        aliases = client.get_registered_model(name).aliases if versions else {}
+    rows = [_row(recipe, run, versions.get(run.info.run_id), aliases, metric) for run in found]
+    sign = 1 if METRICS[metric] else -1
     return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["started"]))
 
 

@@ -28,7 +28,7 @@ from tasks.contract.tracking import (
 )
 from tasks.register.card import model_card
 from tasks.register.evidence import LOCK, Evidence
-from tasks.register.settings import is_baseline
+from tasks.register.scores import measured, rest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,6 +42,7 @@ ARTIFACTS = "gristmill.artifacts"
 
 FOLDERS = {"validation": "validation", "evaluation": "evaluation"}
 FILES = {
+    "base/report.json": "reports/base.json",
     "raw/report.json": "reports/ingest.json",
     "valid/report.json": "reports/validate.json",
     "clean/report.json": "reports/clean.json",
@@ -56,9 +57,9 @@ def complete(client: "MlflowClient", evidence: Evidence) -> "Run":
     """Find or create the run; add its missing parameters, tags, curves, data sets, artifacts; mark it finished."""
     journal = evidence.journal
     run = find_or_create_run(client, evidence.recipe, evidence.identity, journal.started)
-    made_by = {key: value for key, value in evidence.settings.items() if key in SECTIONS}
-    log_parameters(client, run, journal.parameters | flatten(evidence.training["settings"]))
-    log_parameters(client, client.get_run(run.info.run_id), flatten(made_by))
+    resolved = evidence.training["settings"]
+    made_by = {key: evidence.settings[key] for key in SECTIONS if key in evidence.settings and key not in resolved}
+    log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by))
     log_tags(client, run, {key: value for key, value in journal.tags.items() if key not in run.data.tags})
     log_tags(client, run, _tags(evidence))
     log_metrics(client, run.info.run_id, _missing_points(client, run, evidence))
@@ -88,9 +89,11 @@ def log_scores(client: "MlflowClient", run: "Run", evidence: Evidence, model_id:
 
 def scores(evidence: Evidence) -> dict[str, float]:
     """All single numbers under their names in MLflow; see `tasks.contract.record`."""
-    named = {
-        f"{'baseline' if is_baseline(key) else 'test'}_{key}": float(value) for key, value in evidence.metrics.items()
-    }
+    named = {f"test_{name}": float(number) for name, number in rest(evidence.task, evidence.metrics).items()}
+    for found in measured(evidence.task, evidence.metrics):
+        named[f"test_{found.metric}"] = found.value
+        named |= zip((f"test_{found.metric}_low", f"test_{found.metric}_high"), found.interval or (), strict=False)
+        named |= {f"baseline_{name}_{found.metric}": value for name, value in found.baselines.items()}
     for source, names in ((evidence.training, MEASURES), (evidence.timing, TIMINGS)):
         named |= {name: float(source[key]) for key, name in names.items() if isinstance(source.get(key), (int, float))}
     return named
@@ -99,11 +102,14 @@ def scores(evidence: Evidence) -> dict[str, float]:
 def _tags(evidence: Evidence) -> dict[str, str]:
     description = str(evidence.settings.get("description") or "").strip()
     timing = {key: value for key, value in evidence.timing.items() if isinstance(value, str)}
+    base = evidence.base
     return {
         "gristmill.signature": evidence.signature,
         "gristmill.model_sha256": evidence.model_sha256,
         "gristmill.precision": str(evidence.training.get("precision", "")),
         **{f"gristmill.timing.{key}": value for key, value in timing.items()},
+        **({"gristmill.base": base.title} if base else {}),
+        **({"gristmill.base_identity": base.identity} if base and base.identity else {}),
         **({"mlflow.note.content": description} if description else {}),
     }
 

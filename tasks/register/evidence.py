@@ -10,9 +10,15 @@ from tasks.contract.identity import fingerprint, hash_file, hash_tree
 from tasks.contract.record import Journal, journal_path, read_journal
 from tasks.contract.settings import read_yaml, recipe_path
 from tasks.contract.stage import DATA
+from tasks.contract.task import read_task
+from tasks.contract.usage import Usage, read_usage
+from tasks.register.base import Base, read_base
 
 LOCK = Path("dvc.lock")
-DATASETS = {"raw": "source", "tokens/train": "training", "tokens/validation": "validation", "clean/test": "test"}
+DATASETS = {
+    "base": "base", "raw": "source", "tokens/train": "training", "tokens/validation": "validation",
+    "clean/test": "test",
+}  # fmt: skip
 """What a model was made from and measured on, and MLflow's word for it."""
 
 
@@ -38,10 +44,18 @@ class Evidence:
     """Everything that is known about a trained and evaluated model."""
 
     recipe: str
+    task: str
     settings: dict[str, Any]
     identity: str
+    base: Base | None
+    """What the training started from; None for drawn weights."""
+    usage: Usage
+    architecture: str
+    """The model's `model_type` in `transformers`."""
     training: dict[str, Any]
     """`details` of training/report.json."""
+    evaluation: dict[str, Any]
+    """`details` of evaluation/report.json."""
     metrics: dict[str, float]
     signature: str
     samples: list[dict[str, Any]]
@@ -68,9 +82,14 @@ def read_evidence(recipe: str) -> Evidence:
     timing = folder / "checkpoints" / identity / "timing.json"
     return Evidence(
         recipe=recipe,
+        task=read_task(recipe),
         settings=settings,
         identity=identity,
+        base=read_base(folder / "base"),
+        usage=read_usage(folder / "model"),
+        architecture=str(_read_json(folder / "model" / "config.json", recipe).get("model_type", "")),
         training=training,
+        evaluation=_read_json(folder / "evaluation" / "report.json", recipe)["details"],
         metrics={key: value for key, value in scores.items() if isinstance(value, (int, float))},
         signature=str(scores.get("signature", "")),
         samples=_read_json(folder / "evaluation" / "samples.json", recipe),
@@ -103,6 +122,8 @@ def _datasets(folder: Path) -> list[Dataset]:
     found = []
     for name, context in DATASETS.items():
         path = (folder / name).as_posix()
+        if name == "base" and not (folder / name / "config.json").exists():
+            continue  # its report alone: the weights were drawn
         if Path(path).exists():
             md5 = known.get(path)
             found.append(Dataset(path, context, md5, None if md5 else hash_tree(Path(path))))

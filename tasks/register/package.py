@@ -1,86 +1,105 @@
 """The model in MLflow's format: `artifacts/model` inside it is a plain Hugging Face folder with the model card.
 
     MLmodel, requirements.txt, …   how MLflow loads it: the code of `served`, pinned libraries, the signature
-    artifacts/model/               safetensors, config, tokenizer, README.md; for `AutoModelForCausalLM.from_pretrained`
+    artifacts/model/               safetensors, config, tokenizer, README.md; for `from_pretrained` of `transformers`
 
-It is stored once, as a logged model of the run; a version of the registered model points to it.
+It is stored once, as a logged model of the run; a version of the registered model points to it. Its weights never
+change. What stands around them does, in place, when the evaluation, the defaults of the signature or the code of
+`served` have changed: the same version then serves by them.
 """
 
+import re
+import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.contract.identity import fingerprint
 from tasks.register.card import model_card
 from tasks.register.evidence import Evidence
+from tasks.register.signature import KINDS, example, signature
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
-    from mlflow.models import ModelSignature
 
-REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "safetensors", "numpy")
-SERVED = Path(__file__).with_name("served.py")
+REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "numpy")
+SERVED = Path(__file__).with_name("served")
+SHARED = re.compile(r"^from tasks\.register\.served\.shared import \w+\n", re.MULTILINE)
+WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
-EXAMPLE = ["ROMEO:"]
+AROUND = "gristmill.package"
+"""The tag with the hash of all that stands around the weights."""
 
 
 def log_model(client: "MlflowClient", run: "Run", evidence: Evidence) -> "LoggedModel":
-    """The logged model of the run with these weights; stored now where it is not yet."""
+    """The logged model of the run with these weights, as it is to be served now; stored where it is not yet.
+
+    Raises DataError where the evaluation does not say how it used the model.
+    """
     from mlflow.entities import LoggedModelOutput
 
+    around = fingerprint(
+        [served_code(evidence.task), signature(evidence).to_dict(), example(evidence), model_card(evidence)]
+    )
     found = client.search_logged_models(
         [run.info.experiment_id],
         f"tags.`{SHA256}` = '{evidence.model_sha256}' AND source_run_id = '{run.info.run_id}'",
     )
     for model in found:
         if str(model.status) == "READY":
+            if model.tags.get(AROUND) != around:
+                _store(client, run, evidence, model, weights=False)
+                client.set_logged_model_tags(model.model_id, {AROUND: around})
             return model
         client.delete_logged_model(model.model_id)  # a crash left it half stored
     model = client.create_logged_model(
         run.info.experiment_id, name=evidence.recipe, source_run_id=run.info.run_id,
-        tags={SHA256: evidence.model_sha256}, model_type=str(evidence.settings.get("task", "causal-lm")),
+        tags={SHA256: evidence.model_sha256, AROUND: around}, model_type=evidence.task,
     )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        _save(Path(folder), evidence, model, run)
-        client.log_model_artifacts(model.model_id, str(Path(folder) / "mlflow"))
+    _store(client, run, evidence, model, weights=True)
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return client.finalize_logged_model(model.model_id, "READY")
 
 
+def served_code(task: str) -> str:
+    """One file that stands alone: what all kinds of models share, and behind it the kind that the task needs."""
+    kind = (SERVED / f"{KINDS[task]}.py").read_text(encoding="utf-8")
+    return (SERVED / "shared.py").read_text(encoding="utf-8") + "\n\n" + SHARED.sub("", kind)
+
+
+def _store(client: "MlflowClient", run: "Run", evidence: Evidence, model: "LoggedModel", weights: bool) -> None:
+    """Put all files of the logged model in their place, or all but the weights, which are there."""
+    source = (evidence.folder / "model").resolve()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(source, folder / "model", ignore=shutil.ignore_patterns(WEIGHTS))
+        (folder / "model" / "README.md").write_text(model_card(evidence), encoding="utf-8")
+        _save(folder, evidence, model, run)
+        if weights:
+            for path in source.glob(WEIGHTS):  # MLflow copies what a link points to
+                (folder / "mlflow" / "artifacts" / "model" / path.name).symlink_to(path)
+        client.log_model_artifacts(model.model_id, str(folder / "mlflow"))
+
+
 def _save(folder: Path, evidence: Evidence, model: "LoggedModel", run: "Run") -> None:
-    """Write `<folder>/mlflow`; nothing is loaded or run for it."""
+    """Write `<folder>/mlflow` around `<folder>/model`, which lacks its weights; nothing is loaded or run for it."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
+    code = folder / "served.py"
+    code.write_text(served_code(evidence.task), encoding="utf-8")
     mlflow.pyfunc.save_model(
         folder / "mlflow",
-        python_model=str(SERVED),
-        artifacts={"model": str(evidence.folder / "model")},
-        signature=_signature(),
-        input_example=EXAMPLE,
+        python_model=str(code),
+        artifacts={"model": str(folder / "model")},
+        signature=signature(evidence),
+        input_example=example(evidence),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
         mlflow_model=Model(model_id=model.model_id, model_uuid=model.model_id, run_id=run.info.run_id),
     )
-    card = folder / "mlflow" / "artifacts" / "model" / "README.md"
-    card.write_text(model_card(evidence), encoding="utf-8")
-
-
-def _signature() -> "ModelSignature":
-    """Texts in, texts out, and the parameters of sampling with their defaults."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string)]),
-        outputs=Schema([ColSpec(DataType.string)]),
-        params=ParamSchema(
-            [
-                ParamSpec("max_new_tokens", DataType.long, 200),
-                ParamSpec("temperature", DataType.double, 0.8),
-                ParamSpec("top_k", DataType.long, 50),
-                ParamSpec("top_p", DataType.double, 1.0),
-                ParamSpec("seed", DataType.long, 0),
-            ]
-        ),
-    )
+    record = Model.load(str(folder / "mlflow"))
+    weights = sum(path.stat().st_size for path in (evidence.folder / "model").glob(WEIGHTS))
+    record.model_size_bytes = (record.model_size_bytes or 0) + weights
+    record.save(str(folder / "mlflow" / "MLmodel"))

@@ -1,18 +1,22 @@
 """Champion or challenger: a pure decision from recorded scores, with its reason as a sentence.
 
-A score is compared only with one that was measured the same way on the same text, that is, of the same signature; a
-tokenizer may differ where the metric is counted per byte. Otherwise the champion stays: to put a model into use on a
-number that means something else is the mistake that nobody sees, while a challenger that waits is one command away from
-promotion. A recipe whose test split grows night by night says `compare_different_data: true` and knows why.
+A score is compared only with one that was measured the same way on the same text, that is, of the same signature; the
+tokenizer may differ where the metric is not counted on tokens. Otherwise the champion stays: to put a model into use on
+a number that means something else is the mistake that nobody sees, while a challenger that waits is one command away
+from promotion. A recipe whose test split grows night by night says `compare_different_data: true` and knows why.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.contract.task import METRICS
 from tasks.register.settings import RegisterSettings
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-PER_BYTE = ("bits_per_byte",)
+OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")
+"""Metrics that are counted on tokens; all others are counted on texts, whatever a model makes of them inside."""
+INSIDE = ("tok", "source_length")
+"""Parts of a signature that are a model's own matter where the score is counted on texts."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def decide(
             f"{score.metric} {score.value:.4f} and the {champion.value:.4f} of {name} are not comparable"
             f" (their signatures differ in {', '.join(differing)}); {name} stays champion",
         )
-    gain = (champion.value - score.value) * (1 if settings.lower_is_better else -1)
+    gain = (champion.value - score.value) * (1 if METRICS[score.metric] else -1)
     caveat = f", though their signatures differ in {', '.join(differing)}" if differing else ""
     compared = f"{score.metric} {score.value:.4f} against {champion.value:.4f} of {name}{caveat}"
     if gain <= 0:
@@ -74,7 +78,7 @@ def _gate(settings: RegisterSettings, score: Score, metrics: Mapping[str, object
     for name in settings.beat:
         baseline = metrics[f"{name}_{score.metric}"]
         assert isinstance(baseline, (int, float))
-        if (score.value >= baseline) if settings.lower_is_better else (score.value <= baseline):
+        if (score.value >= baseline) if METRICS[score.metric] else (score.value <= baseline):
             return f"{shown} is not better than the baseline {name} with {baseline:.4f}"
     return None
 
@@ -82,7 +86,7 @@ def _gate(settings: RegisterSettings, score: Score, metrics: Mapping[str, object
 def _differing(score: Score, champion: Score) -> list[str]:
     """The keys in which two signatures (`key:value|…`) differ, as far as it matters for the metric."""
     ours, theirs = (_parts(each.signature) for each in (score, champion))
-    ignored = {"tok"} if score.metric in PER_BYTE else set()
+    ignored = () if score.metric in OF_TOKENS else INSIDE
     return [key for key in dict.fromkeys((*ours, *theirs)) if ours.get(key) != theirs.get(key) and key not in ignored]
 
 

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import DataError
+from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.settings import recipe_path
 from tasks.contract.tracking import IDENTITY
 from tasks.register.evidence import Evidence
 from tasks.register.package import SHA256
 from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, decide
-from tasks.register.settings import RegisterSettings
+from tasks.register.settings import RegisterSettings, problems
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,12 +44,19 @@ def find_version(client: "MlflowClient", name: str, evidence: Evidence) -> "Mode
 
 
 def headline(evidence: Evidence, settings: RegisterSettings) -> Score:
-    """The score that decides. Raises DataError where the evaluation does not have it, or a baseline to beat."""
-    path = evidence.folder / "evaluation" / "metrics.json"
-    for key in (settings.metric, *(f"{name}_{settings.metric}" for name in settings.beat)):
+    """The score that decides.
+
+    Raises RecipeError where the settings do not fit the task, DataError where the evaluation does not have the metric
+    or a baseline to beat.
+    """
+    recipe = recipe_path(evidence.recipe)
+    if found := list(problems(settings, evidence.task)):
+        raise RecipeError("\n".join(f"{recipe}: register.{problem}" for problem in found))
+    path, metric = evidence.folder / "evaluation" / "metrics.json", settings.metric_of(evidence.task)
+    for key in (metric, *(f"{name}_{metric}" for name in settings.beat)):
         if key not in evidence.metrics:
-            raise DataError(f"{path}: {key}: not there, but recipes/{evidence.recipe}.yaml: register asks for it")
-    return Score(settings.metric, float(evidence.metrics[settings.metric]), evidence.signature)
+            raise DataError(f"{path}: {key}: not there, but {recipe}: register asks for it")
+    return Score(metric, float(evidence.metrics[metric]), evidence.signature)
 
 
 def register(

@@ -1,32 +1,12 @@
 """The section `register` of a recipe."""
 
+from collections.abc import Iterator
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from tasks.contract.settings import Section
-
-LOWER_IS_BETTER = {
-    "bits_per_byte": True,
-    "perplexity": True,
-    "loss": True,
-    "bleu": False,
-    "chrf": False,
-    "rouge1": False,
-    "rouge2": False,
-    "rougeL": False,
-    "rougeLsum": False,
-    "accuracy": False,
-    "f1": False,
-    "macro_f1": False,
-    "exact_match": False,
-}
-"""The headline metrics that a model can be promoted by, as `evaluation/metrics.json` names them."""
-
-
-def is_baseline(key: str) -> bool:
-    """Whether a key of `evaluation/metrics.json` is a baseline's: `xz_bits_per_byte` beside `bits_per_byte`."""
-    return any(key.endswith(f"_{metric}") for metric in LOWER_IS_BETTER) and key not in LOWER_IS_BETTER
+from tasks.contract.task import FAMILIES, METRICS, headline
 
 
 class RegisterSettings(Section):
@@ -34,8 +14,8 @@ class RegisterSettings(Section):
 
     model_name: str | None = Field(None, min_length=1, max_length=250, pattern=r"^[^/:%\"']+$")
     """The registered model; the recipe's name by default. Two recipes may compete for one name."""
-    metric: str = "bits_per_byte"
-    """The headline metric, a key of `evaluation/metrics.json`."""
+    metric: str | None = None
+    """The metric that decides, a key of `evaluation/metrics.json`; the headline of the task by default."""
     min_improvement: float = Field(0.0, ge=0)
     """By how much it must be better than the champion's."""
     at_most: float | None = None
@@ -49,15 +29,33 @@ class RegisterSettings(Section):
 
     @model_validator(mode="after")
     def _bound_fits_metric(self) -> Self:
-        if self.metric not in LOWER_IS_BETTER:
-            raise ValueError(f"metric: {self.metric!r} is not one of {', '.join(LOWER_IS_BETTER)}")
-        if self.lower_is_better and self.at_least is not None:
-            raise ValueError(f"at_least: less {self.metric} is better; use at_most")
-        if not self.lower_is_better and self.at_most is not None:
-            raise ValueError(f"at_most: more {self.metric} is better; use at_least")
+        if self.metric is None:
+            return self
+        if self.metric not in METRICS:
+            raise ValueError(f"metric: {self.metric!r} is not one of {', '.join(METRICS)}")
+        if found := list(_bounds(self, self.metric)):
+            raise ValueError("\n".join(found))
         return self
 
-    @property
-    def lower_is_better(self) -> bool:
-        """The direction of the headline metric."""
-        return LOWER_IS_BETTER[self.metric]
+    def metric_of(self, task: str) -> str:
+        """The metric that decides for a model of this task."""
+        return self.metric or headline(task)
+
+
+def problems(settings: RegisterSettings, task: str) -> Iterator[str]:
+    """What does not fit the task, a sentence each; it begins with the key below `register`: `beat: …`."""
+    metric, known = settings.metric_of(task), FAMILIES[task].metrics
+    if metric not in known:
+        yield f"metric: {task} is measured by {', '.join(known)}, not by {metric}"
+        return
+    yield from _bounds(settings, metric)
+    for name in settings.beat:
+        if name not in known[metric]:
+            yield f"beat: no baseline {name!r} of {metric} (there are: {', '.join(known[metric]) or 'none'})"
+
+
+def _bounds(settings: RegisterSettings, metric: str) -> Iterator[str]:
+    if METRICS[metric] and settings.at_least is not None:
+        yield f"at_least: less {metric} is better; use at_most"
+    if not METRICS[metric] and settings.at_most is not None:
+        yield f"at_most: more {metric} is better; use at_least"

@@ -1,4 +1,4 @@
-"""A project in which everything up to evaluate has run: real files, a real model of width 8."""
+"""A project in which everything up to evaluate has run, for any task: real files, a real model of width 8."""
 
 import functools
 import json
@@ -6,18 +6,29 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tasks.contract.task import FAMILIES, PAIRS
+from tests.register.models import save_model
+
 IDENTITY = "5e" * 32
 SIGNATURE = "task:causal-lm|window:16|stride:8|tok:aaa|data:ddd|version:gristmill-1"
 RECIPE = """
-task: causal-lm
+task: %s
 description: Two plays in miniature.
 ingest: {kind: files, paths: [plays/*.txt], licence: MIT}
 clean: {min_words: 3}
 tokenize: {vocab_size: 300}
-model: {architecture: llama, hidden_size: 8}
+model: {init: scratch, architecture: llama, config: {hidden_size: 8}}
 train: {steps: 4, learning_rate: 3e-3}
 evaluate: {window: 16}
 """
+GENERATION = {
+    "num_beams": 2, "max_new_tokens": 12, "length_penalty": 0.8, "repetition_penalty": 1.0, "no_repeat_ngram_size": 3,
+    "early_stopping": True,
+}  # fmt: skip
+PROMPTS = {
+    "causal-lm": "ROMEO:", "translation": "the cat", "summarization": "The cat sat on the mat.",
+    "masked-lm": "The cat [MASK] on the mat.", "classification": "A dog ran away.",
+}  # fmt: skip
 HISTORY = "step,loss,learning_rate,validation_loss\n1,5.5,0.1,\n2,5.25,0.1,5.3\n3,5.125,0.05,\n4,5.0,0.0,5.1\n"
 
 
@@ -40,11 +51,12 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
 
 
-def make_project(root: Path, register: str = "", recipe: str = "tiny") -> Path:
+def make_project(root: Path, recipe: str = "tiny", task: str = "causal-lm") -> Path:
     """Recipe, reports, history, evaluation, dvc.lock and model of a recipe; returns `data/<recipe>`."""
     (root / "recipes").mkdir(exist_ok=True)
-    (root / "recipes" / f"{recipe}.yaml").write_text(RECIPE + (f"register: {register}\n" if register else ""))
+    (root / "recipes" / f"{recipe}.yaml").write_text(RECIPE % task)
     data = root / "data" / recipe
+    write_json(data / "base" / "report.json", {"stage": "base", "details": {"init": {"kind": "scratch"}}})
     for stage in ("raw", "valid", "clean", "tokens"):
         write_json(data / stage / "report.json", {"stage": stage})
     write_json(data / "tokens" / "train" / "index.json", {"documents": 3, "tokens": 70, "text_bytes": 200})
@@ -53,8 +65,8 @@ def make_project(root: Path, register: str = "", recipe: str = "tiny") -> Path:
     (data / "validation" / "docs" / "index.html").write_text("<h1>Data Docs</h1>")
     (data / "training").mkdir()
     (data / "training" / "history.csv").write_text(HISTORY)
-    train(data)
-    evaluate(data, 2.5)
+    train(data, task=task)
+    evaluate(data, 2.5, task=task)
     (root / "dvc.lock").write_text(
         f"schema: '2.0'\nstages:\n  train@{recipe}:\n    cmd: x\n    deps:\n"
         f"    - {{path: data/{recipe}/tokens/train, hash: md5, md5: {'7' * 32}.dir, size: 3, nfiles: 1}}\n"
@@ -62,9 +74,10 @@ def make_project(root: Path, register: str = "", recipe: str = "tiny") -> Path:
     return data
 
 
-def train(data: Path, identity: str = IDENTITY, seed: int = 0) -> None:
+def train(data: Path, identity: str = IDENTITY, seed: int = 0, task: str = "causal-lm") -> None:
     """What train leaves: weights of this seed, the report, the timing."""
-    settings = {"task": "causal-lm", "train": {"steps": 4, "seed": 7}}
+    model = {"init": {"kind": "scratch"}, "architecture": "llama", "config": {"hidden_size": 8}}
+    settings = {"task": task, "model": model, "train": {"steps": 4, "learning_rate": 0.003, "seed": 7}}
     details = {
         "identity": identity,
         "settings": settings,
@@ -74,40 +87,26 @@ def train(data: Path, identity: str = IDENTITY, seed: int = 0) -> None:
         "tokens_seen": 256,
     }
     write_json(data / "training" / "report.json", {"stage": "train", "details": details})
-    timing = {"seconds": 12.5, "tokens_per_second": 20.48, "processor": "a mill"}
+    timing = {"seconds": 12.5, "tokens_per_second": 20.48, "processor": "a mill", "finished": "2026-11-22T02:53:21Z"}
     write_json(data / "checkpoints" / identity / "timing.json", timing)
-    save_model(data / "model", seed)
+    save_model(data / "model", task, seed)
 
 
-def evaluate(data: Path, bits_per_byte: float, signature: str = SIGNATURE) -> None:
-    """What evaluate leaves, for this score."""
-    metrics = {
-        "bits_per_byte": bits_per_byte,
-        "perplexity": 9.5,
-        "loss": 2.25,
-        "tokens": 40,
-        "bytes": 111,
-        "documents": 2,
-    }
-    baselines = {"unigram_bits_per_byte": 4.5, "xz_bits_per_byte": 3.0}
-    write_json(data / "evaluation" / "metrics.json", {**metrics, **baselines, "signature": signature})
-    write_json(data / "evaluation" / "samples.json", [{"prompt": "ROMEO:", "text": " Ay me!"}])
+def evaluate(
+    data: Path, headline: float, signature: str = SIGNATURE, task: str = "causal-lm", generation: Any = GENERATION
+) -> None:
+    """What evaluate leaves, for this value of the task's headline metric."""
+    metrics: dict[str, Any] = {}
+    for number, metric in enumerate(FAMILIES[task].metrics):
+        metrics[metric] = headline + 3 * number
+        metrics |= {f"{metric}_low": metrics[metric] - 0.25, f"{metric}_high": metrics[metric] + 0.25}
+    for metric, names in FAMILIES[task].metrics.items():
+        metrics |= {f"{name}_{metric}": 4.5 - 1.5 * place for place, name in enumerate(names) if name != "base"}
+    classes = {"cat": {"f1": 0.5, "documents": 1}, "dog": {"f1": 0.25, "documents": 1}}
+    counts = {"tokens": 40, "bytes": 111, "documents": 2}
+    write_json(data / "evaluation" / "metrics.json", {**metrics, **counts, "classes": classes, "signature": signature})
+    details = {"generation": generation} if task in PAIRS else {}
+    write_json(data / "evaluation" / "report.json", {"stage": "evaluate", "details": details})
+    more = {"reference": "Woe is me!"} if task in PAIRS else {"label": "net"} if task == "classification" else {}
+    write_json(data / "evaluation" / "samples.json", [{"prompt": PROMPTS[task], "text": " Ay me!", **more}])
     (data / "evaluation" / "curves.png").write_bytes(b"\x89PNG")
-
-
-def save_model(folder: Path, seed: int) -> None:
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({token: number for number, token in enumerate(["<|endoftext|>", *alphabet])}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=257, hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=16, bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)

@@ -1,5 +1,6 @@
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,22 +11,39 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which everything up to evaluate has run."""
-    root = tmp_path_factory.mktemp("template")
-    make_project(root)
-    (root / "mlflow.db").write_bytes(empty_database())
-    return root
+def template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A project of a task in which everything up to evaluate has run; made once."""
+    made: dict[str, Path] = {}
+
+    def make(task: str) -> Path:
+        if task not in made:
+            made[task] = tmp_path_factory.mktemp("template")
+            make_project(made[task], task=task)
+            (made[task] / "mlflow.db").write_bytes(empty_database())
+        return made[task]
+
+    return make
 
 
 @pytest.fixture
-def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh copy of the template, which is the working directory."""
-    root = tmp_path / "project"
-    shutil.copytree(template, root)
-    monkeypatch.chdir(root)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return root
+def project_of(
+    template: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """A fresh copy of the template of a task, which is the working directory."""
+
+    def make(task: str) -> Path:
+        root = tmp_path / "project"
+        shutil.copytree(template(task), root)
+        monkeypatch.chdir(root)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def project(project_of: Callable[[str], Path]) -> Path:
+    return project_of("causal-lm")
 
 
 def environment(**more: str) -> dict[str, str]:

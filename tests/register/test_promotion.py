@@ -1,9 +1,12 @@
+import re
+
 import pytest
 
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import read_section
+from tasks.contract.task import FAMILIES
 from tasks.register.promotion import Score, decide
-from tasks.register.settings import RegisterSettings
+from tasks.register.settings import RegisterSettings, problems
 
 OLD = Score("bits_per_byte", 2.0, "window:16|tok:a|data:d")
 BASELINES = {"xz_bits_per_byte": 3.0, "unigram_bits_per_byte": 4.5}
@@ -52,6 +55,17 @@ def test_bits_per_byte_compare_across_tokenizers():
     assert alias(score(1.5, "window:16|tok:b|data:d")) == "champion"
 
 
+def test_scores_of_texts_compare_however_a_model_reads_them_and_scores_of_tokens_do_not():
+    for metric, value, expected in (
+        ("bleu", 3.0, "champion"),
+        ("accuracy", 3.0, "champion"),
+        ("loss", 1.0, "challenger"),
+    ):
+        old = Score(metric, 2.0, "task:x|source_length:64|tok:a|data:d")
+        new = Score(metric, value, "task:x|source_length:128|tok:b|data:d")
+        assert decide(RegisterSettings(metric=metric), new, {}, old, "7").alias == expected
+
+
 def test_a_gate_holds_back_even_the_first_version():
     assert alias(score(2.0), champion=None, at_most=1.9) == "challenger"
     assert alias(score(3.5), champion=None, beat=("unigram", "xz")) == "challenger"
@@ -68,10 +82,31 @@ def test_mistakes_in_the_section_name_file_and_key(tmp_path, monkeypatch):
     (tmp_path / "recipes").mkdir()
     for text, problem in {
         "{metric: speed}": "speed",
-        "{at_least: 2.0}": "use at_most",
+        "{metric: loss, at_least: 2.0}": "at_least: less loss is better; use at_most",
         "{metrics: loss}": "unknown key",
         "{min_improvement: -1}": "greater than or equal to 0",
     }.items():
         (tmp_path / "recipes" / "x.yaml").write_text(f"register: {text}\n")
         with pytest.raises(RecipeError, match=f"recipes/x.yaml: register.*{problem}"):
             read_section("x", "register", RegisterSettings)
+
+
+@pytest.mark.parametrize("task", FAMILIES)
+def test_without_a_metric_the_headline_of_the_task_decides(task):
+    first = next(iter(FAMILIES[task].metrics))
+    assert RegisterSettings().metric_of(task) == first
+    assert list(problems(RegisterSettings(beat=FAMILIES[task].metrics[first]), task)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "task", "sentence"),
+    [
+        ({"metric": "bleu"}, "classification", "metric: classification is measured by macro_f1, .* not by bleu"),
+        ({"at_least": 1.0}, "masked-lm", "at_least: less pseudo_perplexity is better; use at_most"),
+        ({"at_most": 30.0}, "translation", "at_most: more bleu is better; use at_least"),
+        ({"beat": ("xz",)}, "translation", r"beat: no baseline 'xz' of bleu \(there are: copy\)"),
+    ],
+)
+def test_what_does_not_fit_the_task_is_told_with_its_key(settings, task, sentence):
+    (problem,) = problems(RegisterSettings.model_validate(settings), task)
+    assert re.match(sentence, problem)

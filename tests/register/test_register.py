@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tasks.contract.errors import DataError, GristmillError, TransientError
+from tasks.contract.errors import DataError, GristmillError, RecipeError, TransientError
 from tasks.register import champion as questions
+from tasks.register.predict import generate
 from tasks.register.registration import run
 from tests.register import IDENTITY, SIGNATURE, evaluate, train
 from tests.register.conftest import environment
@@ -215,14 +216,26 @@ def test_a_server_that_is_away_is_one_sentence_that_says_what_to_run(project, tm
 def test_no_champion_yet_says_what_to_run(project):
     assert questions.champion("tiny") is None
     with pytest.raises(GristmillError, match="no champion of tiny yet: run `gristmill run tiny`"):
-        questions.generate("tiny", "ROMEO:")
+        generate("tiny", "ROMEO:")
 
 
 def test_the_champion_generates_the_same_text_for_the_same_seed(project):
     run("tiny")
-    text = questions.generate("tiny", "ROMEO:", max_new_tokens=30)
-    assert text == questions.generate("tiny", "ROMEO:", max_new_tokens=30)
+    text = generate("tiny", "ROMEO:", max_new_tokens=30)
+    assert text == generate("tiny", "ROMEO:", max_new_tokens=30)
     assert len(text) > len("ROMEO:")
+
+
+def test_a_gate_that_does_not_fit_the_task_is_told_before_anything_is_recorded(project):
+    recipe = Path("recipes/tiny.yaml")
+    recipe.write_text(recipe.read_text() + "\nregister: {at_least: 1.0, beat: [copy]}\n")
+    with pytest.raises(RecipeError) as told:
+        run("tiny")
+    assert str(told.value).splitlines() == [
+        "recipes/tiny.yaml: register.at_least: less bits_per_byte is better; use at_most",
+        "recipes/tiny.yaml: register.beat: no baseline 'copy' of bits_per_byte (there are: unigram, xz, base)",
+    ]
+    assert MlflowClient().get_experiment_by_name("tiny") is None
 
 
 def test_a_missing_stage_is_named(project):

@@ -1,0 +1,72 @@
+"""The model that a recipe started from, as the stage `base` wrote it down."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from tasks.contract.errors import DataError
+from tasks.contract.identity import hash_file
+from tasks.contract.origin import Origin, title
+from tasks.contract.settings import RECIPES, read_yaml
+from tasks.contract.stage import DATA
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model that somebody trained before."""
+
+    kind: str
+    """recipe, folder, hub or package"""
+    title: str
+    """A word or two: its name, and its version."""
+    licence: str | None
+    """As the recipe states it; for the model of another recipe, that of its source."""
+    identity: str | None
+    """Of its training, where it is the model of another recipe and still the one that stands there."""
+
+
+def read_base(folder: Path) -> Base | None:
+    """From `data/<recipe>/base`; None for weights that were drawn. Raises DataError where it has no report."""
+    origin, details = _read_report(folder)
+    if origin.kind == "scratch":
+        return None
+    licence, identity = details["init"].get("licence"), None
+    if origin.kind == "recipe":
+        licence = _licence_of(origin.name)
+        identity = _identity_of(origin.name, details.get("weights") or {})
+    return Base(origin.kind, title(origin), licence, identity)
+
+
+def read_title(folder: Path) -> str | None:
+    """A word or two for the model in `data/<recipe>/base`; None for weights that were drawn. Raises DataError."""
+    origin, _ = _read_report(folder)
+    return None if origin.kind == "scratch" else title(origin)
+
+
+def _read_report(folder: Path) -> tuple[Origin, dict[str, Any]]:
+    path = folder / "report.json"
+    try:
+        details = json.loads(path.read_text(encoding="utf-8"))["details"]
+        return TypeAdapter(Origin).validate_python(details["init"]), details
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _licence_of(recipe: str) -> str | None:
+    path = RECIPES / f"{recipe}.yaml"
+    source = read_yaml(path).get("ingest") if path.is_file() else None
+    licence = source.get("licence") if isinstance(source, dict) else None
+    return str(licence) if licence else None
+
+
+def _identity_of(recipe: str, weights: dict[str, str]) -> str | None:
+    """The training that made these weights (name → SHA-256), where the recipe's model is still that one."""
+    model, report = DATA / recipe / "model", DATA / recipe / "training" / "report.json"
+    there = {path.name: hash_file(path) for path in sorted(model.glob("*.safetensors"))}
+    if not report.is_file() or not weights or there != weights:
+        return None
+    identity = json.loads(report.read_text(encoding="utf-8"))["details"].get("identity")
+    return str(identity) if identity else None

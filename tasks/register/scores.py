@@ -1,0 +1,51 @@
+"""`evaluation/metrics.json` sorted out: each metric of a task with its interval and its baselines, and the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.contract.task import FAMILIES, is_baseline
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric of the test split."""
+
+    metric: str
+    value: float
+    interval: tuple[float, float] | None = None
+    """Its bounds, where the evaluation drew them."""
+    baselines: dict[str, float] = field(default_factory=dict)
+    """The same metric of others: {"xz": 2.76}."""
+
+
+def measured(task: str, metrics: Mapping[str, Any]) -> list[Measured]:
+    """The metrics of a task that are there, the headline first."""
+    found = []
+    for metric in FAMILIES[task].metrics:
+        if metric in metrics:
+            low, high = metrics.get(f"{metric}_low"), metrics.get(f"{metric}_high")
+            interval = None if low is None or high is None else (float(low), float(high))
+            others = {
+                key.removesuffix(f"_{metric}"): float(value)
+                for key, value in metrics.items()
+                if key.endswith(f"_{metric}") and is_baseline(key)
+            }
+            found.append(Measured(metric, float(metrics[metric]), interval, others))
+    return found
+
+
+def rest(task: str, metrics: Mapping[str, Any]) -> dict[str, int | float]:
+    """What else was counted or measured: documents, tokens, bytes, …"""
+    return {
+        key: value
+        for key, value in metrics.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_score(task, key)
+    }
+
+
+def _is_score(task: str, key: str) -> bool:
+    metrics = FAMILIES[task].metrics
+    if is_baseline(key):
+        return any(key.endswith(f"_{metric}") for metric in metrics)
+    return key.removesuffix("_low").removesuffix("_high") in metrics

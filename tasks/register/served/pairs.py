@@ -1,0 +1,82 @@
+"""A registered translation or summarization model: texts in, their translations or summaries out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModelContext
+
+from tasks.register.served.shared import Served
+
+KEPT = (
+    "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
+    "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits",
+)  # fmt: skip
+"""What the model's own generation_config.json decides; how an output is searched for, the parameters do."""
+
+
+class PairModel(Served):
+    """Writes the likeliest text that beam search finds, as the evaluation does; nothing is drawn."""
+
+    auto = "AutoModelForSeq2SeqLM"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "batch_size": (1, math.inf),
+        "num_beams": (1, math.inf),
+        "max_new_tokens": (1, math.inf),
+        "no_repeat_ngram_size": (0, math.inf),
+    }
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the tokenizer of the other side, too, where it has one of its own."""
+        from transformers import AutoTokenizer, GenerationConfig
+
+        super().load_context(context)
+        folder = self.folder / "target"
+        own = folder.is_dir()
+        self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else self.tokenizer
+        said, config = self.model.generation_config, self.model.config
+        found = {name: getattr(said, name, None) for name in KEPT}
+        found |= {name: getattr(config, name, None) for name, value in found.items() if value is None}
+        self.tokens = {name: value for name, value in found.items() if value is not None}
+        self.model.generation_config = GenerationConfig(**self.tokens)  # else a search would take the rest from there
+
+    def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """`params` but `batch_size` are settings of the search, under the names that `transformers` has for them."""
+        import torch
+        from transformers import GenerationConfig
+
+        size = params.pop("batch_size")
+        self._check(params)
+        if params["num_beams"] == 1:
+            del params["early_stopping"], params["length_penalty"]  # nothing to choose from
+        search = GenerationConfig(do_sample=False, **params, **self.tokens)
+        found = [""] * len(texts)
+        for places, batch in self.batches(self.encode(texts), size):
+            with torch.inference_mode():
+                written = self.model.generate(**batch, generation_config=search)[:, 1:]  # the first begins an output
+            for place, ids in zip(places, written.tolist(), strict=True):
+                found[place] = self._decode(ids)
+        return found
+
+    def _decode(self, ids: list[int]) -> str:
+        """The text up to the token that ends it."""
+        ends = self.tokens["eos_token_id"]
+        ends = ends if isinstance(ends, list) else [ends]
+        stop = next((place for place, token in enumerate(ids) if token in ends), None)
+        text = self.target.decode(ids[:stop], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text).strip()
+
+    def _check(self, params: dict[str, Any]) -> None:
+        limit = self.positions()
+        if limit is not None and params["max_new_tokens"] > limit:
+            raise MlflowException.invalid_parameter_value(
+                f"max_new_tokens: must be from 1 to {limit}, for which the model has positions,"
+                f" not {params['max_new_tokens']}"
+            )
+        if params["repetition_penalty"] <= 0:
+            raise MlflowException.invalid_parameter_value("repetition_penalty: must be more than 0; 1 is none")
+
+
+set_model(PairModel())

@@ -1,0 +1,120 @@
+"""What all kinds of models share: the folder loaded, texts to ids, batches of texts of about the same length."""
+
+import json
+import math
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Served(PythonModel):
+    """A kind of model; it says its class of `transformers` and how it answers texts."""
+
+    auto: str
+    bounds: ClassVar[Mapping[str, tuple[float, float]]]
+    """Parameters of a prediction → the smallest and the largest value."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load tokenizer and weights from the folder in Hugging Face format, onto the device that there is."""
+        import torch
+        import transformers
+
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        self.folder = Path(context.artifacts["model"])
+        self.usage = json.loads((self.folder / "gristmill.json").read_text(encoding="utf-8"))
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        model = getattr(transformers, self.auto).from_pretrained(
+            self.folder, local_files_only=True, dtype=torch.float32
+        )
+        self.model = model.eval().to(_device())
+        self.longest = self._longest()
+        # MLflow's server asks from several threads; a tokenizer and torch's random numbers are for one at a time.
+        self.lock = threading.Lock()
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> list[Any]:
+        """Column of texts (MLflow makes it from a list) → a prediction for each; `params` as the signature has them."""
+        texts, given = [str(text) for text in model_input.iloc[:, 0]], dict(params or {})
+        for name, (least, most) in self.bounds.items():
+            if not least <= given[name] <= most:
+                limits = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+                raise MlflowException.invalid_parameter_value(f"{name}: must be {limits}, not {given[name]}")
+        with self.lock:
+            for place, problem in self.check(texts).items():
+                raise MlflowException.invalid_parameter_value(f"text {place + 1}: {problem}")
+            return self.answer(texts, given) if texts else []
+
+    def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """The predictions for one text or more."""
+        raise NotImplementedError
+
+    def check(self, texts: Sequence[str]) -> dict[int, str]:
+        """Place of a text that cannot be answered → why."""
+        return {}
+
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than what the model takes, and so are cut off."""
+        if self.longest is None or not texts:
+            return 0
+        prefixed = [self.usage["prefix"] + text for text in texts]
+        return sum(len(ids) > self.longest for ids in self.tokenizer(prefixed)["input_ids"])
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids with special tokens, cut off as in training; at least one for an empty text."""
+        how = {"truncation": True, "max_length": self.longest} if self.longest is not None else {}
+        found = self.tokenizer([self.usage["prefix"] + text for text in texts], **how)["input_ids"]
+        return [ids or [self._pad()] for ids in found]
+
+    def batches(self, texts: Sequence[Sequence[int]], size: int) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Places of texts and their padded input, the longest first: hardly any padding, and a lack of memory at once.
+
+        `input_ids` and `attention_mask` are of shape [texts, longest of them].
+        """
+        import torch
+
+        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        for start in range(0, len(order), size):
+            places = order[start : start + size]
+            ids = torch.full((len(places), len(texts[places[0]])), self._pad())
+            mask = torch.zeros_like(ids)
+            for row, place in enumerate(places):
+                ids[row, : len(texts[place])] = torch.tensor(texts[place])
+                mask[row, : len(texts[place])] = 1
+            yield places, {"input_ids": ids.to(self.model.device), "attention_mask": mask.to(self.model.device)}
+
+    def positions(self) -> int | None:
+        """Tokens that the model can see at once; None where its architecture sets no limit."""
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        if positions is None:
+            return None
+        padding = getattr(getattr(self.model.base_model, "embeddings", None), "padding_idx", None)
+        return int(positions) if padding is None else int(positions) - padding - 1  # RoBERTa counts from behind padding
+
+    def _longest(self) -> int | None:
+        known = (self.usage["source_length"], self.positions(), self.tokenizer.model_max_length)
+        return min((length for length in known if length is not None and length < 1 << 30), default=None)
+
+    def _pad(self) -> int:
+        return int(
+            next(pad for pad in (self.model.config.pad_token_id, self.tokenizer.pad_token_id, 0) if pad is not None)
+        )
+
+
+def _device() -> "torch.device":
+    import torch
+
+    wanted = os.environ.get("GRISTMILL_DEVICE", "auto")
+    if wanted != "auto":
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")

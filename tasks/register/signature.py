@@ -1,0 +1,89 @@
+"""What a registered model takes and gives: columns, parameters with their defaults, an example.
+
+The defaults of translations and summaries are those with which the recipe's evaluation measured the model, so that
+what is served is what was scored.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract.errors import DataError
+from tasks.register.evidence import Evidence
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema
+
+KINDS = {
+    "causal-lm": "causal", "translation": "pairs", "summarization": "pairs", "masked-lm": "masked",
+    "classification": "classes",
+}  # fmt: skip
+"""`task` of a recipe → the module of `served` that answers for its models."""
+
+Defaults = dict[str, bool | int | float]
+
+SAMPLING: Defaults = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 50, "top_p": 1.0, "seed": 0}
+GENERATION = {
+    "num_beams": int, "max_new_tokens": int, "length_penalty": float, "repetition_penalty": float,
+    "no_repeat_ngram_size": int, "early_stopping": bool,
+}  # fmt: skip
+"""What `details.generation` of evaluation/report.json says for pairs."""
+
+BATCH: Defaults = {"batch_size": 32}
+EXAMPLES = {"masked": "A text with a [MASK] in it."}
+
+
+def defaults(evidence: Evidence) -> Defaults:
+    """The parameters of a prediction. Raises DataError where the evaluation does not say how it wrote its texts."""
+    match KINDS[evidence.task]:
+        case "causal":
+            return SAMPLING
+        case "pairs":
+            return _generation(evidence) | BATCH
+        case "masked":
+            return {"top_k": 5} | BATCH
+        case _:
+            return BATCH
+
+
+def signature(evidence: Evidence) -> "ModelSignature":
+    """A column of texts in, a prediction for each out, and the parameters with their defaults."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    types = {bool: DataType.boolean, int: DataType.long, float: DataType.double}
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string)]),
+        outputs=_outputs(KINDS[evidence.task]),
+        params=ParamSchema([ParamSpec(name, types[type(value)], value) for name, value in defaults(evidence).items()]),
+    )
+
+
+def example(evidence: Evidence) -> list[str]:
+    """A text that fits the model: the first prompt of the evaluation, where it has one."""
+    prompts = (sample.get("prompt") for sample in evidence.samples)
+    return [next((str(prompt) for prompt in prompts if prompt), EXAMPLES.get(KINDS[evidence.task], "A text."))]
+
+
+def _generation(evidence: Evidence) -> Defaults:
+    path = evidence.folder / "evaluation" / "report.json"
+    said = evidence.evaluation.get("generation")
+    found: Defaults = {}
+    for name, kind in GENERATION.items():
+        value = said.get(name) if isinstance(said, dict) else None
+        if not isinstance(value, (int, float)):
+            raise DataError(f"{path}: details.generation.{name}: not there; what is served is what was evaluated")
+        found[name] = kind(value)
+    return found
+
+
+def _outputs(kind: str) -> "Schema":
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array, Map, Object, Property
+
+    text, number = DataType.string, DataType.double
+    token: Any = Object([Property("token", text), Property("probability", number)])
+    columns: dict[str, list[Any]] = {
+        "masked": [ColSpec(text, "text"), ColSpec(Array(Array(token)), "masks")],
+        "classes": [ColSpec(text, "label"), ColSpec(number, "score"), ColSpec(Map(number), "scores")],
+    }
+    return Schema(columns.get(kind, [ColSpec(text)]))

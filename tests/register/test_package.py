@@ -1,0 +1,94 @@
+"""What is stored as the registered model, and what changes around weights that do not."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.models import Model
+from mlflow.pyfunc import load_model
+
+from tasks.contract.errors import DataError
+from tasks.contract.task import FAMILIES, PAIRS
+from tasks.register.package import served_code
+from tasks.register.registration import run
+from tests.register import GENERATION, PROMPTS, evaluate
+
+CHAMPION = "models:/tiny@champion"
+TEXTS = ["the cat sat on the mat", "a", ""]
+
+
+def only_model():
+    client = MlflowClient()
+    (model,) = client.search_logged_models([client.get_experiment_by_name("tiny").experiment_id])
+    return model
+
+
+def defaults() -> dict:
+    return {spec.name: spec.default for spec in load_model(CHAMPION).metadata.get_params_schema().params}
+
+
+@pytest.mark.parametrize("task", FAMILIES)
+def test_the_served_code_stands_alone(task):
+    code = served_code(task)
+    assert "tasks." not in code and code.count("set_model(") == 1
+    compile(code, "served.py", "exec")
+
+
+@pytest.mark.parametrize("task", FAMILIES)
+def test_the_champion_answers_the_example_in_it(project_of, task):
+    project_of(task)
+    run("tiny")
+    (example,) = json.loads(Path(download_artifacts(CHAMPION), "input_example.json").read_text())
+    assert example == PROMPTS[task]
+    answer = load_model(CHAMPION).predict([example])
+    assert len(answer) == 1 and answer[0]
+    assert only_model().model_type == task
+
+
+@pytest.mark.parametrize("task", PAIRS)
+def test_a_translation_or_summary_is_written_as_it_was_evaluated(project_of, task):
+    project_of(task)
+    run("tiny")
+    assert defaults() == {**GENERATION, "batch_size": 32}
+    model = load_model(CHAMPION)
+    assert model.predict(TEXTS) == model.predict(TEXTS, params=GENERATION)
+    assert model.predict(TEXTS) == model.predict(pd.DataFrame({"any name": TEXTS}))
+    assert model.predict(pd.DataFrame({"any name": []}, dtype=str)) == []
+    assert model.predict(TEXTS) != model.predict(TEXTS, params={"max_new_tokens": 2})
+
+
+def test_a_changed_default_reaches_the_champion_and_leaves_its_weights_alone(project_of):
+    root = project_of("translation")
+    run("tiny")
+    before = Path(download_artifacts(CHAMPION))
+    weights, model = (before / "artifacts/model/model.safetensors").stat(), Model.load(str(before))
+    evaluate(root / "data/tiny", 2.5, task="translation", generation={**GENERATION, "max_new_tokens": 3})
+    assert run("tiny")["version"] == 1
+    assert defaults()["max_new_tokens"] == 3
+    longest = max(len(text.encode()) for text in load_model(CHAMPION).predict(TEXTS))
+    assert longest <= 3 * len("\N{REPLACEMENT CHARACTER}".encode())
+    after = Path(download_artifacts(CHAMPION))
+    assert (after / "artifacts/model/model.safetensors").stat().st_ctime_ns == weights.st_ctime_ns
+    assert Model.load(str(after)).model_size_bytes == pytest.approx(model.model_size_bytes, abs=10)
+    assert model.model_size_bytes > weights.st_size
+    assert only_model().source_run_id == model.run_id
+    (version,) = MlflowClient().search_model_versions("name = 'tiny'")
+    assert version.source == f"models:/{only_model().model_id}"
+
+
+def test_changed_code_reaches_the_champion(project, monkeypatch):
+    run("tiny")
+    code = served_code("causal-lm")
+    monkeypatch.setattr("tasks.register.package.served_code", lambda task: f"{code}\n# newer")
+    run("tiny")
+    assert Path(download_artifacts(CHAMPION), "served.py").read_text().endswith("# newer")
+
+
+def test_an_evaluation_that_does_not_say_how_it_wrote_is_told(project_of):
+    root = project_of("summarization")
+    evaluate(root / "data/tiny", 2.5, task="summarization", generation={"num_beams": 4})
+    with pytest.raises(DataError, match=r"evaluation/report\.json: details\.generation\.max_new_tokens: not there"):
+        run("tiny")

@@ -1,0 +1,213 @@
+"""What each kind of registered model answers, as the code that MLflow runs does it."""
+
+import json
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import PythonModelContext
+
+from tasks.register.served.pairs import PairModel
+from tests.register import GENERATION
+from tests.register.models import LABELS, save_model, save_roberta
+
+KINDS = {
+    "causal-lm": ("causal", "CausalModel"),
+    "translation": ("pairs", "PairModel"),
+    "summarization": ("pairs", "PairModel"),
+    "masked-lm": ("masked", "MaskedModel"),
+    "roberta": ("masked", "MaskedModel"),
+    "classification": ("classes", "Classifier"),
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "causal-lm": {"max_new_tokens": 8, "temperature": 0.8, "top_k": 50, "top_p": 1.0, "seed": 0},
+    "translation": {**GENERATION, "batch_size": 2},
+    "summarization": {**GENERATION, "batch_size": 2},
+    "masked-lm": {"top_k": 3, "batch_size": 2},
+    "roberta": {"top_k": 3, "batch_size": 2},
+    "classification": {"batch_size": 2},
+}
+TEXTS = {"masked-lm": ["the cat [MASK] on the mat", "[MASK]", "a dog [MASK]"], "roberta": ["the [MASK]", "<mask> s"]}
+OTHERS = ["the cat sat on the mat", "a", "", "the dog ran away , the cat sat ."]
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """The model of a task as MLflow loads it, once."""
+    loaded: dict[str, Any] = {}
+
+    def make(task: str) -> Any:
+        if task not in loaded:
+            folder: Path = tmp_path_factory.mktemp(task)
+            save_roberta(folder) if task == "roberta" else save_model(folder, task)
+            module, name = KINDS[task]
+            loaded[task] = getattr(import_module(f"tasks.register.served.{module}"), name)()
+            loaded[task].load_context(PythonModelContext({"model": str(folder)}, None))
+        return loaded[task]
+
+    return make
+
+
+def ask(model: Any, task: str, texts: list[str], **params: Any) -> list[Any]:
+    return model.predict(None, pd.DataFrame({0: texts}, dtype=object), {**DEFAULTS[task], **params})
+
+
+def outputs(answers: list[Any]) -> list[str]:
+    """What is not a number, of which padding moves the last digits."""
+    return [answer if isinstance(answer, str) else answer.get("label", answer.get("text")) for answer in answers]
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_answers_come_in_the_order_of_the_texts_and_are_the_same_each_time(load, task):
+    texts = TEXTS.get(task, OTHERS)
+    answers = ask(load(task), task, texts)
+    assert answers == ask(load(task), task, texts)
+    alone = [outputs(ask(load(task), task, [text]))[0] for text in texts]
+    assert outputs(answers) == alone
+    assert outputs(ask(load(task), task, texts[::-1])) == alone[::-1]
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_no_text_no_answer(load, task):
+    assert ask(load(task), task, []) == []
+
+
+@pytest.mark.parametrize("task", [task for task in KINDS if task not in TEXTS])
+def test_what_is_longer_than_the_model_is_cut_off_and_counted(load, task):
+    model, long = load(task), "the cat sat on the mat " * 200
+    assert model.count_cut(["a", long, "", long]) == 2
+    assert model.count_cut([]) == 0
+    assert len(ask(model, task, ["a", long])) == 2
+    if task != "causal-lm":
+        assert ask(model, task, [long]) == ask(model, task, [long + "dog"])
+
+
+def test_threads_that_ask_at_the_same_time_get_what_each_would_get_alone(load):
+    model = load("causal-lm")
+    alone = [ask(model, "causal-lm", ["the cat"], seed=seed) for seed in range(4)]
+    found: dict[int, list[Any]] = {}
+
+    def work(seed: int) -> None:
+        found[seed] = ask(model, "causal-lm", ["the cat"], seed=seed)
+
+    for _ in range(5):
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [found[seed] for seed in range(4)] == alone
+
+
+def test_a_prompt_is_continued_by_its_seed(load):
+    model = load("causal-lm")
+    assert ask(model, "causal-lm", ["a"], seed=1) != ask(model, "causal-lm", ["a"], seed=2)
+    likeliest = ask(model, "causal-lm", ["a"], temperature=0.0, seed=1)
+    assert likeliest == ask(model, "causal-lm", ["a"], temperature=0.0, seed=2)
+
+
+def test_a_text_outgrows_the_positions_of_the_model(load):
+    (text,) = ask(load("causal-lm"), "causal-lm", ["a"], max_new_tokens=60)
+    assert load("causal-lm").positions() == 16
+    assert len(load("causal-lm").tokenizer(text)["input_ids"]) > 40
+
+
+def test_the_prefix_of_the_training_is_put_before_each_text(load):
+    model = load("summarization")
+    assert model.tokenizer.decode(model.encode(["a"])[0], skip_special_tokens=True) == "summarize: a"
+
+
+def test_a_pair_with_two_vocabularies_is_written_in_that_of_the_target(load):
+    model = load("translation")
+    assert len(model.tokenizer) == len(model.target) + 1
+    (answer,) = ask(model, "translation", ["the cat"], num_beams=1, no_repeat_ngram_size=0)
+    ids = model.model.generate(**next(model.batches(model.encode(["the cat"]), 1))[1], num_beams=1, max_new_tokens=12)
+    assert answer == model.target.decode(ids[0], skip_special_tokens=True).strip()
+    assert answer != model.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+
+
+def test_a_pair_model_writes_as_much_as_it_has_positions(load):
+    answers = ask(load("translation"), "translation", ["the cat"], max_new_tokens=32, min_new_tokens=32)
+    assert len(answers) == 1
+
+
+def test_only_the_parameters_say_how_an_output_is_searched_for(load, tmp_path):
+    save_model(tmp_path, "summarization")
+    path = tmp_path / "generation_config.json"
+    said = json.loads(path.read_text()) | {"min_length": 9, "num_beams": 5, "encoder_repetition_penalty": 9.0}
+    path.write_text(json.dumps(said))
+    model = PairModel()
+    model.load_context(PythonModelContext({"model": str(tmp_path)}, None))
+    assert ask(model, "summarization", OTHERS) == ask(load("summarization"), "summarization", OTHERS)
+
+
+def test_the_likeliest_tokens_come_first_and_fill_the_masks(load):
+    text = "The cat\n[MASK] on, the [MASK]."
+    (answer,) = ask(load("masked-lm"), "masked-lm", [text], top_k=4)
+    assert [len(tokens) for tokens in answer["masks"]] == [4, 4]
+    for tokens in answer["masks"]:
+        chances = [token["probability"] for token in tokens]
+        assert chances == sorted(chances, reverse=True) and 0 < sum(chances) <= 1
+        assert not any(token["token"].startswith("[") for token in tokens)
+    first, second = (tokens[0]["token"] for tokens in answer["masks"])
+    assert answer["text"] == f"The cat\n{first} on, the {second}."
+
+
+@pytest.mark.parametrize(
+    ("token", "text", "filled"),
+    [
+        ("Ġcat", "the [MASK] sat", "the cat sat"),
+        ("Ġcat", "the\n<mask> sat", "the\ncat sat"),
+        ("Ġcat", "<mask>s", "cats"),
+        ("Ġcat", "the<mask>", "the cat"),
+        ("s", "two cat <mask>.", "two cats."),
+        ("s", " <mask>", " s"),
+    ],
+)
+def test_a_token_brings_its_own_space_or_goes_on_with_the_word(load, token, text, filled):
+    model = load("roberta")
+    assert model._fill(text, [model.tokenizer.convert_tokens_to_ids(token)]) == filled
+
+
+def test_a_text_without_a_mask_is_named(load):
+    with pytest.raises(MlflowException, match=r"text 2: no \[MASK\] in 'the dog'") as told:
+        ask(load("masked-lm"), "masked-lm", ["a [MASK]", "the dog"])
+    assert told.value.get_http_status_code() == 400
+
+
+def test_a_mask_behind_the_end_of_the_model_is_named(load):
+    text = "cat " * 40 + "[MASK]"
+    with pytest.raises(MlflowException, match="text 1: its mask 1 stands behind the 16 tokens"):
+        ask(load("masked-lm"), "masked-lm", [text])
+    assert load("roberta").longest == 18  # two of its 20 positions are for padding
+    ask(load("roberta"), "roberta", ["<mask>" + "a" * 100])
+
+
+def test_a_text_has_the_probabilities_of_all_classes(load):
+    (answer,) = ask(load("classification"), "classification", ["the cat sat"])
+    assert sorted(answer["scores"]) == LABELS
+    assert sum(answer["scores"].values()) == pytest.approx(1, abs=1e-6)
+    assert answer["score"] == answer["scores"][answer["label"]] == max(answer["scores"].values())
+    assert list(answer["scores"].values()) == sorted(answer["scores"].values(), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("task", "params", "sentence"),
+    [
+        ("causal-lm", {"top_p": 1.5}, "top_p: must be from 0 to 1, not 1.5"),
+        ("causal-lm", {"temperature": -1.0}, "temperature: must be at least 0, not -1"),
+        ("translation", {"num_beams": 0}, "num_beams: must be at least 1, not 0"),
+        ("translation", {"max_new_tokens": 33}, "max_new_tokens: must be from 1 to 32, for which the model has"),
+        ("summarization", {"repetition_penalty": 0.0}, "repetition_penalty: must be more than 0"),
+        ("masked-lm", {"top_k": 0}, "top_k: must be at least 1"),
+        ("classification", {"batch_size": 0}, "batch_size: must be at least 1"),
+    ],
+)
+def test_a_parameter_out_of_bounds_is_told(load, task, params, sentence):
+    with pytest.raises(MlflowException, match=sentence):
+        ask(load(task), task, TEXTS.get(task, OTHERS), **params)

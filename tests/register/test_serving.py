@@ -1,0 +1,116 @@
+"""`mlflow models serve` on each kind of model: a real registry, a real server, real requests."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.register.registration import run
+from tests.register.conftest import environment
+from tests.register.models import LABELS
+
+# Each server takes a processor for 15 s to start, so there is one at a time.
+pytestmark = pytest.mark.xdist_group("serving")
+STARTUP = 240.0
+
+
+class Refused(Exception):
+    """The server's answer to a request that it does not take."""
+
+
+Ask = Callable[..., list[Any]]
+
+
+@contextmanager
+def serve(project: Path) -> Iterator[Ask]:
+    """A server of the champion on a free port; ended with all its processes."""
+    run("tiny")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{project}/mlflow.db")
+    del env["PYTHONPATH"]  # what is served stands alone
+    command = ["mlflow", "models", "serve", "-m", "models:/tiny@champion", "--env-manager", "local"]
+    with (project / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=project, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        _await(f"http://127.0.0.1:{port}/health", server, project / "server.log")
+        yield lambda texts, **more: _post(f"http://127.0.0.1:{port}/invocations", {"inputs": texts, **more})
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _await(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTUP
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise AssertionError(f"no server:\n{log.read_text()}")
+
+
+def _post(url: str, content: dict[str, Any]) -> list[Any]:
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())["predictions"]
+    except urllib.error.HTTPError as error:
+        raise Refused(error.code, json.loads(error.read())["message"]) from error
+
+
+def test_a_causal_model_answers_each_of_several_requests_at_a_time_as_it_would_alone(project_of):
+    with serve(project_of("causal-lm")) as ask, ThreadPoolExecutor(4) as pool:
+        params = [{"max_new_tokens": 6, "seed": seed} for seed in (1, 2, 3, 1)]
+        together = list(pool.map(lambda given: ask(["ROMEO:", ""], params=given), params))
+        assert together == [ask(["ROMEO:", ""], params=given) for given in params]
+        assert together[0] == together[3] != together[1]
+        assert all(answer[0].startswith("ROMEO:") for answer in together)
+        with pytest.raises(Refused, match=r"400.*top_p: must be from 0 to 1"):
+            ask(["a"], params={"top_p": 3.0})
+
+
+def test_a_pair_model_answers_with_the_settings_of_its_evaluation(project_of):
+    with serve(project_of("translation")) as ask:
+        found = ask(["the cat sat", "", "a dog"])
+        assert len(found) == 3 and all(isinstance(text, str) for text in found)
+        assert found == ask(["the cat sat", "", "a dog"], params={"num_beams": 2, "length_penalty": 0.8})
+        assert found != ask(["the cat sat", "", "a dog"], params={"max_new_tokens": 1})
+        with pytest.raises(Refused, match=r"400.*num_beams"):
+            ask(["a"], params={"num_beams": "two"})
+
+
+def test_a_masked_model_answers_with_filled_masks(project_of):
+    with serve(project_of("masked-lm")) as ask:
+        (answer,) = ask(["the [MASK] sat"], params={"top_k": 2})
+        (tokens,) = answer["masks"]
+        assert answer["text"] == f"the {tokens[0]['token']} sat"
+        assert 1 >= tokens[0]["probability"] > tokens[1]["probability"] > 0
+        with pytest.raises(Refused, match=r"400.*text 2: no \[MASK\] in 'the dog'"):
+            ask(["a [MASK]", "the dog"])
+
+
+def test_a_classifier_answers_with_the_probabilities_of_all_labels(project_of):
+    with serve(project_of("classification")) as ask:
+        found = ask(["the cat", ""])
+        assert [sorted(answer["scores"]) for answer in found] == [LABELS, LABELS]
+        assert found[0]["score"] == found[0]["scores"][found[0]["label"]] == max(found[0]["scores"].values())
+        assert sum(found[1]["scores"].values()) == pytest.approx(1, abs=1e-6)
