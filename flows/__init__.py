@@ -11,7 +11,9 @@
     api         the configured Prefect server, or a temporary one
     schedule    a deployment with a schedule
     summary     what a run did
+    predict     texts through the champion, line by line
     tables      what the command line prints
+    results     what all recipes came to, for the terminal and for a Markdown file
     ui          the MLflow and Prefect pages on loopback
 
 Nothing here imports torch, transformers or great_expectations, and Prefect and DVC are imported when they are needed,

@@ -95,10 +95,38 @@ def recipes() -> None:
 )
 @sentences
 def generate(recipe: str, prompt: str, max_new_tokens: int, temperature: float, top_k: int, seed: int) -> None:
-    """Continue PROMPT with the registered champion of RECIPE."""
-    from tasks.register.champion import generate as continue_text
+    """Continue PROMPT with the registered champion of RECIPE, a causal model."""
+    from tasks.register.predict import generate as continue_text
 
     click.echo(continue_text(recipe, prompt, max_new_tokens, temperature, top_k, seed))
+
+
+@main.command()
+@click.argument("recipe")
+@click.argument("text", nargs=-1)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="Take a text from each line of it; `-` is standard input.",
+)
+@click.option("--column", help="Lines are JSON objects with the text in this column (default of *.jsonl: text).")
+@click.option("--json", "as_json", is_flag=True, help="All that the model says, as a JSON object a line.")
+@click.option(
+    "--param", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the model; an unknown one lists them."
+)
+@sentences
+def predict(
+    recipe: str, text: tuple[str, ...], file: str | None, column: str | None, as_json: bool, given: tuple[str, ...]
+) -> None:
+    """Translate, summarize, classify, fill or continue each TEXT with the registered champion of RECIPE.
+
+    A line for each text, in their order: the translation, the summary, the text with its masks filled, label and
+    probability, or the text continued. Without a TEXT they are read from a pipe, one a line.
+    """
+    from flows.predict import predict as answer
+    from flows.predict import read_texts
+
+    answer(recipe, read_texts(text, file, column), given, as_json)
 
 
 @main.command()
@@ -109,6 +137,21 @@ def runs(recipe: str | None) -> None:
     from flows.tables import print_runs
 
     print_runs(recipe)
+
+
+@main.command()
+@click.option(
+    "--write",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, writable=True),
+    help="Put the table between <!-- results --> and <!-- /results --> of this Markdown file.",
+)
+@sentences
+def results(file: str | None) -> None:
+    """What all recipes came to: scores beside baselines, model, training time, machine and date."""
+    from flows.results import print_results
+
+    print_results(file)
 
 
 @main.command()

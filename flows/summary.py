@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tasks.contract.errors import DataError
 from tasks.contract.stage import DATA
 
 Happened = Literal["ran", "unchanged", "restored"]
@@ -35,13 +36,15 @@ class Summary:
 
 
 def read_metrics(recipe: str) -> dict[str, Any]:
-    """What the evaluation of a recipe's model found, baselines beside it; nothing where there is none yet."""
-    return _read_json(DATA / recipe / "evaluation" / "metrics.json")
+    """What the evaluation of a recipe's model found, baselines beside it, tables left out; nothing where there is none
+    yet."""
+    found = read_json(DATA / recipe / "evaluation" / "metrics.json")
+    return {key: value for key, value in found.items() if not isinstance(value, (dict, list))}
 
 
 def read_registration(recipe: str) -> dict[str, Any]:
     """What was registered and why, as the register wrote it down; nothing where there is none yet."""
-    return _read_json(DATA / recipe / "registration.json")
+    return read_json(DATA / recipe / "registration.json")
 
 
 def figure(value: Any) -> str:
@@ -51,5 +54,9 @@ def figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def read_json(path: Path) -> dict[str, Any]:
+    """What a stage left in a file; nothing where there is no file. Raises DataError for a damaged one."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not whole JSON: {error}") from error

@@ -1,7 +1,8 @@
 """How recipes hang in the graph: the mapping `vars.recipes` of dvc.yaml, a key per recipe.
 
-shakespeare: {source: tasks/ingest}   nothing of its own to watch: any dependency that the stage has anyway
-mine: {source: texts}                 DVC watches texts/, from which the recipe's globs read
+shakespeare: {source: tasks/ingest, init: tasks/base}   nothing to watch: any dependency that the stages have anyway
+mine: {source: texts, init: data/bert/model}            DVC watches texts/, from which the recipe's globs read, and the
+                                                        model of the recipe bert, from which this one starts
 """
 
 import json
@@ -10,12 +11,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import RecipeError
+from tasks.contract.origin import FromFolder, FromRecipe
 from tasks.contract.settings import NAME, RECIPES, read_yaml, recipe_path, require_name
+from tasks.contract.stage import DATA
 
 if TYPE_CHECKING:
     from tasks.recipe import Recipe
 
 GRAPH = Path("dvc.yaml")
+SOURCE, INIT = "tasks/ingest", "tasks/base"
+"""What the stages depend on anyway, for recipes that have nothing of their own to watch."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
 
@@ -25,18 +30,23 @@ def check(name: str) -> "Recipe":
 
     recipe = load(name)
     wired = wired_recipes()
+    if "." in recipe.ingest.root.local_paths():
+        raise RecipeError(f"{recipe_path(name)}: ingest.files: give the texts a folder of their own to watch")
+    entry = f"write `{name}: {{source: {_source(name, recipe)}, init: {_init(name, recipe, wired)}}}`"
     if name not in wired:
-        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; add `{name}: {{source: {_watch(name, recipe)}}}`")
-    watched = _watched(name, wired[name])
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
+    source = _watched(name, wired[name], "source", SOURCE)
     for path in recipe.ingest.root.local_paths():
-        if path == ".":
-            raise RecipeError(f"{recipe_path(name)}: ingest.files: give the texts a folder of their own to watch")
-        if watched != PurePosixPath(path) and watched not in PurePosixPath(path).parents:
-            raise RecipeError(
-                f"{GRAPH}: vars.recipes.{name}.source: DVC watches {watched}, but the recipe reads {path}; "
-                f"write `{name}: {{source: {_watch(name, recipe)}}}`"
-            )
+        _require(source, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.source", entry)
+    init = _watched(name, wired[name], "init", INIT)
+    if (start := _init(name, recipe, wired)) != INIT:
+        _require(init, PurePosixPath(start), f"{GRAPH}: vars.recipes.{name}.init", entry)
     return recipe
+
+
+def _require(watched: PurePosixPath, path: PurePosixPath, key: str, entry: str) -> None:
+    if watched != path and watched not in path.parents:
+        raise RecipeError(f"{key}: DVC watches {watched}, but the recipe reads {path}; {entry}")
 
 
 def new_recipe(name: str, like: str) -> Path:
@@ -74,23 +84,38 @@ def wired_recipes() -> dict[str, Any]:
     raise RecipeError(f"{GRAPH}: vars: there is no mapping `recipes`")
 
 
-def _watched(name: str, item: Any) -> PurePosixPath:
+def _watched(name: str, item: Any, key: str, otherwise: str) -> PurePosixPath:
     """The folder or file that DVC watches for a recipe. Raises RecipeError where it cannot."""
-    source = item.get("source") if isinstance(item, dict) else None
-    key = f"{GRAPH}: vars.recipes.{name}"
-    if not isinstance(source, str) or not source:
-        raise RecipeError(f"{key}: write `{name}: {{source: FOLDER}}`, the folder of its texts or tasks/ingest")
-    if PurePosixPath(source) == PurePosixPath() or not Path(source).exists():
-        raise RecipeError(f"{key}.source: {source}: no folder or file inside the project")
-    return PurePosixPath(source)
+    path = item.get(key) if isinstance(item, dict) else None
+    place = f"{GRAPH}: vars.recipes.{name}"
+    if not isinstance(path, str) or not path:
+        raise RecipeError(
+            f"{place}: write `{name}: {{source: …, init: …}}`; {key} is a folder of its own or {otherwise}"
+        )
+    if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
+        raise RecipeError(f"{place}.{key}: {path}: no folder or file inside the project")
+    return PurePosixPath(path)
 
 
-def _watch(name: str, recipe: "Recipe") -> str:
-    """What DVC has to watch for a recipe: the one folder that holds all its own files."""
+def _source(name: str, recipe: "Recipe") -> str:
+    """What DVC has to watch for the texts of a recipe: the one folder that holds all its own files."""
     paths = [PurePosixPath(path) for path in recipe.ingest.root.local_paths()]
     if not paths:
-        return "tasks/ingest"
+        return SOURCE
     shared = [folder for folder in (paths[0], *paths[0].parents) if all(folder in (p, *p.parents) for p in paths)]
     if shared[0] == PurePosixPath():
         raise RecipeError(f"{recipe_path(name)}: ingest.files: DVC watches one folder; put all texts under one")
     return shared[0].as_posix()
+
+
+def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str:
+    """What DVC has to watch for the model that a recipe starts from."""
+    origin = recipe.model.init
+    if isinstance(origin, FromFolder):
+        return origin.path
+    if not isinstance(origin, FromRecipe):
+        return INIT
+    if origin.name not in wired:
+        known = ", ".join(wired)
+        raise RecipeError(f"{recipe_path(name)}: model.init: no recipe {origin.name!r} (there are: {known})")
+    return f"{DATA}/{origin.name}/model"

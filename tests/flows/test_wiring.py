@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.wiring import check, new_recipe, wired_recipes
+from flows.wiring import LIST, check, new_recipe, wired_recipes
 from tasks.contract.errors import RecipeError
 from tests.scratch import ROOT, TINY
 
@@ -17,8 +17,9 @@ FILES = """ingest:
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    for folder in ("recipes", "tasks/ingest", "texts"):
+    alone = "  - recipes:\n      shakespeare: {source: tasks/ingest, init: tasks/base}\n\n"
+    (tmp_path / "dvc.yaml").write_text(LIST.sub(alone, (ROOT / "dvc.yaml").read_text(), count=1))
+    for folder in ("recipes", "tasks/ingest", "tasks/base", "texts"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
     return tmp_path
@@ -34,7 +35,7 @@ def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
     before = Path("dvc.yaml").read_text().splitlines()
     new_recipe("sonnets", "shakespeare")
     after = Path("dvc.yaml").read_text().splitlines()
-    assert [line for line in after if line not in before] == ["      sonnets: {source: tasks/ingest}"]
+    assert [line for line in after if line not in before] == ["      sonnets: {source: tasks/ingest, init: tasks/base}"]
     assert len(after) == len(before) + 1
     assert wired_recipes()["sonnets"] == wired_recipes()["shakespeare"]
     assert Path("recipes/sonnets.yaml").read_text() == Path("recipes/shakespeare.yaml").read_text()
@@ -61,10 +62,22 @@ def test_a_name_that_cannot_be_is_refused_and_changes_nothing(name: str, like: s
     assert Path("dvc.yaml").read_text() == before
 
 
-@pytest.mark.parametrize("item", ["texts", "", "{sources: texts}", "{source: 3}", "{source: .}", "{source: nowhere}"])
+@pytest.mark.parametrize(
+    "item",
+    [
+        "texts",
+        "",
+        "{sources: texts}",
+        "{source: 3, init: tasks/base}",
+        "{source: ., init: tasks/base}",
+        "{source: nowhere, init: tasks/base}",
+        "{source: tasks/ingest}",
+        "{source: tasks/ingest, init: nowhere}",
+    ],
+)
 def test_what_dvc_cannot_watch_is_told(item: str) -> None:
     graph = Path("dvc.yaml")
-    graph.write_text(graph.read_text().replace("{source: tasks/ingest}", item))
+    graph.write_text(graph.read_text().replace("{source: tasks/ingest, init: tasks/base}", item))
     with pytest.raises(RecipeError, match=r"^dvc\.yaml: vars\.recipes\.shakespeare[.:]"):
         check("shakespeare")
 
@@ -77,19 +90,23 @@ def test_texts_in_two_folders_are_told() -> None:
 
 def test_a_recipe_that_is_not_wired_says_how(project: Path) -> None:
     shutil.copy("recipes/shakespeare.yaml", "recipes/loose.yaml")
-    with pytest.raises(RecipeError, match=r"add `loose: \{source: tasks/ingest\}`"):
+    with pytest.raises(RecipeError, match=r"missing; write `loose: \{source: tasks/ingest, init: tasks/base\}`"):
         check("loose")
     reads("[texts/a/*.txt, texts/b/**/*.md]", "loose")
-    with pytest.raises(RecipeError, match=r"add `loose: \{source: texts\}`"):
+    with pytest.raises(RecipeError, match=r"missing; write `loose: \{source: texts, init: tasks/base\}`"):
         check("loose")
 
 
 def test_dvc_must_watch_the_files_that_a_recipe_reads(project: Path) -> None:
     reads("[texts/*.txt]")
-    with pytest.raises(RecipeError, match=r"DVC watches tasks/ingest, .* reads texts; write .*\{source: texts\}"):
+    with pytest.raises(
+        RecipeError, match=r"DVC watches tasks/ingest, .* reads texts; write .*\{source: texts, init: tasks/base\}"
+    ):
         check("shakespeare")
     graph = Path("dvc.yaml")
-    graph.write_text(graph.read_text().replace("{source: tasks/ingest}", "{source: texts}"))
+    graph.write_text(
+        graph.read_text().replace("{source: tasks/ingest, init: tasks/base}", "{source: texts, init: tasks/base}")
+    )
     check("shakespeare")
 
 
@@ -103,3 +120,36 @@ def test_the_union_of_sources_names_keys_as_they_stand_in_the_file(project: Path
     reads("[/etc/passwd]")
     with pytest.raises(RecipeError, match=r"^recipes/shakespeare\.yaml: ingest\.files\.0: must be relative"):
         check("shakespeare")
+
+
+def fine_tunes(init: str, name: str = "tuned") -> None:
+    """A recipe that starts from another model, beside the one that there is."""
+    text = Path("recipes/shakespeare.yaml").read_text()
+    model = text[text.index("\nmodel:") : text.index("\ntrain:")]
+    quoted = init if init.startswith("{") else f"'{init}'"
+    text = text.replace(model, f"\nmodel:\n  init: {quoted}\n").replace("vocab_size: 512", "kind: base")
+    Path(f"recipes/{name}.yaml").write_text(text)
+
+
+def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
+    fine_tunes("recipe:shakespeare")
+    with pytest.raises(RecipeError, match=r"write `tuned: \{source: tasks/ingest, init: data/shakespeare/model\}`"):
+        check("tuned")
+    graph = Path("dvc.yaml")
+    line = "      shakespeare: {source: tasks/ingest, init: tasks/base}\n"
+    graph.write_text(graph.read_text().replace(line, line + line.replace("shakespeare", "tuned")))
+    with pytest.raises(RecipeError, match=r"tuned\.init: DVC watches tasks/base, but the recipe reads data/shakesp"):
+        check("tuned")
+    graph.write_text(
+        graph.read_text().replace(
+            "tuned: {source: tasks/ingest, init: tasks/base}",
+            "tuned: {source: tasks/ingest, init: data/shakespeare/model}",
+        )
+    )
+    assert check("tuned").model.from_scratch is False
+    fine_tunes("recipe:nobody")
+    with pytest.raises(RecipeError, match=r"recipes/tuned\.yaml: model\.init: no recipe 'nobody'"):
+        check("tuned")
+    fine_tunes("{kind: folder, path: models/mine}")
+    with pytest.raises(RecipeError, match=r"but the recipe reads models/mine; write .*init: models/mine\}"):
+        check("tuned")

@@ -6,6 +6,7 @@ from tasks.contract.settings import recipe_path
 
 
 def load(name: str) -> SimpleNamespace:
-    """A recipe without texts of its own. Raises RecipeError where there is none."""
+    """A recipe without texts of its own and without a base. Raises RecipeError where there is none."""
     recipe_path(name)
-    return SimpleNamespace(ingest=SimpleNamespace(root=SimpleNamespace(local_paths=list)))
+    source = SimpleNamespace(root=SimpleNamespace(local_paths=list))
+    return SimpleNamespace(ingest=source, model=SimpleNamespace(init=None))
