@@ -1,5 +1,5 @@
 # make run    sets up, then takes Shakespeare's plays to a registered model
-# make test   sets up, then runs the tests
+# make test   sets up, then runs the tests; make test-slow: every shipped recipe in small, with its real data
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,13 +12,16 @@ export MLFLOW_DISABLE_TELEMETRY := true
 unexport PYTHONDONTWRITEBYTECODE # it would have every stage compile again, for half of its time, what it imports
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint format bench ui prove-schedule setup lock clean
+.PHONY: run test test-slow lint format bench ui prove-schedule setup lock clean
 
 run: $(READY)
 	gristmill run $(RECIPE)
 
 test: $(READY)
 	python -m pytest
+
+test-slow: $(READY)
+	python -m pytest -m slow -n 0 tests/slow
 
 lint: $(READY)
 	ruff format --check .

@@ -12,7 +12,7 @@ import httpx
 
 from tests.scratch import command, environment, make_project
 
-STAGES = ("ingest", "validate", "clean", "tokenize", "train", "evaluate", "register")
+STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate", "register")
 
 
 def measure(folder: Path) -> Iterator[str]:

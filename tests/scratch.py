@@ -4,7 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from flows.wiring import LIST
 
 ROOT = Path(__file__).parents[1]
 RECIPE = "tiny"
@@ -22,8 +25,12 @@ PARTS = (
 TINY = ROOT / "tests" / "tiny.yaml"
 
 
-def make_project(folder: Path) -> Path:
-    """A git and DVC project in a new folder, with the recipe `tiny` alone."""
+def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init: str) -> Path:
+    """A git and DVC project in a new folder, with these recipes alone (default: `tiny`).
+
+    `init`: by name, what DVC watches for a recipe that starts from another model.
+    """
+    recipes = {RECIPE: TINY} if recipes is None else recipes
     for part in PARTS:
         source, place = ROOT / part, folder / part
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +39,14 @@ def make_project(folder: Path) -> Path:
         else:
             shutil.copy2(source, place)
     (folder / "recipes").mkdir()
-    shutil.copy2(TINY, folder / "recipes" / f"{RECIPE}.yaml")
+    for name, path in recipes.items():
+        shutil.copy2(path, folder / "recipes" / f"{name}.yaml")
     graph = folder / "dvc.yaml"
-    graph.write_text(graph.read_text(encoding="utf-8").replace("shakespeare:", f"{RECIPE}:"), encoding="utf-8")
+    wired = "".join(
+        f"      {name}: {{source: tasks/ingest, init: {init.get(name.replace('-', '_'), 'tasks/base')}}}\n"
+        for name in recipes
+    )
+    graph.write_text(LIST.sub(f"  - recipes:\n{wired}\n", graph.read_text(encoding="utf-8"), count=1), encoding="utf-8")
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     return folder
 

@@ -15,8 +15,9 @@ import pytest
 from tasks.contract.identity import hash_tree
 from tests.scratch import ROOT, command, make_project
 
-STAGES = ("ingest", "validate", "clean", "tokenize", "train", "evaluate")
+STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 OUTS = (
+    "base",
     "raw",
     "valid",
     "validation",

@@ -1,0 +1,78 @@
+"""A tiny recipe of every task, on pairs and classes that are made here: a text, its words in capitals and backwards,
+and whether their number is even."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+TEXTS = 120
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "causal-lm": ("llama", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                            "intermediate_size": 64, "max_position_embeddings": 64}),
+    "translation": ("marian", {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+                               "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+                               "max_position_embeddings": 64}),
+    "summarization": ("t5", {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2}),
+    "masked-lm": ("bert", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                           "intermediate_size": 64, "max_position_embeddings": 64}),
+    "classification": ("bert", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                                "intermediate_size": 64, "max_position_embeddings": 64}),
+}  # fmt: skip
+TRAIN: dict[str, dict[str, Any]] = {
+    "causal-lm": {"context_length": 32, "batch_size": 4},
+    "translation": {"batch_tokens": 512, "source_length": 48, "target_length": 60},
+    "summarization": {"batch_tokens": 512, "source_length": 48, "target_length": 60},
+    "masked-lm": {"context_length": 32, "batch_size": 4},
+    "classification": {"batch_tokens": 512, "source_length": 48},
+}
+EVALUATE: dict[str, dict[str, Any]] = {
+    "causal-lm": {"window": 32, "stride": 16, "prompts": ["ka"], "generation": {"max_new_tokens": 8}},
+    "translation": {"generation": {"num_beams": 2, "max_new_tokens": 12}},
+    "summarization": {"generation": {"num_beams": 2, "max_new_tokens": 12}},
+    "masked-lm": {"window": 32, "prompts": ["ka [MASK]"]},
+    "classification": {},
+}
+
+
+def write_source(path: Path) -> None:
+    """A JSON Lines file with the columns text, target, label and group."""
+    generator = random.Random(0)
+    words = ["".join(generator.choices("aeioklmnrst", k=generator.randint(2, 5))) for _ in range(40)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(TEXTS):
+            chosen = generator.choices(words, k=generator.randint(3, 9))
+            row = {
+                "text": " ".join(chosen),
+                "target": " ".join(reversed(chosen)).upper(),
+                "label": "even" if len(chosen) % 2 == 0 else "odd",
+                "group": f"g{number % 30}",
+            }
+            file.write(json.dumps(row) + "\n")
+
+
+def tiny_recipe(task: str, source: str, init: Any = "scratch", **train: Any) -> dict[str, Any]:
+    """A recipe of a task on the file at `source`; `init` other than scratch is a base with its tokenizer."""
+    architecture, config = MODELS[task]
+    columns = {"group_column": "group"}
+    if task in ("translation", "summarization"):
+        columns["target_column"] = "target"
+    elif task == "classification":
+        columns["label_column"] = "label"
+    scratch = init == "scratch"
+    return {
+        "task": task,
+        "description": f"A tiny model for {task}",
+        "ingest": {"kind": "files", "licence": "none", "files": [source], "documents": columns},
+        "validate": {},
+        "clean": {"splits": {"validation": 0.1, "test": 0.2, "seed": 1}},
+        "tokenize": {"vocab_size": 300} if scratch else {"kind": "base"},
+        "model": {"init": "scratch", "architecture": architecture, "config": config} if scratch else {"init": init},
+        "train": {
+            "steps": 6, "evaluate_every": 3, "checkpoint_every": 3, "log_every": 2,
+            "optimizer": {"name": "adamw", "learning_rate": 0.003}, **TRAIN[task], **train,
+        },
+        "evaluate": EVALUATE[task],
+        "register": {},
+    }  # fmt: skip

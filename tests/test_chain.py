@@ -1,0 +1,82 @@
+"""A pretrained recipe feeds a fine-tuned one in the graph of DVC: what changes below is made anew above, not the other
+way round."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from flows.graph import changes, read_graph
+from tasks.contract.identity import hash_tree
+from tasks.contract.stage import run
+from tests.families import tiny_recipe, write_source
+from tests.scratch import command, make_project
+
+STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both recipes after all their stages, which DVC knows to have run."""
+    root = tmp_path_factory.mktemp("chain")
+    texts = root / "made"
+    texts.mkdir()
+    for name, recipe in {
+        "below": tiny_recipe("masked-lm", "texts/all.jsonl"),
+        "above": tiny_recipe("classification", "texts/all.jsonl", init="recipe:below"),
+    }.items():
+        (texts / f"{name}.yaml").write_text(json.dumps(recipe))
+    recipes = {name: texts / f"{name}.yaml" for name in ("below", "above")}
+    folder = make_project(root / "project", recipes, above="data/below/model")
+    graph = folder / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("source: tasks/ingest", "source: texts"))
+    write_source(folder / "texts/all.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("GRISTMILL_DEVICE", "cpu")
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        for name in ("below", "above"):
+            for stage in STAGES:
+                run(import_module(f"tasks.{stage}.__main__").STAGE, name)
+    command(folder, "dvc", "commit", "--force", "--quiet")
+    return folder
+
+
+def edit(folder: Path, name: str, steps: int) -> None:
+    path = folder / f"recipes/{name}.yaml"
+    recipe = json.loads(path.read_text())
+    recipe["train"]["steps"] = steps
+    path.write_text(json.dumps(recipe))
+
+
+def stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    monkeypatch.chdir(folder)
+    return set(changes([node.address for node in read_graph("above")]))
+
+
+def test_the_graph_leads_from_one_to_the_other(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stale(project, monkeypatch) == set()
+    nodes = {node.address: node for node in read_graph("above")}
+    assert {address.partition("@")[2] for address in nodes} == {"below", "above"}
+    assert nodes["base@above"].upstream == ("train@below",)
+    assert {node.recipe for node in read_graph("below")} == {"below"}
+    assert "train@below" in command(project, "dvc", "dag", "base@above").stdout
+
+
+def test_changing_what_is_above_touches_nothing_below(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(project, "above", 7)
+    assert stale(project, monkeypatch) == {"train@above"}
+    edit(project, "above", 6)
+    assert stale(project, monkeypatch) == set()
+
+
+def test_changing_what_is_below_trains_what_is_above_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hash_tree(project / "data/above/model")
+    edit(project, "below", 8)
+    assert stale(project, monkeypatch) == {"train@below"}
+    said = command(project, "dvc", "repro", "train@above", MLFLOW_TRACKING_URI="http://127.0.0.1:9").stdout
+    ran = [stage for stage in STAGES for name in ("below", "above") if f"Running stage '{stage}@{name}'" in said]
+    assert ran == ["base", "tokenize", "train", "train"]  # all that reads the base, which holds its tokenizer, too
+    assert hash_tree(project / "data/above/model") != before

@@ -1,0 +1,75 @@
+"""Every task from a file to metrics, stage after stage; and a base that feeds another recipe, under DVC."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.identity import hash_tree
+from tasks.contract.stage import run
+from tasks.contract.task import FAMILIES, TASKS
+from tasks.recipe import load
+from tests.families import tiny_recipe, write_source
+
+STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    write_source(tmp_path / "texts/all.jsonl")
+    (tmp_path / "recipes").mkdir()
+    return tmp_path
+
+
+def take(name: str, recipe: dict) -> Path:
+    """All stages of a recipe; its folder."""
+    Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
+    load(name)
+    for stage in STAGES:
+        run(import_module(f"tasks.{stage}.__main__").STAGE, name)
+    return Path("data") / name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_recipe_of_every_task_comes_to_its_metrics(project: Path, task: str) -> None:
+    folder = take("tiny", tiny_recipe(task, "texts/all.jsonl"))
+    metrics = json.loads((folder / "evaluation/metrics.json").read_text())
+    for metric, baselines in FAMILIES[task].metrics.items():
+        assert isinstance(metrics[metric], float)
+        assert all(f"{name}_{metric}" in metrics for name in baselines if name != "base")
+    assert metrics["signature"].startswith(f"task:{task}|")
+    assert json.loads((folder / "evaluation/samples.json").read_text())
+
+
+def test_all_outputs_are_the_same_bytes_every_time(project: Path) -> None:
+    folder = take("tiny", tiny_recipe("translation", "texts/all.jsonl"))
+    before = hash_tree(folder / "model"), hash_tree(folder / "evaluation")
+    take("tiny", tiny_recipe("translation", "texts/all.jsonl"))
+    assert (hash_tree(folder / "model"), hash_tree(folder / "evaluation")) == before
+
+
+def test_no_group_is_on_both_sides_of_a_split(project: Path) -> None:
+    from tasks.contract.corpus import read_batches
+
+    folder = take("tiny", tiny_recipe("classification", "texts/all.jsonl"))
+    groups = {
+        split: {group for batch in read_batches(folder / "clean" / split) for group in batch["group"].to_pylist()}
+        for split in ("train", "validation", "test")
+    }
+    assert all(groups.values())
+    assert not groups["train"] & groups["test"] and not groups["train"] & groups["validation"]
+
+
+def test_a_causal_model_is_scored_before_and_after_fine_tuning(project: Path) -> None:
+    take("first", tiny_recipe("causal-lm", "texts/all.jsonl"))
+    tuned = tiny_recipe("causal-lm", "texts/all.jsonl", init="recipe:first", steps=30)
+    folder = take("second", tuned)
+    metrics = json.loads((folder / "evaluation/metrics.json").read_text())
+    first = json.loads(Path("data/first/evaluation/metrics.json").read_text())
+    assert metrics["base_perplexity"] == pytest.approx(first["perplexity"], rel=1e-4)
+    assert metrics["perplexity"] < metrics["base_perplexity"]

@@ -1,0 +1,140 @@
+"""The recipes `hub-*` are not run here; their stages are, on data and models of the same form, in the hub's layout."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.contract.settings import read_yaml
+from tasks.contract.stage import run
+from tasks.contract.task import FAMILIES
+from tasks.recipe import load
+from tests.families import TRAIN, write_source
+from tests.scratch import ROOT
+
+STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
+NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("hub-*.yaml"))
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Texts with targets and labels, in a project of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "recipes").mkdir()
+    write_source(tmp_path / "all.jsonl")
+    return [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+
+
+def publish(rows: list[dict[str, Any]], section: dict[str, Any]) -> str:
+    """The rows in the hub's layout, with the splits and columns that a recipe reads; the folder."""
+    from datasets import ClassLabel, Dataset
+
+    wanted, folder = section.get("documents", {}), Path("published")
+    splits = section["split"] if isinstance(section["split"], list) else [section["split"]]
+    shaped = []
+    for number, row in enumerate(rows):
+        made: dict[str, Any] = {wanted["id_column"]: str(number)} if "id_column" in wanted else {}
+        for key, value in {"text": row["text"], "target": row["target"], "label": row["label"]}.items():
+            if (column := wanted.get(f"{key}_column", key if key == "text" else None)) is not None:
+                outer, _, inner = column.partition(".")
+                made[outer] = {**made.get(outer, {}), inner: value} if inner else value
+        shaped.append(made)
+    config, files = section.get("config", "default"), []
+    for number, split in enumerate(splits):
+        data = Dataset.from_list(shaped[number :: len(splits)])
+        if "label_column" in wanted:
+            data = data.cast_column(wanted["label_column"], ClassLabel(names=["even", "odd"]))
+        place = folder / f"{split}.parquet"
+        place.parent.mkdir(exist_ok=True)
+        data.to_parquet(str(place))
+        files.append({"split": split, "path": place.name})
+    card = json.dumps({"configs": [{"config_name": config, "data_files": files}]})
+    (folder / "README.md").write_text(f"---\n{card}\n---\n")
+    return folder.as_posix()
+
+
+def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
+    """A tiny model of a kind with the tokenizer that such models have on the hub."""
+    import transformers
+
+    texts = [text for row in rows for text in (row["text"], row["target"])]
+    shape = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+             "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}  # fmt: skip
+    if kind == "marian":
+        size = sentencepieces(texts, folder)
+        config = transformers.MarianConfig(vocab_size=size, pad_token_id=size - 1, eos_token_id=0, bos_token_id=0,
+                                           decoder_start_token_id=size - 1, forced_eos_token_id=0, **shape)  # fmt: skip
+        transformers.MarianMTModel(config).save_pretrained(folder)
+        return
+    from tasks.tokenize.settings import TokenizeSettings
+    from tasks.tokenize.specials import specials_of
+    from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
+
+    task, how = {"t5": ("summarization", "unigram"), "bert": ("classification", "wordpiece")}[kind]
+    specials = specials_of(task, TokenizeSettings())
+    learned = train_vocabulary([texts], TokenizeSettings.model_validate({"kind": how, "vocab_size": 90}), specials)
+    save_vocabulary(learned, specials, folder)
+    if kind == "t5":
+        config = transformers.T5Config(vocab_size=90, d_model=32, d_kv=16, d_ff=32, num_layers=1, num_heads=2)
+        transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
+    else:
+        config = transformers.BertConfig(vocab_size=90, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                                         intermediate_size=32)  # fmt: skip
+        transformers.BertForMaskedLM(config).save_pretrained(folder)
+
+
+def sentencepieces(texts: list[str], folder: Path) -> int:
+    """Marian's tokenizer: two models of sentencepiece and a vocabulary over both; its size."""
+    import sentencepiece
+
+    folder.mkdir()
+    Path("texts.txt").write_text("\n".join(texts))
+    for side in ("source", "target"):
+        sentencepiece.SentencePieceTrainer.train(
+            input="texts.txt", model_prefix=side, vocab_size=90, minloglevel=2, bos_id=-1, unk_id=0, eos_id=1
+        )
+        Path(f"{side}.model").rename(folder / f"{side}.spm")
+    pieces = [line.split("\t")[0] for line in Path("source.vocab").read_text().splitlines()]
+    names = ["</s>", "<unk>", *(piece for piece in pieces if piece not in ("</s>", "<unk>")), "<pad>"]
+    (folder / "vocab.json").write_text(json.dumps({name: number for number, name in enumerate(names)}))
+    languages = {"source_lang": "en", "target_lang": "fr", "tokenizer_class": "MarianTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(languages))
+    return len(names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stages_of_a_hub_recipe_run_on_data_of_the_same_form(name: str, rows: list[dict[str, Any]]) -> None:
+    recipe = read_yaml(ROOT / "recipes" / f"{name}.yaml")
+    task = recipe["task"]
+    recipe["ingest"]["dataset"] = publish(rows, recipe["ingest"])
+    del recipe["ingest"]["revision"]
+    recipe["clean"] |= {"min_characters": 1, "languages": None}
+    splits = {"validation": 0.15, "test": 0.2}
+    recipe["clean"]["splits"] |= {
+        key: splits[key] for key in splits if not recipe["clean"]["splits"].get(f"{key}_groups")
+    }
+    recipe["train"] = {**recipe["train"], **TRAIN[task], "steps": 4, "evaluate_every": 2, "precision": "fp32"}
+    recipe["train"] = {
+        key: value for key, value in recipe["train"].items() if key not in ("epochs", "evaluation_tokens")
+    }
+    if recipe["model"]["init"] == "scratch":
+        recipe["tokenize"]["vocab_size"] = 300
+        recipe["model"]["config"] |= {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
+        recipe["evaluate"] |= {"window": 32, "stride": 16, "precision": "fp32", "generation": {"max_new_tokens": 4}}
+    else:
+        kind = {"translation": "marian", "summarization": "t5", "classification": "bert"}[task]
+        make_base(kind, rows, Path("model"))
+        recipe["model"]["init"] = {"kind": "folder", "path": "model"}
+        if "generation" in recipe["evaluate"]:
+            recipe["evaluate"]["generation"]["max_new_tokens"] = 8
+    Path("recipes/tiny.yaml").write_text(json.dumps(recipe))
+    load("tiny")
+    for stage in STAGES:
+        run(import_module(f"tasks.{stage}.__main__").STAGE, "tiny")
+    metrics = json.loads(Path("data/tiny/evaluation/metrics.json").read_text())
+    assert set(FAMILIES[task].metrics) <= set(metrics)
