@@ -12,12 +12,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for its groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need Prefect's API go to one process, the whole road to another: each is prepared once."""
+    """Tests that share what is expensive to prepare go to one process, and first, so that both end at one time."""
     for item in items:
-        if item.path.name == "test_whole.py":
-            item.add_marker(pytest.mark.xdist_group("whole"))
+        if item.path.name in ("test_whole.py", "test_chain.py"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         elif "prefect_api" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("prefect"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.fixture(scope="session")
