@@ -5,9 +5,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.wiring import LIST
+from tasks.contract.stage import DATA, run
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parents[1]
 RECIPE = "tiny"
@@ -23,6 +29,22 @@ PARTS = (
     ".gitignore",
 )
 TINY = ROOT / "tests" / "tiny.yaml"
+STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
+"""Of dvc.yaml, in the order of the road."""
+
+
+def without_tracking(patch: "pytest.MonkeyPatch") -> None:
+    """Stages that run in this process: on the processor, and MLflow's server away at once."""
+    patch.setenv("GRISTMILL_DEVICE", "cpu")
+    patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+def run_stages(recipe: str) -> Path:
+    """All stages of a recipe in this process, in the working directory; the folder with what they made."""
+    for stage in STAGES:
+        run(import_module(f"tasks.{stage}.__main__").STAGE, recipe)
+    return DATA / recipe
 
 
 def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init: str) -> Path:

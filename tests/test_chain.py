@@ -2,18 +2,14 @@
 way round."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from flows.graph import changes, read_graph
 from tasks.contract.identity import hash_tree
-from tasks.contract.stage import run
 from tests.families import tiny_recipe, write_source
-from tests.scratch import command, make_project
-
-STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
+from tests.scratch import STAGES, command, make_project, run_stages, without_tracking
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +30,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_source(folder / "texts/all.jsonl")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("GRISTMILL_DEVICE", "cpu")
-        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        without_tracking(patch)
         for name in ("below", "above"):
-            for stage in STAGES:
-                run(import_module(f"tasks.{stage}.__main__").STAGE, name)
+            run_stages(name)
     command(folder, "dvc", "commit", "--force", "--quiet")
     return folder
 

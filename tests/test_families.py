@@ -1,26 +1,21 @@
 """Every task from a file to metrics, stage after stage; and a base that feeds another recipe, under DVC."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tasks.contract.identity import hash_tree
-from tasks.contract.stage import run
 from tasks.contract.task import FAMILIES, TASKS
 from tasks.recipe import load
 from tests.families import tiny_recipe, write_source
-
-STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
+from tests.scratch import run_stages, without_tracking
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    without_tracking(monkeypatch)
     write_source(tmp_path / "texts/all.jsonl")
     (tmp_path / "recipes").mkdir()
     return tmp_path
@@ -30,9 +25,7 @@ def take(name: str, recipe: dict) -> Path:
     """All stages of a recipe; its folder."""
     Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
     load(name)
-    for stage in STAGES:
-        run(import_module(f"tasks.{stage}.__main__").STAGE, name)
-    return Path("data") / name
+    return run_stages(name)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -1,20 +1,17 @@
 """The recipes `hub-*` are not run here; their stages are, on data and models of the same form, in the hub's layout."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.contract.settings import read_yaml
-from tasks.contract.stage import run
 from tasks.contract.task import FAMILIES
 from tasks.recipe import load
 from tests.families import TRAIN, write_source
-from tests.scratch import ROOT
+from tests.scratch import ROOT, run_stages, without_tracking
 
-STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("hub-*.yaml"))
 
 
@@ -22,9 +19,7 @@ NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("hub-*.yaml"))
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Texts with targets and labels, in a project of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    without_tracking(monkeypatch)
     (tmp_path / "recipes").mkdir()
     write_source(tmp_path / "all.jsonl")
     return [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
@@ -134,7 +129,6 @@ def test_the_stages_of_a_hub_recipe_run_on_data_of_the_same_form(name: str, rows
             recipe["evaluate"]["generation"]["max_new_tokens"] = 8
     Path("recipes/tiny.yaml").write_text(json.dumps(recipe))
     load("tiny")
-    for stage in STAGES:
-        run(import_module(f"tasks.{stage}.__main__").STAGE, "tiny")
+    run_stages("tiny")
     metrics = json.loads(Path("data/tiny/evaluation/metrics.json").read_text())
     assert set(FAMILIES[task].metrics) <= set(metrics)

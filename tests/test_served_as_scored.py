@@ -1,20 +1,18 @@
 """What the registered model answers is what the evaluation scored: from a file to the champion, through every stage."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tasks.contract.corpus import read_batches
-from tasks.contract.stage import run
 from tasks.register.predict import Champion
 from tasks.register.registration import run as register
 from tests.families import tiny_recipe, write_source
 from tests.register import empty_database
+from tests.scratch import run_stages
 
-STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 PREDICTIONS = {"translation": "prediction", "summarization": "prediction", "classification": "predicted"}
 
 
@@ -29,8 +27,7 @@ def test_the_champion_repeats_what_the_evaluation_scored(
     write_source(Path("texts/all.jsonl"))
     Path("recipes").mkdir()
     Path("recipes/tiny.yaml").write_text(json.dumps(tiny_recipe(task, "texts/all.jsonl")))
-    for stage in STAGES:
-        run(import_module(f"tasks.{stage}.__main__").STAGE, "tiny")
+    run_stages("tiny")
     register("tiny")
     scored = pq.read_table("data/tiny/evaluation/scores.parquet").column(PREDICTIONS[task]).to_pylist()
     texts = [text for batch in read_batches(Path("data/tiny/clean/test"), ["text"]) for text in batch[0].to_pylist()]

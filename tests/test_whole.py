@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from tasks.contract.identity import hash_tree
-from tests.scratch import ROOT, command, make_project
+from tests.scratch import ROOT, STAGES, command, make_project
 
-STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 OUTS = (
     "base",
     "raw",

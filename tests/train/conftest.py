@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.contract.tokens import TokenWriter
+from tests.scratch import without_tracking
 
 TEXT = (
     "ROMEO\nBut soft, what light through yonder window breaks?\n\nJULIET\nO Romeo, Romeo! wherefore art thou Romeo?\n"
@@ -28,9 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     """Makes the project of a recipe `tiny` and goes there; settings of `train` are given by name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRISTMILL_WORKERS", "1")
-    monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    without_tracking(monkeypatch)
 
     def make(architecture: str = "gpt_neox", config: dict[str, Any] | None = None, **train: Any) -> Path:
         from ruamel.yaml import YAML

@@ -15,6 +15,7 @@ from tasks.contract.usage import Usage, read_usage
 from tasks.tokenize.__main__ import STAGE as TOKENIZE
 from tasks.train.__main__ import STAGE
 from tests.corpora import write_corpus
+from tests.scratch import without_tracking
 
 RANDOM = random.Random(1)
 WORDS = ["".join(RANDOM.choices("aeioklmnrst", k=RANDOM.randint(2, 5))) for _ in range(30)]
@@ -51,10 +52,8 @@ Project = Callable[..., Path]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Makes and tokenizes a recipe for a task and goes there; settings of `train` are given by name."""
     monkeypatch.chdir(tmp_path)
-    for name, value in {"GRISTMILL_WORKERS": "1", "GRISTMILL_DEVICE": "cpu"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("GRISTMILL_WORKERS", "1")
+    without_tracking(monkeypatch)
 
     def make(
         task: str, architecture: str | None, tokenize: dict[str, Any] | None = None, base: Path | None = None,
