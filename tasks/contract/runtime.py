@@ -36,12 +36,19 @@ def workers() -> int:
     return _whole_number("GRISTMILL_WORKERS") or _processors()
 
 
-def device() -> str:
-    """auto, cpu, cuda or mps."""
-    name = os.environ.get("GRISTMILL_DEVICE", "auto")
-    if name not in ("auto", "cpu", "cuda", "mps"):
-        raise GristmillError(f"GRISTMILL_DEVICE: {name!r} is not one of auto, cpu, cuda, mps")
-    return name
+def find_device() -> str:
+    """cuda, mps or cpu: the one asked for, or the best there is. Raises GristmillError where torch does not see it."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = os.environ.get("GRISTMILL_DEVICE", "auto")
+    if wanted == "auto":
+        return next(name for name, found in there.items() if found)
+    if wanted not in there:
+        raise GristmillError(f"GRISTMILL_DEVICE: {wanted!r} is not one of auto, cpu, cuda, mps")
+    if not there[wanted]:
+        raise GristmillError(f"GRISTMILL_DEVICE: torch sees no {wanted} on this machine")
+    return wanted
 
 
 def timeout(stage: str) -> int | None:

@@ -20,6 +20,9 @@ class Family:
     """The class of `transformers` that loads its models."""
     needs: str | None
     """The column of the corpus that its documents have beside `text`."""
+    packed: bool
+    """Whether documents stand back to back in blocks, each closed by one token; else each has its own special tokens
+    and its own row of a batch."""
     metrics: dict[str, tuple[str, ...]]
     """What `evaluation/metrics.json` measures, the headline first, and the baselines that it has the same of:
     `xz_bits_per_byte` beside `bits_per_byte`. The baseline `base` is the model that the training started from."""
@@ -29,18 +32,20 @@ FAMILIES: dict[str, Family] = {
     "causal-lm": Family(
         "AutoModelForCausalLM",
         None,
+        True,
         {"bits_per_byte": ("unigram", "xz", "base"), "perplexity": ("base",), "loss": ("base",)},
     ),
-    "translation": Family("AutoModelForSeq2SeqLM", "target", {"bleu": ("copy",), "chrf": ("copy",)}),
+    "translation": Family("AutoModelForSeq2SeqLM", "target", False, {"bleu": ("copy",), "chrf": ("copy",)}),
     "summarization": Family(
-        "AutoModelForSeq2SeqLM", "target", dict.fromkeys(("rougeLsum", "rouge1", "rouge2"), ("first_sentence",))
+        "AutoModelForSeq2SeqLM", "target", False, dict.fromkeys(("rougeLsum", "rouge1", "rouge2"), ("first_sentence",))
     ),
     "masked-lm": Family(
-        "AutoModelForMaskedLM", None, dict.fromkeys(("pseudo_perplexity", "masked_accuracy"), ("unigram",))
+        "AutoModelForMaskedLM", None, True, dict.fromkeys(("pseudo_perplexity", "masked_accuracy"), ("unigram",))
     ),
     "classification": Family(
         "AutoModelForSequenceClassification",
         "label",
+        False,
         dict.fromkeys(("macro_f1", "accuracy", "macro_precision", "macro_recall"), ("majority", "tfidf")),
     ),
 }

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
-from tasks.contract.identity import fingerprint, hash_file
 from tasks.contract.stage import write_json
 
 SHARD_TOKENS = 1 << 27
@@ -32,20 +31,6 @@ SHARD_TOKENS = 1 << 27
 TARGET = "target"
 """The folder of the other side of pairs, inside that of a split; a tokenizer of its own has a folder of that name, too.
 """
-
-
-VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "*.spm", "*.model")
-"""Files that decide which ids a text has."""
-
-
-def hash_tokenizer(folder: Path) -> str:
-    """SHA-256 (hex) of what decides which ids a text has. Raises DataError where a folder holds no tokenizer."""
-    if (folder / VOCABULARY[0]).is_file():
-        return hash_file(folder / VOCABULARY[0])
-    found = sorted({path for pattern in VOCABULARY for path in folder.glob(pattern)})
-    if not found:
-        raise DataError(f"{folder}: no tokenizer.json in it, nor another vocabulary")
-    return fingerprint({path.name: hash_file(path) for path in found})
 
 
 @dataclass(frozen=True)
@@ -162,6 +147,18 @@ class Tokens:
     def document(self, number: int) -> NDArray[np.int64]:
         """Ids of one document, its end-of-text token included."""
         return self.slice(int(self.starts[number]), int(self.starts[number + 1]))
+
+
+def padded(
+    rows: Sequence[Sequence[int] | NDArray[np.int64]], padding: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of ids as one array [rows, longest], filled up on the right, and its mask: 1 where a token is."""
+    ids = np.full((len(rows), max(1, *map(len, rows))), padding, np.int64)
+    mask = np.zeros_like(ids)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = row
+        mask[number, : len(row)] = 1
+    return ids, mask
 
 
 @dataclass(frozen=True)

@@ -18,25 +18,22 @@ from tasks.contract.corpus import read_batches
 from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.progress import Progress, progress
 from tasks.contract.settings import recipe_path
-from tasks.contract.stage import Job, Report, write_json
+from tasks.contract.stage import Job, Report
+from tasks.contract.tokenizer import load_tokenizer
 from tasks.contract.tokens import Tokens
 from tasks.evaluate.baselines import unigram_losses, xz_bytes
-from tasks.evaluate.loading import Loaded, check_base, check_tokens, load_base, load_model, load_tokenizer
+from tasks.evaluate.loading import Loaded, check_base, check_tokens, load_base, load_model
 from tasks.evaluate.perplexity import Scoring, token_losses
-from tasks.evaluate.plots import draw_curves, read_history
+from tasks.evaluate.plots import read_history
 from tasks.evaluate.samples import prompt_ids, sample
-from tasks.evaluate.score_plots import Measure, draw_scores
+from tasks.evaluate.score_plots import Measure
+from tasks.evaluate.scored import DIGITS, Row, Scored, by_group, total
 from tasks.evaluate.settings import CausalEvaluateSettings
 from tasks.evaluate.split import Split, measure_split
 
-EXAMPLES = 5
-"""Best and worst documents that the report names."""
-
-DIGITS = 6
-"""Decimals of stored numbers: far below what a change of a model means, far above what rounding errors do."""
-
 MEASURE = Measure("bits_per_byte", "bytes", "bits per byte")
-Row = dict[str, Any]
+COLUMNS = dict.fromkeys(("bytes", "tokens"), int) | dict.fromkeys(("loss", "bits_per_byte", "perplexity"), float)
+"""Of a row, those that scores.parquet has."""
 
 
 def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
@@ -52,19 +49,15 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     if has_base:
         _score_base(job, scoring, split, rows)
     metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), scoring.signature(tokenizer_hash, split.sha256))
-    groups = _groups(rows)
-
-    write_json(job.output("evaluation/metrics.json"), metrics)
-    write_json(job.output("evaluation/samples.json"), samples)
-    _write_scores(job, rows)
-    draw_curves(job.output("evaluation/curves.png"), history, job.recipe)
-    draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe, MEASURE)
+    groups = by_group(rows, ("bytes", "tokens"), _sum, MEASURE)
+    scored = Scored(MEASURE, rows, groups, metrics, samples)
+    scored.write(job, history, COLUMNS)
     job.say(
         f"{metrics['bits_per_byte']:.4f} bits per byte on {split.documents:,} documents"
         f" (unigram {metrics['unigram_bits_per_byte']:.2f}, xz {metrics['xz_bits_per_byte']:.2f}"
         + (f", before training {metrics['base_bits_per_byte']:.4f})" if "base_bits_per_byte" in metrics else ")")
     )
-    return _report(split, train, rows, metrics, groups, len(samples))
+    return scored.report(split, train, metrics["tokens"])
 
 
 def _evaluate_model(
@@ -74,7 +67,7 @@ def _evaluate_model(
 
     The model is in memory no longer than this takes. `unigram` in a row is the baseline's loss, which is not stored.
     """
-    loaded = load_model(job.input("model"), "causal-lm", runtime.device())
+    loaded = load_model(job.input("model"), "causal-lm")
     _check(job, settings, loaded, train)
     unigram = unigram_losses(train)
     rows = []
@@ -92,7 +85,7 @@ def _evaluate_model(
 def _score_base(job: Job, scoring: Scoring, split: Split, rows: list[Row]) -> None:
     """Add to each row the loss of the model that the training started from, `base`, which is not stored."""
     folder, trained = job.input("base"), job.input("model")
-    model = load_base(folder, "causal-lm", runtime.device(), scoring.window)
+    model = load_base(folder, "causal-lm", scoring.window)
     for row, (_, _, loss) in zip(
         rows, _score(job, folder, model, load_tokenizer(trained), scoring, split), strict=True
     ):
@@ -156,60 +149,23 @@ def _bits_per_byte(loss: float, size: int) -> float:
     return round(loss / math.log(2) / size, DIGITS)
 
 
+def _sum(rows: Sequence[Row], loss: str = "loss") -> dict[str, float | None]:
+    """The rates of some documents as one."""
+    return _rates(total(rows, loss), sum(row["tokens"] for row in rows), sum(row["bytes"] for row in rows))
+
+
 def _metrics(rows: Sequence[Row], split: Split, compressed: int, signature: str) -> dict[str, Any]:
-    tokens, loss = sum(row["tokens"] for row in rows), math.fsum(row["loss"] for row in rows)
+    tokens = sum(row["tokens"] for row in rows)
     metrics = {
-        **_rates(loss, tokens, split.bytes),
-        "loss": round(loss / tokens, DIGITS),
+        **_sum(rows),
+        "loss": round(total(rows, "loss") / tokens, DIGITS),
         "tokens": tokens,
         "bytes": split.bytes,
         "documents": split.documents,
-        "unigram_bits_per_byte": _bits_per_byte(math.fsum(row["unigram"] for row in rows), split.bytes),
+        "unigram_bits_per_byte": _bits_per_byte(total(rows, "unigram"), split.bytes),
         "xz_bits_per_byte": round(8 * compressed / split.bytes, DIGITS),
     }
     if "base" in rows[0]:
-        base = math.fsum(row["base"] for row in rows)
-        rates = {**_rates(base, tokens, split.bytes), "loss": round(base / tokens, DIGITS)}
+        rates = {**_sum(rows, "base"), "loss": round(total(rows, "base") / tokens, DIGITS)}
         metrics |= {f"base_{name}": value for name, value in rates.items()}
     return {**metrics, "signature": signature}
-
-
-def _groups(rows: Sequence[Row]) -> list[Row]:
-    """Documents, bytes, tokens, bits per byte and perplexity of each group as a whole, best first."""
-    members: dict[str, list[Row]] = {}
-    for row in rows:
-        members.setdefault(row["group"], []).append(row)
-    table = []
-    for group, own in members.items():
-        size, tokens = sum(row["bytes"] for row in own), sum(row["tokens"] for row in own)
-        rates = _rates(math.fsum(row["loss"] for row in own), tokens, size)
-        table.append({"group": group, "documents": len(own), "bytes": size, "tokens": tokens, **rates})
-    return sorted((row for row in table if row["bytes"]), key=lambda row: (row["bits_per_byte"], row["group"]))
-
-
-def _report(
-    split: Split, train: Tokens, rows: Sequence[Row], metrics: dict[str, Any], groups: Sequence[Row], samples: int
-) -> Report:
-    by_score = sorted((row for row in rows if row["bytes"]), key=lambda row: (row["bits_per_byte"], row["id"]))
-    shown = ("id", "group", "bytes", "bits_per_byte")
-    return Report(
-        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
-        produced={"scored_documents": len(rows), "scored_tokens": metrics["tokens"], "samples": samples},
-        details={
-            **metrics,
-            "groups": groups,
-            "best": [{key: row[key] for key in shown} for row in by_score[:EXAMPLES]],
-            "worst": [{key: row[key] for key in shown} for row in by_score[::-1][:EXAMPLES]],
-        },
-    )
-
-
-def _write_scores(job: Job, rows: Sequence[Row]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"id": pa.large_string(), "group": pa.large_string(), "bytes": pa.int64(), "tokens": pa.int64()}
-    kinds |= dict.fromkeys(("loss", "bits_per_byte", "perplexity"), pa.float64())
-    stored = [{**row, "loss": round(row["loss"], DIGITS)} for row in rows]
-    table = pa.Table.from_pylist(stored, pa.schema(list(kinds.items())))
-    pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")

@@ -7,7 +7,6 @@ classes that occur in the test split or were predicted; a class that was never p
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,15 +23,13 @@ from tasks.evaluate.confusion import draw_confusion
 from tasks.evaluate.encoding import encode
 from tasks.evaluate.loading import check_tokens
 from tasks.evaluate.plots import draw_curves, read_history
+from tasks.evaluate.scored import DIGITS, Row, schema_of
 from tasks.evaluate.settings import ClassEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.evaluate.split import Split, measure_split, read_rows, shortened, spaced
 
 VERSION = 1
 """Counts up whenever the same model and text would get another score."""
-
-DIGITS = 6
-"""Decimals of stored numbers."""
 
 SAMPLES = 4
 """Examples of each kind: of those that are right, and of those that are wrong with the most confidence."""
@@ -43,7 +40,8 @@ CONFUSIONS = 20
 CHARACTERS = 400
 """Of a text in samples.json."""
 
-Row = dict[str, Any]
+COLUMNS = dict.fromkeys(("label", "predicted"), str) | dict.fromkeys(("probability", "label_probability"), float)
+"""Of a row, those that scores.parquet has."""
 
 
 def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report:
@@ -51,7 +49,7 @@ def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"), ("text", "label"))
-    classifier = load_classifier(job.input("model"), runtime.device())
+    classifier = load_classifier(job.input("model"))
     check_tokens(train.index, job.input("tokens/train"), classifier.loaded.tokenizer_hash, job.input("model"))
     _check_labels(job, classifier)
     baselines = fit_baselines(job.input("clean/train"))
@@ -185,9 +183,7 @@ def _write_scores(job: Job, rows: Sequence[Row]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = dict.fromkeys(("id", "group", "label", "predicted"), pa.large_string())
-    kinds |= dict.fromkeys(("probability", "label_probability"), pa.float64())
-    table = pa.Table.from_pylist(list(rows), pa.schema(list(kinds.items())))
+    table = pa.Table.from_pylist(list(rows), schema_of(COLUMNS))
     pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")
 
 

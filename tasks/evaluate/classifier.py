@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
+from tasks.contract.tokens import padded
 from tasks.contract.usage import Usage
 from tasks.evaluate.batches import batches_by_length, map_batches
-from tasks.evaluate.encoding import input_length, padded
+from tasks.evaluate.encoding import input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import ClassEvaluateSettings
 
@@ -31,12 +32,12 @@ class Classifier:
         return input_length(self.usage, self.loaded.positions)
 
 
-def load_classifier(folder: Path, device: str) -> Classifier:
+def load_classifier(folder: Path) -> Classifier:
     """Raises DataError where the folder is not a whole classifier.
 
     A decoder looks at the last token that is not padding, and knows padding by the `pad_token_id` of its configuration.
     """
-    loaded, usage = load_model(folder, "classification", device), check_usage(folder, "classification")
+    loaded, usage = load_model(folder, "classification"), check_usage(folder, "classification")
     config = loaded.model.config
     text = config.get_text_config()
     padding = text.pad_token_id if text.pad_token_id is not None else loaded.tokenizer.pad_token_id

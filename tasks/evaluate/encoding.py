@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tasks.contract.usage import Usage
 
 
@@ -28,14 +25,3 @@ def encode(
         if too_long:
             rows[number] = tokenizer(**{side: texts[number]}, truncation=True, max_length=limit)["input_ids"]
     return rows, cut
-
-
-def padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of ids as one array [rows, longest], filled up on the right, and its attention mask."""
-    width = max(1, max(map(len, rows)))
-    ids = np.full((len(rows), width), padding, np.int64)
-    mask = np.zeros((len(rows), width), np.int64)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-        mask[number, : len(row)] = 1
-    return ids, mask

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from tasks.contract.errors import DataError
-from tasks.contract.tokens import TARGET, hash_tokenizer
+from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
+from tasks.contract.tokens import TARGET, padded
 from tasks.contract.usage import Usage
 from tasks.evaluate.batches import LOGITS
-from tasks.evaluate.encoding import encode, input_length, padded
-from tasks.evaluate.loading import Loaded, check_usage, load_model, load_tokenizer
+from tasks.evaluate.encoding import encode, input_length
+from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import BeamSettings
 
 KEPT = (
@@ -77,11 +78,11 @@ class Written:
     """Of the reference, summed, in nats."""
 
 
-def load_pair_model(folder: Path, task: str, device: str) -> PairModel:
+def load_pair_model(folder: Path, task: str) -> PairModel:
     """Raises DataError where the folder is not a whole model of pairs."""
     from transformers import GenerationConfig
 
-    loaded, usage = load_model(folder, task, device), check_usage(folder, task)
+    loaded, usage = load_model(folder, task), check_usage(folder, task)
     own = folder / TARGET
     target = load_tokenizer(own) if own.is_dir() else loaded.tokenizer
     config, said = loaded.model.config, loaded.model.generation_config

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import DataError, GristmillError
+from tasks.contract.errors import DataError
+from tasks.contract.runtime import find_device
 from tasks.contract.task import FAMILIES
-from tasks.contract.tokens import Index, hash_tokenizer
+from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
+from tasks.contract.tokens import Index
 from tasks.contract.usage import Usage, read_usage
 
 NEEDED = {
@@ -33,9 +35,9 @@ class Loaded:
         return int(self.tokenizer.eos_token_id)
 
 
-def load_model(folder: Path, task: str, device: str) -> Loaded:
+def load_model(folder: Path, task: str) -> Loaded:
     """The model in `folder`, in fp32. Raises DataError where it is not whole, not finite, or does not fit together."""
-    model = load_weights(folder, task, device)
+    model = load_weights(folder, task)
     tokenizer = load_tokenizer(folder)
     for name, purpose in NEEDED.get(task, {}).items():
         if getattr(tokenizer, name) is None:
@@ -46,7 +48,7 @@ def load_model(folder: Path, task: str, device: str) -> Loaded:
     return Loaded(model, tokenizer, hash_tokenizer(folder), _positions(model))
 
 
-def load_weights(folder: Path, task: str, device: str) -> Any:
+def load_weights(folder: Path, task: str) -> Any:
     """A model without its tokenizer. Raises DataError as `load_model` does."""
     import torch
     import transformers
@@ -70,18 +72,7 @@ def load_weights(folder: Path, task: str, device: str) -> Any:
     for name, weights in model.named_parameters():
         if not torch.isfinite(weights).all():
             raise DataError(f"{folder}: {name} holds NaN or infinite weights: the training diverged")
-    return model.eval().to(_device(device))
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a folder. Raises DataError where there is none, or a damaged one."""
-    from transformers import AutoTokenizer
-
-    hash_tokenizer(folder)  # transformers would make an empty tokenizer where there is none
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+    return model.eval().to(find_device())
 
 
 def check_tokens(index: Index, tokens: Path, tokenizer_hash: str, folder: Path) -> None:
@@ -108,10 +99,10 @@ def check_base(folder: Path, trained: Path) -> None:
         raise DataError(f"{folder}: its tokenizer is not that of {trained}: their scores would not be comparable")
 
 
-def load_base(folder: Path, task: str, device: str, window: int) -> Any:
+def load_base(folder: Path, task: str, window: int) -> Any:
     """The model that a training started from, without its tokenizer. Raises DataError as `load_model` does, and where
     it cannot see `window` tokens at once."""
-    model = load_weights(folder, task, device)
+    model = load_weights(folder, task)
     positions = _positions(model)
     if positions is not None and window > positions:
         raise DataError(f"{folder}/config.json: {positions} positions are less than evaluate.window {window}")
@@ -120,12 +111,7 @@ def load_base(folder: Path, task: str, device: str, window: int) -> Any:
 
 def _content(folder: Path) -> str:
     """What a tokenizer does, whichever files it was saved as."""
-    from transformers import AutoTokenizer
-
-    try:
-        backend = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+    backend = load_tokenizer(folder).backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
     return str(backend.to_str())
@@ -140,14 +126,3 @@ def _positions(model: Any) -> int | None:
         if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
             return table.num_embeddings - table.padding_idx - 1
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    if not there[name]:
-        raise GristmillError(f"GRISTMILL_DEVICE: torch sees no {name} on this machine")
-    return name

@@ -4,7 +4,7 @@ Memory grows with the number of test documents by a row of numbers each, not wit
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,25 +15,23 @@ from tasks.contract.corpus import read_batches
 from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.progress import progress
 from tasks.contract.settings import recipe_path
-from tasks.contract.stage import Job, Report, write_json
+from tasks.contract.stage import Job, Report
 from tasks.contract.tokens import Tokens
 from tasks.evaluate.baselines import token_counts
 from tasks.evaluate.loading import Loaded, check_tokens, check_usage, load_model
 from tasks.evaluate.masking import Frame, Masking, guess, hidden_positions
-from tasks.evaluate.plots import draw_curves, read_history
+from tasks.evaluate.plots import read_history
 from tasks.evaluate.samples import fill, masked_prompt_ids
-from tasks.evaluate.score_plots import Measure, draw_scores
+from tasks.evaluate.score_plots import Measure
+from tasks.evaluate.scored import DIGITS, Row, Scored, by_group, total
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.split import Split, measure_split
 
-EXAMPLES = 5
-"""Best and worst documents that the report names."""
-
-DIGITS = 6
-"""Decimals of stored numbers."""
-
 MEASURE = Measure("pseudo_perplexity", "masked", "pseudo-perplexity", logarithmic=True)
-Row = dict[str, Any]
+COLUMNS = dict.fromkeys(("tokens", "masked", "right"), int) | dict.fromkeys(
+    ("loss", "masked_accuracy", "pseudo_perplexity"), float
+)
+"""Of a row, those that scores.parquet has."""
 
 
 def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
@@ -41,7 +39,7 @@ def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"))
-    loaded = load_model(job.input("model"), "masked-lm", runtime.device())
+    loaded = load_model(job.input("model"), "masked-lm")
     _check(job, settings, loaded, train)
     masking = Masking(
         settings.window, settings.mask_probability, settings.seed, settings.precision, settings.batch_size
@@ -50,30 +48,14 @@ def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
     if not any(row["masked"] for row in rows):
         raise DataError(f"{job.folder}/clean/test: too little text: not one token of it is hidden")
     metrics = _metrics(rows, split, masking.signature(loaded.tokenizer_hash, split.sha256))
-    groups = _groups(rows)
-    samples = [fill(loaded, prompt) for prompt in settings.prompts]
-
-    write_json(job.output("evaluation/metrics.json"), metrics)
-    write_json(job.output("evaluation/samples.json"), samples)
-    _write_scores(job, rows)
-    draw_curves(job.output("evaluation/curves.png"), history, job.recipe)
-    draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe, MEASURE)
+    groups = by_group(rows, ("tokens", "masked"), _sum, MEASURE)
+    scored = Scored(MEASURE, rows, groups, metrics, [fill(loaded, prompt) for prompt in settings.prompts])
+    scored.write(job, history, COLUMNS)
     job.say(
         f"pseudo-perplexity {metrics['pseudo_perplexity']:.2f}, {metrics['masked_accuracy']:.1%} of"
         f" {metrics['masked']:,} hidden tokens right (unigram {metrics['unigram_masked_accuracy']:.1%})"
     )
-    by_score = sorted((row for row in rows if row["masked"]), key=lambda row: (row["pseudo_perplexity"], row["id"]))
-    shown = ("id", "group", "masked", "pseudo_perplexity")
-    return Report(
-        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
-        produced={"scored_documents": len(rows), "scored_tokens": metrics["masked"], "samples": len(samples)},
-        details={
-            **metrics,
-            "groups": groups,
-            "best": [{key: row[key] for key in shown} for row in by_score[:EXAMPLES]],
-            "worst": [{key: row[key] for key in shown} for row in by_score[::-1][:EXAMPLES]],
-        },
-    )
+    return scored.report(split, train, metrics["masked"])
 
 
 def _check(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: Tokens) -> None:
@@ -144,16 +126,16 @@ def _rates(loss: float, right: float, masked: int) -> dict[str, float | None]:
     return {"pseudo_perplexity": round(perplexity, DIGITS), "masked_accuracy": round(right / masked, DIGITS)}
 
 
-def _sum(rows: Sequence[Row], loss: str, right: str) -> dict[str, float | None]:
-    masked = sum(row["masked"] for row in rows)
-    return _rates(math.fsum(row[loss] for row in rows), sum(row[right] for row in rows), masked)
+def _sum(rows: Sequence[Row], loss: str = "loss", right: str = "right") -> dict[str, float | None]:
+    """The rates of some documents as one."""
+    return _rates(total(rows, loss), sum(row[right] for row in rows), sum(row["masked"] for row in rows))
 
 
 def _metrics(rows: Sequence[Row], split: Split, signature: str) -> dict[str, Any]:
     masked = sum(row["masked"] for row in rows)
     return {
-        **_sum(rows, "loss", "right"),
-        "loss": round(math.fsum(row["loss"] for row in rows) / masked, DIGITS),
+        **_sum(rows),
+        "loss": round(total(rows, "loss") / masked, DIGITS),
         "masked": masked,
         "tokens": sum(row["tokens"] for row in rows),
         "bytes": split.bytes,
@@ -161,26 +143,3 @@ def _metrics(rows: Sequence[Row], split: Split, signature: str) -> dict[str, Any
         **{f"unigram_{name}": value for name, value in _sum(rows, "unigram", "common").items()},
         "signature": signature,
     }
-
-
-def _groups(rows: Sequence[Row]) -> list[Row]:
-    """Documents, tokens, hidden tokens and scores of each group as a whole, best first."""
-    members: dict[str, list[Row]] = {}
-    for row in rows:
-        members.setdefault(row["group"], []).append(row)
-    table = []
-    for group, own in members.items():
-        counts = {name: sum(row[name] for row in own) for name in ("tokens", "masked")}
-        table.append({"group": group, "documents": len(own), **counts, **_sum(own, "loss", "right")})
-    return sorted((row for row in table if row["masked"]), key=lambda row: (row["pseudo_perplexity"], row["group"]))
-
-
-def _write_scores(job: Job, rows: Sequence[Mapping[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = dict.fromkeys(("id", "group"), pa.large_string()) | dict.fromkeys(("tokens", "masked", "right"), pa.int64())
-    kinds |= dict.fromkeys(("loss", "masked_accuracy", "pseudo_perplexity"), pa.float64())
-    stored = [{**row, "loss": round(row["loss"], DIGITS)} for row in rows]
-    table = pa.Table.from_pylist(stored, pa.schema(list(kinds.items())))
-    pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")

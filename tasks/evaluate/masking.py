@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contract.tokens import padded
 from tasks.evaluate.batches import LOGITS, map_batches
-from tasks.evaluate.encoding import padded
 from tasks.evaluate.signatures import write_signature
 
 VERSION = 1

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 from tasks.contract import runtime
 from tasks.contract.corpus import read_batches
@@ -23,6 +23,7 @@ from tasks.evaluate.generation import Encoded, PairModel, Written, encode_pairs,
 from tasks.evaluate.loading import check_tokens
 from tasks.evaluate.plots import draw_curves, read_history
 from tasks.evaluate.score_plots import draw_against_baseline
+from tasks.evaluate.scored import DIGITS, EXAMPLES, Row, schema_of
 from tasks.evaluate.settings import BootstrapSettings, PairEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.evaluate.split import Split, measure_split, shortened, spaced
@@ -30,19 +31,11 @@ from tasks.evaluate.split import Split, measure_split, shortened, spaced
 VERSION = 1
 """Counts up whenever the same model and text would get another score."""
 
-DIGITS = 6
-"""Decimals of stored numbers."""
-
-EXAMPLES = 5
-"""Best and worst documents that the report names."""
-
 ROW_GROUP = 10_000
 """Rows that are written at a time."""
 
 CHARACTERS = 1000
 """Of a text in samples.json."""
-
-Row = dict[str, Any]
 
 
 class PairMetric(Protocol):
@@ -115,7 +108,7 @@ def evaluate_pairs(job: Job, task: str, settings: PairEvaluateSettings, metric: 
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"), ("text", "target"))
-    model = load_pair_model(job.input("model"), task, runtime.device())
+    model = load_pair_model(job.input("model"), task)
     _check(job, settings, model, train)
 
     totals = Totals()
@@ -206,8 +199,7 @@ def _keep(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = dict.fromkeys(("id", "group", "prediction", "reference"), pa.large_string())
-    schema = pa.schema(list((kinds | dict.fromkeys(columns, pa.float64())).items()))
+    schema = schema_of(dict.fromkeys(("prediction", "reference"), str) | dict.fromkeys(columns, float))
     ranking: list[Row] = []
     samples: list[Row] = []
     with pq.ParquetWriter(job.output("evaluation/scores.parquet"), schema, compression="zstd") as writer:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.tokens import hash_tokenizer
+from tasks.contract.task import FAMILIES
+from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.specials import specials_of
@@ -16,8 +17,6 @@ from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PACKED = ("causal-lm", "masked-lm")
-"""Tasks whose documents stand back to back, each closed by one token; elsewhere each has its own special tokens."""
 Batches = Callable[[], Iterable[list[str]]]
 
 
@@ -44,29 +43,21 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
     save_vocabulary(tokenizer, specials, folder)
     end = specials.names.get("eos_token") or specials.names["sep_token"]
     return Codec(
-        choose_engine(tokenizer, task not in PACKED, sample()), size, _id(tokenizer, end), hash_tokenizer(folder)
+        choose_engine(tokenizer, not FAMILIES[task].packed, sample()), size, _id(tokenizer, end), hash_tokenizer(folder)
     )
 
 
 def take(base: Path, sample: Batches, task: str, folder: Path, as_target: bool = False) -> Codec:
     """The tokenizer of the base model, copied unchanged. Raises DataError where it has none that does for the task."""
-    from transformers import AutoTokenizer
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
     if not (base / "config.json").is_file():
         raise DataError(f"{base}: no model in it, but tokenize.kind is base; say in model.init where the model is")
-    hash_tokenizer(base)  # transformers would make an empty tokenizer where there is none
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise DataError(f"{base}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+    tokenizer = load_tokenizer(base)
     if not folder.exists():
         _copy(base, folder)
     if getattr(tokenizer, "backend_tokenizer", None) is not None and not as_target:
-        engine = choose_engine(_plain(tokenizer.backend_tokenizer), task not in PACKED, sample())
+        engine = choose_engine(_plain(tokenizer.backend_tokenizer), not FAMILIES[task].packed, sample())
     else:
-        engine = transformers_engine(tokenizer, task not in PACKED, as_target)
+        engine = transformers_engine(tokenizer, not FAMILIES[task].packed, as_target)
     return Codec(engine, len(tokenizer), _end(tokenizer, task, base), hash_tokenizer(folder))
 
 

@@ -7,7 +7,7 @@ from tasks.contract.task import PAIRS
 from tasks.tokenize.settings import TokenizeSettings
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import AddedToken, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,14 @@ class Specials:
     def tokens(self) -> list[str]:
         """Each once."""
         return list(dict.fromkeys(self.names.values()))
+
+    def with_spaces(self) -> "list[AddedToken]":
+        """The tokens for a vocabulary whose pieces bring the space before them along: so does the mask, or it would
+        ask for a piece behind a space that never stands there in a text."""
+        from tokenizers import AddedToken
+
+        mask = self.names.get("mask_token")
+        return [AddedToken(token, lstrip=token == mask, special=True) for token in self.tokens]
 
 
 def specials_of(task: str, settings: TokenizeSettings) -> Specials:

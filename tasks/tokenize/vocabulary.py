@@ -38,7 +38,7 @@ def _byte_level_bpe(settings: TokenizeSettings, specials: Specials) -> "tuple[To
     if len(alphabet) != ALPHABET:
         raise AssertionError(f"the byte-level alphabet has {len(alphabet)} signs")
     return tokenizer, trainers.BpeTrainer(
-        vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, special_tokens=specials.tokens,
+        vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, special_tokens=specials.with_spaces(),
         initial_alphabet=alphabet, show_progress=False,
     )  # fmt: skip
 
@@ -50,8 +50,8 @@ def _unigram(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokenizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     return tokenizer, trainers.UnigramTrainer(
-        vocab_size=settings.vocab_size, special_tokens=specials.tokens, unk_token=specials.names.get("unk_token"),
-        show_progress=False,
+        vocab_size=settings.vocab_size, special_tokens=specials.with_spaces(),
+        unk_token=specials.names.get("unk_token"), show_progress=False,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
 from tasks.contract.task import FAMILIES, read_task
 from tasks.contract.tokens import TARGET, TokenWriter
-from tasks.tokenize.codec import PACKED, Batches, Codec, learn, take
+from tasks.tokenize.codec import Batches, Codec, learn, take
 from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, close_documents
 from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
@@ -63,7 +63,7 @@ def tokenize(job: Job) -> Report:
             for side in sides:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
-                details["splits"][name] = _encode(clean / split, side, folder, task in PACKED, shown.advance)
+                details["splits"][name] = _encode(clean / split, side, folder, FAMILIES[task].packed, shown.advance)
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
     rows = [details["splits"][split] for split in SPLITS]

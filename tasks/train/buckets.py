@@ -5,14 +5,13 @@ tokens, padding counted. Documents of equal lengths change places in every pass,
 generator seeded with (seed, pass); where the cuts are does not depend on it, so that every pass has as many batches.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
-from tasks.contract.tokens import Labels, Tokens
+from tasks.contract.tokens import Labels, Tokens, padded
 from tasks.train.batches import IGNORED, Batch, Batches, Data
 from tasks.train.settings import BucketTraining, PairTraining
 
@@ -124,11 +123,11 @@ class BucketBatches(Batches):
     def padding_share(self) -> float:
         """Of all tokens in the batches of a pass, 0 to 1."""
         lengths = self.documents.lengths[self.sorted]
-        padded = sum(
+        room = sum(
             int(part.max(axis=0).sum()) * len(part)
             for part in (lengths[a:b] for a, b in zip(self.borders[:-1], self.borders[1:], strict=True))
         )
-        return 1 - float(lengths.sum()) / padded
+        return 1 - float(lengths.sum()) / room
 
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
@@ -149,21 +148,11 @@ class BucketBatches(Batches):
         import torch
 
         documents = self.documents
-        ids, mask = pad([documents.text_ids(place) for place in places], self.padding)
+        ids, mask = padded([documents.text_ids(place) for place in places], self.padding)
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         if documents.labels is not None:
             return batch | {"labels": torch.from_numpy(documents.labels[places])}
-        targets, real = pad([documents.target_ids(place) for place in places], self.padding)
+        targets, real = padded([documents.target_ids(place) for place in places], self.padding)
         begun = np.concatenate([np.full((len(places), 1), self.start), targets[:, :-1]], axis=1)
         labels = np.where(real == 1, targets, IGNORED)
         return batch | {"decoder_input_ids": torch.from_numpy(begun), "labels": torch.from_numpy(labels)}
-
-
-def pad(rows: Sequence[Ids], padding: int) -> tuple[Ids, Ids]:
-    """Rows as one array [rows, longest], padded on the right, and its mask: 1 where a token is."""
-    ids = np.full((len(rows), max(map(len, rows))), padding, np.int64)
-    mask = np.zeros_like(ids)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = row
-        mask[place, : len(row)] = 1
-    return ids, mask

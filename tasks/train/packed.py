@@ -1,7 +1,5 @@
 """Batches of packed blocks: causal models predict the next token, masked models those that were taken away."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,8 +29,6 @@ def causal_data(tokens: Tokens, validation: Tokens, settings: PackedTraining) ->
 
 def masked_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
     """The same with masks. Raises DataError where the tokenizer lacks a token that masked models need."""
-    if None in (vocabulary.cls, vocabulary.sep, vocabulary.mask):
-        raise DataError("the tokenizer has no [CLS], [SEP] or [MASK], or the like; a masked model needs them")
     cut = Cut(settings.context_length - 2, overlap=0)
     masking = Masking(settings, vocabulary)
     return Data(
@@ -79,21 +75,24 @@ class Masking:
     """
 
     def __init__(self, settings: MaskedTraining, vocabulary: Vocabulary) -> None:
-        self.probability, self.seed, self.vocabulary = settings.mask_probability, settings.seed, vocabulary
+        """Raises DataError where the tokenizer lacks a token that masked models need."""
+        if vocabulary.cls is None or vocabulary.sep is None or vocabulary.mask is None:
+            raise DataError("the tokenizer has no [CLS], [SEP] or [MASK], or the like; a masked model needs them")
+        self.begin, self.separator, self.hidden = vocabulary.cls, vocabulary.sep, vocabulary.mask
+        self.probability, self.seed, self.special = settings.mask_probability, settings.seed, vocabulary.special
         self.others = np.setdiff1d(np.arange(vocabulary.size, dtype=np.int64), vocabulary.special)
 
     def mask(self, ids: Ids, place: int) -> tuple[Ids, Ids]:
         """Ids [length] of the block at a place → what the model sees, and labels, both [length]."""
         generator = np.random.default_rng([self.seed, 1, place])
-        there = np.flatnonzero(~np.isin(ids, self.vocabulary.special))
+        there = np.flatnonzero(~np.isin(ids, self.special))
         asked = there[generator.random(len(there)) < self.probability]
         if not len(asked) and len(there):
             asked = there[[int(generator.integers(len(there)))]]
         seen, labels = ids.copy(), np.full_like(ids, IGNORED)
         labels[asked] = ids[asked]
         fate = generator.random(len(asked))
-        assert self.vocabulary.mask is not None
-        seen[asked[fate >= KEPT]] = self.vocabulary.mask
+        seen[asked[fate >= KEPT]] = self.hidden
         drawn = asked[(fate >= KEPT) & (fate < KEPT + DRAWN)]
         seen[drawn] = generator.choice(self.others, len(drawn))
         return seen, labels
@@ -110,10 +109,9 @@ class MaskedBatches(PackedBatches):
         """See `Batches.batch`."""
         import torch
 
-        vocabulary: Any = self.masking.vocabulary
         rows = []
         for place in self.places(position):
-            ids = np.concatenate([[vocabulary.cls], self.blocks.block(place), [vocabulary.sep]])
+            ids = np.concatenate([[self.masking.begin], self.blocks.block(place), [self.masking.separator]])
             rows.append(self.masking.mask(ids, self.first + place))
         seen, labels = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
         return {"input_ids": seen, "attention_mask": torch.ones_like(seen), "labels": labels}

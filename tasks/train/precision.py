@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tasks.contract.errors import GristmillError
-from tasks.contract.runtime import device
+from tasks.contract.runtime import find_device
 from tasks.train.settings import TrainSettings
 
 
@@ -28,19 +28,6 @@ def resolve(settings: TrainSettings, where: str) -> Machine:
     if attention == "auto":
         attention = "eager" if (place, precision) == ("cpu", "bf16") else "sdpa"
     return Machine(place, precision, attention)
-
-
-def find_device() -> str:
-    """GRISTMILL_DEVICE, its `auto` resolved to the best there is. Raises GristmillError where it is not there."""
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    wanted = device()
-    if wanted == "auto":
-        return next(name for name, found in there.items() if found)
-    if not there[wanted]:
-        raise GristmillError(f"GRISTMILL_DEVICE: {wanted} is not to be found on this machine")
-    return wanted
 
 
 def bf16_in_hardware(place: str) -> bool:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
-from tasks.contract.tokens import Tokens
-from tasks.train.batches import Batch, Batches, Data
-from tasks.train.buckets import pad
+from tasks.contract.tokens import Tokens, padded
+from tasks.train.batches import IGNORED, Batch, Batches, Data
 from tasks.train.packed import VALIDATION, Masking
 from tasks.train.settings import MaskedTraining
 from tasks.train.vocabulary import Vocabulary
@@ -24,8 +23,6 @@ FOLLOWS, FOREIGN = 0, 1
 
 def sentence_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
     """Batches of both splits. Raises DataError where the tokenizer lacks a token, or a split has too few documents."""
-    if vocabulary.cls is None or vocabulary.sep is None or vocabulary.mask is None:
-        raise DataError("the tokenizer has no [CLS], [SEP] or [MASK], or the like; a masked model needs them")
     made = []
     for split, first, most in ((tokens, 0, None), (validation, VALIDATION, settings.evaluation_tokens)):
         made.append(SentenceBatches(split, settings, vocabulary, first, most))
@@ -50,7 +47,7 @@ class SentenceBatches(Batches):
     def __init__(
         self, tokens: Tokens, settings: MaskedTraining, vocabulary: Vocabulary, first: int, most_tokens: int | None
     ) -> None:
-        self.tokens, self.settings, self.vocabulary, self.first = tokens, settings, vocabulary, first
+        self.tokens, self.settings, self.padding, self.first = tokens, settings, vocabulary.padding, first
         self.masking = Masking(settings, vocabulary)
         self.chunks = chunks_of(tokens, settings.context_length - 3)
         if len(set(self.chunks[:, 0].tolist())) < 2:
@@ -60,19 +57,23 @@ class SentenceBatches(Batches):
             used = max(1, int(np.searchsorted(np.cumsum(self.chunks[:, 2] - self.chunks[:, 1]), most_tokens)))
         self.used = used
         self.count = -(-used // settings.batch_size)
+        self._pass = -1
+        self._order: Ids = np.empty(0, np.int64)
 
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
         import torch
 
         number, place = divmod(position, self.count)
-        order = np.random.default_rng([self.settings.seed, number]).permutation(self.used)
+        if number != self._pass:
+            self._order = np.random.default_rng([self.settings.seed, number]).permutation(self.used)
+            self._pass = number
         size = self.settings.batch_size
-        chosen = order[place * size : (place + 1) * size]
+        chosen = self._order[place * size : (place + 1) * size]
         pairs = [self._pair(int(chunk), self.first + position * size + row) for row, chunk in enumerate(chosen)]
-        seen, mask = pad([pair[0] for pair in pairs], self.vocabulary.padding)
-        labels, _ = pad([pair[1] for pair in pairs], -100)
-        types, _ = pad([pair[2] for pair in pairs], 0)
+        seen, mask = padded([pair[0] for pair in pairs], self.padding)
+        labels, _ = padded([pair[1] for pair in pairs], IGNORED)
+        types, _ = padded([pair[2] for pair in pairs], 0)
         rows = {"input_ids": seen, "attention_mask": mask, "token_type_ids": types, "labels": labels}
         tensors = {name: torch.from_numpy(value) for name, value in rows.items()}
         return tensors | {"next_sentence_label": torch.tensor([pair[3] for pair in pairs])}
@@ -85,15 +86,16 @@ class SentenceBatches(Batches):
         one, two, label = self.tokens.slice(start, middle), self.tokens.slice(middle, stop), FOLLOWS
         if generator.random() < 0.5:
             two, label = self._foreign(generator, document, stop - middle), FOREIGN
-        special: tuple[int | None, int | None] = (self.vocabulary.cls, self.vocabulary.sep)
-        ids = np.concatenate([[special[0]], one, [special[1]], two, [special[1]]]).astype(np.int64)
+        begin, separator = [self.masking.begin], [self.masking.separator]
+        ids = np.concatenate([begin, one, separator, two, separator])
         seen, labels = self.masking.mask(ids, place)
         types = np.repeat([0, 1], [len(one) + 2, len(two) + 1])
         return seen, labels, types, label
 
     def _foreign(self, generator: np.random.Generator, document: int, length: int) -> Ids:
         """At most `length` tokens of a chunk of another document."""
-        others = np.flatnonzero(self.chunks[:, 0] != document)
-        _, start, stop = (int(value) for value in self.chunks[int(generator.choice(others))])
+        own, behind = np.searchsorted(self.chunks[:, 0], [document, document + 1])
+        other = int(generator.integers(len(self.chunks) - (behind - own)))
+        _, start, stop = (int(value) for value in self.chunks[other if other < own else other + behind - own])
         first = int(generator.integers(start, max(start, stop - length) + 1))
         return self.tokens.slice(first, min(first + length, stop))

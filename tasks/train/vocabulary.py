@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tasks.contract.errors import DataError
+from tasks.contract.tokenizer import load_tokenizer
 from tasks.contract.tokens import TARGET, Index
 
 
@@ -32,7 +32,7 @@ class Vocabulary:
 
 def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
     """Raises DataError where the tokenizer in `folder` and the tokens of a split do not belong together."""
-    tokenizer = _load(folder)
+    tokenizer = load_tokenizer(folder)
     for path, index in splits.items():
         if len(tokenizer) != index.vocab_size:
             raise DataError(
@@ -47,15 +47,6 @@ def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
     return Vocabulary(
         size=len(tokenizer),
         special=tuple(sorted(tokenizer.all_special_ids)),
-        target_size=len(_load(other)) if other.is_dir() else None,
+        target_size=len(load_tokenizer(other)) if other.is_dir() else None,
         **{name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "cls", "sep", "mask")},
     )
-
-
-def _load(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: not a tokenizer: {' '.join(str(error).split())}") from error
