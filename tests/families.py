@@ -9,7 +9,7 @@ from typing import Any
 TEXTS = 120
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "causal-lm": ("llama", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-                            "intermediate_size": 64, "max_position_embeddings": 64}),
+                            "intermediate_size": 64, "max_position_embeddings": 128}),
     "translation": ("marian", {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
                                "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
                                "max_position_embeddings": 64}),
@@ -52,9 +52,12 @@ def write_source(path: Path) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def tiny_recipe(task: str, source: str, init: Any = "scratch", **train: Any) -> dict[str, Any]:
-    """A recipe of a task on the file at `source`; `init` other than scratch is a base with its tokenizer."""
-    architecture, config = MODELS[task]
+def tiny_recipe(task: str, source: str, init: Any = "scratch", like: str = "", **train: Any) -> dict[str, Any]:
+    """A recipe of a task on the file at `source`; `init` other than scratch is a base with its tokenizer.
+
+    `like`: the model is that of another task.
+    """
+    architecture, config = MODELS[like or task]
     columns = {"group_column": "group"}
     if task in ("translation", "summarization"):
         columns["target_column"] = "target"

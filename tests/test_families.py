@@ -39,6 +39,27 @@ def test_a_recipe_of_every_task_comes_to_its_metrics(project: Path, task: str) -
     assert json.loads((folder / "evaluation/samples.json").read_text())
 
 
+def test_a_causal_model_learns_pairs_from_scratch_and_from_a_base(project: Path) -> None:
+    """Its tokens are the same either way: a learned vocabulary closes a text, of a base's it is done behind it."""
+    from tasks.contract.tokens import TARGET, Tokens
+    from tasks.contract.usage import read_usage
+
+    scratch = take("scratch", tiny_recipe("translation", "texts/all.jsonl", like="causal-lm"))
+    take("base", tiny_recipe("causal-lm", "texts/all.jsonl"))
+    folder = take("tuned", tiny_recipe("summarization", "texts/all.jsonl", init="recipe:base", steps=20))
+    for made, closed in ((scratch, False), (folder, True)):
+        train = made / "tokens/train"
+        sides = Tokens.open(train), Tokens.open(train / TARGET)
+        end = sides[0].index.eos_token_id
+        for side in sides:
+            assert all(side.document(n)[-1] == end and end not in side.document(n)[:-1] for n in range(20))
+        assert read_usage(made / "model").closing == (end if closed else None)
+        metrics = json.loads((made / "evaluation/metrics.json").read_text())
+        history = (made / "training/history.csv").read_text().split()
+        assert metrics["loss"] < float(history[1].split(",")[2])
+        assert json.loads((made / "model/config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
 def test_all_outputs_are_the_same_bytes_every_time(project: Path) -> None:
     folder = take("tiny", tiny_recipe("translation", "texts/all.jsonl"))
     before = hash_tree(folder / "model"), hash_tree(folder / "evaluation")

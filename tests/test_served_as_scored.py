@@ -16,9 +16,9 @@ from tests.scratch import run_stages
 PREDICTIONS = {"translation": "prediction", "summarization": "prediction", "classification": "predicted"}
 
 
-@pytest.mark.parametrize("task", PREDICTIONS)
+@pytest.mark.parametrize(("task", "like"), [*((task, "") for task in PREDICTIONS), ("summarization", "causal-lm")])
 def test_the_champion_repeats_what_the_evaluation_scored(
-    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: str, like: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
@@ -26,7 +26,7 @@ def test_the_champion_repeats_what_the_evaluation_scored(
     Path("mlflow.db").write_bytes(empty_database())
     write_source(Path("texts/all.jsonl"))
     Path("recipes").mkdir()
-    Path("recipes/tiny.yaml").write_text(json.dumps(tiny_recipe(task, "texts/all.jsonl")))
+    Path("recipes/tiny.yaml").write_text(json.dumps(tiny_recipe(task, "texts/all.jsonl", like=like)))
     run_stages("tiny")
     register("tiny")
     scored = pq.read_table("data/tiny/evaluation/scores.parquet").column(PREDICTIONS[task]).to_pylist()

@@ -9,7 +9,7 @@ from tasks.contract.settings import read_yaml, recipe_path
 Task = Literal["causal-lm", "translation", "summarization", "masked-lm", "classification"]
 TASKS: tuple[Task, ...] = get_args(Task)
 PAIRS = ("translation", "summarization")
-"""Tasks of encoder-decoders: a text in, another text out."""
+"""A text in, another text out: by an encoder-decoder, or by a causal model that reads both as one row."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Family:
     """What a task means."""
 
     model: str
-    """The class of `transformers` that loads its models."""
+    """The class of `transformers` that loads its models; of pairs, its encoder-decoders: see `model_class`."""
     needs: str | None
     """The column of the corpus that its documents have beside `text`."""
     packed: bool
@@ -53,6 +53,17 @@ FAMILIES: dict[str, Family] = {
 LESS_IS_BETTER = ("bits_per_byte", "perplexity", "loss", "pseudo_perplexity")
 METRICS = {metric: metric in LESS_IS_BETTER for family in FAMILIES.values() for metric in family.metrics}
 """Every metric that a model can be promoted by → whether less of it is better."""
+
+
+def is_causal(task: str, encoder_decoder: bool) -> bool:
+    """Whether a model of a task has to predict each token from those before it; `encoder_decoder`: as its config.json
+    says in `is_encoder_decoder`."""
+    return task == "causal-lm" or (task in PAIRS and not encoder_decoder)
+
+
+def model_class(task: str, encoder_decoder: bool) -> str:
+    """The class of `transformers` that loads a model of a task."""
+    return FAMILIES["causal-lm" if is_causal(task, encoder_decoder) else task].model
 
 
 def headline(task: str) -> str:

@@ -47,15 +47,20 @@ class Index:
     tokenizer: str
     prefix: str = ""
     """Put before each text before it was encoded."""
+    closed: bool = True
+    """Whether `eos_token_id` was put behind each text after it was encoded; else its tokenizer did all there is to do.
+    """
 
 
 class TokenWriter:
     """Appends documents to a new folder; `close` writes the index and makes the split readable."""
 
-    def __init__(self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "") -> None:
+    def __init__(
+        self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "", closed: bool = True
+    ) -> None:
         folder.mkdir(parents=True)
         self.folder, self.vocab_size, self.eos_token_id, self.tokenizer = folder, vocab_size, eos_token_id, tokenizer
-        self.prefix = prefix
+        self.prefix, self.closed = prefix, closed
         self.dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
         self.shards: list[int] = []
         self.text_bytes = 0
@@ -95,7 +100,7 @@ class TokenWriter:
         index = Index(
             dtype=self.dtype.str, vocab_size=self.vocab_size, eos_token_id=self.eos_token_id, tokens=self._tokens,
             documents=len(starts) - 1, text_bytes=self.text_bytes, shards=self.shards, tokenizer=self.tokenizer,
-            prefix=self.prefix,
+            prefix=self.prefix, closed=self.closed,
         )  # fmt: skip
         write_json(self.folder / "index.json", index.__dict__)
         return index
@@ -150,14 +155,15 @@ class Tokens:
 
 
 def padded(
-    rows: Sequence[Sequence[int] | NDArray[np.int64]], padding: int
+    rows: Sequence[Sequence[int] | NDArray[np.int64]], padding: int, left: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of ids as one array [rows, longest], filled up on the right, and its mask: 1 where a token is."""
+    """Rows of ids as one array [rows, longest], filled up on the right or `left`, and its mask: 1 where a token is."""
     ids = np.full((len(rows), max(1, *map(len, rows))), padding, np.int64)
     mask = np.zeros_like(ids)
     for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-        mask[number, : len(row)] = 1
+        place = slice(ids.shape[1] - len(row), None) if left else slice(len(row))
+        ids[number, place] = row
+        mask[number, place] = 1
     return ids, mask
 
 

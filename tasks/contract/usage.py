@@ -1,6 +1,7 @@
 """How a trained model is used: `gristmill.json` in its folder, beside what `transformers` writes there.
 
-    {"task": "summarization", "prefix": "summarize: ", "source_length": 512, "target_length": 64}
+    {"task": "summarization", "prefix": "summarize: ", "source_length": 512, "target_length": 64,
+     "closing": null}
 
 A folder `target` beside it holds the tokenizer of the other side where the two have vocabularies of their own.
 """
@@ -27,6 +28,8 @@ class Usage:
     """
     target_length: int | None = None
     """Pairs: tokens of an output in training, the end included."""
+    closing: int | None = None
+    """Pairs: the id put behind each text and each target; None where the tokenizer puts it there itself."""
 
     def write(self, folder: Path) -> None:
         """Into the folder of a model."""

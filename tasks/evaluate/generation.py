@@ -1,5 +1,6 @@
 """A model of pairs at work: what it writes for a text, and how likely it finds the reference.
 
+An encoder-decoder takes a text and writes; a causal model goes on with a text, which the token that closes it ends.
 A text is given as in training: the model's prefix before it, the tokenizer's special tokens around it, cut off where it
 is longer than the model takes. An output is found by beam search, without sampling.
 """
@@ -26,8 +27,8 @@ KEPT = (
 )  # fmt: skip
 """What a model's own generation_config.json says about tokens; how an output is searched for, the recipe says."""
 
+BEGINNING = {"decoder_start_token_id": "with which an output begins"}
 PROMISED = {
-    "decoder_start_token_id": "with which an output begins",
     "eos_token_id": "with which an output ends",
     "pad_token_id": "with which short ones are filled up",
 }
@@ -38,7 +39,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class PairModel:
-    """An encoder-decoder with the tokenizers of both sides."""
+    """A model with the tokenizers of both sides."""
 
     loaded: Loaded
     target: Any
@@ -49,9 +50,21 @@ class PairModel:
     """The `KEPT` settings that it has."""
 
     @property
+    def causal(self) -> bool:
+        """Whether it is no encoder-decoder, and reads text and output as one row."""
+        return not self.loaded.model.config.is_encoder_decoder
+
+    @property
     def source_length(self) -> int | None:
         """Tokens of an input, special ones included; None where there is no limit."""
         return input_length(self.usage, self.loaded.positions)
+
+    @property
+    def output_length(self) -> int | None:
+        """Tokens of an output for the longest input, the one that begins it included; None where there is no limit."""
+        if self.loaded.positions is None or not self.causal:
+            return self.loaded.positions
+        return self.loaded.positions - (self.source_length or 0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ def load_pair_model(folder: Path, task: str) -> PairModel:
     if len(target) > vocabulary:
         raise DataError(f"{own}: the tokenizer has {len(target):,} tokens, the model writes {vocabulary:,}")
     tokens = {name: getattr(said, name, None) for name in KEPT}
-    for name, purpose in PROMISED.items():
+    for name, purpose in (PROMISED | (BEGINNING if config.is_encoder_decoder else {})).items():
         tokens[name] = getattr(config, name, None) if tokens[name] is None else tokens[name]
         if tokens[name] is None:
             raise DataError(f"{folder}/config.json: no {name}, {purpose}")
@@ -103,8 +116,9 @@ def load_pair_model(folder: Path, task: str) -> PairModel:
 def encode_pairs(model: PairModel, texts: Sequence[str], references: Sequence[str]) -> list[Encoded]:
     """Texts and references as ids; what is longer than the model takes is cut off."""
     told = [model.usage.prefix + text for text in texts]
-    sources, cut = encode(model.loaded.tokenizer, told, model.source_length)
-    wanted, wanted_cut = encode(model.target, references, model.loaded.positions, as_target=True)
+    closing = model.usage.closing
+    sources, cut = encode(model.loaded.tokenizer, told, model.source_length, closing)
+    wanted, wanted_cut = encode(model.target, references, model.output_length, closing, as_target=True)
     return [Encoded(*row) for row in zip(sources, wanted, cut, wanted_cut, strict=True)]
 
 
@@ -126,7 +140,7 @@ def write(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, pr
 
 
 def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings) -> list[list[int]]:
-    """Ids [texts, up to max_new_tokens], the token that begins an output left out."""
+    """Ids [texts, up to max_new_tokens], what stands before an output left out."""
     import torch
     from transformers import GenerationConfig
 
@@ -134,9 +148,11 @@ def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings
     if settings.num_beams == 1:
         del chosen["early_stopping"], chosen["length_penalty"]  # nothing to choose from
     config = GenerationConfig(do_sample=False, **chosen, **model.tokens)
-    ids, mask = _on_device(model, padded([each.source for each in batch], model.tokens["pad_token_id"]))
+    arrays = padded([each.source for each in batch], model.tokens["pad_token_id"], left=model.causal)
+    ids, mask = _on_device(model, arrays)
     found = model.loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-    rows: list[list[int]] = torch.as_tensor(found)[:, 1:].tolist()
+    before = ids.shape[1] if model.causal else 1
+    rows: list[list[int]] = torch.as_tensor(found)[:, before:].tolist()
     return rows
 
 
@@ -144,21 +160,35 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]
     """-ln p of each reference given its source, summed over its tokens, each after those before it."""
     import torch
 
-    longest = max(len(each.reference) for each in batch)
+    longest = max(len(each.reference) + model.causal * len(each.source) for each in batch)
     config = model.loaded.model.config
     vocabulary = getattr(config, "decoder_vocab_size", None) or config.vocab_size
     size = max(1, LOGITS // (max(1, longest) * vocabulary))
     losses: list[float] = []
     for at in range(0, len(batch), size):
-        part = batch[at : at + size]
-        ids, mask = _on_device(model, padded([each.source for each in part], model.tokens["pad_token_id"]))
-        (labels,) = _on_device(model, padded([each.reference for each in part], IGNORED)[:1])
-        logits = model.loaded.model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).logits
+        inputs, labels = (_joined if model.causal else _apart)(model, batch[at : at + size])
+        logits = model.loaded.model(**inputs, use_cache=False).logits
         flat = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED
         )
         losses += flat.view(labels.shape).double().sum(1).tolist()
     return losses
+
+
+def _apart(model: PairModel, batch: Sequence[Encoded]) -> tuple[dict[str, Any], Any]:
+    """What an encoder-decoder is given, and what its logits have to be, IGNORED where they have to be nothing."""
+    ids, mask = _on_device(model, padded([each.source for each in batch], model.tokens["pad_token_id"]))
+    (labels,) = _on_device(model, padded([each.reference for each in batch], IGNORED)[:1])
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}, labels
+
+
+def _joined(model: PairModel, batch: Sequence[Encoded]) -> tuple[dict[str, Any], Any]:
+    """The same for a causal model: each token of the reference is the answer to the one before it."""
+    rows = [each.source + each.reference for each in batch]
+    answers = [[IGNORED] * (len(each.source) - 1) + each.reference for each in batch]
+    ids, mask = _on_device(model, padded([row[:-1] for row in rows], model.tokens["pad_token_id"]))
+    (labels,) = _on_device(model, padded(answers, IGNORED)[:1])
+    return {"input_ids": ids, "attention_mask": mask}, labels
 
 
 def _on_device(model: PairModel, arrays: Sequence[np.ndarray]) -> list[Any]:

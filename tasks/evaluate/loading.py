@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.contract.errors import DataError
 from tasks.contract.runtime import find_device
-from tasks.contract.task import FAMILIES
+from tasks.contract.task import model_class
 from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.contract.tokens import Index
 from tasks.contract.usage import Usage, read_usage
@@ -62,7 +62,8 @@ def load_weights(folder: Path, task: str) -> Any:
     if not any(folder.glob("*.safetensors")):
         raise DataError(f"{folder}: no *.safetensors in it: a model without weights")
     try:
-        model, info = getattr(transformers, FAMILIES[task].model).from_pretrained(
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        model, info = getattr(transformers, model_class(task, config.is_encoder_decoder)).from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:

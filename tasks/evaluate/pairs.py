@@ -145,11 +145,12 @@ def _check(job: Job, settings: PairEvaluateSettings, model: PairModel, train: To
     check_tokens(
         Tokens.open(tokens / TARGET).index, tokens / TARGET, model.target_hash, own if own.is_dir() else folder
     )
-    positions, wanted = model.loaded.positions, settings.generation.max_new_tokens
-    if positions is not None and wanted >= positions:
+    room, wanted = model.output_length, settings.generation.max_new_tokens
+    if room is not None and wanted >= room:
+        taken = f" less {model.source_length} of an input" if model.causal else ""
         raise RecipeError(
-            f"{recipe_path(job.recipe)}: evaluate.generation.max_new_tokens: {wanted} and the token that begins an"
-            f" output are more than the model's {positions} positions"
+            f"{recipe_path(job.recipe)}: evaluate.generation.max_new_tokens: {wanted} and the token that begins or ends"
+            f" an output are more than the model's {model.loaded.positions} positions{taken}"
         )
 
 

@@ -3,7 +3,7 @@
 from io import StringIO
 from typing import Any
 
-from tasks.contract.task import FAMILIES
+from tasks.contract.task import FAMILIES, PAIRS
 from tasks.register.base import Base
 from tasks.register.evidence import Evidence
 from tasks.register.scores import measured, rest
@@ -72,12 +72,16 @@ def _data(evidence: Evidence) -> str:
 
 
 def _use(evidence: Evidence) -> list[str]:
-    name, usage = FAMILIES[evidence.task].model, evidence.usage
+    name, usage = evidence.model_class, evidence.usage
     told = []
     if evidence.task == "causal-lm":
         told.append("A prompt follows an end-of-text token, as every document did in training.")
     if usage.prefix:
         told.append(f"Before each text stands `{usage.prefix}`, as in training.")
+    if usage.closing is not None:
+        told.append(f"Token {usage.closing} closes each text, which the tokenizer does not do by itself.")
+    if evidence.task in PAIRS and evidence.model_class == FAMILIES["causal-lm"].model:
+        told.append("The output follows the text in the same row.")
     if usage.source_length is not None:
         told.append(f"It takes {usage.source_length:,} tokens; what is longer was cut off in training.")
     if (evidence.folder / "model" / "target").is_dir():

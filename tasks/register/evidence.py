@@ -10,7 +10,7 @@ from tasks.contract.identity import fingerprint, hash_file, hash_tree
 from tasks.contract.record import Journal, journal_path, read_journal
 from tasks.contract.settings import read_yaml, recipe_path
 from tasks.contract.stage import DATA
-from tasks.contract.task import read_task
+from tasks.contract.task import model_class, read_task
 from tasks.contract.usage import Usage, read_usage
 from tasks.register.base import Base, read_base
 
@@ -52,6 +52,8 @@ class Evidence:
     usage: Usage
     architecture: str
     """The model's `model_type` in `transformers`."""
+    model_class: str
+    """The class of `transformers` that loads it."""
     training: dict[str, Any]
     """`details` of training/report.json."""
     evaluation: dict[str, Any]
@@ -72,22 +74,24 @@ class Evidence:
 
 def read_evidence(recipe: str) -> Evidence:
     """Raises DataError for a file that is missing or incomplete: an earlier stage makes it."""
-    settings = read_yaml(recipe_path(recipe))
+    settings, task = read_yaml(recipe_path(recipe)), read_task(recipe)
     folder = DATA / recipe
     training = _read_json(folder / "training" / "report.json", recipe)["details"]
     scores = _read_json(folder / "evaluation" / "metrics.json", recipe)
+    config = _read_json(folder / "model" / "config.json", recipe)
     identity = training.get("identity")
     if not isinstance(identity, str):
         raise DataError(f"{folder}/training/report.json: details.identity: missing")
     timing = folder / "checkpoints" / identity / "timing.json"
     return Evidence(
         recipe=recipe,
-        task=read_task(recipe),
+        task=task,
         settings=settings,
         identity=identity,
         base=read_base(folder / "base"),
         usage=read_usage(folder / "model"),
-        architecture=str(_read_json(folder / "model" / "config.json", recipe).get("model_type", "")),
+        architecture=str(config.get("model_type", "")),
+        model_class=model_class(task, bool(config.get("is_encoder_decoder"))),
         training=training,
         evaluation=_read_json(folder / "evaluation" / "report.json", recipe)["details"],
         metrics={key: value for key, value in scores.items() if isinstance(value, (int, float))},

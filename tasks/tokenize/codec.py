@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.task import FAMILIES
+from tasks.contract.task import FAMILIES, PAIRS
 from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
 from tasks.tokenize.settings import TokenizeSettings
@@ -28,6 +28,8 @@ class Codec:
     vocab_size: int
     end: int
     """The id that closes a document."""
+    closes: bool
+    """Whether it is still to be put behind what the engine gives."""
     fingerprint: str
 
 
@@ -42,9 +44,9 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
         )
     save_vocabulary(tokenizer, specials, folder)
     end = specials.names.get("eos_token") or specials.names["sep_token"]
-    return Codec(
-        choose_engine(tokenizer, not FAMILIES[task].packed, sample()), size, _id(tokenizer, end), hash_tokenizer(folder)
-    )
+    packed = FAMILIES[task].packed
+    engine = choose_engine(tokenizer, not packed, sample())
+    return Codec(engine, size, _id(tokenizer, end), packed, hash_tokenizer(folder))
 
 
 def take(base: Path, sample: Batches, task: str, folder: Path, as_target: bool = False) -> Codec:
@@ -58,7 +60,9 @@ def take(base: Path, sample: Batches, task: str, folder: Path, as_target: bool =
         engine = choose_engine(_plain(tokenizer.backend_tokenizer), not FAMILIES[task].packed, sample())
     else:
         engine = transformers_engine(tokenizer, not FAMILIES[task].packed, as_target)
-    return Codec(engine, len(tokenizer), _end(tokenizer, task, base), hash_tokenizer(folder))
+    end = _end(tokenizer, task, base)
+    closes = FAMILIES[task].packed or (task in PAIRS and int(engine.encode(["a"]).ids[-1]) != end)
+    return Codec(engine, len(tokenizer), end, closes, hash_tokenizer(folder))
 
 
 def _end(tokenizer: Any, task: str, base: Path) -> int:

@@ -63,7 +63,7 @@ def tokenize(job: Job) -> Report:
             for side in sides:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
-                details["splits"][name] = _encode(clean / split, side, folder, FAMILIES[task].packed, shown.advance)
+                details["splits"][name] = _encode(clean / split, side, folder, shown.advance)
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
     rows = [details["splits"][split] for split in SPLITS]
@@ -97,14 +97,14 @@ def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str,
     return sides
 
 
-def _encode(clean: Path, side: Side, folder: Path, packed: bool, advance: Callable[[int], None]) -> dict[str, Any]:
+def _encode(clean: Path, side: Side, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
     """Write one side of all documents of a split; what the report says of it."""
     codec = side.codec
-    writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix)
+    writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix, codec.closes)
     specials, lengths = 0, [np.empty(0, np.int64)]
     for texts in _texts(clean, side.column):
         encoded = codec.engine.encode([side.prefix + text for text in texts] if side.prefix else texts)
-        if packed:
+        if codec.closes:
             specials += int((encoded.ids == codec.end).sum())
             encoded = close_documents(encoded, codec.end)
         writer.write(encoded.ids, encoded.lengths, sum(len(text.encode()) for text in texts))
@@ -118,7 +118,7 @@ def _encode(clean: Path, side: Side, folder: Path, packed: bool, advance: Callab
         "bytes": index.text_bytes,
         "bytes_per_token": round(index.text_bytes / max(index.tokens - index.documents, 1), 4),
         "length": {name: int(np.quantile(every, q, method="higher")) for name, q in QUANTILES.items() if len(every)},
-        **({"end_of_text_in_documents": specials} if packed else {}),
+        **({"end_of_text_in_documents": specials} if codec.closes else {}),
     }
 
 

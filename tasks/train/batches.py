@@ -23,6 +23,8 @@ class Batches(ABC):
 
     count: int
     """Batches in one pass."""
+    width: int
+    """Most tokens of a row that the model sees at once."""
 
     @abstractmethod
     def batch(self, position: int) -> Batch:

@@ -5,15 +5,21 @@ tokens, padding counted. Documents of equal lengths change places in every pass,
 generator seeded with (seed, pass); where the cuts are does not depend on it, so that every pass has as many batches.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
+from tasks.contract.task import PAIRS
 from tasks.contract.tokens import Labels, Tokens, padded
 from tasks.train.batches import IGNORED, Batch, Batches, Data
 from tasks.train.settings import BucketTraining, PairTraining
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 Ids = NDArray[np.int64]
 
@@ -54,9 +60,60 @@ class Sides:
     labels: Labels | None = None
 
 
-def bucket_data(train: Sides, validation: Sides, settings: BucketTraining, cut: bool, padding: int, start: int) -> Data:
-    """Batches of both splits. `cut`: whether a text that is too long is cut or left out; `start`: the id with which a
-    decoder begins. Raises DataError where no document is left."""
+@dataclass(frozen=True)
+class Layout:
+    """How the documents of a batch become tensors."""
+
+    padding: int
+    """The id that fills up what is short."""
+    start: int | None
+    """The id with which a decoder begins a target; None: there is no such decoder."""
+    joined: bool
+    """Whether a causal model reads text and target as one row, and is asked for the target."""
+
+    @classmethod
+    def of(cls, task: str, config: "PretrainedConfig", padding: int) -> Self:
+        """For a model of a configuration."""
+        if task not in PAIRS or not config.is_encoder_decoder:
+            return cls(padding, None, task in PAIRS)
+        start = config.decoder_start_token_id
+        return cls(padding, padding if start is None else start, False)
+
+    def widths(self, lengths: Ids) -> Ids:
+        """Of each part of a row, [documents, parts], from the lengths of text and target."""
+        return lengths.sum(axis=1, keepdims=True) if self.joined else lengths
+
+    def tensors(self, documents: Documents, places: Ids) -> Batch:
+        """The batch of the documents at some places."""
+        texts = [documents.text_ids(place) for place in places]
+        if self.joined:
+            return _joined(texts, [documents.target_ids(place) for place in places], self.padding)
+        ids, mask = padded(texts, self.padding)
+        batch = {"input_ids": ids, "attention_mask": mask}
+        if documents.labels is not None:
+            return _tensors(batch | {"labels": documents.labels[places]})
+        targets, real = padded([documents.target_ids(place) for place in places], self.padding)
+        begun = np.concatenate([np.full((len(places), 1), self.start), targets[:, :-1]], axis=1)
+        return _tensors(batch | {"decoder_input_ids": begun, "labels": np.where(real == 1, targets, IGNORED)})
+
+
+def _joined(texts: Sequence[Ids], targets: Sequence[Ids], padding: int) -> Batch:
+    ids, mask = padded([np.concatenate(pair) for pair in zip(texts, targets, strict=True)], padding)
+    labels = np.full_like(ids, IGNORED)
+    for row, (text, target) in enumerate(zip(texts, targets, strict=True)):
+        labels[row, len(text) - 1 : len(text) - 1 + len(target)] = target
+    return _tensors({"input_ids": ids, "attention_mask": mask, "labels": labels})
+
+
+def _tensors(arrays: dict[str, Ids]) -> Batch:
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def bucket_data(train: Sides, validation: Sides, settings: BucketTraining, cut: bool, layout: Layout) -> Data:
+    """Batches of both splits. `cut`: whether a text that is too long is cut or left out. Raises DataError where no
+    document is left."""
     facts: dict[str, object] = {}
     made = []
     for name, sides in (("training", train), ("validation", validation)):
@@ -65,7 +122,7 @@ def bucket_data(train: Sides, validation: Sides, settings: BucketTraining, cut: 
             raise DataError(f"no document of the {name} split is short enough for train.source_length")
         if name == "validation" and settings.evaluation_documents is not None:
             documents = first(documents, settings.evaluation_documents)
-        batches = BucketBatches(documents, settings, padding, start, shuffled=name == "training")
+        batches = BucketBatches(documents, settings, layout, shuffled=name == "training")
         facts[name] = told | {"batches": batches.count, "padding": round(batches.padding_share(), 6)}
         made.append(batches)
     return Data(made[0], made[1], facts)
@@ -96,7 +153,7 @@ def first(documents: Documents, count: int) -> Documents:
 
 
 def cuts(lengths: Ids, batch_tokens: int) -> list[int]:
-    """Where batches begin in documents sorted by length [documents, 2], and the end of the last."""
+    """Where batches begin in documents sorted by length [documents, parts], and the end of the last."""
     borders, widest = [0], lengths[0]
     for place in range(1, len(lengths)):
         widest = np.maximum(widest, lengths[place])
@@ -109,20 +166,18 @@ def cuts(lengths: Ids, batch_tokens: int) -> list[int]:
 class BucketBatches(Batches):
     """See the module."""
 
-    def __init__(
-        self, documents: Documents, settings: BucketTraining, padding: int, start: int, shuffled: bool
-    ) -> None:
-        self.documents, self.seed, self.padding, self.start = documents, settings.seed, padding, start
-        self.shuffled = shuffled
+    def __init__(self, documents: Documents, settings: BucketTraining, layout: Layout, shuffled: bool) -> None:
+        self.documents, self.seed, self.layout, self.shuffled = documents, settings.seed, layout, shuffled
         self.sorted = self._sort(0)
-        self.borders = cuts(documents.lengths[self.sorted], settings.batch_tokens)
+        widths = layout.widths(documents.lengths)[self.sorted]
+        self.borders, self.width = cuts(widths, settings.batch_tokens), int(widths.max())
         self.count = len(self.borders) - 1
         self._pass = -1
         self._order: NDArray[np.int64] = np.arange(self.count)
 
     def padding_share(self) -> float:
         """Of all tokens in the batches of a pass, 0 to 1."""
-        lengths = self.documents.lengths[self.sorted]
+        lengths = self.layout.widths(self.documents.lengths)[self.sorted]
         room = sum(
             int(part.max(axis=0).sum()) * len(part)
             for part in (lengths[a:b] for a, b in zip(self.borders[:-1], self.borders[1:], strict=True))
@@ -137,22 +192,9 @@ class BucketBatches(Batches):
             self._order = np.random.default_rng([self.seed, number, 1]).permutation(self.count)
             self._pass = number
         chosen = int(self._order[place])
-        return self._make(self.sorted[self.borders[chosen] : self.borders[chosen + 1]])
+        return self.layout.tensors(self.documents, self.sorted[self.borders[chosen] : self.borders[chosen + 1]])
 
     def _sort(self, number: int) -> NDArray[np.int64]:
-        lengths = self.documents.lengths
-        ties = np.random.default_rng([self.seed, number]).permutation(len(lengths))
-        return np.lexsort((ties, lengths[:, 1], lengths[:, 0]))
-
-    def _make(self, places: NDArray[np.int64]) -> Batch:
-        import torch
-
-        documents = self.documents
-        ids, mask = padded([documents.text_ids(place) for place in places], self.padding)
-        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        if documents.labels is not None:
-            return batch | {"labels": torch.from_numpy(documents.labels[places])}
-        targets, real = padded([documents.target_ids(place) for place in places], self.padding)
-        begun = np.concatenate([np.full((len(places), 1), self.start), targets[:, :-1]], axis=1)
-        labels = np.where(real == 1, targets, IGNORED)
-        return batch | {"decoder_input_ids": torch.from_numpy(begun), "labels": torch.from_numpy(labels)}
+        widths = self.layout.widths(self.documents.lengths)
+        ties = np.random.default_rng([self.seed, number]).permutation(len(widths))
+        return np.lexsort((ties, widths[:, -1], widths[:, 0]))

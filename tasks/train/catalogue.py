@@ -12,12 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+CAUSAL = "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"
+ENCODER_DECODERS = "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"
 MODELS = {
-    "causal-lm": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
-    "translation": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
-    "summarization": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
-    "masked-lm": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
-    "classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    "causal-lm": (CAUSAL,),
+    "translation": (ENCODER_DECODERS, CAUSAL),
+    "summarization": (ENCODER_DECODERS, CAUSAL),
+    "masked-lm": ("MODEL_FOR_MASKED_LM_MAPPING_NAMES",),
+    "classification": ("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",),
 }
 FROM_DATA = {
     "vocab_size", "decoder_vocab_size", "bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id",
@@ -40,7 +42,7 @@ LEGACY = {"rope_theta", "rope_scaling", "partial_rotary_factor"}
 
 def architectures(task: str) -> list[str]:
     """The `model_type`s of all models for a task that have a configuration, sorted."""
-    fitting = _mapping("models/auto/modeling_auto.py", MODELS[task])
+    fitting = {name for names in MODELS[task] for name in _mapping("models/auto/modeling_auto.py", names)}
     return sorted(name for name in fitting if name in _mapping("models/auto/auto_mappings.py", "CONFIG_MAPPING_NAMES"))
 
 

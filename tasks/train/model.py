@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.task import FAMILIES, PAIRS
+from tasks.contract.task import PAIRS, is_causal, model_class
 from tasks.contract.usage import Usage
-from tasks.train.batches import Batch
+from tasks.train.batches import Batches
 from tasks.train.loss import summed_loss
-from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, TrainSettings
+from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, PackedTraining, TrainSettings
 from tasks.train.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ class Design:
     attention: str
     base: Path
 
-    @property
-    def loader(self) -> Any:
+    def loader(self, config: "PretrainedConfig") -> Any:
         """The class of transformers with `from_config` and `from_pretrained`."""
         import transformers
 
         if isinstance(self.training, MaskedTraining) and self.training.next_sentence:
             return transformers.AutoModelForPreTraining
-        return getattr(transformers, FAMILIES[self.task].model)
+        return getattr(transformers, model_class(self.task, config.is_encoder_decoder))
 
     def wrong(self, key: str, sentence: str) -> RecipeError:
         """An error in a key of the recipe."""
@@ -64,19 +63,21 @@ def _fresh(design: Design) -> "PreTrainedModel":
 
     architecture = design.settings.architecture or ""
     try:
-        config = AutoConfig.for_model(architecture, **_from_data(design), **design.settings.config)
-        return design.loader.from_config(config, attn_implementation=design.attention)
+        causal = is_causal(design.task, AutoConfig.for_model(architecture).is_encoder_decoder)
+        config = AutoConfig.for_model(architecture, **_from_data(design, causal), **design.settings.config)
+        return design.loader(config).from_config(config, attn_implementation=design.attention)
     except (*UNFIT, StrictDataclassError) as error:
         sentence = " ".join(str(error).split())
         raise design.wrong("model.config", f"{architecture} cannot be built: {sentence}") from error
 
 
-def _from_data(design: Design) -> dict[str, Any]:
-    """What a configuration has from the tokenizer and the corpus."""
+def _from_data(design: Design, causal: bool) -> dict[str, Any]:
+    """What the configuration of a model, causal or not, has from the tokenizer and the corpus."""
     vocabulary = design.vocabulary
     known: dict[str, Any] = {"vocab_size": vocabulary.size}
-    if design.task == "causal-lm":
-        return known | {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "pad_token_id": None}
+    if causal:
+        padding = None if design.task == "causal-lm" else vocabulary.pad
+        return known | {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "pad_token_id": padding}
     if design.task in PAIRS:
         known |= {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "forced_eos_token_id": None}
         known |= {"pad_token_id": vocabulary.pad, "decoder_start_token_id": vocabulary.pad}
@@ -112,7 +113,7 @@ def _of_base(design: Design) -> "PreTrainedModel":
     try:
         config = AutoConfig.from_pretrained(design.base, local_files_only=True)
         _override(config, design)
-        model, info = design.loader.from_pretrained(
+        model, info = design.loader(config).from_pretrained(
             design.base, config=config, dtype=torch.float32, attn_implementation=design.attention,
             local_files_only=True, output_loading_info=True,
         )  # fmt: skip
@@ -134,7 +135,7 @@ def _override(config: "PretrainedConfig", design: Design) -> None:
         setattr(config, key, value)
     if design.labels is not None and getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = design.vocabulary.padding
-    if design.task in PAIRS and getattr(config, "decoder_start_token_id", None) is None:
+    if config.is_encoder_decoder and config.decoder_start_token_id is None:
         config.decoder_start_token_id = design.vocabulary.padding
 
 
@@ -149,29 +150,28 @@ def _require_weights(model: "PreTrainedModel", info: dict[str, Any], design: Des
         raise DataError(f"{design.base}: its weights have other shapes than its configuration says")
 
 
-def check_runs(model: "PreTrainedModel", batch: Batch, design: Design) -> None:
+def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> None:
     """Try a batch. Raises RecipeError where the numbers of the model do not fit together, or it sees the future."""
     import torch
 
     key, architecture = "model.config", model.config.model_type
-    small = {name: value[:2] for name, value in batch.items()}
+    small = {name: value[:2] for name, value in batches.batch(0).items()}
     longest = getattr(model.config, "max_position_embeddings", None)
-    width = max(value.shape[1] for value in small.values() if value.ndim == 2)
-    if isinstance(longest, int) and longest < width:
+    if isinstance(longest, int) and longest < batches.width:
         alias = model.config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
-        length = "context_length" if "attention_mask" not in small else "source_length or target_length"
+        length = "context_length" if isinstance(design.training, PackedTraining) else "source_length or target_length"
         raise design.wrong(
-            f"train.{length}", f"{width} is more than the {longest} positions of the model ({key}.{alias})"
+            f"train.{length}", f"{batches.width} is more than the {longest} positions of the model ({key}.{alias})"
         )
     model.eval()
     try:
         with torch.no_grad():
             summed_loss(model, small)
-            causal = design.task != "causal-lm" or _is_causal(model)
+            sees = is_causal(design.task, model.config.is_encoder_decoder) and _sees_later_tokens(model)
     except UNFIT as error:
         raise design.wrong(key, f"{architecture} cannot be run: {' '.join(str(error).split())}") from error
     model.train()
-    if not causal:
+    if sees:
         raise design.wrong(
             key,
             f"{architecture} sees later tokens as it is configured; give it is_decoder: true if it takes that, or "
@@ -179,7 +179,7 @@ def check_runs(model: "PreTrainedModel", batch: Batch, design: Design) -> None:
         )
 
 
-def _is_causal(model: "PreTrainedModel") -> bool:
+def _sees_later_tokens(model: "PreTrainedModel") -> bool:
     """A model that sees later tokens would learn to copy them: some, like bert, are causal only if told so."""
     import torch
 
@@ -187,7 +187,7 @@ def _is_causal(model: "PreTrainedModel") -> bool:
     other = ids.clone()
     other[0, -1] = 0 if ids[0, -1] else 1
     one, two = (model(input_ids=given).logits[0, :-1] for given in (ids, other))
-    return torch.allclose(one, two, rtol=1e-3, atol=1e-4)
+    return not torch.allclose(one, two, rtol=1e-3, atol=1e-4)
 
 
 def add_lora(model: "PreTrainedModel", lora: LoraSettings, design: Design) -> Any:
@@ -209,9 +209,10 @@ def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder
     if design.settings.lora is not None:
         model = model.merge_and_unload()
     model.config.use_cache = True
-    if design.task == "causal-lm":
-        eos = design.vocabulary.eos
-        model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=eos)
+    if is_causal(design.task, model.config.is_encoder_decoder):
+        eos, pad = design.vocabulary.eos, design.vocabulary.padding
+        padding = eos if design.task == "causal-lm" else pad
+        model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=padding)
     elif design.task in PAIRS:
         named = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
         model.generation_config = GenerationConfig(**{name: getattr(model.config, name, None) for name in named})

@@ -47,6 +47,7 @@ class PackedBatches(Batches):
         self.blocks, self.size = blocks, size
         total = len(blocks) if isinstance(blocks, ValidationBlocks) else blocks.per_pass
         self.count = max(-(-total // size), 1)
+        self.width = blocks.cut.length
 
     def places(self, position: int) -> range:
         """The places of the blocks of a batch."""
@@ -103,6 +104,7 @@ class MaskedBatches(PackedBatches):
 
     def __init__(self, blocks: Blocks, size: int, masking: Masking, first: int) -> None:
         super().__init__(blocks, size)
+        self.width += 2
         self.masking, self.first = masking, first
 
     def batch(self, position: int) -> Batch:

@@ -56,7 +56,7 @@ class SentenceBatches(Batches):
         if most_tokens is not None:
             used = max(1, int(np.searchsorted(np.cumsum(self.chunks[:, 2] - self.chunks[:, 1]), most_tokens)))
         self.used = used
-        self.count = -(-used // settings.batch_size)
+        self.count, self.width = -(-used // settings.batch_size), settings.context_length
         self._pass = -1
         self._order: Ids = np.empty(0, np.int64)
 

@@ -12,11 +12,11 @@ from tasks.contract.runtime import workers
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
 from tasks.contract.task import FAMILIES, read_task
-from tasks.contract.tokens import TARGET, Labels, Tokens
+from tasks.contract.tokens import TARGET, Index, Labels, Tokens
 from tasks.contract.usage import Usage
 from tasks.train import checkpoints
 from tasks.train.batches import Data
-from tasks.train.buckets import Sides, bucket_data
+from tasks.train.buckets import Layout, Sides, bucket_data
 from tasks.train.history import History
 from tasks.train.model import Design, add_lora, build_model, check_runs, save_model
 from tasks.train.packed import causal_data, masked_data
@@ -36,6 +36,8 @@ from tasks.train.training import Plan, bits_per_byte, fit
 from tasks.train.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from tasks.contract.record import LiveRecord
 
 Training = PackedTraining | BucketTraining
@@ -79,8 +81,8 @@ def train(job: Job) -> Report:
         machine.attention, job.input("base"),
     )  # fmt: skip
     model: Any = build_model(design)
-    data = make_data(order, splits, vocabulary, getattr(model.config, "decoder_start_token_id", None))
-    check_runs(model, data.training.batch(0), design)
+    data = make_data(order, splits, vocabulary, model.config)
+    check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
     if order.model.lora is not None:
         model = add_lora(model, order.model.lora, design)
@@ -104,7 +106,7 @@ def train(job: Job) -> Report:
     save_model(
         model.cpu(),
         design,
-        _usage(order, splits["train"].text.index.prefix),
+        _usage(order, splits["train"].text.index),
         job.input("tokenizer"),
         job.output("model"),
     )
@@ -144,12 +146,12 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
     return splits
 
 
-def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, start: int | None) -> Data:
-    """The batches of a task; `start` is the id with which a decoder begins."""
+def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, config: "PretrainedConfig") -> Data:
+    """The batches of a task for a model of a configuration."""
     train, validation, settings = splits["train"], splits["validation"], order.train
     if isinstance(settings, BucketTraining):
-        begin = vocabulary.padding if start is None else start
-        return bucket_data(train, validation, settings, order.task != "translation", vocabulary.padding, begin)
+        layout = Layout.of(order.task, config, vocabulary.padding)
+        return bucket_data(train, validation, settings, order.task != "translation", layout)
     if isinstance(settings, MaskedTraining):
         make = sentence_data if settings.next_sentence else masked_data
         return make(train.text, validation.text, settings, vocabulary)
@@ -170,11 +172,12 @@ def identify(job: Job, order: Order, machine: Machine) -> str:
     })  # fmt: skip
 
 
-def _usage(order: Order, prefix: str) -> Usage:
+def _usage(order: Order, index: Index) -> Usage:
     if not isinstance(order.train, BucketTraining):
         return Usage(order.task)
     target = order.train.target_length if isinstance(order.train, PairTraining) else None
-    return Usage(order.task, prefix, order.train.source_length, target)
+    closing = index.eos_token_id if index.closed else None
+    return Usage(order.task, index.prefix, order.train.source_length, target, closing)
 
 
 def _open_record(recipe: str, identity: str, parameters: dict[str, Any]) -> "LiveRecord":

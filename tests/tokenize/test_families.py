@@ -65,6 +65,24 @@ def test_auto_tokenizer_gives_the_stored_ids(project: Project, task: str, kind: 
     ]
 
 
+@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+def test_a_mask_stands_for_a_piece_as_texts_have_it(project: Project, kind: str) -> None:
+    """No piece that is only a space stands before it: in a text, a piece brings its space along."""
+    folder = project("masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    run(STAGE, "tiny")
+    tokenizer = load(folder / "tokenizer")
+    before, behind = ENGLISH[0].split()[:2]
+
+    def tokens(text: str) -> list[str]:
+        return tokenizer.convert_ids_to_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    assert tokens(f"{before} [MASK] {behind}") == [
+        *tokens(before),
+        "[MASK]",
+        *tokens(f"x {behind}")[len(tokens("x")) :],
+    ]
+
+
 def test_both_sides_share_a_vocabulary_or_have_one_each(project: Project) -> None:
     folder = project("translation", vocab_size=320)
     run(STAGE, "tiny")

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModelContext
 
 from tasks.register.served.shared import Served
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 KEPT = (
     "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
@@ -27,6 +30,10 @@ class PairModel(Served):
         "max_new_tokens": (1, math.inf),
         "no_repeat_ngram_size": (0, math.inf),
     }
+
+    def class_of(self, config: "PretrainedConfig") -> str:
+        """An encoder-decoder, or a causal model that goes on with a text."""
+        return self.auto if config.is_encoder_decoder else "AutoModelForCausalLM"
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the tokenizer of the other side, too, where it has one of its own."""
@@ -53,9 +60,11 @@ class PairModel(Served):
             del params["early_stopping"], params["length_penalty"]  # nothing to choose from
         search = GenerationConfig(do_sample=False, **params, **self.tokens)
         found = [""] * len(texts)
-        for places, batch in self.batches(self.encode(texts), size):
+        causal = not self.model.config.is_encoder_decoder
+        for places, batch in self.batches(self.encode(texts), size, left=causal):
+            before = batch["input_ids"].shape[1] if causal else 1  # the token that begins an output
             with torch.inference_mode():
-                written = self.model.generate(**batch, generation_config=search)[:, 1:]  # the first begins an output
+                written = self.model.generate(**batch, generation_config=search)[:, before:]
             for place, ids in zip(places, written.tolist(), strict=True):
                 found[place] = self._decode(ids)
         return found
@@ -70,6 +79,8 @@ class PairModel(Served):
 
     def _check(self, params: dict[str, Any]) -> None:
         limit = self.positions()
+        if limit is not None and not self.model.config.is_encoder_decoder:
+            limit -= self.usage["source_length"]
         if limit is not None and params["max_new_tokens"] > limit:
             raise MlflowException.invalid_parameter_value(
                 f"max_new_tokens: must be from 1 to {limit}, for which the model has positions,"

@@ -14,6 +14,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig
 
 
 class Served(PythonModel):
@@ -33,13 +34,17 @@ class Served(PythonModel):
         self.folder = Path(context.artifacts["model"])
         self.usage = json.loads((self.folder / "gristmill.json").read_text(encoding="utf-8"))
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        model = getattr(transformers, self.auto).from_pretrained(
-            self.folder, local_files_only=True, dtype=torch.float32
-        )
-        self.model = model.eval().to(_device())
+        config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
+        loader = getattr(transformers, self.class_of(config))
+        self.model = loader.from_pretrained(self.folder, local_files_only=True, dtype=torch.float32)
+        self.model = self.model.eval().to(_device())
         self.longest = self._longest()
         # MLflow's server asks from several threads; a tokenizer and torch's random numbers are for one at a time.
         self.lock = threading.Lock()
+
+    def class_of(self, config: "PretrainedConfig") -> str:
+        """The class of `transformers` for a model with this configuration."""
+        return self.auto
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -68,18 +73,22 @@ class Served(PythonModel):
         if self.longest is None or not texts:
             return 0
         prefixed = [self.usage["prefix"] + text for text in texts]
-        return sum(len(ids) > self.longest for ids in self.tokenizer(prefixed)["input_ids"])
+        return sum(len(ids) > self.longest - len(self.closing) for ids in self.tokenizer(prefixed)["input_ids"])
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids with special tokens, cut off as in training; at least one for an empty text."""
-        how = {"truncation": True, "max_length": self.longest} if self.longest is not None else {}
+        how: dict[str, Any] = {}
+        if self.longest is not None:
+            how = {"truncation": True, "max_length": self.longest - len(self.closing)}
         found = self.tokenizer([self.usage["prefix"] + text for text in texts], **how)["input_ids"]
-        return [ids or [self._pad()] for ids in found]
+        return [[*ids, *self.closing] or [self._pad()] for ids in found]
 
-    def batches(self, texts: Sequence[Sequence[int]], size: int) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    def batches(
+        self, texts: Sequence[Sequence[int]], size: int, left: bool = False
+    ) -> Iterator[tuple[list[int], dict[str, Any]]]:
         """Places of texts and their padded input, the longest first: hardly any padding, and a lack of memory at once.
 
-        `input_ids` and `attention_mask` are of shape [texts, longest of them].
+        `input_ids` and `attention_mask` are of shape [texts, longest of them], filled up on the right or `left`.
         """
         import torch
 
@@ -89,9 +98,16 @@ class Served(PythonModel):
             ids = torch.full((len(places), len(texts[places[0]])), self._pad())
             mask = torch.zeros_like(ids)
             for row, place in enumerate(places):
-                ids[row, : len(texts[place])] = torch.tensor(texts[place])
-                mask[row, : len(texts[place])] = 1
+                filled = slice(ids.shape[1] - len(texts[place]), None) if left else slice(len(texts[place]))
+                ids[row, filled] = torch.tensor(texts[place])
+                mask[row, filled] = 1
             yield places, {"input_ids": ids.to(self.model.device), "attention_mask": mask.to(self.model.device)}
+
+    @property
+    def closing(self) -> list[int]:
+        """What stands behind each text and each output, where the tokenizer does not put it there itself."""
+        end = self.usage["closing"]
+        return [] if end is None else [end]
 
     def positions(self) -> int | None:
         """Tokens that the model can see at once; None where its architecture sets no limit."""
