@@ -1,5 +1,7 @@
 """What a training minimises: the negative log-likelihood of what a batch asks for, in nats."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tasks.train.batches import IGNORED, Batch
@@ -21,8 +23,12 @@ def summed_loss(model: "PreTrainedModel", batch: Batch, smoothing: float = 0.0) 
     import torch
 
     labels = batch["labels"]
-    outputs = model(**{name: value for name, value in batch.items() if name not in BESIDE})
+    asked = labels != IGNORED
+    with _head_of(model, asked):
+        outputs = model(**{name: value for name, value in batch.items() if name not in BESIDE})
     logits = outputs.logits if "logits" in outputs else outputs.prediction_logits
+    if logits.shape[:-1] != labels.shape:
+        labels = labels[asked]
     total = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, -2),
         labels.flatten(),
@@ -37,6 +43,24 @@ def summed_loss(model: "PreTrainedModel", batch: Batch, smoothing: float = 0.0) 
         )
         total = total + follows * items
     return total, items
+
+
+@contextmanager
+def _head_of(model: "PreTrainedModel", asked: "torch.Tensor") -> Iterator[None]:
+    """Within it, the model puts out logits [asked tokens, vocabulary] where little of `asked` [rows, tokens] is true.
+
+    The head is as wide as the vocabulary: for a sixth of the tokens of a masked model, or the short output behind a
+    long text, it would be the larger half of the work. A head that is not called as a module goes on as it is.
+    """
+    head = model.get_output_embeddings()
+    if head is None or asked.ndim != 2 or 2 * int(asked.sum()) > asked.numel():
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0][asked],))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def count_items(batch: Batch) -> int:

@@ -1,0 +1,53 @@
+"""The loss of a batch: what is not asked for is not worked out, and changes nothing."""
+
+from typing import Any
+
+import pytest
+
+from tasks.train.batches import IGNORED
+from tasks.train.loss import summed_loss
+
+SMALL = {
+    "bert": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
+    "roberta": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
+    "modernbert": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+                   "pad_token_id": 0},
+    "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2},
+    "llama": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
+    "gemma2": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+               "head_dim": 8, "intermediate_size": 32, "pad_token_id": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_asking_for_a_few_tokens_gives_the_loss_and_gradients_of_all_logits(architecture: str) -> None:
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    masked = architecture in ("bert", "roberta", "modernbert")
+    config = transformers.AutoConfig.for_model(architecture, vocab_size=50, **SMALL[architecture])
+    model: Any = (transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM).from_config(
+        config
+    )
+    ids = torch.randint(3, 50, (3, 12))
+    labels = torch.full_like(ids, IGNORED)
+    labels[:, 4:7] = ids[:, 5:8]
+    shapes = []
+    model.get_output_embeddings().register_forward_hook(lambda module, given, made: shapes.append(made.shape[:-1]))
+
+    loss, items = summed_loss(model.eval(), {"input_ids": ids, "labels": labels}, smoothing=0.1)
+    loss.backward()
+    found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    logits = model(input_ids=ids).logits
+    wanted = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum", label_smoothing=0.1
+    )
+    wanted.backward()
+
+    assert items == 9 and [tuple(shape) for shape in shapes] == [(9,), (3, 12)]
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    for name, weight in model.named_parameters():
+        if weight.grad is not None:
+            assert torch.allclose(found[name], weight.grad, rtol=1e-3, atol=1e-5), name
