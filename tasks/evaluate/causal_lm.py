@@ -67,7 +67,7 @@ def _evaluate_model(
 
     The model is in memory no longer than this takes. `unigram` in a row is the baseline's loss, which is not stored.
     """
-    loaded = load_model(job.input("model"), "causal-lm")
+    loaded = load_model(job.input("model"), "causal-lm", settings.precision)
     _check(job, settings, loaded, train)
     unigram = unigram_losses(train)
     rows = []
@@ -85,7 +85,7 @@ def _evaluate_model(
 def _score_base(job: Job, scoring: Scoring, split: Split, rows: list[Row]) -> None:
     """Add to each row the loss of the model that the training started from, `base`, which is not stored."""
     folder, trained = job.input("base"), job.input("model")
-    model = load_base(folder, "causal-lm", scoring.window)
+    model = load_base(folder, "causal-lm", scoring.precision, scoring.window)
     for row, (_, _, loss) in zip(
         rows, _score(job, folder, model, load_tokenizer(trained), scoring, split), strict=True
     ):

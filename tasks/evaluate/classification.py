@@ -49,7 +49,7 @@ def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"), ("text", "label"))
-    classifier = load_classifier(job.input("model"))
+    classifier = load_classifier(job.input("model"), settings.precision)
     check_tokens(train.index, job.input("tokens/train"), classifier.loaded.tokenizer_hash, job.input("model"))
     _check_labels(job, classifier)
     baselines = fit_baselines(job.input("clean/train"))

@@ -32,12 +32,12 @@ class Classifier:
         return input_length(self.usage, self.loaded.positions)
 
 
-def load_classifier(folder: Path) -> Classifier:
+def load_classifier(folder: Path, precision: str) -> Classifier:
     """Raises DataError where the folder is not a whole classifier.
 
     A decoder looks at the last token that is not padding, and knows padding by the `pad_token_id` of its configuration.
     """
-    loaded, usage = load_model(folder, "classification"), check_usage(folder, "classification")
+    loaded, usage = load_model(folder, "classification", precision), check_usage(folder, "classification")
     config = loaded.model.config
     text = config.get_text_config()
     padding = text.pad_token_id if text.pad_token_id is not None else loaded.tokenizer.pad_token_id

@@ -91,11 +91,11 @@ class Written:
     """Of the reference, summed, in nats."""
 
 
-def load_pair_model(folder: Path, task: str) -> PairModel:
+def load_pair_model(folder: Path, task: str, precision: str) -> PairModel:
     """Raises DataError where the folder is not a whole model of pairs."""
     from transformers import GenerationConfig
 
-    loaded, usage = load_model(folder, task), check_usage(folder, task)
+    loaded, usage = load_model(folder, task, precision), check_usage(folder, task)
     own = folder / TARGET
     target = load_tokenizer(own) if own.is_dir() else loaded.tokenizer
     config, said = loaded.model.config, loaded.model.generation_config

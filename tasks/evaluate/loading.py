@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import DataError
+from tasks.contract.precision import hold_in_bf16
 from tasks.contract.runtime import find_device
 from tasks.contract.task import model_class
 from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
@@ -35,9 +36,12 @@ class Loaded:
         return int(self.tokenizer.eos_token_id)
 
 
-def load_model(folder: Path, task: str) -> Loaded:
-    """The model in `folder`, in fp32. Raises DataError where it is not whole, not finite, or does not fit together."""
-    model = load_weights(folder, task)
+def load_model(folder: Path, task: str, precision: str) -> Loaded:
+    """The model in `folder`, for products of matrices in a precision, `fp32` or `bf16`.
+
+    Raises DataError where it is not whole, not finite, or does not fit together.
+    """
+    model = load_weights(folder, task, precision)
     tokenizer = load_tokenizer(folder)
     for name, purpose in NEEDED.get(task, {}).items():
         if getattr(tokenizer, name) is None:
@@ -48,7 +52,7 @@ def load_model(folder: Path, task: str) -> Loaded:
     return Loaded(model, tokenizer, hash_tokenizer(folder), _positions(model))
 
 
-def load_weights(folder: Path, task: str) -> Any:
+def load_weights(folder: Path, task: str, precision: str) -> Any:
     """A model without its tokenizer. Raises DataError as `load_model` does."""
     import torch
     import transformers
@@ -73,7 +77,10 @@ def load_weights(folder: Path, task: str) -> Any:
     for name, weights in model.named_parameters():
         if not torch.isfinite(weights).all():
             raise DataError(f"{folder}: {name} holds NaN or infinite weights: the training diverged")
-    return model.eval().to(find_device())
+    model = model.eval().requires_grad_(False).to(find_device())
+    if precision == "bf16":
+        hold_in_bf16(model)
+    return model
 
 
 def check_tokens(index: Index, tokens: Path, tokenizer_hash: str, folder: Path) -> None:
@@ -100,10 +107,10 @@ def check_base(folder: Path, trained: Path) -> None:
         raise DataError(f"{folder}: its tokenizer is not that of {trained}: their scores would not be comparable")
 
 
-def load_base(folder: Path, task: str, window: int) -> Any:
+def load_base(folder: Path, task: str, precision: str, window: int) -> Any:
     """The model that a training started from, without its tokenizer. Raises DataError as `load_model` does, and where
     it cannot see `window` tokens at once."""
-    model = load_weights(folder, task)
+    model = load_weights(folder, task, precision)
     positions = _positions(model)
     if positions is not None and window > positions:
         raise DataError(f"{folder}/config.json: {positions} positions are less than evaluate.window {window}")

@@ -39,7 +39,7 @@ def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"))
-    loaded = load_model(job.input("model"), "masked-lm")
+    loaded = load_model(job.input("model"), "masked-lm", settings.precision)
     _check(job, settings, loaded, train)
     masking = Masking(
         settings.window, settings.mask_probability, settings.seed, settings.precision, settings.batch_size

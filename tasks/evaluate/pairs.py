@@ -108,7 +108,7 @@ def evaluate_pairs(job: Job, task: str, settings: PairEvaluateSettings, metric: 
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"), ("text", "target"))
-    model = load_pair_model(job.input("model"), task)
+    model = load_pair_model(job.input("model"), task, settings.precision)
     _check(job, settings, model, train)
 
     totals = Totals()
