@@ -76,7 +76,7 @@ class Layout:
         """For a model of a configuration."""
         if task not in PAIRS or not config.is_encoder_decoder:
             return cls(padding, None, task in PAIRS)
-        start = config.decoder_start_token_id
+        start = getattr(config, "decoder_start_token_id", None)
         return cls(padding, padding if start is None else start, False)
 
     def widths(self, lengths: Ids) -> Ids:

@@ -135,7 +135,7 @@ def _override(config: "PretrainedConfig", design: Design) -> None:
         setattr(config, key, value)
     if design.labels is not None and getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = design.vocabulary.padding
-    if config.is_encoder_decoder and config.decoder_start_token_id is None:
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
         config.decoder_start_token_id = design.vocabulary.padding
 
 

@@ -51,7 +51,9 @@ def test_unknown_architecture_names_the_nearest() -> None:
 
 
 def test_an_architecture_must_be_one_for_the_task() -> None:
-    assert "'bert' is no architecture of transformers for translation" in problems("translation", architecture="bert")
+    assert "'distilbert' is no architecture of transformers for translation" in problems(
+        "translation", architecture="distilbert"
+    )
     for task, architecture in {"translation": "marian", "masked-lm": "roberta", "classification": "gpt2"}.items():
         assert problems(task, architecture=architecture) == ""
 
