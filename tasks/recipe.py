@@ -10,15 +10,16 @@ from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
 from tasks.contract.settings import Section, read_yaml, recipe_path, validate
-from tasks.contract.task import FAMILIES, TASKS, Task, read_task
+from tasks.contract.task import FAMILIES, PAIRS, TASKS, Task, read_task
 from tasks.evaluate.settings import SETTINGS as EVALUATION
-from tasks.evaluate.settings import CausalEvaluateSettings
+from tasks.evaluate.settings import CausalEvaluateSettings, PairEvaluateSettings
 from tasks.ingest.settings import IngestSettings
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
 from tasks.tokenize.settings import TokenizeSettings
+from tasks.train.catalogue import is_encoder_decoder
 from tasks.train.settings import SETTINGS as TRAINING
-from tasks.train.settings import ModelSettings, PackedTraining, TrainSettings
+from tasks.train.settings import ModelSettings, PackedTraining, PairTraining, TrainSettings
 from tasks.train.settings import problems as train_problems
 from tasks.validate.settings import ValidateSettings
 
@@ -77,6 +78,8 @@ class Recipe(Section):
                 length = getattr(self.train, key, 0)
                 if isinstance(positions, int) and length > positions:
                     yield f"train.{key}: {length} is more than the {positions} positions of model.config"
+            if isinstance(positions, int) and self._reads_one_row():
+                yield from self._row(positions)
             return
         longest = self.train.context_length
         if isinstance(positions, int) and longest > positions:
@@ -89,6 +92,22 @@ class Recipe(Section):
             and self.evaluate.generation.max_new_tokens >= positions
         ):
             yield f"evaluate.generation.max_new_tokens: more than the {positions} positions of model.config hold"
+
+    def _reads_one_row(self) -> bool:
+        """Whether a causal model is to write a text's translation or summary behind it."""
+        architecture = self.model.architecture
+        return self.task in PAIRS and architecture is not None and not is_encoder_decoder(architecture)
+
+    def _row(self, positions: int) -> Iterator[str]:
+        assert isinstance(self.train, PairTraining) and isinstance(self.evaluate, PairEvaluateSettings)
+        text = self.train.source_length
+        outputs = {
+            "train.target_length": self.train.target_length,
+            "evaluate.generation.max_new_tokens": self.evaluate.generation.max_new_tokens + 1,
+        }
+        for key, length in outputs.items():
+            if text + length > positions:
+                yield f"{key}: beside the {text} of train.source_length more than model.config's {positions} positions"
 
     def _splits(self) -> Iterator[str]:
         splits = self.clean.splits

@@ -58,6 +58,26 @@ def test_a_causal_model_learns_pairs_from_scratch_and_from_a_base(project: Path)
         history = (made / "training/history.csv").read_text().split()
         assert metrics["loss"] < float(history[1].split(",")[2])
         assert json.loads((made / "model/config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+        assert metrics["loss"] == pytest.approx(loss_one_by_one(made), rel=1e-4)
+
+
+def loss_one_by_one(folder: Path) -> float:
+    """Of the targets of the test split, each behind its text by itself, in nats per token."""
+    import torch
+    import transformers
+
+    from tasks.contract.tokens import TARGET, Tokens
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model")
+    texts, targets = Tokens.open(folder / "tokens/test"), Tokens.open(folder / "tokens/test" / TARGET)
+    total, count = 0.0, 0
+    for number in range(texts.index.documents):
+        text, target = texts.document(number), targets.document(number)
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([[*text, *target]])).logits[0, len(text) - 1 : -1]
+        total += float(torch.nn.functional.cross_entropy(logits, torch.tensor(target), reduction="sum"))
+        count += len(target)
+    return total / count
 
 
 def test_all_outputs_are_the_same_bytes_every_time(project: Path) -> None:

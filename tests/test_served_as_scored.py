@@ -16,21 +16,59 @@ from tests.scratch import run_stages
 PREDICTIONS = {"translation": "prediction", "summarization": "prediction", "classification": "predicted"}
 
 
-@pytest.mark.parametrize(("task", "like"), [*((task, "") for task in PREDICTIONS), ("summarization", "causal-lm")])
-def test_the_champion_repeats_what_the_evaluation_scored(
-    task: str, like: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRISTMILL_DEVICE", "cpu")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     Path("mlflow.db").write_bytes(empty_database())
     write_source(Path("texts/all.jsonl"))
     Path("recipes").mkdir()
-    Path("recipes/tiny.yaml").write_text(json.dumps(tiny_recipe(task, "texts/all.jsonl", like=like)))
-    run_stages("tiny")
-    register("tiny")
-    scored = pq.read_table("data/tiny/evaluation/scores.parquet").column(PREDICTIONS[task]).to_pylist()
-    texts = [text for batch in read_batches(Path("data/tiny/clean/test"), ["text"]) for text in batch[0].to_pylist()]
-    answers = Champion("tiny").predict(texts, {})
+
+
+def champion_of(name: str, recipe: dict) -> Champion:
+    """All stages of a recipe, and its champion."""
+    Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
+    run_stages(name)
+    register(name)
+    return Champion(name)
+
+
+def scored_and_texts(name: str, column: str) -> tuple[list, list[str]]:
+    scored = pq.read_table(f"data/{name}/evaluation/scores.parquet").column(column).to_pylist()
+    clean = Path(f"data/{name}/clean/test")
+    return scored, [text for batch in read_batches(clean, ["text"]) for text in batch[0].to_pylist()]
+
+
+@pytest.mark.parametrize("task", PREDICTIONS)
+def test_the_champion_repeats_what_the_evaluation_scored(task: str) -> None:
+    champion = champion_of("tiny", tiny_recipe(task, "texts/all.jsonl"))
+    scored, texts = scored_and_texts("tiny", PREDICTIONS[task])
+    answers = champion.predict(texts, {})
     assert [answer["label"] if isinstance(answer, dict) else answer for answer in answers] == scored
     assert len(scored) == len(texts) > 10
+
+
+def test_so_does_a_causal_one_with_the_tokenizer_of_its_base() -> None:
+    """Texts are cut and closed, the prefix stands before them, and no output repeats itself."""
+    base = tiny_recipe("causal-lm", "texts/all.jsonl")
+    Path("recipes/base.yaml").write_text(json.dumps(base))
+    run_stages("base")
+    recipe = tiny_recipe("summarization", "texts/all.jsonl", init="recipe:base", steps=3, source_length=16)
+    recipe["tokenize"]["prefix"] = "short: "
+    recipe["evaluate"] = {"generation": {"num_beams": 1, "max_new_tokens": 20, "no_repeat_ngram_size": 2}}
+    champion = champion_of("tiny", recipe)
+    scored, texts = scored_and_texts("tiny", "prediction")
+    assert json.loads(Path("data/tiny/evaluation/metrics.json").read_text())["truncated"] > 0
+    assert champion.predict(texts, {}) == scored and len(set(scored)) > 3
+
+
+@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram"])
+def test_a_causal_model_goes_on_as_its_samples_do(kind: str) -> None:
+    recipe = tiny_recipe("causal-lm", "texts/all.jsonl", steps=30)
+    recipe["tokenize"] = {"kind": kind, "vocab_size": 300 if kind == "byte-level-bpe" else 45}
+    recipe["evaluate"]["generation"] = {"max_new_tokens": 12, "temperature": 0}
+    champion = champion_of("tiny", recipe)
+    (sample,) = json.loads(Path("data/tiny/evaluation/samples.json").read_text())
+    answer = champion.predict([sample["prompt"]], {"temperature": 0.0, "max_new_tokens": 12})
+    assert answer == [sample["prompt"] + sample["text"]] and sample["text"].strip()

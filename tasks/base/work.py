@@ -99,8 +99,10 @@ def _convert_bin(folder: Path) -> None:
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder)
-    names = config.architectures or ["AutoModel"]
-    model = getattr(transformers, names[0]).from_pretrained(folder)
+    name = next(iter(config.architectures or ["AutoModel"]))
+    if not hasattr(transformers, name):
+        raise DataError(f"{folder}/config.json: architectures: transformers has no {name}")
+    model = getattr(transformers, name).from_pretrained(folder)
     for path in folder.glob("*.bin"):
         path.unlink()
     model.save_pretrained(folder)

@@ -28,6 +28,6 @@ def load_tokenizer(folder: Path) -> Any:
     logging.set_verbosity_error()
     hash_tokenizer(folder)  # transformers would make an empty tokenizer where there is none
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, truncation_side="right")
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise DataError(f"{folder}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from error

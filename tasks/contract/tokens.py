@@ -2,10 +2,12 @@
 
     <folder>/part-00000.bin   ids, little-endian uint16 (uint32 where the vocabulary needs it), documents back to back;
                               for causal and masked models each closed by the token that ends a text, for pairs and
-                              classes each with all special tokens that its tokenizer puts around it
+                              classes each with all special tokens that its tokenizer puts around it, and, where it
+                              puts none behind a text of a pair, closed by that token, too
     <folder>/documents.npy    int64 [documents + 1]: where each document starts in the whole stream, and its end
     <folder>/index.json       dtype, vocabulary size, end-of-text id, tokens, documents, bytes of text,
-                              tokens per shard, hash of the tokenizer
+                              tokens per shard, hash of the tokenizer, what stands before each text, whether each
+                              was closed behind its tokenizer's back
     <folder>/target/          pairs: the other side in the same format, as many documents
     <folder>/labels.npy       classes: int64 [documents], an index into labels.json
     <folder>/labels.json      classes: their names, sorted, the same for every split
@@ -152,19 +154,6 @@ class Tokens:
     def document(self, number: int) -> NDArray[np.int64]:
         """Ids of one document, its end-of-text token included."""
         return self.slice(int(self.starts[number]), int(self.starts[number + 1]))
-
-
-def padded(
-    rows: Sequence[Sequence[int] | NDArray[np.int64]], padding: int, left: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of ids as one array [rows, longest], filled up on the right or `left`, and its mask: 1 where a token is."""
-    ids = np.full((len(rows), max(1, *map(len, rows))), padding, np.int64)
-    mask = np.zeros_like(ids)
-    for number, row in enumerate(rows):
-        place = slice(ids.shape[1] - len(row), None) if left else slice(len(row))
-        ids[number, place] = row
-        mask[number, place] = 1
-    return ids, mask
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,12 @@ from tasks.contract.stage import write_json
 
 FILE = "gristmill.json"
 
+TOKEN_SETTINGS = (
+    "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
+    "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits",
+)  # fmt: skip
+"""What generation_config.json of a model of pairs says about tokens; how an output is searched for, the recipe says."""
+
 
 @dataclass(frozen=True)
 class Usage:

@@ -48,7 +48,8 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     rows, samples, tokenizer_hash = _evaluate_model(job, settings, scoring, train, split)
     if has_base:
         _score_base(job, scoring, split, rows)
-    metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), scoring.signature(tokenizer_hash, split.sha256))
+    signature = scoring.signature(tokenizer_hash, split.sha256, sum(row["unknown"] for row in rows))
+    metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), signature)
     groups = by_group(rows, ("bytes", "tokens"), _sum, MEASURE)
     scored = Scored(MEASURE, rows, groups, metrics, samples)
     scored.write(job, history, COLUMNS)
@@ -65,14 +66,16 @@ def _evaluate_model(
 ) -> tuple[list[Row], list[dict[str, Any]], str]:
     """A row per document in the order of the corpus, the samples, and the tokenizer's hash.
 
-    The model is in memory no longer than this takes. `unigram` in a row is the baseline's loss, which is not stored.
+    The model is in memory no longer than this takes. `unigram` in a row is the baseline's loss, `unknown` the tokens
+    that stand for text which the tokenizer does not know; neither is stored.
     """
     loaded = load_model(job.input("model"), "causal-lm", settings.precision)
     _check(job, settings, loaded, train)
-    unigram = unigram_losses(train)
+    unigram, tokenizer = unigram_losses(train), loaded.tokenizer
+    unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
     rows = []
-    for row, ids, loss in _score(job, job.input("model"), loaded.model, loaded.tokenizer, scoring, split):
-        scores = {"loss": loss, "unigram": float(unigram[ids].sum())}
+    for row, ids, loss in _score(job, job.input("model"), loaded.model, tokenizer, scoring, split):
+        scores = {"loss": loss, "unigram": float(unigram[ids].sum()), "unknown": int((ids == unknown).sum())}
         rows.append({**row, **scores, **_rates(loss, row["tokens"], row["bytes"])})
     samples = []
     with progress("writing samples", len(settings.prompts), "prompts") as shown:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
-from tasks.contract.tokens import padded
+from tasks.contract.rows import padded
 from tasks.contract.usage import Usage
 from tasks.evaluate.batches import batches_by_length, map_batches
 from tasks.evaluate.encoding import input_length

@@ -12,19 +12,25 @@ def input_length(usage: Usage, positions: int | None) -> int | None:
 
 
 def encode(
-    tokenizer: Any, texts: Sequence[str], limit: int | None, closing: int | None = None, as_target: bool = False
+    tokenizer: Any,
+    texts: Sequence[str],
+    limit: int | None,
+    closing: int | None = None,
+    as_target: bool = False,
+    specials: bool = True,
 ) -> tuple[list[list[int]], list[bool]]:
-    """The ids of each text with the tokenizer's special tokens, at most `limit` of them, and whether it was cut off.
+    """The ids of each text, with the tokenizer's special tokens or without, at most `limit` of them, and whether it was
+    cut off.
 
     `closing`: an id behind each text, see `Usage`. `as_target`: the texts are outputs, which some tokenizers
     (Marian's) cut into other pieces.
     """
     end = [] if closing is None else [closing]
     limit = None if limit is None else limit - len(end)
-    side = "text_target" if as_target else "text"
-    rows = tokenizer(**{side: list(texts)}, return_attention_mask=False)["input_ids"]
+    side, how = "text_target" if as_target else "text", {"add_special_tokens": specials}
+    rows = tokenizer(**{side: list(texts)}, return_attention_mask=False, **how)["input_ids"]
     cut = [limit is not None and len(row) > limit for row in rows]
     for number, too_long in enumerate(cut):
         if too_long:
-            rows[number] = tokenizer(**{side: texts[number]}, truncation=True, max_length=limit)["input_ids"]
+            rows[number] = tokenizer(**{side: texts[number]}, truncation=True, max_length=limit, **how)["input_ids"]
     return [[*row, *end] for row in rows], cut

@@ -13,28 +13,20 @@ from typing import Any
 import numpy as np
 
 from tasks.contract.errors import DataError
+from tasks.contract.rows import IGNORED, joined, padded, shifted
 from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
-from tasks.contract.tokens import TARGET, padded
-from tasks.contract.usage import Usage
+from tasks.contract.tokens import TARGET
+from tasks.contract.usage import TOKEN_SETTINGS, Usage
 from tasks.evaluate.batches import LOGITS
 from tasks.evaluate.encoding import encode, input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import BeamSettings
-
-KEPT = (
-    "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
-    "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits",
-)  # fmt: skip
-"""What a model's own generation_config.json says about tokens; how an output is searched for, the recipe says."""
 
 BEGINNING = {"decoder_start_token_id": "with which an output begins"}
 PROMISED = {
     "eos_token_id": "with which an output ends",
     "pad_token_id": "with which short ones are filled up",
 }
-
-IGNORED = -100
-"""A label that `transformers` does not count."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class PairModel:
     target_hash: str
     usage: Usage
     tokens: dict[str, Any]
-    """The `KEPT` settings that it has."""
+    """The TOKEN_SETTINGS that it has."""
 
     @property
     def causal(self) -> bool:
@@ -102,11 +94,10 @@ def load_pair_model(folder: Path, task: str, precision: str) -> PairModel:
     vocabulary = getattr(config, "decoder_vocab_size", None) or config.vocab_size
     if len(target) > vocabulary:
         raise DataError(f"{own}: the tokenizer has {len(target):,} tokens, the model writes {vocabulary:,}")
-    tokens = {name: getattr(said, name, None) for name in KEPT}
+    tokens = {name: getattr(said, name, None) for name in TOKEN_SETTINGS}
     for name, purpose in (PROMISED | (BEGINNING if config.is_encoder_decoder else {})).items():
-        tokens[name] = getattr(config, name, None) if tokens[name] is None else tokens[name]
         if tokens[name] is None:
-            raise DataError(f"{folder}/config.json: no {name}, {purpose}")
+            raise DataError(f"{folder}/generation_config.json: no {name}, {purpose}")
     tokens = {name: value for name, value in tokens.items() if value is not None}
     loaded.model.generation_config = GenerationConfig(**tokens)  # else what a search leaves open would come from there
     target_hash = hash_tokenizer(own) if own.is_dir() else loaded.tokenizer_hash
@@ -118,7 +109,12 @@ def encode_pairs(model: PairModel, texts: Sequence[str], references: Sequence[st
     told = [model.usage.prefix + text for text in texts]
     closing = model.usage.closing
     sources, cut = encode(model.loaded.tokenizer, told, model.source_length, closing)
-    wanted, wanted_cut = encode(model.target, references, model.output_length, closing, as_target=True)
+    if model.causal:
+        wanted, wanted_cut = encode(
+            model.target, references, model.output_length, model.loaded.eos_token_id, specials=False
+        )
+    else:
+        wanted, wanted_cut = encode(model.target, references, model.output_length, closing, as_target=True)
     return [Encoded(*row) for row in zip(sources, wanted, cut, wanted_cut, strict=True)]
 
 
@@ -147,11 +143,17 @@ def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings
     chosen = settings.model_dump()
     if settings.num_beams == 1:
         del chosen["early_stopping"], chosen["length_penalty"]  # nothing to choose from
+    repetition = {name: chosen.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
     config = GenerationConfig(do_sample=False, **chosen, **model.tokens)
     arrays = padded([each.source for each in batch], model.tokens["pad_token_id"], left=model.causal)
     ids, mask = _on_device(model, arrays)
-    found = model.loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     before = ids.shape[1] if model.causal else 1
+    found = model.loaded.model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        generation_config=config,
+        logits_processor=_of_the_output(before, **repetition),
+    )
     rows: list[list[int]] = torch.as_tensor(found)[:, before:].tolist()
     return rows
 
@@ -166,7 +168,8 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]
     size = max(1, LOGITS // (max(1, longest) * vocabulary))
     losses: list[float] = []
     for at in range(0, len(batch), size):
-        inputs, labels = (_joined if model.causal else _apart)(model, batch[at : at + size])
+        inputs = _inputs(model, batch[at : at + size])
+        labels = inputs.pop("labels")
         logits = model.loaded.model(**inputs, use_cache=False).logits
         flat = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED
@@ -175,20 +178,40 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]
     return losses
 
 
-def _apart(model: PairModel, batch: Sequence[Encoded]) -> tuple[dict[str, Any], Any]:
-    """What an encoder-decoder is given, and what its logits have to be, IGNORED where they have to be nothing."""
-    ids, mask = _on_device(model, padded([each.source for each in batch], model.tokens["pad_token_id"]))
-    (labels,) = _on_device(model, padded([each.reference for each in batch], IGNORED)[:1])
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}, labels
+def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
+    """What keeps an output from repeating itself. It sees nothing but the output, which begins at `before`: a causal
+    model's row begins with the text, which an output may well repeat."""
+    from transformers import (
+        LogitsProcessor,
+        LogitsProcessorList,
+        NoRepeatNGramLogitsProcessor,
+        RepetitionPenaltyLogitsProcessor,
+    )
+
+    inside = LogitsProcessorList()
+    if repetition_penalty != 1:
+        inside.append(RepetitionPenaltyLogitsProcessor(repetition_penalty))
+    if no_repeat_ngram_size:
+        inside.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size))
+
+    class OfTheOutput(LogitsProcessor):
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            return inside(input_ids[:, before:], scores)
+
+    return LogitsProcessorList([OfTheOutput()] if inside else [])
 
 
-def _joined(model: PairModel, batch: Sequence[Encoded]) -> tuple[dict[str, Any], Any]:
-    """The same for a causal model: each token of the reference is the answer to the one before it."""
-    rows = [each.source + each.reference for each in batch]
-    answers = [[IGNORED] * (len(each.source) - 1) + each.reference for each in batch]
-    ids, mask = _on_device(model, padded([row[:-1] for row in rows], model.tokens["pad_token_id"]))
-    (labels,) = _on_device(model, padded(answers, IGNORED)[:1])
-    return {"input_ids": ids, "attention_mask": mask}, labels
+def _inputs(model: PairModel, batch: Sequence[Encoded]) -> dict[str, Any]:
+    """A batch as in training: what the model is given, and `labels`."""
+    padding = model.tokens["pad_token_id"]
+    sources, references = [each.source for each in batch], [each.reference for each in batch]
+    if model.causal:
+        arrays = joined(sources, references, padding)
+    else:
+        ids, mask = padded(sources, padding)
+        arrays = {"input_ids": ids, "attention_mask": mask}
+        arrays |= shifted(references, padding, model.tokens["decoder_start_token_id"])
+    return dict(zip(arrays, _on_device(model, list(arrays.values())), strict=True))
 
 
 def _on_device(model: PairModel, arrays: Sequence[np.ndarray]) -> list[Any]:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import DataError
-from tasks.contract.precision import hold_in_bf16
 from tasks.contract.runtime import find_device
 from tasks.contract.task import model_class
 from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.contract.tokens import Index
 from tasks.contract.usage import Usage, read_usage
+from tasks.contract.weights import hold_in_bf16
+from tasks.contract.weights import positions as positions_of
 
 NEEDED = {
     "causal-lm": {"eos_token": "with which a document begins"},
@@ -49,7 +50,7 @@ def load_model(folder: Path, task: str, precision: str) -> Loaded:
     vocabulary = model.config.get_text_config().vocab_size
     if len(tokenizer) > vocabulary:
         raise DataError(f"{folder}: the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary:,}")
-    return Loaded(model, tokenizer, hash_tokenizer(folder), _positions(model))
+    return Loaded(model, tokenizer, hash_tokenizer(folder), positions_of(model))
 
 
 def load_weights(folder: Path, task: str, precision: str) -> Any:
@@ -111,7 +112,7 @@ def load_base(folder: Path, task: str, precision: str, window: int) -> Any:
     """The model that a training started from, without its tokenizer. Raises DataError as `load_model` does, and where
     it cannot see `window` tokens at once."""
     model = load_weights(folder, task, precision)
-    positions = _positions(model)
+    positions = positions_of(model)
     if positions is not None and window > positions:
         raise DataError(f"{folder}/config.json: {positions} positions are less than evaluate.window {window}")
     return model
@@ -123,14 +124,3 @@ def _content(folder: Path) -> str:
     backend.no_truncation()
     backend.no_padding()
     return str(backend.to_str())
-
-
-def _positions(model: Any) -> int | None:
-    """Positions that a text can use: RoBERTa and its kin number them from behind the padding's."""
-    import torch
-
-    embeddings = (m for name, m in model.named_modules() if name.endswith("position_embeddings"))
-    for table in embeddings:
-        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
-            return table.num_embeddings - table.padding_idx - 1
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)

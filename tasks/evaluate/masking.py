@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.tokens import padded
+from tasks.contract.rows import padded
 from tasks.evaluate.batches import LOGITS, map_batches
 from tasks.evaluate.signatures import write_signature
 

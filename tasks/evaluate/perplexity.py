@@ -39,15 +39,17 @@ class Scoring:
     precision: str
     batch_size: int = 16
 
-    def signature(self, tokenizer: str, text: str) -> str:
+    def signature(self, tokenizer: str, text: str, unknown: int) -> str:
         """`key:value|…` as sacrebleu writes them; scores are comparable where it is equal.
 
         `tokenizer` and `text` are SHA-256 digests in hex; 12 digits of each are kept. bits_per_byte stays comparable
-        where only `tok` differs.
+        where only `tok` differs. `unknown`: tokens that stand for text which the tokenizer has no token for, and which
+        is in the bytes, but not in the losses.
         """
+        lost = f"|unknown:{unknown}" if unknown else ""
         return (
             f"task:causal-lm|window:{self.window}|stride:{self.stride}|context:eos|scored:text|norm:utf8-bytes"
-            f"|precision:{self.precision}|tok:{tokenizer[:12]}|data:{text[:12]}|version:gristmill-{VERSION}"
+            f"|precision:{self.precision}|tok:{tokenizer[:12]}|data:{text[:12]}|version:gristmill-{VERSION}{lost}"
         )
 
 

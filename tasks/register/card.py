@@ -83,7 +83,7 @@ def _use(evidence: Evidence) -> list[str]:
     if evidence.task in PAIRS and evidence.model_class == FAMILIES["causal-lm"].model:
         told.append("The output follows the text in the same row.")
     if usage.source_length is not None:
-        told.append(f"It takes {usage.source_length:,} tokens; what is longer was cut off in training.")
+        told.append(f"It was trained on {usage.source_length:,} tokens of a text; what is longer is cut off.")
     if (evidence.folder / "model" / "target").is_dir():
         told.append("What it writes is read with the tokenizer in `target/`.")
     return [

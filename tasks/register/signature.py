@@ -1,7 +1,7 @@
 """What a registered model takes and gives: columns, parameters with their defaults, an example.
 
 The defaults of translations and summaries are those with which the recipe's evaluation measured the model, so that
-what is served is what was scored.
+what is served is what was scored, but for the precision: what is served always multiplies in fp32.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.task import FAMILIES, PAIRS
+from tasks.contract.task import FAMILIES, PAIRS, is_causal
 from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
+from tasks.contract.tokens import TARGET
 from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.specials import specials_of
@@ -49,30 +50,46 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
     return Codec(engine, size, _id(tokenizer, end), packed, hash_tokenizer(folder))
 
 
-def take(base: Path, sample: Batches, task: str, folder: Path, as_target: bool = False) -> Codec:
-    """The tokenizer of the base model, copied unchanged. Raises DataError where it has none that does for the task."""
+def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> Codec:
+    """The tokenizer of a column in the base model, copied unchanged. Raises DataError where none does for the task."""
     if not (base / "config.json").is_file():
         raise DataError(f"{base}: no model in it, but tokenize.kind is base; say in model.init where the model is")
-    tokenizer = load_tokenizer(base)
-    if not folder.exists():
-        _copy(base, folder)
+    own = base / TARGET
+    source, inside = (own, folder / TARGET) if column == TARGET and own.is_dir() else (base, folder)
+    tokenizer = load_tokenizer(source)
+    if not inside.exists():
+        _copy(source, inside)
+    causal = is_causal(task, _is_encoder_decoder(base))
+    end = _end(tokenizer, task, causal, source)
+    # What a causal model writes stands in the middle of its row: nothing but the text goes before its end.
+    specials = not FAMILIES[task].packed and not (causal and column == TARGET)
+    as_target = column == TARGET and source == base and not causal
     if getattr(tokenizer, "backend_tokenizer", None) is not None and not as_target:
-        engine = choose_engine(_plain(tokenizer.backend_tokenizer), not FAMILIES[task].packed, sample())
+        engine = choose_engine(_plain(tokenizer.backend_tokenizer), specials, sample())
     else:
-        engine = transformers_engine(tokenizer, not FAMILIES[task].packed, as_target)
-    end = _end(tokenizer, task, base)
+        engine = transformers_engine(tokenizer, specials, as_target)
     closes = FAMILIES[task].packed or (task in PAIRS and int(engine.encode(["a"]).ids[-1]) != end)
-    return Codec(engine, len(tokenizer), end, closes, hash_tokenizer(folder))
+    return Codec(engine, len(tokenizer), end, closes, hash_tokenizer(inside))
 
 
-def _end(tokenizer: Any, task: str, base: Path) -> int:
+def _is_encoder_decoder(base: Path) -> bool:
+    from transformers import AutoConfig
+
+    try:
+        return bool(AutoConfig.from_pretrained(base, local_files_only=True).is_encoder_decoder)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{base}/config.json: {' '.join(str(error).split())}") from error
+
+
+def _end(tokenizer: Any, task: str, causal: bool, folder: Path) -> int:
     """The id that closes a document. Raises DataError where the tokenizer lacks a token that the task needs."""
     if task == "masked-lm" and tokenizer.mask_token_id is None:
-        raise DataError(f"{base}: its tokenizer has no mask token, which {task} needs")
-    names = ("sep_token_id", "eos_token_id") if task == "masked-lm" else ("eos_token_id", "sep_token_id")
+        raise DataError(f"{folder}: its tokenizer has no mask token, which {task} needs")
+    names = ("eos_token_id",) if causal else ("eos_token_id", "sep_token_id")
+    names = names[::-1] if task == "masked-lm" else names
     found = [number for name in names if (number := getattr(tokenizer, name)) is not None]
     if not found:
-        raise DataError(f"{base}: its tokenizer has no token that ends a text, which {task} needs")
+        raise DataError(f"{folder}: its tokenizer has no {names[0].removesuffix('_id')}, with which a text ends")
     return int(found[0])
 
 

@@ -80,13 +80,8 @@ def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str,
     columns = ("text", TARGET) if FAMILIES[task].needs == TARGET else ("text",)
     if settings.kind == "base":
         base = job.input("base")
-        own = take(base, _sample(clean, documents, ("text",)), task, folder)
-        if len(columns) == 1:
-            return [Side("text", own, settings.prefix)]
-        there = base / TARGET if (base / TARGET).is_dir() else base
-        inside = folder / TARGET if there != base else folder
-        other = take(there, _sample(clean, documents, (TARGET,)), task, inside, as_target=there == base)
-        return [Side("text", own, settings.prefix), Side(TARGET, other)]
+        taken = {column: take(base, _sample(clean, documents, (column,)), task, folder, column) for column in columns}
+        return [Side(column, codec, settings.prefix if column == "text" else "") for column, codec in taken.items()]
     groups = [columns] if settings.shared else [(column,) for column in columns]
     sides = []
     for group in groups:

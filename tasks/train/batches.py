@@ -1,8 +1,8 @@
 """What every kind of batches has in common, and the kinds by task.
 
 A batch is a mapping of tensors for the model's `forward`, and `labels` beside them: int64, what each position of the
-logits has to be, -100 where nothing is asked. Batch `position` is a pure function of the seed and the position, so that
-a resume is one integer.
+logits has to be, IGNORED where nothing is asked. Batch `position` is a pure function of the seed and the position, so
+that a resume is one integer.
 """
 
 from abc import ABC, abstractmethod
@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-
-IGNORED = -100
-"""A label that asks for nothing, as `torch.nn.functional.cross_entropy` has it."""
 
 Batch = dict[str, "torch.Tensor"]
 

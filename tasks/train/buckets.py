@@ -1,11 +1,11 @@
 """Batches of documents of about the same length, with the least padding: for pairs and classes.
 
-Documents are sorted by length (text, then target), and the sorted row is cut into batches of at most `batch_tokens`
-tokens, padding counted. Documents of equal lengths change places in every pass, and so do whole batches, both by a
-generator seeded with (seed, pass); where the cuts are does not depend on it, so that every pass has as many batches.
+Documents are sorted by length (text, then target; where both are one row, their sum), and the sorted row is cut into
+batches of at most `batch_tokens` tokens, padding counted. Documents of equal lengths change places in every pass, and
+so do whole batches, both by a generator seeded with (seed, pass); where the cuts are does not depend on it, so that
+every pass has as many batches.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
+from tasks.contract.rows import Ids, joined, padded, shifted
 from tasks.contract.task import PAIRS
-from tasks.contract.tokens import Labels, Tokens, padded
-from tasks.train.batches import IGNORED, Batch, Batches, Data
+from tasks.contract.tokens import Labels, Tokens
+from tasks.train.batches import Batch, Batches, Data
 from tasks.train.settings import BucketTraining, PairTraining
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
-
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -85,30 +84,20 @@ class Layout:
 
     def tensors(self, documents: Documents, places: Ids) -> Batch:
         """The batch of the documents at some places."""
+        import torch
+
         texts = [documents.text_ids(place) for place in places]
+        targets = [] if documents.target is None else [documents.target_ids(place) for place in places]
         if self.joined:
-            return _joined(texts, [documents.target_ids(place) for place in places], self.padding)
-        ids, mask = padded(texts, self.padding)
-        batch = {"input_ids": ids, "attention_mask": mask}
-        if documents.labels is not None:
-            return _tensors(batch | {"labels": documents.labels[places]})
-        targets, real = padded([documents.target_ids(place) for place in places], self.padding)
-        begun = np.concatenate([np.full((len(places), 1), self.start), targets[:, :-1]], axis=1)
-        return _tensors(batch | {"decoder_input_ids": begun, "labels": np.where(real == 1, targets, IGNORED)})
-
-
-def _joined(texts: Sequence[Ids], targets: Sequence[Ids], padding: int) -> Batch:
-    ids, mask = padded([np.concatenate(pair) for pair in zip(texts, targets, strict=True)], padding)
-    labels = np.full_like(ids, IGNORED)
-    for row, (text, target) in enumerate(zip(texts, targets, strict=True)):
-        labels[row, len(text) - 1 : len(text) - 1 + len(target)] = target
-    return _tensors({"input_ids": ids, "attention_mask": mask, "labels": labels})
-
-
-def _tensors(arrays: dict[str, Ids]) -> Batch:
-    import torch
-
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+            batch = joined(texts, targets, self.padding)
+        else:
+            ids, mask = padded(texts, self.padding)
+            batch = {"input_ids": ids, "attention_mask": mask}
+            if documents.labels is not None:
+                batch["labels"] = documents.labels[places]
+            elif self.start is not None:
+                batch |= shifted(targets, self.padding, self.start)
+        return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
 def bucket_data(train: Sides, validation: Sides, settings: BucketTraining, cut: bool, layout: Layout) -> Data:
@@ -171,6 +160,8 @@ class BucketBatches(Batches):
         self.sorted = self._sort(0)
         widths = layout.widths(documents.lengths)[self.sorted]
         self.borders, self.width = cuts(widths, settings.batch_tokens), int(widths.max())
+        if layout.joined and isinstance(settings, PairTraining):
+            self.width = settings.source_length + settings.target_length  # what a longer text may yet need
         self.count = len(self.borders) - 1
         self._pass = -1
         self._order: NDArray[np.int64] = np.arange(self.count)

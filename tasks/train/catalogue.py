@@ -46,6 +46,11 @@ def architectures(task: str) -> list[str]:
     return sorted(name for name in fitting if name in _mapping("models/auto/auto_mappings.py", "CONFIG_MAPPING_NAMES"))
 
 
+def is_encoder_decoder(architecture: str) -> bool:
+    """Whether an architecture takes in a text and writes another one, and not a single row."""
+    return architecture in _mapping("models/auto/modeling_auto.py", ENCODER_DECODERS)
+
+
 def sentence_architectures() -> list[str]:
     """The architectures with a head that tells whether two segments follow one another, sorted."""
     return sorted(_mapping("models/auto/modeling_auto.py", "MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES"))

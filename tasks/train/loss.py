@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tasks.train.batches import IGNORED, Batch
+from tasks.contract.rows import IGNORED
+from tasks.train.batches import Batch
 
 if TYPE_CHECKING:
     import torch
@@ -52,11 +53,15 @@ def _head_of(model: "PreTrainedModel", asked: "torch.Tensor") -> Iterator[None]:
     The head is as wide as the vocabulary: for a sixth of the tokens of a masked model, or the short output behind a
     long text, it would be the larger half of the work. A head that is not called as a module goes on as it is.
     """
+    import torch
+
     head = model.get_output_embeddings()
-    if head is None or asked.ndim != 2 or 2 * int(asked.sum()) > asked.numel():
+    if not isinstance(head, torch.nn.Linear) or asked.ndim != 2 or 2 * int(asked.sum()) > asked.numel():
         yield
         return
-    hook = head.register_forward_pre_hook(lambda _, given: (given[0][asked],))
+    hook = head.register_forward_pre_hook(
+        lambda _, given: (given[0][asked],) if given[0].shape[:-1] == asked.shape else None
+    )
     try:
         yield
     finally:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.task import PAIRS, is_causal, model_class
-from tasks.contract.usage import Usage
+from tasks.contract.usage import TOKEN_SETTINGS, Usage
+from tasks.contract.weights import positions
 from tasks.train.batches import Batches
 from tasks.train.loss import summed_loss
 from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, PackedTraining, TrainSettings
@@ -47,14 +48,14 @@ class Design:
         return RecipeError(f"{self.where}: {key}: {sentence}")
 
 
-def build_model(design: Design) -> "PreTrainedModel":
-    """A model in float32, with fresh weights or those of the base.
+def build_model(design: Design) -> "tuple[PreTrainedModel, list[str]]":
+    """A model in float32, with fresh weights or those of the base, and the layers of a base that were drawn anew.
 
     Raises RecipeError where an architecture refuses its configuration, DataError where a base does not do.
     """
-    model = _fresh(design) if design.settings.from_scratch else _of_base(design)
+    model, drawn = (_fresh(design), []) if design.settings.from_scratch else _of_base(design)
     model.config.use_cache = False
-    return model.float()
+    return model.float(), drawn
 
 
 def _fresh(design: Design) -> "PreTrainedModel":
@@ -103,7 +104,7 @@ def _classes(design: Design) -> dict[str, Any]:
     }
 
 
-def _of_base(design: Design) -> "PreTrainedModel":
+def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig
@@ -122,7 +123,7 @@ def _of_base(design: Design) -> "PreTrainedModel":
     if (size := model.get_input_embeddings().num_embeddings) < design.vocabulary.size:
         raise DataError(f"{design.base}: {size:,} embeddings, but {design.vocabulary.size:,} tokens in its tokenizer")
     _require_weights(model, info, design)
-    return model
+    return model, sorted({name.rpartition(".")[0] for name in info["missing_keys"]})
 
 
 def _override(config: "PretrainedConfig", design: Design) -> None:
@@ -133,8 +134,8 @@ def _override(config: "PretrainedConfig", design: Design) -> None:
         setattr(config, key, value)
     for key, value in _classes(design).items():
         setattr(config, key, value)
-    if design.labels is not None and getattr(config, "pad_token_id", None) is None:
-        config.pad_token_id = design.vocabulary.padding
+    if design.labels is not None:  # by its padding, a decoder knows the last token of a text
+        config.get_text_config().pad_token_id = design.vocabulary.padding
     if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
         config.decoder_start_token_id = design.vocabulary.padding
 
@@ -156,8 +157,8 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
 
     key, architecture = "model.config", model.config.model_type
     small = {name: value[:2] for name, value in batches.batch(0).items()}
-    longest = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(longest, int) and longest < batches.width:
+    longest = positions(model)
+    if longest is not None and longest < batches.width:
         alias = model.config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
         length = "context_length" if isinstance(design.training, PackedTraining) else "source_length or target_length"
         raise design.wrong(
@@ -190,12 +191,18 @@ def _sees_later_tokens(model: "PreTrainedModel") -> bool:
     return not torch.allclose(one, two, rtol=1e-3, atol=1e-4)
 
 
-def add_lora(model: "PreTrainedModel", lora: LoraSettings, design: Design) -> Any:
-    """The model with small matrices beside its weights, which are frozen. Raises RecipeError for unknown layers."""
+def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, design: Design) -> Any:
+    """The model with small matrices beside its weights, which are frozen, but for the layers that were drawn anew.
+
+    Raises RecipeError for unknown layers.
+    """
     from peft import LoraConfig, get_peft_model
 
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets,
+        modules_to_save=drawn or None, exclude_modules=drawn or None,
+    )  # fmt: skip
     try:
         return get_peft_model(model, config)
     except ValueError as error:
@@ -214,8 +221,11 @@ def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder
         padding = eos if design.task == "causal-lm" else pad
         model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=padding)
     elif design.task in PAIRS:
-        named = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-        model.generation_config = GenerationConfig(**{name: getattr(model.config, name, None) for name in named})
+        said, config = model.generation_config, model.config
+        found = {name: getattr(said, name, None) for name in TOKEN_SETTINGS}
+        needed = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+        found |= {name: getattr(config, name, None) for name in needed if found[name] is None}
+        model.generation_config = GenerationConfig(**found)
     model.save_pretrained(folder)
     for file in sorted(tokenizer.rglob("*")):
         if file.is_file():

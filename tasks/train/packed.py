@@ -1,17 +1,16 @@
 """Batches of packed blocks: causal models predict the next token, masked models those that were taken away."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
+from tasks.contract.rows import IGNORED, Ids
 from tasks.contract.tokens import Tokens
-from tasks.train.batches import IGNORED, Batch, Batches, Data
+from tasks.train.batches import Batch, Batches, Data
 from tasks.train.blocks import Cut, TrainingBlocks, ValidationBlocks
 from tasks.train.settings import MaskedTraining, PackedTraining
 from tasks.train.vocabulary import Vocabulary
 
 Blocks = TrainingBlocks | ValidationBlocks
-Ids = NDArray[np.int64]
 VALIDATION = 1 << 40
 """Set apart from all positions of a training, so that a validation has masks of its own."""
 KEPT, DRAWN = 0.1, 0.1

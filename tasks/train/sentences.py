@@ -5,16 +5,15 @@ it, or, for half of them, a part of a chunk of another document (Devlin et al. 2
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.contract.errors import DataError
-from tasks.contract.tokens import Tokens, padded
-from tasks.train.batches import IGNORED, Batch, Batches, Data
+from tasks.contract.rows import IGNORED, Ids, padded
+from tasks.contract.tokens import Tokens
+from tasks.train.batches import Batch, Batches, Data
 from tasks.train.packed import VALIDATION, Masking
 from tasks.train.settings import MaskedTraining
 from tasks.train.vocabulary import Vocabulary
 
-Ids = NDArray[np.int64]
 SHORTEST = 8
 """Tokens of a chunk; a shorter one makes no two segments."""
 FOLLOWS, FOREIGN = 0, 1

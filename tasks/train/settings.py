@@ -187,7 +187,7 @@ class BucketTraining(TrainSettings):
 
 
 class PairTraining(BucketTraining):
-    """Encoder-decoders."""
+    """Encoder-decoders, and causal models that read a text and its target as one row."""
 
     target_length: Annotated[int, Field(ge=2)] = 256
     """Most tokens of a target; a pair with a longer one is left out: cut, it would teach to stop early."""

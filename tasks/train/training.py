@@ -48,6 +48,11 @@ class Plan:
         assert self.settings.epochs is not None
         return max(math.ceil(self.data.training.count * self.settings.epochs / self.settings.accumulation), 1)
 
+    def exhausted(self, history: History) -> bool:
+        """Whether the patience of early stopping is at its end."""
+        patience = self.settings.patience
+        return patience is not None and history.evaluations_since_best() >= patience
+
     @property
     def smoothing(self) -> float:
         """Of the labels."""
@@ -85,7 +90,8 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
         from transformers.trainer_callback import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=None if start is None else os.fspath(start))
+        if not plan.exhausted(history):  # a checkpoint may be of the very step at which a training ended
+            trainer.train(resume_from_checkpoint=None if start is None else os.fspath(start))
     if plan.settings.keep == "best":
         checkpoints.load_weights(model, plan.folder / checkpoints.BEST)
     return history
@@ -242,7 +248,7 @@ def _historian(plan: Plan, history: History, record: "LiveRecord", bar: Progress
                 history.best_step, history.best_loss = step, loss
                 if plan.settings.keep == "best":
                     checkpoints.save_weights(kwargs["model"], plan.folder / checkpoints.BEST)
-            if plan.settings.patience is not None and history.evaluations_since_best() >= plan.settings.patience:
+            if plan.exhausted(history):
                 control.should_training_stop = True
 
     return Historian()

@@ -80,12 +80,12 @@ def train(job: Job) -> Report:
         order.where, order.task, order.model, order.train, vocabulary, None if labels is None else labels.names,
         machine.attention, job.input("base"),
     )  # fmt: skip
-    model: Any = build_model(design)
+    model, drawn = build_model(design)
     data = make_data(order, splits, vocabulary, model.config)
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
     if order.model.lora is not None:
-        model = add_lora(model, order.model.lora, design)
+        model = add_lora(model, drawn, order.model.lora, design)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     text = splits["validation"].text.index if order.task == "causal-lm" else None
     plan = Plan(order.where, order.train, machine, data, checkpoints.folder_of(job.recipe, identity), text)

@@ -108,7 +108,7 @@ def test_a_document_does_not_feel_its_neighbours(llama, documents):
 
 
 def test_signature_holds_what_a_score_depends_on():
-    signature = Scoring(256, 128, "fp32").signature("a" * 64, "b" * 64)
+    signature = Scoring(256, 128, "fp32").signature("a" * 64, "b" * 64, 0)
     pairs = dict(part.split(":") for part in signature.split("|"))
     assert pairs == {
         "task": "causal-lm", "window": "256", "stride": "128", "context": "eos", "scored": "text",

@@ -238,7 +238,9 @@ def test_a_model_that_cannot_begin_an_output_is_refused(t5):
     for name in ("config.json", "generation_config.json"):
         path = FOLDER / "model" / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "decoder_start_token_id": None}))
-    with pytest.raises(DataError, match=r"data/tiny/model/config.json: no decoder_start_token_id, with which an"):
+    with pytest.raises(
+        DataError, match=r"data/tiny/model/generation_config.json: no decoder_start_token_id, with which an"
+    ):
         run(STAGE, "tiny")
 
 

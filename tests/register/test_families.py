@@ -80,7 +80,7 @@ def test_the_card_shows_the_interval_and_the_baselines_beside_the_metric(project
     assert "| bleu | 2.5000 | 2.2500 to 2.7500 | copy 4.5000 |" in card
     assert "| chrf | 5.5000 | 5.2500 to 5.7500 | copy 4.5000 |" in card
     assert "Also counted: tokens 40, bytes 111, documents 2." in card
-    assert "It takes 24 tokens" in card and "`target/`" in card
+    assert "trained on 24 tokens of a text" in card and "`target/`" in card
 
 
 def test_the_prefix_stands_in_the_card(project_of):

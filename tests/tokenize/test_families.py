@@ -158,6 +158,28 @@ def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_pat
     assert Tokens.open(folder / "tokens/train").document(0).tolist() == ids
 
 
+def test_what_a_causal_base_writes_begins_with_the_text(project: Project, tmp_path: Path) -> None:
+    """Some tokenizers put the token that ends a text before it, too: an output that begins so would be empty."""
+    from tokenizers import Tokenizer, processors
+
+    folder = project("causal-lm", vocab_size=300)
+    run(STAGE, "tiny")
+    base = folder / "base"
+    shutil.copytree(folder / "tokenizer", base, dirs_exist_ok=True)
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    tokenizer.save(str(base / "tokenizer.json"))
+    (base / "config.json").write_text('{"model_type": "llama"}')
+    project("summarization", kind="base")
+    run(STAGE, "tiny")
+    text, target = Tokens.open(folder / "tokens/train"), Tokens.open(folder / "tokens/train/target")
+    for number in range(10):
+        assert text.document(number)[[0, -1]].tolist() == [0, 0] and (text.document(number)[1:-1] != 0).all()
+        assert target.document(number)[-1] == 0 and (target.document(number)[:-1] != 0).all()
+
+
 def test_a_base_without_a_model_or_a_tokenizer_is_told(project: Project) -> None:
     folder = project("classification", kind="base")
     with pytest.raises(DataError, match=r"data/tiny/base: no model in it, but tokenize\.kind is base"):

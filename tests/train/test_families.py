@@ -275,11 +275,31 @@ def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
     config.write_text(config.read_text().replace('"vocab_size": 300', '"vocab_size": 200'))
     with pytest.raises(DataError, match=r"data/tiny/base: .*(cannot be loaded|embeddings|shapes)"):
         run(STAGE, "tiny")
-    project(
-        "translation", None, tokenize={"kind": "base"}, base=base / "model", steps=1, source_length=30, target_length=30
-    )
-    with pytest.raises(RecipeError, match=r"model.config: bert.* sees later tokens as it is configured"):
-        run(STAGE, "tiny")
+    with pytest.raises(DataError, match=r"data/tiny/base: its tokenizer has no eos_token, with which a text ends"):
+        project("translation", None, tokenize={"kind": "base"}, base=base / "model")
+
+
+def test_a_base_with_two_vocabularies_is_tuned_with_both(project: Project) -> None:
+    base = project("translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=2)
+    run(STAGE, "tiny")
+    folder = project("translation", None, tokenize={"kind": "base"}, base=base / "model", name="tuned", steps=2)
+    run(STAGE, "tuned")
+    for name in ("tokenizer.json", "target/tokenizer.json"):
+        assert (folder / "model" / name).read_bytes() == (base / "model" / name).read_bytes()
+
+
+def test_low_rank_matrices_train_the_new_head_of_a_classifier(project: Project) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    base = project("masked-lm", "bert", name="bert", steps=2)
+    run(STAGE, "bert")
+    lora = {"lora": {"rank": 2, "targets": ["query", "value"]}}
+    folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", model=lora, steps=5)
+    details = run(STAGE, "tiny").details
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model")
+    head = sum(p.numel() for layer in (model.classifier, model.bert.pooler) for p in layer.parameters())
+    assert details["trained_parameters"] == 2 * 2 * (32 + 32) + head
+    assert model.classifier.bias.abs().sum() > 0  # it begins with 0
 
 
 def test_usage_goes_through_its_file(tmp_path: Path) -> None:

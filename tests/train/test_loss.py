@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.train.batches import IGNORED
+from tasks.contract.rows import IGNORED
 from tasks.train.loss import summed_loss
 
 SMALL = {

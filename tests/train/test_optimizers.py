@@ -17,7 +17,7 @@ def build(architecture: str):
         json.dumps({"init": "scratch", "architecture": architecture, "config": CONFIGS[architecture]})
     )
     design = Design("r", "causal-lm", settings, PackedTraining(steps=1), VOCABULARY, None, "eager", Path("base"))
-    return build_model(design)
+    return build_model(design)[0]
 
 
 @pytest.mark.parametrize("architecture", sorted(CONFIGS))

@@ -23,7 +23,7 @@ class CausalModel(Served):
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """One prompt at a time, each with the seed anew, so that its text does not depend on the others."""
-        return [text + self._continue(text, **params) for text in texts]
+        return [self._continue(text, **params) for text in texts]
 
     def _continue(
         self, prompt: str, max_new_tokens: int, temperature: float, top_k: int, top_p: float, seed: int
@@ -34,7 +34,7 @@ class CausalModel(Served):
         how = drawn if temperature > 0 else {"do_sample": False}
         end, positions, device = self.tokenizer.eos_token_id, self.positions() or 1 << 30, self.model.device
         # Training texts follow an end-of-text token, so a prompt does too.
-        ids = [end, *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        ids = told = [end, *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
         new: list[int] = []
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(seed)
@@ -52,7 +52,9 @@ class CausalModel(Served):
                 if new[-1] == end:
                     new.pop()
                     break
-        return str(self.tokenizer.decode(new))
+        # Decoded as a whole and then cut: some tokenizers drop a leading space of what they decode.
+        head, whole = (self.tokenizer.decode(some, skip_special_tokens=True) for some in (told, told + new))
+        return prompt + str(whole).removeprefix(str(head))
 
 
 set_model(CausalModel())

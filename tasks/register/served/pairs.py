@@ -43,9 +43,7 @@ class PairModel(Served):
         folder = self.folder / "target"
         own = folder.is_dir()
         self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else self.tokenizer
-        said, config = self.model.generation_config, self.model.config
-        found = {name: getattr(said, name, None) for name in KEPT}
-        found |= {name: getattr(config, name, None) for name, value in found.items() if value is None}
+        found = {name: getattr(self.model.generation_config, name, None) for name in KEPT}
         self.tokens = {name: value for name, value in found.items() if value is not None}
         self.model.generation_config = GenerationConfig(**self.tokens)  # else a search would take the rest from there
 
@@ -58,16 +56,41 @@ class PairModel(Served):
         self._check(params)
         if params["num_beams"] == 1:
             del params["early_stopping"], params["length_penalty"]  # nothing to choose from
+        repetition = {name: params.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
         search = GenerationConfig(do_sample=False, **params, **self.tokens)
         found = [""] * len(texts)
         causal = not self.model.config.is_encoder_decoder
         for places, batch in self.batches(self.encode(texts), size, left=causal):
             before = batch["input_ids"].shape[1] if causal else 1  # the token that begins an output
             with torch.inference_mode():
-                written = self.model.generate(**batch, generation_config=search)[:, before:]
+                written = self.model.generate(
+                    **batch, generation_config=search, logits_processor=self._of_the_output(before, **repetition)
+                )[:, before:]
             for place, ids in zip(places, written.tolist(), strict=True):
                 found[place] = self._decode(ids)
         return found
+
+    @staticmethod
+    def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
+        """What keeps an output from repeating itself. It sees nothing but the output, which begins at `before`."""
+        from transformers import (
+            LogitsProcessor,
+            LogitsProcessorList,
+            NoRepeatNGramLogitsProcessor,
+            RepetitionPenaltyLogitsProcessor,
+        )
+
+        inside = LogitsProcessorList()
+        if repetition_penalty != 1:
+            inside.append(RepetitionPenaltyLogitsProcessor(repetition_penalty))
+        if no_repeat_ngram_size:
+            inside.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size))
+
+        class OfTheOutput(LogitsProcessor):
+            def __call__(self, input_ids: Any, scores: Any) -> Any:
+                return inside(input_ids[:, before:], scores)
+
+        return LogitsProcessorList([OfTheOutput()] if inside else [])
 
     def _decode(self, ids: list[int]) -> str:
         """The text up to the token that ends it."""

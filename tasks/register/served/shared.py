@@ -33,7 +33,9 @@ class Served(PythonModel):
         transformers.utils.logging.disable_progress_bar()
         self.folder = Path(context.artifacts["model"])
         self.usage = json.loads((self.folder / "gristmill.json").read_text(encoding="utf-8"))
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(
+            self.folder, local_files_only=True, truncation_side="right"
+        )
         config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
         loader = getattr(transformers, self.class_of(config))
         self.model = loader.from_pretrained(self.folder, local_files_only=True, dtype=torch.float32)
@@ -118,7 +120,8 @@ class Served(PythonModel):
         return int(positions) if padding is None else int(positions) - padding - 1  # RoBERTa counts from behind padding
 
     def _longest(self) -> int | None:
-        known = (self.usage["source_length"], self.positions(), self.tokenizer.model_max_length)
+        length = self.usage["source_length"]
+        known = (self.tokenizer.model_max_length if length is None else length, self.positions())
         return min((length for length in known if length is not None and length < 1 << 30), default=None)
 
     def _pad(self) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.contract.precision import hold_in_bf16
+from tasks.contract.weights import hold_in_bf16
 from tests.train.test_families import MODELS
 
 

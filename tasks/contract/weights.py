@@ -1,0 +1,30 @@
+"""What a model in memory tells of itself, and the number format of its matrices."""
+
+from typing import Any
+
+
+def positions(model: Any) -> int | None:
+    """Tokens that a model can see at once; None where its architecture sets no limit.
+
+    RoBERTa and its kin number positions from behind the padding's, and so have fewer than their configuration says.
+    """
+    import torch
+
+    embeddings = (m for name, m in model.named_modules() if name.endswith("position_embeddings"))
+    for table in embeddings:
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            return table.num_embeddings - table.padding_idx - 1
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def hold_in_bf16(model: Any) -> None:
+    """Convert the frozen matrices of linear layers to bfloat16, once.
+
+    For a model that runs under `torch.autocast` to bfloat16, which would convert them in every pass: what it computes
+    stays the same to the bit. A matrix that is an embedding, too, becomes one of its own.
+    """
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear) and not module.weight.requires_grad:
+            module.weight = torch.nn.Parameter(module.weight.detach().bfloat16(), requires_grad=False)
