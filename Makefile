@@ -21,7 +21,7 @@ test: $(READY)
 	python -m pytest
 
 test-slow: $(READY)
-	python -m pytest -m slow -n 0 tests/slow
+	python -m pytest -m slow -n 0
 
 lint: $(READY)
 	ruff format --check .

@@ -50,4 +50,4 @@ def test_a_shipped_recipe_comes_to_a_champion_that_answers(
     metrics = json.loads((folder / "data" / name / "evaluation/metrics.json").read_text())
     assert set(FAMILIES[task].metrics) <= set(metrics)
     text = "A library for [MASK] images." if task == "masked-lm" else "A library for reading images."
-    assert command(folder, "gristmill", "predict", name, text).stdout.strip()
+    assert json.loads(command(folder, "gristmill", "predict", name, "--json", text).stdout)["input"] == text

@@ -123,7 +123,9 @@ def test_the_loss_falls_and_the_class_of_the_task_loads_the_model(
         assert model.config.id2label == {0: "even", 1: "odd"} and usage.source_length == 60
 
 
-@pytest.mark.parametrize(("architecture", "rate"), [("marian", 0.02), ("t5", 0.005), ("llama", 0.02)])
+@pytest.mark.parametrize(
+    ("architecture", "rate"), [("marian", 0.02), pytest.param("t5", 0.005, marks=pytest.mark.slow), ("llama", 0.02)]
+)
 def test_a_few_pairs_are_memorised_and_generated(project: Project, architecture: str, rate: float, monkeypatch) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
