@@ -36,8 +36,10 @@ install)
     uv pip install --python "$venv/bin/python" --requirements requirements.lock
     uv pip install --python "$venv/bin/python" --no-deps --editable .
     ;;
-lock) # a build of torch for one kind of machine (2.13.0+cpu) is locked as its version
+lock) # a build of torch for one kind of machine (2.13.0+cpu) is locked as its version; uv drops what a line is asked for
     uv pip compile pyproject.toml --python "$venv/bin/python" --extra dev --upgrade --no-annotate --no-header \
-        --no-emit-index-url --no-emit-find-links | sed 's/+[a-z0-9]*$//' >requirements.lock
+        --no-emit-index-url --no-emit-find-links |
+        sed "s/+[a-z0-9]*$//; s/^intel-openmp.*/& ; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
+            >requirements.lock
     ;;
 esac

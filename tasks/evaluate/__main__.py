@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.contract.settings import read_section
 from tasks.contract.stage import Job, Report, Stage, main
+from tasks.contract.system import prepare
 from tasks.contract.task import read_task
 from tasks.evaluate.causal_lm import evaluate_causal_lm
 from tasks.evaluate.classification import evaluate_classification
@@ -26,6 +27,7 @@ EVALUATIONS: dict[str, Callable[[Job, Any], Report]] = {
 def evaluate(job: Job) -> Report:
     """Evaluate as the recipe's task asks. Raises RecipeError where it is none."""
     task = read_task(job.recipe)
+    prepare()
     return EVALUATIONS[task](job, read_section(job.recipe, "evaluate", SETTINGS[task]))
 
 

@@ -11,6 +11,7 @@ from tasks.contract.identity import fingerprint, hash_code, hash_tree
 from tasks.contract.runtime import workers
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
+from tasks.contract.system import prepare
 from tasks.contract.task import FAMILIES, read_task
 from tasks.contract.tokens import TARGET, Index, Labels, Tokens
 from tasks.contract.usage import Usage
@@ -31,7 +32,6 @@ from tasks.train.settings import (
     PairTraining,
     problems,
 )
-from tasks.train.system import prepare
 from tasks.train.training import Plan, bits_per_byte, fit
 from tasks.train.vocabulary import Vocabulary, read_vocabulary
 
