@@ -8,13 +8,17 @@
     source   string  where it stands, for messages: file, and row or section
     problem  string  ingest only: why the document cannot be used as it is (null where it can)
 
-Shards depend on the documents alone, never on the number of workers. Reading and writing stream, a batch at a time.
+Shards depend on the documents alone, never on the number of workers. Row groups end at documents that their ids choose,
+so that documents that come between others change the row groups around them only, and what was worked out of all others
+holds. Reading and writing stream, a row group at a time.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from zlib import crc32
 
 from tasks.contract.errors import DataError
 
@@ -27,7 +31,10 @@ SHARD_BYTES = 128 << 20
 """Text per shard; the last batch may go over it."""
 
 BATCH_BYTES = 8 << 20
-"""Text per batch and row group, and so what a stage holds in memory at a time."""
+"""The most text of a batch and row group, if no document is larger, and so what a stage holds in memory at a time."""
+
+NO_CUT_BEFORE, CUT_EVERY = 0.5, 0.125
+"""Of BATCH_BYTES: how much text a row group has at the least, and after how much more it ends on average."""
 
 COLUMNS = ("id", "group", "text", "target", "label", "source")
 OPTIONAL = ("target", "label")
@@ -90,6 +97,19 @@ def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None)
     return table.combine_chunks().to_batches()
 
 
+def hash_row_group(path: Path, group: int) -> str:
+    """BLAKE2b (hex) of a row group's bytes in the file, wherever in it they stand. Raises DataError as `row_groups`."""
+    metadata = _open(path).metadata
+    digest = hashlib.blake2b(metadata.schema.to_arrow_schema().serialize(), digest_size=20)
+    with path.open("rb") as file:
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            start = min(page for page in (column.dictionary_page_offset, column.data_page_offset) if page is not None)
+            file.seek(start)
+            digest.update(file.read(column.total_compressed_size))
+    return digest.hexdigest()
+
+
 def text_bytes(batch: "pa.RecordBatch") -> "NDArray[np.int64]":
     """UTF-8 bytes of text and target of each document [documents]."""
     import numpy as np
@@ -122,8 +142,16 @@ class CorpusWriter:
         batch = batch.select(self.schema.names).cast(self.schema)
         sizes = text_bytes(batch)
         ends = np.cumsum(sizes, dtype=np.int64)
+        cuts = np.flatnonzero(_may_end_here(batch.column("id"), sizes))
         start = written = 0
-        while (stop := int(np.searchsorted(ends, written + BATCH_BYTES - self._waiting_bytes)) + 1) <= len(ends):
+        while start < batch.num_rows:
+            before = written - self._waiting_bytes
+            least = np.searchsorted(ends, before + NO_CUT_BEFORE * BATCH_BYTES)
+            most = int(np.searchsorted(ends, before + BATCH_BYTES))
+            chosen = cuts[np.searchsorted(cuts, least)] if len(cuts) and cuts[-1] >= least else most
+            stop = min(int(chosen), most) + 1
+            if stop > batch.num_rows:
+                break
             self._wait(batch.slice(start, stop - start), int(ends[stop - 1]) - written)
             self._flush()
             start, written = stop, int(ends[stop - 1])
@@ -182,6 +210,14 @@ class CorpusWriter:
             self._writer = None
             self._shard += 1
             self._shard_bytes = 0
+
+
+def _may_end_here(ids: "pa.Array", sizes: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+    """Which documents a row group may end with [documents]: by a hash of the id, the larger ones more often."""
+    import numpy as np
+
+    chances = np.fromiter((crc32(name.encode()) for name in ids.to_pylist()), np.int64, len(sizes))
+    return chances < sizes * (2**32 / (CUT_EVERY * BATCH_BYTES))
 
 
 def _open(path: Path) -> "pa.parquet.ParquetFile":

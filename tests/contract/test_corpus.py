@@ -39,6 +39,25 @@ def test_shards_do_not_depend_on_how_documents_arrive(tmp_path: Path) -> None:
     assert hash_tree(write(tmp_path / "c", [7, 0, 3, 150, 40])) == expected
 
 
+def test_a_document_between_others_changes_the_row_groups_around_it_only(tmp_path: Path) -> None:
+    def hashes(name: str, rows: list[dict]) -> list[str]:
+        with corpus.CorpusWriter(tmp_path / name, corpus.corpus_schema()) as writer:
+            writer.write(pa.RecordBatch.from_pylist(rows, corpus.corpus_schema()))
+        return [corpus.hash_row_group(path, group) for path, group, _ in corpus.row_groups(tmp_path / name)]
+
+    rows = [ROWS[0] | {"id": f"a{n}", "text": "word " * (n % 7)} for n in range(3000)]
+    before = hashes("before", rows)
+    after = hashes("after", [*rows[:800], ROWS[5] | {"id": "new"}, *rows[800:]])
+    assert len(before) > 200 and len(set(before)) == len(before)
+    assert len(set(after) - set(before)) <= 8
+
+
+def test_row_groups_have_no_more_text_than_is_said_and_seldom_less_than_half(tmp_path: Path) -> None:
+    sizes = [corpus.text_bytes(batch).sum() for batch in corpus.read_batches(write(tmp_path / "c", [200]))]
+    assert max(sizes) < corpus.BATCH_BYTES + 60 * 2
+    assert min(sizes[:-1]) >= corpus.BATCH_BYTES / 2
+
+
 def test_an_empty_corpus_still_has_its_columns(tmp_path: Path) -> None:
     folder = write(tmp_path / "c", [])
     assert corpus.count_documents(folder) == 0
