@@ -1,6 +1,7 @@
 """A corpus with planted near-duplicates: texts of random words, and copies of them with a few words edited."""
 
 import random
+from itertools import accumulate
 
 EDITS = (0, 1, 1, 1, 2, 2, 3, 4, 6, 12)
 SYLLABLES = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
@@ -14,7 +15,7 @@ def planted(documents: int, seed: int, words: tuple[int, int] = (40, 200), share
     """
     chance = random.Random(seed)
     vocabulary = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 4))) for _ in range(5000)]
-    weights = [1 / (rank + 10) for rank in range(len(vocabulary))]
+    weights = list(accumulate(1 / (rank + 10) for rank in range(len(vocabulary))))
     made: list[list[str]] = []
     for _ in range(documents):
         if made and chance.random() < share:
@@ -23,7 +24,7 @@ def planted(documents: int, seed: int, words: tuple[int, int] = (40, 200), share
                 place = chance.randrange(len(text))
                 text[place : place + chance.randint(0, 1)] = [word] * chance.randint(0, 1)
         else:
-            text = chance.choices(vocabulary, weights, k=chance.randint(*words))
+            text = chance.choices(vocabulary, cum_weights=weights, k=chance.randint(*words))
         made.append(text or ["empty"])
     chance.shuffle(made)
     return [_dressed(text, chance) for text in made]
