@@ -1,0 +1,213 @@
+"""Near-duplicates: how fast, what is found of all there is, beside the libraries that others use, and in what memory.
+
+MB are millions of bytes of text. `a core` counts processor seconds of one thread, so that other work on the machine
+matters less; `processes` counts the clock, with their start. All are the best of three, with compiled code.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.near_pairs import near_pairs
+from benchmarks.near_peers import PEERS, megabytes_a_second
+from tasks.clean.near.contamination import EvaluationIndex, overlaps
+from tasks.clean.near.duplicates import NearDuplicates, near_duplicates
+from tasks.clean.near.paragraphs import SeenParagraphs, paragraphs_of, without
+from tasks.clean.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
+from tasks.clean.near.sketch import sketch_of, write_sketch
+from tasks.contract.runtime import workers
+from tasks.contract.spread import spread
+from tests.clean.near.planted import from_a_template, planted
+from tests.scratch import ROOT
+
+DEFAULT = NearDuplicateSettings()
+REAL = ROOT / "data" / "bert" / "raw"
+BATCH = 5000
+PLANTED = 20_000
+COPIES = 12
+"""Of the corpus, each with words of its own, for a large one."""
+FORCED = 64 << 20
+"""Bytes of memory for the large run, many times less than its sketches."""
+
+RESOLVE = """
+import json, sys, time
+from pathlib import Path
+from tasks.clean.near.duplicates import near_duplicates
+from tasks.clean.near.settings import NearDuplicateSettings
+
+def peak():  # ru_maxrss would begin with that of the process that started this one
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
+
+settings, memory = NearDuplicateSettings(), int(sys.argv[3])
+near_duplicates([Path(sys.argv[2])], settings, memory=1 << 20)
+base, began = peak(), time.process_time()
+found = near_duplicates(sorted(Path(sys.argv[1]).glob("*.sketch")), settings, memory=memory)
+print(json.dumps([base, peak(), time.process_time() - began, int(found.staying().sum())]))
+"""
+
+
+def measure(folder: Path) -> Iterator[str]:
+    """Lines of figures on a corpus with planted edits, on real text where there is some, and on templates."""
+    corpora = {"planted": planted(PLANTED, seed=0)}
+    if REAL.is_dir():
+        corpora["real"] = [text for path in sorted(REAL.glob("*.parquet")) for text in _texts(path).to_pylist()]
+    else:
+        yield f"no real text: {REAL.relative_to(ROOT)} is not there (dvc repro ingest@bert)"
+    for name, texts in corpora.items():
+        yield from _speed_and_recall(name, texts, folder / name)
+    texts = list(corpora.values())[-1]
+    yield from _beside_peers(texts, folder / "peers")
+    yield from _other_rules(texts)
+    yield from _templates(folder / "templates")
+    yield from _in_little_memory(texts, folder / "large")
+
+
+def _speed_and_recall(name: str, texts: Sequence[str], folder: Path) -> Iterator[str]:
+    size, parts = _written(texts, folder)
+    chosen = DEFAULT
+    paths = [_sketched(part, chosen) for part in parts]
+    signing = _best(lambda: [_sketched(part, chosen) for part in parts])
+    resolving = _best(lambda: near_duplicates(paths, chosen))
+    yield f"{name}: {len(texts):,} documents, {size:.0f} MB"
+    yield f"  text to sketches on disk, a core     {size / signing:7.1f} MB/s"
+    yield f"  sketches to keep list, a core        {size / resolving:7.1f} MB/s"
+    yield f"  text to keep list, a core            {size / (signing + resolving):7.1f} MB/s"
+    pairs = near_pairs(texts, chosen.ngram, chosen.threshold)
+    yield _found(near_duplicates(paths, chosen), pairs)
+
+
+def _found(found: NearDuplicates, pairs: np.ndarray) -> str:
+    """Recall: pairs that came together. Precision: documents that went and are really connected with their keeper."""
+    recall = np.mean(found.keepers[pairs[:, 0]] == found.keepers[pairs[:, 1]])
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    documents = len(found.keepers)
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(documents, documents))
+    _, component = connected_components(graph, directed=False)
+    gone = np.flatnonzero(~found.staying())
+    precision = np.mean(component[gone] == component[found.keepers[gone]])
+    return f"  of {len(pairs):,} near pairs: recall {recall:.5f}; of {len(gone):,} gone: precision {precision:.5f}"
+
+
+def _beside_peers(texts: Sequence[str], folder: Path) -> Iterator[str]:
+    sample = list(texts[:: max(1, len(texts) // 1500)])
+    size, parts = _written(sample, folder)
+    ours = size / _best(lambda: near_duplicates([_sketched(part, DEFAULT) for part in parts], DEFAULT))
+    yield f"{len(sample):,} of them, text to keep list, a core {ours:7.1f} MB/s"
+    for name, make in PEERS.items():
+        try:
+            theirs = megabytes_a_second(make, sample)
+        except ImportError as error:
+            yield f"  {name}: skipped, {re.split(r'[;`]', str(error))[0].strip()} (see benchmarks/near_peers.py)"
+        else:
+            yield f"  {name:<34} {theirs:9.2f} MB/s; ours {ours / theirs:.0f} times as fast"
+
+
+def _other_rules(texts: Sequence[str]) -> Iterator[str]:
+    column = pa.array(texts, pa.large_string())
+    size = column.nbytes / 1e6
+    chosen, rule = ContaminationSettings(), ParagraphSettings()
+    index = EvaluationIndex.of(column[::20], chosen)
+
+    def paragraphs() -> None:
+        found = paragraphs_of(column, rule)
+        without(column, found, SeenParagraphs().first(found))
+
+    seconds = _best(lambda: overlaps(column, index))
+    yield f"overlap with {len(column[::20]):,} evaluation texts, a core {size / seconds:6.1f} MB/s"
+    yield f"paragraphs that were there before, a core {size / _best(paragraphs):6.1f} MB/s"
+
+
+def _templates(folder: Path) -> Iterator[str]:
+    """Texts that are the same but for four words, most pairs just below the threshold: time must grow as they do."""
+    texts = from_a_template(40_000, seed=0)
+    seconds = {}
+    for documents in (10_000, 40_000):
+        _, parts = _written(texts[:documents], folder / str(documents))
+        paths = [_sketched(part, DEFAULT) for part in parts]
+        seconds[documents] = _best(partial(near_duplicates, paths, DEFAULT), times=1)
+    yield (
+        f"a template, 4 times the documents: {seconds[40_000] / seconds[10_000]:.1f} times the time, "
+        f"{seconds[40_000] / 40_000 * 1e6:.0f} µs a document"
+    )
+
+
+def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
+    parts, size = [], 0.0
+    for copy in range(COPIES):
+        more, written = _written([text.replace(" ", f"{copy} ") for text in texts], folder / str(copy))
+        size += more
+        parts += [(path, folder / f"{copy:03d}-{path.stem}.sketch") for path, _ in written]
+    documents = COPIES * len(texts)
+    for processes in dict.fromkeys((1, workers())):
+        began, used = time.perf_counter(), _processor_seconds()
+        list(spread(partial(_sketched, chosen=DEFAULT), parts, processes))
+        seconds, used = time.perf_counter() - began, _processor_seconds() - used
+        yield (
+            f"{documents:,} documents, {size:.0f} MB, to sketches, {processes} processes {size / seconds:7.1f} MB/s, "
+            f"{size / used:.1f} a processor second of all"
+        )
+    tiny = _sketched(_written(texts[:100], folder / "tiny")[1][0], DEFAULT)
+    stored = sum(path.stat().st_size for _, path in parts)
+    yield f"  on disk {stored / documents:.0f} bytes a document, {stored / size / 1e6:.2f} of the text"
+    kept = set()
+    for memory in (FORCED, 16 * FORCED):
+        run = [sys.executable, "-c", RESOLVE, str(folder), str(tiny), str(memory)]
+        done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)
+        base, peak, seconds, staying = json.loads(done.stdout)
+        kept.add(staying)
+        yield (
+            f"  resolved in {memory >> 20} MiB: {size / seconds:.0f} MB/s a core, peak RSS {peak / 1e6:.0f} MB, "
+            f"{base / 1e6:.0f} of them for the interpreter; {(peak - base) / documents:.0f} bytes a document in all, "
+            f"{staying:,} stay"
+        )
+    assert len(kept) == 1, "the memory must not change the result"
+
+
+def _written(texts: Sequence[str], folder: Path) -> tuple[float, list[tuple[Path, Path]]]:
+    """The texts as Parquet files of BATCH documents: their MB, and a file and a path for its sketch each."""
+    folder.mkdir(parents=True)
+    parts = []
+    for begin in range(0, len(texts), BATCH):
+        path = folder / f"{begin:08d}.parquet"
+        pq.write_table(pa.table({"text": pa.array(texts[begin : begin + BATCH], pa.large_string())}), path)
+        parts.append((path, path.with_suffix(".sketch")))
+    return sum(len(text.encode()) for text in texts) / 1e6, parts
+
+
+def _sketched(part: tuple[Path, Path], chosen: NearDuplicateSettings) -> Path:
+    source, path = part
+    write_sketch(sketch_of(_texts(source), chosen), path)
+    return path
+
+
+def _texts(path: Path) -> pa.ChunkedArray:
+    return pq.read_table(path, columns=["text"], use_threads=False).column("text")
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _best(work: Callable[[], object], times: int = 3) -> float:
+    """Processor seconds, the least of several."""
+    least = float("inf")
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        least = min(least, time.process_time() - began)
+    return least

@@ -1,0 +1,72 @@
+"""MinHash signatures by the libraries that others use, each in its own way of making shingles of 5 words.
+
+They are not among Gristmill's dependencies: `pip install datatrove[processing]==0.10.1 spacy datasketch==2.0.0 rensa`.
+"""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+NGRAM, BANDS, ROWS = 5, 20, 5
+WORD = re.compile(r"[^\W_]+")
+
+Work = Callable[[Sequence[str]], object]
+
+
+def shingles(text: str) -> list[str]:
+    """What datasketch and rensa are given, since they make none themselves."""
+    words = WORD.findall(text.lower())
+    return [" ".join(words[place : place + NGRAM]) for place in range(max(1, len(words) - NGRAM + 1))]
+
+
+def datatrove() -> Work:
+    """Its signature step with its word tokenizer, as FineWeb has it: 14 bands of 8 rows, SHA-1, 64 bits."""
+    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
+    from datatrove.utils.hashing import HashConfig
+
+    chosen = MinhashConfig(
+        n_grams=NGRAM, num_buckets=14, hashes_per_bucket=8, hash_config=HashConfig(precision=64, hash_fc="sha1")
+    )
+    step = MinhashDedupSignature(output_folder=tempfile.gettempdir(), config=chosen, language="eng")
+    return lambda texts: [step.get_signature(step.get_shingles(text)) for text in texts]
+
+
+def datasketch() -> Work:
+    """A `MinHash` a text, put into an index and looked up there: the whole way, without an exact comparison."""
+    from datasketch import MinHash, MinHashLSH
+
+    def work(texts: Sequence[str]) -> list[list[object]]:
+        index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
+        found = []
+        for number, text in enumerate(texts):
+            sketch = MinHash(num_perm=BANDS * ROWS)
+            sketch.update_batch([shingle.encode() for shingle in shingles(text)])
+            found.append(index.query(sketch))
+            index.insert(number, sketch)
+        return found
+
+    return work
+
+
+def rensa() -> Work:
+    """Its full mode, which looks at every token."""
+    from rensa import RMinHash
+
+    return lambda texts: RMinHash.from_token_sets([shingles(text) for text in texts], BANDS * ROWS, 0)
+
+
+PEERS = {"datatrove signatures": datatrove, "datasketch LSH": datasketch, "rensa from_token_sets": rensa}
+
+
+def megabytes_a_second(make: Callable[[], Work], texts: Sequence[str]) -> float:
+    """Of a peer on a core, the best of three, warmed up. Raises ImportError where it is not installed."""
+    work = make()
+    work(texts[:10])
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    best = float("inf")
+    for _ in range(3):
+        began = time.process_time()
+        work(texts)
+        best = min(best, time.process_time() - began)
+    return size / best

@@ -1,0 +1,81 @@
+"""A set of 64-bit hashes, as a table with open addressing: 11 to 21 bytes a hash."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.near.compiled import kernel
+
+LEAST = 1 << 10
+
+
+class HashSet:
+    """A set of hashes other than 0, whose bits are spread already."""
+
+    def __init__(self) -> None:
+        self._table = np.zeros(LEAST, np.uint64)
+        self._size = 0
+
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64]) -> Self:
+        """The set of these, which may be there several times."""
+        made = cls()
+        made.add(hashes)
+        return made
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which of them were not in the set, nor before them in the list; they are in it now [hashes]."""
+        new = np.empty(len(hashes), np.bool_)
+        done = 0
+        while done < len(hashes):
+            stop, self._size = _add(self._table, self._size, hashes, done, new)
+            if stop < len(hashes):
+                grown = np.zeros(2 * len(self._table), np.uint64)
+                members = self.hashes()
+                _add(grown, 0, members, 0, np.empty(len(members), np.bool_))
+                self._table = grown
+            done = stop
+        return new
+
+    def contains(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which of them are in the set [hashes]."""
+        found = np.empty(len(hashes), np.bool_)
+        _contains(self._table, hashes, found)
+        return found
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """Its members, sorted: what to keep in a file, and to make the set again `of`."""
+        return np.sort(self._table[self._table != 0])
+
+
+@kernel
+def _add(
+    table: NDArray[np.uint64], size: int, hashes: NDArray[np.uint64], begin: int, new: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Adds hashes from the one at `begin` on, until three quarters are full; returns where it stopped, and the size."""
+    last = np.uint64(len(table) - 1)
+    for place in range(begin, len(hashes)):
+        if 4 * size >= 3 * len(table):
+            return place, size
+        slot = hashes[place] & last
+        while table[slot] != np.uint64(0) and table[slot] != hashes[place]:
+            slot = (slot + np.uint64(1)) & last
+        new[place] = table[slot] == np.uint64(0)
+        if new[place]:
+            table[slot] = hashes[place]
+            size += 1
+    return len(hashes), size
+
+
+@kernel
+def _contains(table: NDArray[np.uint64], hashes: NDArray[np.uint64], found: NDArray[np.bool_]) -> None:
+    last = np.uint64(len(table) - 1)
+    for place in range(len(hashes)):
+        slot = hashes[place] & last
+        while table[slot] != np.uint64(0) and table[slot] != hashes[place]:
+            slot = (slot + np.uint64(1)) & last
+        found[place] = table[slot] == hashes[place]
