@@ -119,7 +119,7 @@ def _other_rules(texts: Sequence[str]) -> Iterator[str]:
     column = pa.array(texts, pa.large_string())
     size = column.nbytes / 1e6
     chosen, rule = ContaminationSettings(), ParagraphSettings()
-    index = EvaluationIndex.of(column[::20], chosen)
+    index = EvaluationIndex.of([column[::20]], chosen)
 
     def paragraphs() -> None:
         found = paragraphs_of(column, rule)

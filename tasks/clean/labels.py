@@ -14,15 +14,18 @@ NAMED = 5
 """Labels that an error names."""
 
 
-def count_labels(corpus: Path, recipe: str) -> Counter[str]:
-    """Documents by label, read from the column of labels alone. Raises RecipeError where the corpus has none."""
+def rare_labels(corpus: Path, least: int, recipe: str) -> dict[str, int]:
+    """Labels of fewer documents than `least`, read from the column of labels alone, in their order, with their counts.
+
+    Raises RecipeError where the corpus has none.
+    """
     found: Counter[str] = Counter()
     for batch in read_batches(corpus, ("label",)):
         found.update(label for label in batch.column("label").to_pylist() if label is not None)
     if not found:
         key = f"{recipe_path(recipe)}: clean.min_documents_per_label"
         raise RecipeError(f"{key}: no document of {corpus} has a label")
-    return found
+    return {label: count for label, count in sorted(found.items()) if count < least}
 
 
 def documents_by_label(splits: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

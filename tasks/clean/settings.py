@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tasks.clean.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
 from tasks.contract.settings import Section
 
 Count = Annotated[int, Field(ge=1)]
@@ -104,8 +105,16 @@ class CleanSettings(Lengths):
     min_documents_per_label: Annotated[int, Field(ge=2)] | None = None
     """Classes: documents of a label that fewer documents of the corpus have are dropped."""
     exact_duplicates: Literal["drop", "keep"] = "drop"
-    """Of documents whose cleaned text is the same, only the first in corpus order stays. Targets and labels make no
-    difference, so that no text is on both sides of a split, with two translations or classes."""
+    """Of documents whose cleaned text is the same one stays: one of the test split before one of the validation split
+    and one to train on, and the first in corpus order of these. Targets and labels make no difference, so that no text
+    is on both sides of a split, with two translations or classes."""
+    near_duplicates: NearDuplicateSettings | None = None
+    """Of documents whose text is nearly the same one stays, by the same right: `{}`, or what differs from the
+    defaults."""
+    duplicate_paragraphs: ParagraphSettings | None = None
+    """Paragraphs that were there before go, out of documents to train on before others."""
+    contamination: ContaminationSettings | None = None
+    """Documents to train or validate on that share runs of words with the test split go."""
     splits: SplitSettings = SplitSettings()
 
     def keys_about(self, column: Literal["target", "label"]) -> list[str]:

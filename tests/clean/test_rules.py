@@ -15,7 +15,7 @@ GERMAN = "Dieses Paket enthält die Bibliotheken, die von vielen anderen Program
 
 
 def verdict(text: str, target: str | None = None, label: str | None = None, /, **settings: Any) -> Verdict | None:
-    rules = rules_of(CleanSettings.model_validate(settings), {"often": 3, "seldom": 2})
+    rules = rules_of(CleanSettings.model_validate(settings), {"seldom": 2})
     return next((found for rule in rules if (found := rule(Sides(text, target, label))) is not None), None)
 
 

@@ -166,7 +166,7 @@ def test_what_cannot_be_is_told_in_a_sentence_and_the_last_good_outputs_stay(
         run(STAGE, "small")
     assert message in str(raised.value) and "\n" not in str(raised.value)
     assert contents(data / "clean") == {"old": b"still here"}
-    assert sorted(path.name for path in data.iterdir()) == ["clean", "valid"]
+    assert sorted(path.name for path in data.iterdir()) == ["clean", "scratch", "valid"]
 
 
 def pairs(count: int = 40) -> list[tuple[str | None, ...]]:

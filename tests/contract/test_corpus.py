@@ -52,10 +52,10 @@ def test_a_document_between_others_changes_the_row_groups_around_it_only(tmp_pat
     assert len(set(after) - set(before)) <= 8
 
 
-def test_row_groups_have_no_more_text_than_is_said_and_seldom_less_than_half(tmp_path: Path) -> None:
+def test_row_groups_have_no_more_text_than_is_said_and_not_less_than_a_quarter(tmp_path: Path) -> None:
     sizes = [corpus.text_bytes(batch).sum() for batch in corpus.read_batches(write(tmp_path / "c", [200]))]
     assert max(sizes) < corpus.BATCH_BYTES + 60 * 2
-    assert min(sizes[:-1]) >= corpus.BATCH_BYTES / 2
+    assert min(sizes[:-1]) >= corpus.BATCH_BYTES / 4
 
 
 def test_an_empty_corpus_still_has_its_columns(tmp_path: Path) -> None:

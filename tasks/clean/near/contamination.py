@@ -4,12 +4,12 @@ As for GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C): a document that 
 evaluation text is taken out of the training data. What goes here is the whole document, and the thresholds can be
 raised; GPT-3 cut the place out and went on with the rest.
 
-    index = EvaluationIndex.of(benchmark.column("question"), settings)     # once
+    index = EvaluationIndex.of([benchmark.column("question")], settings)   # once
     found = overlaps(batch.column("text"), index)                          # of any batch, in any process
     verdict = found.verdict(0, settings)                                   # None where the document may stay
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -37,15 +37,18 @@ class EvaluationIndex:
     """Texts of fewer than `min_words` words, which are not looked for."""
 
     @classmethod
-    def of(cls, texts: "pa.Array | pa.ChunkedArray", settings: ContaminationSettings) -> Self:
-        """The index of a column of strings. A set of several columns or files is that of them put together."""
-        words = words_of(texts)
-        short = words.counts < settings.ngram
-        sets = {settings.ngram: HashSet.of(ngrams_of(_chosen(words, ~short), settings.ngram).hashes)}
-        for length in range(settings.min_words, settings.ngram):
-            if (chosen := words.counts == length).any():
-                sets[length] = HashSet.of(ngrams_of(_chosen(words, chosen), length).hashes)
-        return cls(sets, int((words.counts < settings.min_words).sum()))
+    def of(cls, columns: "Iterable[pa.Array]", settings: ContaminationSettings) -> Self:
+        """The index of columns of strings, which are held one at a time."""
+        sets = {length: HashSet() for length in range(settings.min_words, settings.ngram + 1)}
+        skipped = 0
+        for texts in columns:
+            words = words_of(texts)
+            skipped += int((words.counts < settings.min_words).sum())
+            for length, hashes in sets.items():
+                chosen = words.counts >= length if length == settings.ngram else words.counts == length
+                if chosen.any():
+                    hashes.add(ngrams_of(_chosen(words, chosen), length).hashes)
+        return cls({length: hashes for length, hashes in sets.items() if len(hashes)}, skipped)
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,8 @@ def overlaps(texts: "pa.Array | pa.ChunkedArray", index: EvaluationIndex) -> Ove
     begins = np.zeros(len(words.hashes), np.bool_)
     covered = np.zeros(len(words.hashes), np.bool_)
     for length, hashes in index.sets.items():
-        if len(hashes):
-            ngrams = ngrams_of(words, length)
-            _mark(hashes.contains(ngrams.hashes), ngrams.counts, words.counts, length, begins, covered)
+        ngrams = ngrams_of(words, length)
+        _mark(hashes.contains(ngrams.hashes), ngrams.counts, words.counts, length, begins, covered)
     ends = np.cumsum(words.counts)
     return Overlaps(
         _sums(begins, ends),

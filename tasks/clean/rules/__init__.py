@@ -17,12 +17,12 @@ from tasks.clean.settings import CleanSettings
 __all__ = ["Rule", "Sides", "Verdict", "rules_of"]
 
 
-def rules_of(settings: CleanSettings, labels: Mapping[str, int]) -> list[Rule]:
-    """The rules that the settings ask for, cheap ones first; `labels` are the documents of each in the corpus."""
+def rules_of(settings: CleanSettings, rare: Mapping[str, int]) -> list[Rule]:
+    """The rules that the settings ask for, cheap ones first; `rare`: documents of the labels that have too few."""
     return [
         *length_rules(settings, "text"),
         *length_rules(settings.target, "target"),
-        *label_rules(settings.min_documents_per_label, labels),
+        *label_rules(settings.min_documents_per_label, rare),
         *pair_rules(settings),
         *language_rules(settings.languages),
     ]

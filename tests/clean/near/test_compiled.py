@@ -49,7 +49,7 @@ def use_everything(folder: Path) -> None:
     for number, part in enumerate((texts, texts[3:20], texts[:0])):
         paths.append(folder / str(number))
         write_sketch(sketch_of(part, chosen), paths[-1])
-        index = EvaluationIndex.of(part, ContaminationSettings())
+        index = EvaluationIndex.of([part], ContaminationSettings())
         overlaps(texts[1:], index)
         paragraphs = paragraphs_of(part, ParagraphSettings())
         without(part, paragraphs, SeenParagraphs().first(paragraphs))

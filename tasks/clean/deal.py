@@ -1,0 +1,71 @@
+"""Pass 3, shard by shard in corpus order: what was found is carried out, and what stays is dealt to the splits."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.clean.findings import Findings, with_verdicts
+from tasks.clean.parts import Parts
+from tasks.clean.settings import CleanSettings
+from tasks.clean.shard import REJECTED, CleanedShard
+from tasks.clean.splits import SPLITS, SplitSize, split_of
+from tasks.contract.corpus import CorpusWriter, corpus_schema, text_bytes
+from tasks.contract.drops import DropWriter
+from tasks.contract.progress import progress
+from tasks.contract.stage import Drop
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """What has become of a corpus."""
+
+    sizes: dict[str, SplitSize]
+    """By split."""
+    dropped: list[Drop]
+    there: set[str]
+    """The groups that the settings name and that are in the corpus."""
+
+
+def deal(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSettings, out: Path) -> Dealt:
+    """Write the splits and `rejected.parquet` into a folder. Holds a shard at a time."""
+    named = {*settings.splits.validation_groups, *settings.splits.test_groups}
+    sizes = {name: SplitSize() for name in SPLITS}
+    there, parts = set[str](), Parts(shards, findings, settings)
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema())) for name in SPLITS}
+        rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED)))
+        shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
+        for number, shard in enumerate(shards):
+            documents = parts.carried_out(number, with_verdicts(shard.read(), findings.about(number)))
+            there |= named.intersection(documents.column("group").unique().to_pylist())
+            rejected.write(documents.filter(documents.column("reason").is_valid()))
+            _split(documents.filter(documents.column("reason").is_null()), settings, writers, sizes)
+            shown.advance(documents.num_rows)
+    return Dealt(sizes, rejected.drops(), there)
+
+
+def _split(
+    documents: "pa.RecordBatch",
+    settings: CleanSettings,
+    writers: Mapping[str, CorpusWriter],
+    sizes: dict[str, SplitSize],
+) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    groups = documents.column("group").to_pylist()
+    split_by_group = {group: split_of(group, settings.splits) for group in dict.fromkeys(groups)}
+    splits = pa.array([split_by_group[group] for group in groups], pa.string())
+    for name in SPLITS:
+        part = documents.filter(pc.equal(splits, name))
+        writers[name].write(part)
+        size = sizes[name]
+        size.documents += part.num_rows
+        size.bytes += int(text_bytes(part).sum())
+        size.groups.update(group for group, split in split_by_group.items() if split == name)
+        size.labels.update(part.column("label").drop_null().to_pylist())

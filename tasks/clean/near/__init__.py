@@ -1,0 +1,1 @@
+"""What documents have in common with others: near-duplicates, evaluation texts, paragraphs that were there before."""

@@ -1,0 +1,160 @@
+"""What the passes of the stage have to do with each other: rights between splits, and what is kept between runs."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.clean import shard
+from tasks.clean.__main__ import STAGE
+from tasks.contract.stage import run
+from tests.clean.corpus import contents, project, rows
+from tests.clean.near.planted import planted
+
+TEST = "  splits: {validation: 0, test: 0, test_groups: [held out]}\n"
+NEAR = "  near_duplicates: {}\n"
+
+
+@pytest.fixture(autouse=True)
+def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def rejected(data: Path) -> dict[str, tuple[str, str, str]]:
+    return {row["id"]: (row["reason"], row["value"], row["threshold"]) for row in rows(data / "clean/rejected.parquet")}
+
+
+def words(*numbers: int) -> str:
+    return " ".join(f"word{n}" for n in numbers)
+
+
+def test_a_near_duplicate_of_a_test_document_is_not_trained_on(tmp_path: Path) -> None:
+    text, other = range(100), range(200, 300)
+    given = [
+        ("near", "some", words(*text, 1000)),
+        ("apart", "some", words(*other)),
+        ("same", "some", words(*other)),
+        ("kept", "held out", words(*text)),
+        ("near, later", "held out", words(*text, 1001)),
+    ]
+    for row_group in (1, 5):
+        root = tmp_path / str(row_group)
+        with pytest.MonkeyPatch.context() as patch:
+            data = project(root, NEAR + TEST, given, row_group)
+            patch.chdir(root)
+            run(STAGE, "small")
+        assert [row["id"] for row in rows(data / "clean" / "train")] == ["apart"]
+        assert [row["id"] for row in rows(data / "clean" / "test")] == ["kept"]
+        assert rejected(data) == {
+            "near": ("near_duplicate", "0.990 with kept", "0.8"),
+            "same": ("duplicate", "same as apart", None),
+            "near, later": ("near_duplicate", "0.990 with kept", "0.8"),
+        }
+
+
+def test_a_document_with_a_run_of_words_of_the_test_split_is_not_trained_on(tmp_path: Path) -> None:
+    given = [
+        ("quotes it", "some", words(*range(50), *range(500, 513))),
+        ("nearly", "some", words(*range(100, 150), *range(500, 512))),
+        ("tested", "held out", words(*range(490, 600))),
+        ("tested too", "held out", words(*range(500, 513))),
+    ]
+    data = project(tmp_path, "  contamination: {}\n" + TEST, given, row_group=2)
+    run(STAGE, "small")
+    assert [row["id"] for row in rows(data / "clean" / "train")] == ["nearly"]
+    assert [row["id"] for row in rows(data / "clean" / "test")] == ["tested", "tested too"]
+    assert rejected(data) == {"quotes it": ("contaminated", "1, 0.206 of the words", "1")}
+
+
+def test_a_paragraph_stays_where_the_model_is_scored_and_goes_elsewhere(tmp_path: Path) -> None:
+    notice, own = words(1, 2, 3, 4, 5, 6), [words(*range(start, start + 9)) for start in (10, 20, 30)]
+    given = [
+        ("first", "some", f"{own[0]}\n\n{notice}"),
+        ("notice alone", "some", notice + "."),
+        ("tested", "held out", f"{own[1]}\n\n{notice}\n\n{own[2]}"),
+    ]
+    data = project(tmp_path, "  duplicate_paragraphs: {}\n" + TEST, given, row_group=1)
+    run(STAGE, "small")
+    assert {row["id"]: row["text"] for row in rows(data / "clean" / "train")} == {"first": own[0]}
+    assert {row["id"]: row["text"] for row in rows(data / "clean" / "test")} == {"tested": given[2][2]}
+    assert rejected(data) == {"notice alone": ("duplicate_paragraphs", "all of it", None)}
+
+
+@pytest.fixture
+def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Row groups of a few documents; counts the documents that pass 1 cleans."""
+    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 20_000)
+    cleaned: list[int] = []
+    clean_batch = shard.clean_batch
+
+    def counted(batch: pa.RecordBatch, *rest: object) -> pa.RecordBatch:
+        cleaned.append(batch.num_rows)
+        return clean_batch(batch, *rest)
+
+    monkeypatch.setattr(shard, "clean_batch", counted)
+    return cleaned
+
+
+def corpus(documents: int) -> list[tuple[str, str, str]]:
+    texts = planted(documents, seed=1)
+    return [(f"d{n:04}", f"group {n % 20}", text) for n, text in enumerate(texts)]
+
+
+def test_new_documents_cost_what_is_new_and_the_result_is_that_of_a_full_run(
+    tmp_path: Path, small_row_groups: list[int]
+) -> None:
+    clean = NEAR + "  splits: {validation: 0.1, test: 0.1}\n"
+    given = corpus(600)
+    made = {}
+    for name, parts in {"full": [given], "grown": [given[:200] + given[260:], given]}.items():
+        root = tmp_path / name
+        with pytest.MonkeyPatch.context() as patch:
+            for part in parts:
+                small_row_groups.clear()
+                if root.exists():
+                    (root / "data/small/valid/part-00000.parquet").unlink()
+                    (root / "data/small/valid").rmdir()
+                data = project(root, clean, part)
+                patch.chdir(root)
+                run(STAGE, "small")
+        made[name] = contents(data / "clean"), contents(data / "scratch"), sum(small_row_groups)
+    assert pq.ParquetFile(data / "valid" / "part-00000.parquet").num_row_groups > 15
+    assert made["grown"][:2] == made["full"][:2]
+    assert made["full"][2] == 600 and 60 <= made["grown"][2] < 180
+
+
+def test_other_rules_about_documents_clean_anew_and_others_do_not(tmp_path: Path, small_row_groups: list[int]) -> None:
+    project(tmp_path, TEST, [*corpus(100), ("t", "held out", "tested")])
+    recipe = tmp_path / "recipes" / "small.yaml"
+    for clean, documents in ((TEST, 101), (TEST + "  contamination: {}\n", 0), (TEST + "  min_words: 1\n", 101)):
+        small_row_groups.clear()
+        recipe.write_text(f"clean:\n{clean}", encoding="utf-8")
+        run(STAGE, "small")
+        assert sum(small_row_groups) == documents
+
+
+def test_a_run_that_was_broken_off_goes_on_where_it_was(
+    tmp_path: Path, small_row_groups: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = project(tmp_path, NEAR + TEST, [*corpus(300), ("t", "held out", "tested")])
+    write_sketch = shard._write_sketch
+
+    def broken(*given: object) -> None:
+        if len(small_row_groups) == 5:
+            raise KeyboardInterrupt
+        write_sketch(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "_write_sketch", broken)
+        with pytest.raises(KeyboardInterrupt):
+            run(STAGE, "small")
+    done = sum(small_row_groups[:4])
+    small_row_groups.clear()
+    run(STAGE, "small")
+    assert sum(small_row_groups) == 301 - done
+    again = contents(data / "clean")
+    for path in (data / "scratch" / "clean").iterdir():
+        path.unlink()
+    run(STAGE, "small")
+    assert contents(data / "clean") == again
