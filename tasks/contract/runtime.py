@@ -1,6 +1,8 @@
 """What does not change a result, read from the environment: GRISTMILL_* and the variables of the tools themselves.
 
 GRISTMILL_WORKERS           processes of a data stage and threads of torch (default: the processors of this machine)
+GRISTMILL_ENGINE            processes, or a cluster that does the work of data stages: ray, ray:ADDRESS, dask:ADDRESS
+                            (default: processes)
 GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
 GRISTMILL_TIMEOUT           seconds that a stage may take (default: none)
 GRISTMILL_TIMEOUT_<STAGE>   the same for one stage, GRISTMILL_TIMEOUT_TRAIN=3600
@@ -14,6 +16,8 @@ import os
 from pathlib import Path
 
 from tasks.contract.errors import GristmillError
+
+ENGINES = ("processes", "ray", "dask")
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -34,6 +38,15 @@ def switch_off_telemetry() -> None:
 def workers() -> int:
     """How many processes or threads a stage may use; the result is the same for every number."""
     return _whole_number("GRISTMILL_WORKERS") or _processors()
+
+
+def engine() -> tuple[str, str | None]:
+    """What does the work of data stages: processes, ray or dask, and the address of the cluster if one is given."""
+    wanted = os.environ.get("GRISTMILL_ENGINE") or "processes"
+    kind, _, address = wanted.partition(":")
+    if kind not in ENGINES or (kind == "processes" and address) or (kind == "dask" and not address):
+        raise GristmillError(f"GRISTMILL_ENGINE: {wanted!r} is none of processes, ray, ray:ADDRESS, dask:ADDRESS")
+    return kind, address or None
 
 
 def find_device() -> str:

@@ -1,4 +1,8 @@
-"""A function mapped over items by several processes; results come in the order of the items, whoever is faster."""
+"""A function mapped over items side by side; results come in the order of the items, whoever is faster.
+
+By processes of this machine, or by a cluster of Ray or Dask where GRISTMILL_ENGINE names one (`clusters`). What comes
+out is the same. A worker that is killed is replaced, and what it had not finished is done again.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +13,7 @@ from typing import TypeVar
 
 from tasks.contract.errors import GristmillError
 from tasks.contract.lifeline import end_with_parent
+from tasks.contract.runtime import engine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,28 +21,65 @@ Result = TypeVar("Result")
 AHEAD = 2
 """Items per process that are under way or wait to be asked for, so that memory stays bounded."""
 
+DEATHS = 3
+"""How often a worker may be killed before the next result has come: then it is the item that kills it."""
+
+NO_MORE = object()
+
 
 def spread(work: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:
     """`map(work, items)`, by `processes` processes where there is more than one; `work` is a function of a module.
 
-    Raises GristmillError where a process is killed from outside.
+    Raises GristmillError where a process is killed from outside again and again.
     """
-    if processes <= 1:
-        yield from map(work, items)
+    kind, address = engine()
+    if kind == "processes":
+        yield from map(work, items) if processes <= 1 else _by_processes(work, iter(items), processes)
         return
-    # spawn: a fork would copy the locks of pyarrow's threads. Each child ends with this process, even a killed one.
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_parent)
-    waiting: deque[Future[Result]] = deque()
+    from tasks.contract.clusters import CLUSTERS
+
+    yield from CLUSTERS[kind](work, items, address)
+
+
+def _by_processes(work: Callable[[Item], Result], items: Iterator[Item], processes: int) -> Iterator[Result]:
+    pool = _pool(processes)
+    waiting: deque[tuple[Item, Future[Result] | None]] = deque()
+    deaths = 0
     try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= AHEAD * processes:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise GristmillError(
-            "a worker process was killed, probably for want of memory; try fewer with GRISTMILL_WORKERS=1"
-        ) from error
+        while True:
+            try:
+                while len(waiting) < AHEAD * processes and (item := next(items, NO_MORE)) is not NO_MORE:
+                    waiting.append((item, None))  # type: ignore[arg-type]  # it is no sentinel
+                for place, (item, future) in enumerate(waiting):
+                    if future is None:
+                        waiting[place] = item, pool.submit(work, item)
+                if not waiting:
+                    return
+                first = waiting[0][1]
+                assert first is not None
+                result = first.result()
+            except BrokenProcessPool as error:
+                deaths += 1
+                if deaths == DEATHS:
+                    raise GristmillError(
+                        f"a worker process was killed {DEATHS} times at the same work, probably for want of memory; "
+                        "try fewer with GRISTMILL_WORKERS=1"
+                    ) from error
+                pool.shutdown(cancel_futures=True)
+                pool = _pool(processes)
+                waiting = deque((item, future if _has_result(future) else None) for item, future in waiting)
+            else:
+                waiting.popleft()
+                deaths = 0
+                yield result
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    # spawn: a fork would copy the locks of pyarrow's threads. Each child ends with this process, even a killed one.
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_parent)
+
+
+def _has_result(future: "Future[Result] | None") -> bool:
+    return future is not None and future.done() and not future.cancelled() and future.exception() is None

@@ -1,0 +1,134 @@
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.errors import DataError, GristmillError
+from tasks.contract.spread import spread
+
+RAY = """
+import ray, sys
+began = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+print(began.address_info["address"], flush=True)
+sys.stdin.read()
+"""
+
+
+def slow_square(number: int) -> int:
+    time.sleep(0.02 * (number % 3 == 0))
+    return number * number
+
+
+def killed_once(folder: Path, number: int) -> int:
+    """The first worker that gets 7 is killed, as one is that the system has no memory for."""
+    (folder / f"{number} {time.monotonic_ns()}").touch()
+    if number == 7 and len(list(folder.glob("7 *"))) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def always_killed(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def refused(number: int) -> int:
+    if number == 2:
+        raise DataError("number 2 is damaged")
+    return number
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[str]:
+    """Two workers; it ends when its process does. Who connects has the token, as those who share a cluster have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        with subprocess.Popen(
+            [sys.executable, "-c", RAY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdin is not None and process.stdout is not None
+            yield f"ray:{process.stdout.readline().strip()}"
+            process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def dask_cluster() -> Iterator[str]:
+    """Two workers, each a process."""
+    import distributed
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        yield f"dask:{cluster.scheduler_address}"
+
+
+@pytest.fixture(params=["processes", "ray", "dask"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = request.param
+    address = name if name == "processes" else request.getfixturevalue(f"{name}_cluster")
+    monkeypatch.setenv("GRISTMILL_ENGINE", address)
+    return name
+
+
+def test_results_come_in_the_order_of_the_items(engine: str) -> None:
+    assert list(spread(slow_square, range(20), 2)) == [n * n for n in range(20)]
+    assert list(spread(slow_square, [], 2)) == []
+
+
+def test_what_a_killed_worker_had_not_finished_is_done_again(engine: str, tmp_path: Path) -> None:
+    assert list(spread(partial(killed_once, tmp_path), range(20), 2)) == [n * n for n in range(20)]
+    times = [len(list(tmp_path.glob(f"{n} *"))) for n in range(20)]
+    assert times[7] == 2 and times[:4] == [1] * 4 and sum(times) <= 20 + 4  # what was under way, and no more
+
+
+def test_an_error_of_the_work_is_the_error(engine: str) -> None:
+    with pytest.raises(DataError, match="number 2 is damaged"):
+        list(spread(refused, range(6), 2))
+
+
+def test_paths_are_those_of_the_project(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert list(spread(os.path.abspath, "abcd", 2)) == [str(tmp_path / name) for name in "abcd"]
+
+
+def test_work_that_kills_every_worker_is_told() -> None:
+    with pytest.raises(GristmillError, match="killed 3 times at the same work, probably for want of memory"):
+        list(spread(always_killed, range(8), 2))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("spark", "GRISTMILL_ENGINE: 'spark' is none of processes, ray, ray:ADDRESS, dask:ADDRESS"),
+        ("dask", "GRISTMILL_ENGINE: 'dask' is none of"),
+        ("dask:tcp://127.0.0.1:9", "GRISTMILL_ENGINE: no Dask scheduler at tcp://127.0.0.1:9"),
+        ("ray:127.0.0.1:9", "GRISTMILL_ENGINE: no Ray cluster at 127.0.0.1:9"),
+        ("ray:here", "GRISTMILL_ENGINE: no Ray cluster at here"),
+    ],
+)
+def test_an_engine_that_is_not_there_is_told(wanted: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRISTMILL_ENGINE", wanted)
+    monkeypatch.setattr("tasks.contract.clusters.CONNECT", 1.0)
+    with pytest.raises(GristmillError) as raised:
+        list(spread(slow_square, range(3), 2))
+    assert str(raised.value).startswith(message)
+
+
+def test_a_library_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRISTMILL_ENGINE", "ray")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(GristmillError, match=r"ray is not installed: pip install 'gristmill\[ray\]'"):
+        list(spread(slow_square, range(3), 2))
