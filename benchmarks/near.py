@@ -22,7 +22,7 @@ from benchmarks.near_pairs import near_pairs
 from benchmarks.near_peers import PEERS, megabytes_a_second
 from tasks.clean.near.contamination import EvaluationIndex, overlaps
 from tasks.clean.near.duplicates import NearDuplicates, near_duplicates
-from tasks.clean.near.paragraphs import SeenParagraphs, paragraphs_of, without
+from tasks.clean.near.paragraphs import first_paragraphs, paragraphs_of, read_paragraphs, without, write_paragraphs
 from tasks.clean.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
 from tasks.clean.near.sketch import sketch_of, write_sketch
 from tasks.contract.runtime import workers
@@ -68,7 +68,7 @@ def measure(folder: Path) -> Iterator[str]:
         yield from _speed_and_recall(name, texts, folder / name)
     texts = list(corpora.values())[-1]
     yield from _beside_peers(texts, folder / "peers")
-    yield from _other_rules(texts)
+    yield from _other_rules(texts, folder / "paragraphs")
     yield from _templates(folder / "templates")
     yield from _in_little_memory(texts, folder / "large")
 
@@ -115,15 +115,16 @@ def _beside_peers(texts: Sequence[str], folder: Path) -> Iterator[str]:
             yield f"  {name:<34} {theirs:9.2f} MB/s; ours {ours / theirs:.0f} times as fast"
 
 
-def _other_rules(texts: Sequence[str]) -> Iterator[str]:
+def _other_rules(texts: Sequence[str], path: Path) -> Iterator[str]:
     column = pa.array(texts, pa.large_string())
     size = column.nbytes / 1e6
     chosen, rule = ContaminationSettings(), ParagraphSettings()
     index = EvaluationIndex.of(column[::20], chosen)
 
     def paragraphs() -> None:
-        found = paragraphs_of(column, rule)
-        without(column, found, SeenParagraphs().first(found))
+        write_paragraphs(paragraphs_of(column, rule), path)
+        (staying,) = first_paragraphs([path])
+        without(column, read_paragraphs(path), staying)
 
     seconds = _best(lambda: overlaps(column, index))
     yield f"overlap with {len(column[::20]):,} evaluation texts, a core {size / seconds:6.1f} MB/s"
