@@ -12,9 +12,12 @@ reads no constant of another file.
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
+Number = TypeVar("Number", bound=np.generic)
 
 
 def kernel(function: Function) -> Function:
@@ -23,3 +26,9 @@ def kernel(function: Function) -> Function:
         return cast(Function, njit(cache=True, nogil=True)(function))
     except RuntimeError:  # "no locator available": there is no folder to cache in
         return cast(Function, njit(nogil=True)(function))
+
+
+def read_only(array: NDArray[Number]) -> NDArray[Number]:
+    """The array itself, no longer to be written to: to the compiler that is another type than one that may be."""
+    array.flags.writeable = False
+    return array

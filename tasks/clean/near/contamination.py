@@ -4,27 +4,39 @@ As for GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C): a document that 
 evaluation text is taken out of the training data. What goes here is the whole document, and the thresholds can be
 raised; GPT-3 cut the place out and went on with the rest.
 
-    index = EvaluationIndex.of([benchmark.column("question")], settings)   # once
-    found = overlaps(batch.column("text"), index)                          # of any batch, in any process
+    EvaluationIndex.of_files(paths, settings).write(path)                  # once; or `of` a column of texts
+    found = overlaps(batch.column("text"), EvaluationIndex.read(path))     # of any batch, in any process
     verdict = found.verdict(0, settings)                                   # None where the document may stay
+
+An index file is a header of 64-bit numbers (FORMAT, skipped texts, sets; for each set its length in words, places and
+n-grams) and the tables behind it, in the byte order of the machine. It is mapped, so that processes share it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.near.compiled import kernel
+from tasks.clean.near.evaluation_files import texts_in
 from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import ngrams_of
 from tasks.clean.near.settings import ContaminationSettings
 from tasks.clean.near.words import Words, words_of
 from tasks.clean.rules.verdict import Verdict
+from tasks.contract.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FORMAT = int.from_bytes(b"ngrams 1", "little")
+"""Begins an index file."""
+
+HEADER = 3
+PER_SET = 3
 
 
 @dataclass(frozen=True)
@@ -37,18 +49,58 @@ class EvaluationIndex:
     """Texts of fewer than `min_words` words, which are not looked for."""
 
     @classmethod
-    def of(cls, columns: "Iterable[pa.Array]", settings: ContaminationSettings) -> Self:
-        """The index of columns of strings, which are held one at a time."""
-        sets = {length: HashSet() for length in range(settings.min_words, settings.ngram + 1)}
+    def of(cls, texts: "pa.Array | pa.ChunkedArray", settings: ContaminationSettings) -> Self:
+        """The index of a column of strings."""
+        return cls._of([texts], settings)
+
+    @classmethod
+    def of_files(cls, paths: Iterable[Path], settings: ContaminationSettings) -> Self:
+        """The index of every string in some files or folders, as `texts_in` reads them. Raises DataError as it does."""
+        return cls._of((texts for path in paths for texts in texts_in(path)), settings)
+
+    @classmethod
+    def _of(cls, columns: "Iterable[pa.Array | pa.ChunkedArray]", settings: ContaminationSettings) -> Self:
+        sets = {settings.ngram: HashSet()}
         skipped = 0
         for texts in columns:
             words = words_of(texts)
             skipped += int((words.counts < settings.min_words).sum())
-            for length, hashes in sets.items():
+            for length in range(settings.min_words, settings.ngram + 1):
                 chosen = words.counts >= length if length == settings.ngram else words.counts == length
                 if chosen.any():
-                    hashes.add(ngrams_of(_chosen(words, chosen), length).hashes)
-        return cls({length: hashes for length, hashes in sets.items() if len(hashes)}, skipped)
+                    sets.setdefault(length, HashSet()).add(ngrams_of(_chosen(words, chosen), length).hashes)
+        return cls(dict(sorted(sets.items())), skipped)
+
+    def write(self, path: Path) -> None:
+        """A file of it. The same texts in the same order give the same bytes."""
+        header = [FORMAT, self.skipped, len(self.sets)]
+        for length, hashes in self.sets.items():
+            header += [length, len(hashes.table()), len(hashes)]
+        with path.open("wb") as file:
+            np.array(header, np.uint64).tofile(file)
+            for hashes in self.sets.values():
+                hashes.table().tofile(file)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The index in a file, which must stay as it is while this is used. Raises DataError where it is none."""
+        words, odd = divmod(path.stat().st_size, 8)
+        data = (
+            np.memmap(path, np.uint64, "r").view(np.ndarray)
+            if words >= HEADER and not odd
+            else np.zeros(HEADER, np.uint64)
+        )
+        kind, skipped, count = map(int, data[:HEADER])
+        begin = HEADER + PER_SET * count
+        if kind != FORMAT or begin > words:
+            raise DataError(f"{path}: not an index of evaluation texts")
+        sets = {}
+        for length, places, size in data[HEADER:begin].reshape(-1, PER_SET).tolist():
+            sets[length] = HashSet.of_table(data[begin : begin + places], size)
+            begin += places
+        if begin != words:
+            raise DataError(f"{path}: not a whole index of evaluation texts")
+        return cls(sets, skipped)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ from tasks.clean.near.jaccard import Comparer
 from tasks.clean.near.settings import NearDuplicateSettings
 from tasks.clean.rules.verdict import Verdict
 
+DOCUMENT_MEMORY = 30
+"""Bytes that a document costs while it is resolved, whatever `memory` is."""
+
 MEMORY = 512 << 20
 """Bytes for what is sorted, paired and compared at a time, beside those a document."""
 
@@ -48,6 +51,8 @@ class NearDuplicates:
     """The number of the document that stays for it; its own where it stays [documents]."""
     similarities: NDArray[np.float32]
     """Jaccard similarity to that document; 1 for one that stays [documents]."""
+    stored: int
+    """Bytes of the sketch files: 12 + 4 · bands a document, and 4 a word."""
 
     def staying(self) -> NDArray[np.bool_]:
         """Which documents stay [documents]."""
@@ -79,7 +84,7 @@ def near_duplicates(
     if priorities is None:
         priorities = np.zeros(files.documents, np.uint8)
     keepers = clusters.keepers(priorities)
-    return NearDuplicates(keepers, search.similarities(keepers))
+    return NearDuplicates(keepers, search.similarities(keepers), files.bytes)
 
 
 def verdict_of(similarity: float, keeper: str, settings: NearDuplicateSettings) -> Verdict:

@@ -46,6 +46,8 @@ class SketchFiles:
         """Different shingles of each document [documents]."""
         self.counts = np.empty(self.documents, np.uint32)
         """Words of each document [documents]."""
+        self.bytes = sum(path.stat().st_size for path in self.paths)
+        """Of all files."""
         self._places = np.empty(self.documents, np.int64)
         """Where the words of each document begin in its file, in bytes [documents]."""
         for number, first, last in self._spans():

@@ -1,20 +1,20 @@
-"""A set of 64-bit hashes, as a table with open addressing: 11 to 21 bytes a hash."""
+"""A set of 64-bit hashes, as a table with open addressing: 11 to 21 bytes a hash, 40 while it grows."""
 
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.near.compiled import kernel, read_only
 
 LEAST = 1 << 10
 
 
 class HashSet:
-    """A set of hashes other than 0, whose bits are spread already."""
+    """A set of hashes other than 0, whose bits are spread already; with `room` for so many it need not grow."""
 
-    def __init__(self) -> None:
-        self._table = np.zeros(LEAST, np.uint64)
+    def __init__(self, room: int = 0) -> None:
+        self._table = np.zeros(max(LEAST, 1 << (4 * room // 3).bit_length()), np.uint64)
         self._size = 0
 
     @classmethod
@@ -22,6 +22,13 @@ class HashSet:
         """The set of these, which may be there several times."""
         made = cls()
         made.add(hashes)
+        return made
+
+    @classmethod
+    def of_table(cls, table: NDArray[np.uint64], size: int) -> Self:
+        """The set whose `table` and length these were. Nothing is copied, so it can be a file that is mapped."""
+        made = cls()
+        made._table, made._size = table, size
         return made
 
     def __len__(self) -> int:
@@ -44,11 +51,15 @@ class HashSet:
     def contains(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which of them are in the set [hashes]."""
         found = np.empty(len(hashes), np.bool_)
-        _contains(self._table, hashes, found)
+        _contains(self.table(), hashes, found)
         return found
 
+    def table(self) -> NDArray[np.uint64]:
+        """The hashes at their places, 0 elsewhere; not to be written to."""
+        return read_only(self._table.view())
+
     def hashes(self) -> NDArray[np.uint64]:
-        """Its members, sorted: what to keep in a file, and to make the set again `of`."""
+        """Its members, sorted."""
         return np.sort(self._table[self._table != 0])
 
 

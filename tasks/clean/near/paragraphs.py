@@ -3,12 +3,18 @@
 Two documents that share a notice or a menu are not near-duplicates, but the notice is there twice. As CCNet does with
 lines (Wenzek et al. 2020, arXiv 1911.00359, section 3.1).
 
-    paragraphs = paragraphs_of(batch.column("text"), settings)    # of any batch, in any process
-    staying = seen.first(paragraphs)                              # batch by batch in corpus order
-    texts = without(batch.column("text"), paragraphs, staying)    # in any process
+    write_paragraphs(paragraphs_of(batch.column("text"), settings), path)      # of any batch, in any process
+    staying = first_paragraphs(paths, priorities)                                   # once, of the whole corpus
+    texts = without(batch.column("text"), read_paragraphs(path), staying[0])   # of any batch, in any process
+
+A paragraph file is a header of three 64-bit numbers (FORMAT, documents, paragraphs) and the arrays of `Paragraphs`
+behind it, in their order and in the byte order of the machine: 16 bytes a paragraph and 8 a document.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +25,24 @@ from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import hash_texts
 from tasks.clean.near.settings import ParagraphSettings
 from tasks.clean.near.words import utf8, words_of
+from tasks.contract.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FORMAT = int.from_bytes(b"parag. 1", "little")
+"""Begins a paragraph file."""
+
+HEADER = 3 * 8
+
+MEMORY = 512 << 20
+"""Bytes for the paragraphs that are remembered at a time."""
+
+HASH_MEMORY = 24
+"""Bytes that a remembered paragraph costs."""
+
+GONE = 255
+"""Priority of a document that does not count."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +55,6 @@ class Paragraphs:
     """Bytes of each, with the line ends behind it [paragraphs]."""
     counts: NDArray[np.int64]
     """Paragraphs of each document; an empty one has none [documents]."""
-
-
-class SeenParagraphs:
-    """Remembers the paragraphs that it was shown: 11 to 21 bytes for each that is different."""
-
-    def __init__(self) -> None:
-        self._seen = HashSet()
-
-    def first(self, paragraphs: Paragraphs) -> NDArray[np.bool_]:
-        """Which paragraphs stay: those that were not there before, and those that always do [paragraphs]."""
-        judged = paragraphs.hashes != 0
-        staying = ~judged
-        staying[judged] = self._seen.add(paragraphs.hashes[judged])
-        return staying
 
 
 def paragraphs_of(texts: "pa.Array | pa.ChunkedArray", settings: ParagraphSettings) -> Paragraphs:
@@ -70,6 +77,75 @@ def paragraphs_of(texts: "pa.Array | pa.ChunkedArray", settings: ParagraphSettin
     words = words_of(each)
     hashes = np.where(words.counts >= settings.min_words, hash_texts(words), np.uint64(0))
     return Paragraphs(hashes, sizes, counts)
+
+
+def write_paragraphs(paragraphs: Paragraphs, path: Path) -> None:
+    """A file of them. The same paragraphs give the same bytes."""
+    with path.open("wb") as file:
+        np.array([FORMAT, len(paragraphs.counts), len(paragraphs.sizes)], np.int64).tofile(file)
+        for array in astuple(paragraphs):
+            array.tofile(file)
+
+
+def read_paragraphs(path: Path) -> Paragraphs:
+    """What was written. Raises DataError for a file that is not that, or not whole."""
+    documents, paragraphs = _header(path)
+    with path.open("rb") as file:
+        file.seek(HEADER)
+        hashes = np.fromfile(file, np.uint64, paragraphs)
+        sizes = np.fromfile(file, np.int64, paragraphs)
+        return Paragraphs(hashes, sizes, np.fromfile(file, np.int64, documents))
+
+
+def first_paragraphs(
+    paths: Sequence[Path], priorities: NDArray[np.uint8] | None = None, memory: int = MEMORY
+) -> list[NDArray[np.bool_]]:
+    """For each paragraph file which paragraphs stay: those that were not there before, and those that always do.
+
+    `priorities`: of each document through all files in the order of `paths`; a paragraph stays where the number is
+    least, and there where it comes first: 0 for test, 1 for validation, 2 for train. One of GONE is dropped for another
+    reason, so that its paragraphs count for nothing. None: all have the same.
+
+    Holds a byte a paragraph and about `memory` bytes, however large the corpus is: paragraphs are compared by their
+    hashes, as many at a time as there is memory for, and the files are read as often. The result does not depend on it.
+
+    Raises DataError for a file that holds no paragraphs.
+    """
+    headers = np.array([_header(path) for path in paths], np.int64).reshape(-1, 2)
+    documents, total = headers.sum(axis=0).tolist()
+    priorities = np.zeros(documents, np.uint8) if priorities is None else priorities
+    ends = np.concatenate(([0], np.cumsum(headers[:, 0]))).tolist()
+    parts = [priorities[first:last] for first, last in pairwise(ends)]
+    staying = [np.zeros(count, np.bool_) for count in headers[:, 1].tolist()]
+    pieces = max(1, -(-total * HASH_MEMORY // memory))
+    for piece in range(pieces):
+        low, high = (-(-(number << 64) // pieces) for number in (piece, piece + 1))
+        seen = HashSet(total // pieces)
+        for priority in sorted(set(np.unique(priorities).tolist()) - {GONE}):
+            for path, part, found in zip(paths, parts, staying, strict=True):
+                if (part == priority).any():
+                    _mark_first(read_paragraphs(path), part == priority, low, high, seen, found)
+    return staying
+
+
+def _mark_first(
+    paragraphs: Paragraphs, among: NDArray[np.bool_], low: int, high: int, seen: HashSet, found: NDArray[np.bool_]
+) -> None:
+    """Marks those of some documents that are not in `seen` yet, with hashes from `low` to below `high`."""
+    hashes = paragraphs.hashes
+    (asked,) = np.nonzero(np.repeat(among, paragraphs.counts) & (hashes >= low) & (hashes <= high - 1))
+    judged = hashes[asked] != 0
+    found[asked[~judged]] = True
+    found[asked[judged]] = seen.add(hashes[asked[judged]])
+
+
+def _header(path: Path) -> tuple[int, int]:
+    """Documents and paragraphs of a file."""
+    size = path.stat().st_size
+    kind, documents, paragraphs = np.fromfile(path, np.int64, 3).tolist() if size >= HEADER else (0, 0, 0)
+    if kind != FORMAT or size != HEADER + 16 * paragraphs + 8 * documents:
+        raise DataError(f"{path}: not a whole file of paragraphs")
+    return documents, paragraphs
 
 
 def without(

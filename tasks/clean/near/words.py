@@ -11,17 +11,15 @@ is that equal words have equal hashes, and n-grams of them (`ngrams`) are only t
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.near.compiled import kernel, read_only
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Number = TypeVar("Number", bound=np.generic)
 
 LETTER, MARK, ALONE = 1, 2, 3
 """Classes of code points: part of a word; part of one only behind a letter; a word by itself."""
@@ -88,15 +86,10 @@ def utf8(texts: "pa.Array | pa.ChunkedArray") -> tuple[NDArray[np.uint8], NDArra
         texts = pc.fill_null(texts, "")
     _, offsets, data = texts.buffers()
     if not len(texts):
-        return _read_only(np.empty(0, np.uint8)), _read_only(np.zeros(1, np.int64))
+        return read_only(np.empty(0, np.uint8)), read_only(np.zeros(1, np.int64))
     begins = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     content = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
-    return _read_only(content), _read_only(begins)
-
-
-def _read_only(array: NDArray[Number]) -> NDArray[Number]:
-    array.flags.writeable = False  # to the compiler an array that may be written to is one of another type
-    return array
+    return read_only(content), read_only(begins)
 
 
 @lru_cache(maxsize=1)

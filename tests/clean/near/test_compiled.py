@@ -40,7 +40,7 @@ def kernels() -> dict[str, Any]:
 def use_everything(folder: Path) -> None:
     """Each kernel on columns of several forms: whole, part, empty."""
     from tasks.clean.near.contamination import EvaluationIndex, overlaps
-    from tasks.clean.near.paragraphs import SeenParagraphs, paragraphs_of, without
+    from tasks.clean.near.paragraphs import first_paragraphs, paragraphs_of, read_paragraphs, without, write_paragraphs
     from tasks.clean.near.sketch import sketch_of, write_sketch
 
     texts = column([*planted(60, 0), *from_a_template(40, 0, slots=2), "", None, "é"])
@@ -49,10 +49,15 @@ def use_everything(folder: Path) -> None:
     for number, part in enumerate((texts, texts[3:20], texts[:0])):
         paths.append(folder / str(number))
         write_sketch(sketch_of(part, chosen), paths[-1])
-        index = EvaluationIndex.of([part], ContaminationSettings())
-        overlaps(texts[1:], index)
+        index, kept = EvaluationIndex.of(part, ContaminationSettings()), folder / "kept"
+        index.write(kept)
+        for each in (index, EvaluationIndex.read(kept)):
+            overlaps(texts[1:], each)
         paragraphs = paragraphs_of(part, ParagraphSettings())
-        without(part, paragraphs, SeenParagraphs().first(paragraphs))
+        write_paragraphs(paragraphs, kept)
+        (staying,) = first_paragraphs([kept])
+        without(part, paragraphs, staying)
+        without(part, read_paragraphs(kept), staying)
     for memory in (10_000, 1 << 20):
         near_duplicates(paths, chosen, np.zeros(len(texts) + 17, np.uint8), memory)
 

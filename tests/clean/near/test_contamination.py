@@ -1,7 +1,12 @@
+import json
 import pickle
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +14,7 @@ from hypothesis import strategies as st
 from tasks.clean.near.contamination import EvaluationIndex, Overlaps, overlaps
 from tasks.clean.near.settings import ContaminationSettings
 from tasks.clean.rules.verdict import Verdict
+from tasks.contract.errors import DataError
 from tests.clean.near import reference
 from tests.clean.near.reference import column
 
@@ -86,12 +92,97 @@ def test_a_short_evaluation_text_is_one_ngram_and_a_very_short_one_is_skipped(le
     assert found.contaminated(ContaminationSettings()).tolist() == [goes, False]
 
 
-def test_an_index_goes_to_another_process_whole() -> None:
-    evaluated = [" ".join(WORDS), " ".join(WORDS[3:12])]
-    index = EvaluationIndex.of([column(evaluated)], ContaminationSettings())
+def test_an_index_goes_to_another_process_whole(tmp_path: Path) -> None:
+    evaluated = [" ".join(WORDS), " ".join(WORDS[3:12]), "too short"]
+    index = EvaluationIndex.of(column(evaluated), ContaminationSettings())
     texts = column([*evaluated, "", None, " ".join(WORDS[::-1])])
-    one, other = overlaps(texts, index), overlaps(texts, pickle.loads(pickle.dumps(index)))
-    assert np.array_equal(one.ngrams, other.ngrams) and np.array_equal(one.shares, other.shares)
-    assert one.shares.tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
-    nothing = overlaps(texts, EvaluationIndex.of([column([])], ContaminationSettings()))
+    index.write(tmp_path / "index")
+    one = overlaps(texts, index)
+    for again in (pickle.loads(pickle.dumps(index)), EvaluationIndex.read(tmp_path / "index")):
+        other = overlaps(texts, again)
+        assert np.array_equal(one.ngrams, other.ngrams) and np.array_equal(one.shares, other.shares)
+        assert again.skipped == index.skipped == 1
+    assert one.shares.tolist() == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    nothing = overlaps(texts, EvaluationIndex.of(column([]), ContaminationSettings()))
     assert not nothing.ngrams.any() and not len(overlaps(texts[:0], index).ngrams)
+
+
+def test_a_damaged_index_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    EvaluationIndex.of(column([" ".join(WORDS)]), ContaminationSettings()).write(path)
+    whole = path.read_bytes()
+    for content in (whole[:-1], whole[:-8], whole[:24], whole[:32], b"", b"x" * 80):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="index: not a"):
+            EvaluationIndex.read(path)
+
+
+QUESTION, CHOICES, ANSWER = " ".join(WORDS[:20]), [" ".join(WORDS[8:21]), " ".join(WORDS[20:])], "too short, this one"
+
+
+def table(rows: int) -> pa.Table:
+    """Strings in every kind of column, one row of which has them."""
+    nothing = [None] * (rows - 1)
+    return pa.table(
+        {
+            "number": [1, *nothing],
+            "question": pa.array([QUESTION, *nothing], pa.string()),
+            "kind": pa.array([ANSWER, *nothing]).dictionary_encode(),
+            "choices": [CHOICES, *nothing],
+            "more": [{"deep": [{"text": f"{QUESTION} more"}]}, *nothing],
+        }
+    )
+
+
+FILES: dict[str, Callable[[Path], object]] = {
+    "a.parquet": lambda path: pq.write_table(table(3), path),
+    "a.jsonl": lambda path: path.write_text(
+        "\n".join(["", *(json.dumps(row) for row in table(3).to_pylist()), '["\\ud800 x", 3]']), "utf-8"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_every_string_of_a_file_is_an_evaluation_text(name: str, whole_folder: bool, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / name
+    path.parent.mkdir()
+    FILES[name](path)
+    (path.parent / "notes.md").write_text(" ".join(WORDS[::-1]))
+    found = EvaluationIndex.of_files([tmp_path if whole_folder else path], ContaminationSettings())
+    texts = [QUESTION, *CHOICES, f"{QUESTION} more"]
+    expected = EvaluationIndex.of(column(texts), ContaminationSettings())
+    assert set(found.sets) == set(expected.sets) == {13}
+    assert found.sets[13].hashes().tolist() == expected.sets[13].hashes().tolist()
+    assert len(expected.sets[13]) == 8 + 1 + 8 + 1  # the last one with "more"
+    assert found.skipped >= 1
+
+
+def test_a_text_file_is_one_text_and_several_files_are_one_set(tmp_path: Path) -> None:
+    for number, part in enumerate((WORDS[:20], WORDS[20:])):
+        (tmp_path / f"{number}.txt").write_bytes(b"\xef\xbb\xbf" + "\n\n".join(part).encode())
+    paths = [tmp_path / "0.txt", tmp_path / "1.txt"]
+    found = EvaluationIndex.of_files(paths, ContaminationSettings())
+    assert len(found.sets[13]) == 8 + 8
+    again = EvaluationIndex.of_files(paths[::-1], ContaminationSettings())
+    assert again.sets[13].hashes().tolist() == found.sets[13].hashes().tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.jsonl", b'"a"\n\n{"a": ', "x.jsonl line 3: not JSON"),
+        ("x.jsonl", b"[" * 100_000, "x.jsonl line 1: not JSON"),
+        ("x.jsonl", b'"\xff"', "x.jsonl: not UTF-8"),
+        ("x.txt", b"\xff", "x.txt: not UTF-8"),
+        ("x.parquet", b"PAR1", "x.parquet"),
+        ("x.csv", b"a,b", "x.csv: no evaluation texts; they are files ending in .parquet, .jsonl, .txt"),
+    ],
+)
+def test_a_file_without_evaluation_texts_is_told(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        EvaluationIndex.of_files([tmp_path / name], ContaminationSettings())
+    assert message in str(error.value)
+    with pytest.raises(DataError, match="nothing: no evaluation texts"):
+        EvaluationIndex.of_files([tmp_path / "nothing"], ContaminationSettings())

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.clean.near.duplicates import NearDuplicates, near_duplicates, verdict_of
+from tasks.clean.near.duplicates import DOCUMENT_MEMORY, NearDuplicates, near_duplicates, verdict_of
 from tasks.clean.near.jaccard import Comparer
 from tasks.clean.near.settings import NearDuplicateSettings
 from tasks.clean.near.sketch import sketch_of, write_sketch
@@ -127,6 +128,33 @@ def test_the_result_is_the_same_to_the_byte_for_any_cut_memory_and_number_of_pro
     assert not np.array_equal(one.keepers, expected.keepers)
     for path in (tmp_path / "processes").iterdir():
         assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
+
+
+def test_documents_in_another_order_make_the_same_clusters(tmp_path: Path) -> None:
+    texts = planted(900, seed=8)
+    order = np.random.default_rng(0).permutation(len(texts))
+    one, other = search(tmp_path / "a", texts), search(tmp_path / "b", [texts[place] for place in order])
+    clusters = [set(), set()]
+    for found, numbers, keepers in ((clusters[0], range(len(texts)), one.keepers), (clusters[1], order, other.keepers)):
+        for keeper in np.unique(keepers):
+            found.add(frozenset(int(numbers[place]) for place in np.flatnonzero(keepers == keeper)))
+    assert clusters[0] == clusters[1] and max(map(len, clusters[0])) > 2
+
+
+def test_memory_grows_by_what_is_stated_and_the_files_are_as_large_as_stated(tmp_path: Path) -> None:
+    texts = planted(1500, seed=9, words=(8, 12))
+    chosen, memory = NearDuplicateSettings(), 1 << 20
+    write_sketch(sketch_of(column(texts), chosen), tmp_path / "part")
+    peaks = {}
+    for files in (1, 5, 25):
+        paths = [tmp_path / "part"] * files
+        tracemalloc.start()
+        found = near_duplicates(paths, chosen, memory=memory)
+        peaks[files] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        words = sum(len(reference.words(text)) for text in texts)
+        assert found.stored == files * (32 + len(texts) * (12 + 4 * chosen.bands) + 4 * words)
+        assert peaks[files] < DOCUMENT_MEMORY * len(texts) * files + memory
 
 
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -1,12 +1,22 @@
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.clean.near.paragraphs import SeenParagraphs, paragraphs_of, without
+from tasks.clean.near.paragraphs import (
+    GONE,
+    first_paragraphs,
+    paragraphs_of,
+    read_paragraphs,
+    without,
+    write_paragraphs,
+)
 from tasks.clean.near.settings import ParagraphSettings
+from tasks.contract.errors import DataError
 from tests.clean.near import reference
 from tests.clean.near.reference import column
 
@@ -25,35 +35,55 @@ def pieces(text: str, separator: str) -> list[str]:
     return [part for part in map(lambda a, b: text[a:b], [0, *ends], [*ends, len(text)]) if part]
 
 
-def plain(texts: list[str], chosen: ParagraphSettings) -> list[str]:
-    seen, kept = set[tuple[str, ...]](), []
-    for text in texts:
-        staying = []
+def plain(texts: list[str], priorities: list[int], chosen: ParagraphSettings) -> list[str]:
+    seen, kept = set[tuple[str, ...]](), [""] * len(texts)
+    for document in sorted(range(len(texts)), key=lambda document: (priorities[document], document)):
+        staying: list[str] = []
         last = True
-        for piece in pieces(text, chosen.separator):
+        for piece in pieces(texts[document], chosen.separator) if priorities[document] != GONE else ():
             words = tuple(reference.words(piece))
             last = len(words) < chosen.min_words or words not in seen
             if last:
                 staying.append(piece)
             if len(words) >= chosen.min_words:
                 seen.add(words)
-        kept.append("".join(staying) if last else "".join(staying).rstrip("\n"))
+        kept[document] = "".join(staying) if last else "".join(staying).rstrip("\n")
     return kept
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
-@given(texts_of_paragraphs, st.sampled_from(["blank_line", "line"]), st.integers(1, 3), st.integers(0, 6))
-def test_paragraphs_that_were_there_before_go(texts: list, separator: str, least: int, cut: int) -> None:
-    chosen = ParagraphSettings(separator=separator, min_words=least)
-    seen = SeenParagraphs()
-    kept = []
-    for batch in (column(texts)[:cut], column(texts)[cut:]):
-        paragraphs = paragraphs_of(batch, chosen)
-        assert paragraphs.sizes.sum() == sum(len(text.encode()) for text in batch.to_pylist())
-        result = without(batch, paragraphs, seen.first(paragraphs))
+def cleaned(
+    folder: Path,
+    texts: Sequence[str | None],
+    chosen: ParagraphSettings,
+    priorities: list[int] | None = None,
+    cut: int = 1000,
+    memory: int = 1 << 20,
+) -> list[str | None]:
+    """All three steps, on batches of `cut` documents."""
+    batches = [column(texts)[begin : begin + cut] for begin in range(0, len(texts), cut)]
+    paths = [folder / f"{number}.paragraphs" for number in range(len(batches))]
+    for path, batch in zip(paths, batches, strict=True):
+        write_paragraphs(paragraphs_of(batch, chosen), path)
+    staying = first_paragraphs(paths, None if priorities is None else np.array(priorities, np.uint8), memory)
+    kept: list[str | None] = []
+    for path, batch, some in zip(paths, batches, staying, strict=True):
+        result = without(batch, read_paragraphs(path), some)
         result.validate(full=True)
         kept += result.to_pylist()
-    assert kept == plain(texts, chosen)
+    return kept
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(texts_of_paragraphs, st.sampled_from(["blank_line", "line"]), st.integers(1, 3), st.integers(1, 6), st.data())
+def test_paragraphs_that_were_there_before_go(
+    tmp_path_factory, texts: list, separator: str, least: int, cut: int, data
+) -> None:
+    chosen = ParagraphSettings(separator=separator, min_words=least)
+    many = {"min_size": len(texts), "max_size": len(texts)}
+    priorities = data.draw(st.one_of(st.none(), st.lists(st.sampled_from([0, 1, 2, GONE]), **many)))
+    memory = data.draw(st.sampled_from([24, 100, 1 << 20]))
+    kept = cleaned(tmp_path_factory.mktemp("some"), texts, chosen, priorities, cut, memory)
+    assert kept == plain(texts, priorities or [0] * len(texts), chosen)
 
 
 NOTICE = "This notice is in every file."
@@ -70,25 +100,36 @@ NOTICE = "This notice is in every file."
         ("A\nB", "A\nB"),
     ],
 )
-def test_the_rest_of_a_text_stays_as_it_is(text: str, left: str) -> None:
-    texts = column([NOTICE, text])
-    paragraphs = paragraphs_of(texts, ParagraphSettings())
-    assert without(texts, paragraphs, SeenParagraphs().first(paragraphs)).to_pylist() == [NOTICE, left]
+def test_the_rest_of_a_text_stays_as_it_is(text: str, left: str, tmp_path: Path) -> None:
+    assert cleaned(tmp_path, [NOTICE, text], ParagraphSettings()) == [NOTICE, left]
 
 
-@pytest.mark.parametrize(("least", "left"), [(6, ["", "a b c d e f"]), (7, ["a b c d e f", "a b c d e f"])])
-def test_short_paragraphs_always_stay(least: int, left: list[str]) -> None:
-    texts = column(["a b c d e f", "A, b, c, d, e, f!"])
-    paragraphs = paragraphs_of(texts, ParagraphSettings(min_words=least))
-    staying = SeenParagraphs().first(paragraphs)
-    assert staying.tolist() == [True, least == 7]
+@pytest.mark.parametrize(("least", "left"), [(6, ""), (7, "A, b, c, d, e, f!")])
+def test_short_paragraphs_always_stay(least: int, left: str, tmp_path: Path) -> None:
+    texts = ["a b c d e f", "A, b, c, d, e, f!"]
+    assert cleaned(tmp_path, texts, ParagraphSettings(min_words=least)) == ["a b c d e f", left]
 
 
-def test_a_million_line_feeds_and_a_column_of_nothing() -> None:
+def test_the_test_split_keeps_what_several_splits_have_and_documents_that_are_gone_take_nothing(tmp_path: Path) -> None:
+    for priorities, kept in (
+        ([2, 0, 2], ["", NOTICE, ""]),
+        ([2, 1, 0], ["", "", NOTICE]),
+        ([GONE, 2, 2], ["", NOTICE, ""]),
+    ):
+        assert cleaned(tmp_path, [NOTICE] * 3, ParagraphSettings(), priorities, cut=2) == kept
+
+
+def test_a_million_line_feeds_and_a_column_of_nothing(tmp_path: Path) -> None:
     chosen = ParagraphSettings(separator="line", min_words=1)
-    for texts in (column(["\n" * 1_000_000]), column(["a\n" * 300_000]), column([]), column([None, ""])):
-        paragraphs = paragraphs_of(texts, chosen)
-        assert len(paragraphs.counts) == len(texts)
-        kept = without(texts, paragraphs, SeenParagraphs().first(paragraphs))
-        assert kept.to_pylist() == ["a" if text and "a" in text else text or "" for text in texts.to_pylist()]
-    assert np.array_equal(paragraphs.counts, [0, 0])
+    for texts in (["\n" * 1_000_000], ["a\n" * 300_000], [], [None, ""]):
+        assert cleaned(tmp_path, texts, chosen) == ["a" if text and "a" in text else text or "" for text in texts]
+    assert np.array_equal(paragraphs_of(column([None, ""]), chosen).counts, [0, 0])
+
+
+def test_a_file_that_holds_no_paragraphs_is_told(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    write_paragraphs(paragraphs_of(column([NOTICE, None]), ParagraphSettings()), whole)
+    for content in (whole.read_bytes()[:-1], b"x" * 80, b""):
+        cut.write_bytes(content)
+        with pytest.raises(DataError, match="cut: not a whole file of paragraphs"):
+            first_paragraphs([whole, cut])
