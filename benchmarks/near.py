@@ -138,7 +138,7 @@ def _other_rules(texts: Sequence[str], path: Path) -> Iterator[str]:
     column = pa.array(texts, pa.large_string())
     size = column.nbytes / 1e6
     chosen, rule = ContaminationSettings(), ParagraphSettings()
-    index = EvaluationIndex.of([column[::20]], chosen)
+    index = EvaluationIndex.of(column[::20], chosen)
 
     def paragraphs() -> None:
         write_paragraphs(paragraphs_of(column, rule), path)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.clean.findings import Findings, with_verdicts
-from tasks.clean.parts import Parts
+from tasks.clean.rules.length import length_rules
+from tasks.clean.rules.verdict import Sides, Verdict
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import REJECTED, CleanedShard
 from tasks.clean.splits import SPLITS, SplitSize, split_of
@@ -17,7 +18,9 @@ from tasks.contract.progress import progress
 from tasks.contract.stage import Drop
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,52 @@ def deal(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSett
     """Write the splits and `rejected.parquet` into a folder. Holds a shard at a time."""
     named = {*settings.splits.validation_groups, *settings.splits.test_groups}
     sizes = {name: SplitSize() for name in SPLITS}
-    there, parts = set[str](), Parts(shards, findings, settings)
+    there = set[str]()
     with ExitStack() as stack:
         writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema())) for name in SPLITS}
         rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED)))
         shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
         for number, shard in enumerate(shards):
-            documents = parts.carried_out(number, with_verdicts(shard.read(), findings.about(number)))
+            documents = with_verdicts(shard.read(), findings.about(number))
+            if findings.staying_paragraphs is not None:
+                documents = _without_paragraphs(documents, shard, findings.staying_paragraphs[number], settings)
             there |= named.intersection(documents.column("group").unique().to_pylist())
             rejected.write(documents.filter(documents.column("reason").is_valid()))
             _split(documents.filter(documents.column("reason").is_null()), settings, writers, sizes)
             shown.advance(documents.num_rows)
     return Dealt(sizes, rejected.drops(), there)
+
+
+def _without_paragraphs(
+    documents: "pa.RecordBatch", shard: CleanedShard, staying: "NDArray[np.bool_]", settings: CleanSettings
+) -> "pa.RecordBatch":
+    """The documents that stay without the paragraphs that do not; what is too short then goes, too, as it was."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from tasks.clean.near.paragraphs import read_paragraphs, without
+
+    stays, whole = documents.column("reason").is_null(), documents.column("text")
+    cut = without(
+        pc.if_else(shard.read("reason").column(0).is_null(), whole, None), read_paragraphs(shard.paragraphs), staying
+    )
+    changed = pc.and_(stays, pc.less(pc.binary_length(cut), pc.binary_length(whole)))
+    rules = length_rules(settings, "text")
+    verdicts: dict[int, Verdict] = {}
+    for row in pc.indices_nonzero(changed).to_pylist():
+        sides = Sides(cut[row].as_py())
+        if found := next((verdict for rule in rules if (verdict := rule(sides)) is not None), None):
+            verdicts[row] = Verdict("duplicate_paragraphs", f"{found.reason}: {found.value}", found.threshold)
+    kept = pc.if_else(changed, cut, whole)
+    kept = pc.replace_with_mask(kept, _mask(len(kept), verdicts), whole.take(pa.array(sorted(verdicts), pa.int64())))
+    place = documents.schema.get_field_index("text")
+    return with_verdicts(documents.set_column(place, documents.schema.field(place), kept), verdicts)
+
+
+def _mask(size: int, chosen: Mapping[int, Verdict]) -> "pa.Array":
+    import pyarrow as pa
+
+    return pa.array([row in chosen for row in range(size)], pa.bool_())
 
 
 def _split(

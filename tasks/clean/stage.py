@@ -7,6 +7,7 @@ deal.py       pass 3: verdicts carried out, splits written
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from tasks.clean.deal import Dealt, deal
 from tasks.clean.findings import find
@@ -26,14 +27,21 @@ GROUPS_NAMED = 50
 """Groups of a split that the report names; it counts them all."""
 
 
+WORTH_A_PROCESS = 48 << 20
+"""Bytes of a corpus below which one process is done before a second one has started."""
+
+
 def clean(job: Job) -> Report:
     """The work of the stage. Raises GristmillError where nothing, or too little for a split, is left."""
     settings = read_section(job.recipe, "clean", CleanSettings)
     require_languages(settings.languages, job.recipe)
-    shards = clean_shards(job, settings)
+    places = row_groups(job.input("valid"))
+    large = sum(size for *_, size in places) >= WORTH_A_PROCESS
+    processes = min(workers(), len(places)) if large else 1
+    shards = clean_shards(job, settings, [place[:2] for place in places], processes)
     out = job.output("clean")
     out.mkdir()
-    dealt = deal(shards, find(shards, settings), settings, out)
+    dealt = deal(shards, find(shards, settings, job.partial, processes), settings, out)
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in dealt.sizes.values()):
         raise DataError(_nothing_left(job, documents, dealt.dropped))
@@ -44,17 +52,17 @@ def clean(job: Job) -> Report:
     return _report(shards, dealt, by_label)
 
 
-def clean_shards(job: Job, settings: CleanSettings) -> list[CleanedShard]:
-    """Pass 1 on every row group of the corpus, in order; those that were done before are taken as they are."""
+def clean_shards(
+    job: Job, settings: CleanSettings, places: Sequence[tuple[Path, int]], processes: int
+) -> list[CleanedShard]:
+    """Pass 1 on these row groups of the corpus, in order; those that were done before are taken as they are."""
     valid, scratch = job.input("valid"), job.folder / "scratch" / "clean"
     scratch.mkdir(parents=True, exist_ok=True)
-    places = row_groups(valid)
     least = settings.min_documents_per_label
     rare = {} if least is None else rare_labels(valid, least, job.recipe)
     shards = []
     with progress("clean", count_documents(valid), "documents") as shown:
-        size = sum(size for *_, size in places)
-        for shard in cleaned([place[:2] for place in places], size, settings, rare, scratch, workers()):
+        for shard in cleaned(places, settings, rare, scratch, processes):
             shards.append(shard)
             shown.advance(shard.documents)
     return shards
@@ -63,7 +71,7 @@ def clean_shards(job: Job, settings: CleanSettings) -> list[CleanedShard]:
 def _keep_only(shards: Sequence[CleanedShard]) -> None:
     """What a corpus or settings of before came to is not needed any more."""
     (folder,) = {shard.path.parent for shard in shards}
-    kept = {path for shard in shards for path in (shard.path, shard.sketch)}
+    kept = {path for shard in shards for path in (shard.path, shard.sketch, shard.paragraphs)}
     for path in set(folder.iterdir()) - kept:
         path.unlink()
 

@@ -78,7 +78,7 @@ def test_a_paragraph_stays_where_the_model_is_scored_and_goes_elsewhere(tmp_path
     run(STAGE, "small")
     assert {row["id"]: row["text"] for row in rows(data / "clean" / "train")} == {"first": own[0]}
     assert {row["id"]: row["text"] for row in rows(data / "clean" / "test")} == {"tested": given[2][2]}
-    assert rejected(data) == {"notice alone": ("duplicate_paragraphs", "all of it", None)}
+    assert rejected(data) == {"notice alone": ("duplicate_paragraphs", "too_few_characters: 0", "1")}
 
 
 @pytest.fixture
@@ -138,15 +138,15 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(
     tmp_path: Path, small_row_groups: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = project(tmp_path, NEAR + TEST, [*corpus(300), ("t", "held out", "tested")])
-    write_sketch = shard._write_sketch
+    write = shard._write
 
     def broken(*given: object) -> None:
         if len(small_row_groups) == 5:
             raise KeyboardInterrupt
-        write_sketch(*given)
+        write(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shard, "_write_sketch", broken)
+        patch.setattr(shard, "_write", broken)
         with pytest.raises(KeyboardInterrupt):
             run(STAGE, "small")
     done = sum(small_row_groups[:4])

@@ -51,15 +51,16 @@ class EvaluationIndex:
     @classmethod
     def of(cls, texts: "pa.Array | pa.ChunkedArray", settings: ContaminationSettings) -> Self:
         """The index of a column of strings."""
-        return cls._of([texts], settings)
+        return cls.of_columns([texts], settings)
 
     @classmethod
     def of_files(cls, paths: Iterable[Path], settings: ContaminationSettings) -> Self:
         """The index of every string in some files or folders, as `texts_in` reads them. Raises DataError as it does."""
-        return cls._of((texts for path in paths for texts in texts_in(path)), settings)
+        return cls.of_columns((texts for path in paths for texts in texts_in(path)), settings)
 
     @classmethod
-    def _of(cls, columns: "Iterable[pa.Array | pa.ChunkedArray]", settings: ContaminationSettings) -> Self:
+    def of_columns(cls, columns: "Iterable[pa.Array | pa.ChunkedArray]", settings: ContaminationSettings) -> Self:
+        """The index of several columns, held one at a time."""
         sets = {settings.ngram: HashSet()}
         skipped = 0
         for texts in columns:

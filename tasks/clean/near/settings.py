@@ -61,6 +61,9 @@ class ContaminationSettings(Section):
     min_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """…and at least this share of its words is in them."""
 
+    files: tuple[str, ...] = ()
+    """Evaluation sets besides the test split: files or folders, .parquet, .jsonl or .txt, every string in them."""
+
     @model_validator(mode="after")
     def _lengths_in_order(self) -> Self:
         if self.min_words > self.ngram:

@@ -20,7 +20,7 @@ from tests.clean.near.reference import column
 
 
 def measured(texts: list[str], evaluated: list[str], **keys: Any) -> Overlaps:
-    return overlaps(column(texts), EvaluationIndex.of([column(evaluated)], ContaminationSettings(**keys)))
+    return overlaps(column(texts), EvaluationIndex.of(column(evaluated), ContaminationSettings(**keys)))
 
 
 def plain(text: str, evaluated: list[str], chosen: ContaminationSettings) -> tuple[int, float]:
@@ -43,7 +43,7 @@ def plain(text: str, evaluated: list[str], chosen: ContaminationSettings) -> tup
 @given(reference.texts, reference.texts, st.integers(1, 6), st.integers(1, 6))
 def test_overlaps_are_those_of_looking_at_each_place(texts: list, evaluated: list, n: int, least: int) -> None:
     chosen = ContaminationSettings(ngram=max(n, least), min_words=min(n, least))
-    found = overlaps(column(texts), EvaluationIndex.of([column(evaluated)], chosen))
+    found = overlaps(column(texts), EvaluationIndex.of(column(evaluated), chosen))
     expected = [plain(text, evaluated, chosen) for text in texts]
     assert list(zip(found.ngrams.tolist(), found.shares.tolist(), strict=True)) == expected
 
@@ -86,7 +86,7 @@ def test_the_thresholds_can_be_raised(keys: dict, goes: bool) -> None:
 @pytest.mark.parametrize(("length", "goes"), [(7, False), (8, True), (12, True)])
 def test_a_short_evaluation_text_is_one_ngram_and_a_very_short_one_is_skipped(length: int, goes: bool) -> None:
     evaluated = " ".join(WORDS[:length])
-    index = EvaluationIndex.of([column([evaluated])], ContaminationSettings())
+    index = EvaluationIndex.of(column([evaluated]), ContaminationSettings())
     assert index.skipped == (not goes)
     found = overlaps(column([f"so: {evaluated}!", " ".join(WORDS[: length - 1])]), index)
     assert found.contaminated(ContaminationSettings()).tolist() == [goes, False]
