@@ -1,0 +1,253 @@
+"""C4's rules about lines: one kernel that writes the lines that stay, and says what became of each document.
+
+In:  the UTF-8 bytes and offsets of a column of texts, as Arrow keeps them.
+Out: the same of the rewritten texts, what was found in each document, and how many lines each rule dropped.
+
+A line is asked by the rules in the order of C4's code (tensorflow/datasets, c4_utils.py); the first that drops it
+counts. Words of a line are what stands between white space; sentences are counted by the words of `words`.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from tasks.clean.quality.characters import DIGIT, PUNCTUATION, SPACE, TERMINAL
+from tasks.clean.quality.documents import LINE_FEED, between_blanks, ends_in_ellipsis, is_one_of
+from tasks.clean.quality.machine_code import part
+from tasks.clean.quality.words import ASCII, ELLIPSIS, OTHER, ZERO, bits_of, character_before, code_at, split_words
+
+LINE_RULES = ("long_word", "no_terminal_mark", "few_words", "script_phrase", "policy_phrase", "blank")
+"""Why lines go. What is blank has too few words, and is counted apart."""
+LONG_WORD, NO_TERMINAL_MARK, FEW_WORDS, SCRIPT_PHRASE, POLICY_PHRASE, BLANK = range(len(LINE_RULES))
+STAYS, PLACEHOLDER, CODE = -1, -2, -3
+"""What else may become of a line; the last two drop the document."""
+DROPPED = -1
+
+FOUND = [("placeholder_phrase", "i8"), ("code_phrase", "i8"), ("lines", "i8"), ("sentences", "i8")]
+"""Fields of a document's record: which phrase was found, from 1 on; lines that stay, and their sentences, counted up to
+the least number asked for."""
+
+BRACKET, CLOSING, CAPITAL_A, CAPITAL_Z, TO_SMALL = (*(ord(character) for character in "[]AZ"), 32)
+NOTES = np.frombuffer(b"edit]citation needed]", np.uint8)
+NOTE_ENDS = (5, 21)
+
+
+class Phrases(NamedTuple):
+    """Phrases in lower case, one behind the other."""
+
+    text: Any
+    """Bytes [uint8]."""
+    ends: Any
+    """Where each ends in them [int64]."""
+    first: Any
+    """Does one begin with this byte, be it a capital? [256, bool]"""
+
+
+class LineOptions(NamedTuple):
+    """Settings of the kernel. A rule that is off has a bound that nothing misses, or no phrases."""
+
+    terminal: bool
+    """Must lines end in a terminal mark?"""
+    terminal_marks: Any
+    """Code points [int64]."""
+    least_words: int
+    longest_word: int
+    citations: bool
+    """Are they removed?"""
+    script: Phrases
+    policy: Phrases
+    placeholder: Phrases
+    code: Phrases
+    least_sentences: int
+
+
+@njit(nogil=True)
+def rewrite_lines(
+    data: Any, offsets: Any, chosen: Any, options: LineOptions, out: Any, ends: Any, found: Any, dropped: Any
+) -> None:
+    """Write the chosen documents [bool] without the lines that go, and the others as they are.
+
+    `out` has room for as many bytes as there are, `ends` [documents + 1] takes the offsets in it, `found` [documents]
+    the records of FOUND, `dropped` [LINE_RULES] the numbers of lines, of documents that stay. A document that a rule
+    drops is written as it is.
+    """
+    longest = 1
+    for d in range(len(chosen)):
+        longest = max(longest, offsets[d + 1] - offsets[d])
+    words, keys = np.empty((3, longest), np.int32), np.empty(longest, np.uint64)
+    pending, counts = np.empty(longest + 1, np.int32), np.zeros(len(LINE_RULES), np.int64)
+    ends[0] = 0
+    for d in range(len(chosen)):
+        text, place = data[offsets[d] : offsets[d + 1]], out[ends[d] :]
+        size = DROPPED
+        if chosen[d]:
+            counts[:] = 0
+            size = write_lines(text, options, place, words, keys, pending, found[d], counts)
+        if size == DROPPED:
+            size = len(text)
+            place[:size] = text
+        else:
+            dropped += counts
+        ends[d + 1] = ends[d] + size
+
+
+@part
+def write_lines(
+    text: Any, options: LineOptions, out: Any, words: Any, keys: Any, pending: Any, row: Any, counts: Any
+) -> int:
+    """Write the lines that stay, with line feeds between them; returns their bytes, or DROPPED."""
+    at, written, lines, sentences = ZERO, ZERO, ZERO, ZERO
+    while at < len(text):
+        end = at
+        while end < len(text) and text[end] != LINE_FEED:
+            end += 1
+        start, stop = between_blanks(text, at, end)
+        at = end + 1
+        to = write_line(text, start, stop, options.citations, out, written)
+        rule = judge_line(text, start, stop, out, written, to, options)
+        if rule == PLACEHOLDER or rule == CODE:
+            row["placeholder_phrase"] = phrase_in(out, written, to, options.placeholder)
+            row["code_phrase"] = phrase_in(out, written, to, options.code) if rule == CODE else 0
+            return DROPPED
+        if rule != STAYS:
+            counts[rule] += 1
+            continue
+        if to > written and sentences < options.least_sentences:
+            sentences += count_sentences(out, words, split_words(out, written, to, words, keys, pending))
+        lines += to > written
+        # Not behind the last line, whose text may have no room for one more byte, and not before the first.
+        if to and at <= len(text):
+            out[to] = LINE_FEED
+            to += 1
+        written = to
+    row["lines"], row["sentences"] = lines, sentences
+    if not lines or sentences < options.least_sentences:
+        return DROPPED
+    while out[written - 1] == LINE_FEED:
+        written -= 1
+    return written
+
+
+@part
+def write_line(text: Any, start: int, stop: int, citations: bool, out: Any, to: int) -> int:
+    """Write a line, without citations if so asked, and then without white space at its end; returns where it ends."""
+    begin, cut = to, False
+    while start < stop:
+        note = citation(text, start, stop) if citations and text[start] == BRACKET else 0
+        if note:
+            start += note
+            cut = True
+            continue
+        out[to] = text[start]
+        start, to = start + 1, to + 1
+    return between_blanks(out, begin, to)[1] if cut else to
+
+
+@part
+def citation(text: Any, start: int, stop: int) -> int:
+    """Bytes of `[12]`, `[]`, `[edit]` or `[citation needed]` at a bracket, or 0."""
+    at = start + 1
+    while at < stop and ASCII[text[at]] & DIGIT:
+        at += 1
+    if at < stop and text[at] == CLOSING:
+        return at + 1 - start
+    begin = 0
+    for end in NOTE_ENDS:
+        k = begin
+        while k < end and start + 1 + k - begin < stop and text[start + 1 + k - begin] == NOTES[k]:
+            k += 1
+        if k == end:
+            return end - begin + 1
+        begin = end
+    return 0
+
+
+@part
+def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int, options: LineOptions) -> int:
+    """Which rule drops a line, or STAYS, PLACEHOLDER or CODE.
+
+    The line as it was stands in `text`, without its citations in `out`.
+    """
+    words, longest = count_words(text, start, stop)
+    if not words and (options.terminal or options.least_words):
+        return BLANK
+    if longest > options.longest_word:
+        return LONG_WORD
+    if options.terminal:
+        last = character_before(out, begin, end)[0]
+        if not is_one_of(last, options.terminal_marks) or (last != ELLIPSIS and ends_in_ellipsis(out, begin, end)):
+            return NO_TERMINAL_MARK
+    if words < options.least_words:
+        return FEW_WORDS
+    if phrase_in(out, begin, end, options.placeholder):
+        return PLACEHOLDER
+    if phrase_in(out, begin, end, options.script):
+        return SCRIPT_PHRASE
+    if phrase_in(out, begin, end, options.code):
+        return CODE
+    return POLICY_PHRASE if phrase_in(out, begin, end, options.policy) else STAYS
+
+
+@part
+def count_words(text: Any, at: int, stop: int) -> tuple[int, int]:
+    """What stands between white space: how many, and the characters of the longest."""
+    words = longest = length = ZERO
+    while at < stop:
+        bits, width = np.int64(ASCII[text[at]]), np.int64(1)
+        if bits & OTHER:
+            code, width = code_at(text, at, stop)
+            bits = bits_of(code)
+        length = ZERO if bits & SPACE else length + 1
+        words += length == 1
+        longest = max(longest, length)
+        at += width
+    return words, longest
+
+
+@part
+def phrase_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
+    """Which of some phrases is first in a line, its letters of ASCII in either case? From 1 on; 0 is none."""
+    for at in range(start, stop):
+        if not phrases.first[text[at]]:
+            continue
+        begin = ZERO
+        for number in range(len(phrases.ends)):
+            end = phrases.ends[number]
+            k, place = begin, at
+            while k < end and place < stop and small(text[place]) == phrases.text[k]:
+                k, place = k + 1, place + 1
+            if k == end:
+                return number + 1
+            begin = end
+    return 0
+
+
+@part
+def small(byte: int) -> int:
+    """A letter of ASCII in lower case; any other byte as it is."""
+    return byte + TO_SMALL if CAPITAL_A <= byte <= CAPITAL_Z else byte
+
+
+@part
+def count_sentences(text: Any, words: Any, count: int) -> int:
+    """Sentences of a line, at least one: the next begins with the first word behind a terminal mark.
+
+    What is punctuation only, as a quotation mark or a bracket, belongs to the sentence before it.
+    """
+    sentences, ended = 1, False
+    for k in range(count):
+        at, stop = np.int64(words[0, k]), np.int64(words[1, k])
+        code, width = code_at(text, at, stop)
+        bits = bits_of(code)
+        if bits & TERMINAL and at + width == stop:
+            ended = True
+            continue
+        while bits & PUNCTUATION and at + width < stop:
+            at += width
+            code, width = code_at(text, at, stop)
+            bits = bits_of(code)
+        if ended and not bits & PUNCTUATION:
+            sentences += 1
+            ended = False
+    return sentences
