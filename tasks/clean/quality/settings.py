@@ -136,6 +136,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Which sections are on, and what they set. FineWeb drops no line for how it ends (section 3.5 of its paper)."""
 
+SECTIONS: dict[str, type[Section]] = {
+    "gopher_repetition": GopherRepetition,
+    "gopher_quality": GopherQuality,
+    "c4": C4,
+    "fineweb": FineWeb,
+}
+"""In the order in which they are asked: FineWeb's."""
+
 
 class QualitySettings(Section):
     """Rules about one document's text, in FineWeb's order: Gopher's repetition and quality, C4, FineWeb's own.
@@ -150,21 +158,22 @@ class QualitySettings(Section):
     c4: C4 | None = None
     fineweb: FineWeb | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _switch_on(cls, given: Any) -> Any:
-        """The sections of the preset, with what is set in those that are given."""
-        if not isinstance(given, dict):
-            return given
-        preset = given.get("preset", "none")
-        on = PRESETS.get(preset, {}) if isinstance(preset, str) else {}  # an unknown one is told as such
-        merged = dict(given)
-        for name, content in on.items():
-            section = given.get(name, {})
-            merged[name] = {**content, **section} if isinstance(section, dict) else section
-        return merged
+    @model_validator(mode="after")
+    def _switch_on(self) -> Self:
+        """Fill in the sections of the preset, but for what was given: a null stays one, and a key keeps its value.
+
+        Afterwards, as pydantic changes what is read from JSON to stricter Python values before.
+        """
+        for name, content in PRESETS[self.preset].items():
+            section = self.sections[name]
+            if section is None and name not in self.model_fields_set:
+                self.__dict__[name] = SECTIONS[name](**content)
+            elif section is not None:
+                own = {key: value for key, value in content.items() if key not in section.model_fields_set}
+                self.__dict__[name] = section.model_copy(update=own)
+        return self
 
     @property
     def sections(self) -> dict[str, Section | None]:
-        """By name, in the order in which they are asked."""
-        return {name: getattr(self, name) for name in ("gopher_repetition", "gopher_quality", "c4", "fineweb")}
+        """By name, in the order in which they are asked; None is off."""
+        return {name: getattr(self, name) for name in SECTIONS}

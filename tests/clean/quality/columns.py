@@ -7,11 +7,10 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from tasks.clean.quality.judge import judge
-from tasks.clean.quality.settings import C4, FineWeb, GopherQuality, GopherRepetition, QualitySettings
+from tasks.clean.quality.settings import SECTIONS, QualitySettings
 from tasks.clean.quality.words import split_words
 from tasks.clean.rules.verdict import Verdict
 
-SECTIONS = {"gopher_repetition": GopherRepetition, "gopher_quality": GopherQuality, "c4": C4, "fineweb": FineWeb}
 ALWAYS = {"stop_words", "bullets", "short_line_characters", "citations"}
 
 PIECES = [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.clean.quality.contractions import LONGEST, pieces
+from tasks.clean.quality.contractions import APOSTROPHES, LONGEST, pieces
 from tasks.clean.quality.words import key_of_word
 from tests.clean.quality import reference
 from tests.clean.quality.columns import PIECES, texts, words
@@ -27,7 +27,7 @@ from tests.clean.quality.columns import PIECES, texts, words
         ("1,000.50 2-3 x2-3 1.5-rc 10:30 a:b", "1,000.50|2|-|3|x2|-|3|1.5|-|rc|10:30|a|:|b"),
         ("and/or a=b a<b c,d end.Start 1.0+", "and|/|or|a|=|b|a|<|b|c|,|d|end|.|Start|1.0|+"),
         ("C++ $5 5€ 100% #tag @user _x_", "C++|$|5|5|€|100|%|#|tag|@user|_|x|_"),
-        ("see http://example.org/a-b, or x@y-z.org.", "see|http://example.org/a-b|,|or|x@y|-|z.org|."),
+        ("see http://example.org/a-b, or x@y-z.org.", "see|http://example.org/a-b|,|or|x@y-z.org|."),
         ("www.a-b.com/c-d:e example.org:80/a-b", "www.a-b.com/c-d:e|example.org:80/a-b"),
         ("user@example.org/a-b ftp://u@example.org:21/a-b", "user@example.org/a-b|ftp://u@example.org:21/a-b"),
         ("a.b-c -a.bc-d .a.bc-d a.bc:1-d", "a.b|-|c|-a.bc|-|d|.a.bc|-|d|a.bc:1|-|d"),
@@ -57,7 +57,8 @@ def test_no_character_is_lost_and_none_is_in_two_words(chunk: str) -> None:
 def test_every_listed_word_is_split_as_it_is_listed() -> None:
     for word, parts in pieces().items():
         assert words(word) == list(parts) == words(f"{word} ")
-        assert words(f"({word},")[1:-1] == list(parts)
+        if word[0] not in APOSTROPHES:  # a mark, which comes off first
+            assert words(f"({word},") == ["(", *parts, ","]
         assert len(word.encode()) <= LONGEST
 
 
