@@ -21,13 +21,20 @@ from tasks.clean.quality.repetition import (
 )
 from tasks.clean.quality.words import (
     ASCII,
+    EIGHT_ONES,
+    HIGH_BITS,
     LONG,
     OTHER,
     STOP,
+    U1,
     ZERO,
     bits_of,
     character_before,
     code_at,
+    count_of,
+    eight,
+    equal_bytes,
+    first_of,
     hash_of,
     same,
     slot_of,
@@ -58,14 +65,21 @@ MEASURES = [
 ]
 """Fields of a document's record. `duplicate_characters_of_lines` is FineWeb's: of lines that are not blank, over all
 characters but line ends."""
-LINE_FEED, HASH = ord("\n"), ord("#")
+LINE_FEED, HASH, LAST_OF_ELLIPSIS = ord("\n"), ord("#"), "…".encode()[-1]
+LINE_FEEDS, HASHES, STOPS, LASTS_OF_ELLIPSIS = (
+    EIGHT_ONES * np.uint64(byte) for byte in (LINE_FEED, HASH, STOP, LAST_OF_ELLIPSIS)
+)
+"""The same byte eight times."""
+NEXT_BYTE = np.uint64(8)
 
 
 class Options(NamedTuple):
     """Settings of the kernel, as arrays."""
 
+    gopher: bool
+    """Are paragraphs and words looked at? FineWeb's rules ask for lines, and how many words there are."""
     repetition: bool
-    """Are n-grams counted? They take most of the time."""
+    """Are n-grams counted?"""
     bullets: Any
     """Code points with which the lines of a list begin [int64]."""
     stop_words: Any
@@ -131,7 +145,7 @@ def room_for(count: int) -> Room:
 
 @njit(nogil=True)
 def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, out: Any) -> None:
-    """Fill `out` [documents] of MEASURES for the documents that are chosen [bool]; `offsets` has one more than those."""
+    """Fill `out` [documents] of MEASURES for the documents that are chosen [bool]; `offsets` has one more."""
     longest = 1
     for d in range(len(chosen)):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -142,18 +156,18 @@ def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, ou
         if not chosen[d]:
             continue
         text, row = data[offsets[d] : offsets[d + 1]], out[d]
-        size, newlines = characters_and_newlines(text)
+        size, newlines, hashes, ellipses = counts_of(text)
         count = split_words(text, ZERO, len(text), found, keys, pending)
         if max(count, newlines + 1) > len(room.starts):
             room = room_for(2 * max(count, newlines + 1))
         measure_lines(text, size, newlines, options, room, row)
-        measure_paragraphs(text, size, newlines, room, row)
-        measure_words(text, found, keys, count, options, room, row)
-        row["hashes_per_word"] = share(row["hashes_per_word"], count)
-        row["ellipses_per_word"] = share(row["ellipses_per_word"], count)
+        row["hashes_per_word"], row["ellipses_per_word"] = share(hashes, count), share(ellipses, count)
         row["newlines_per_word"] = share(newlines, count)
-        if options.repetition:
-            measure_repetition(size, count, room, row)
+        if options.gopher:
+            measure_paragraphs(text, size, newlines, room, row)
+            measure_words(text, found, keys, count, options, room, row)
+            if options.repetition:
+                measure_repetition(size, count, room, row)
 
 
 @part
@@ -163,13 +177,75 @@ def share(part: float, whole: int) -> float:
 
 
 @part
-def characters_and_newlines(text: Any) -> tuple[int, int]:
-    """Code points and line feeds."""
-    characters = newlines = 0
-    for byte in text:
-        characters += byte & 0xC0 != 0x80
-        newlines += byte == LINE_FEED
-    return characters, newlines
+def counts_of(text: Any) -> tuple[int, int, int, int]:
+    """Code points, line feeds, `#`, and ellipses."""
+    size, newlines, hashes, ellipses, at = len(text), ZERO, ZERO, ZERO, ZERO
+    dotted = False
+    while at + 8 <= len(text):
+        here = eight(text, at)
+        size -= count_of(continuations(here))
+        newlines += count_of(equal_bytes(here, LINE_FEEDS))
+        hashes += count_of(equal_bytes(here, HASHES))
+        # Of three full stops in a row, two are among the same eight bytes.
+        stops = equal_bytes(here, STOPS)
+        dotted |= (stops & stops >> NEXT_BYTE | equal_bytes(here, LASTS_OF_ELLIPSIS)) != 0
+        at += 8
+    if dotted or at < len(text):
+        ellipses = ellipses_in(text, ZERO if dotted else max(ZERO, at - 2))
+    while at < len(text):
+        size -= text[at] & 0xC0 == 0x80
+        newlines += text[at] == LINE_FEED
+        hashes += text[at] == HASH
+        at += 1
+    return size, newlines, hashes, ellipses
+
+
+@part
+def continuations(bytes_there: Any) -> Any:
+    """The highest bit of each of eight bytes that begins no character."""
+    return bytes_there & ~(bytes_there << U1) & HIGH_BITS
+
+
+@part
+def ellipses_in(text: Any, at: int) -> int:
+    """How many `...` and `…` there are from a place on. Six full stops are two."""
+    start, found, run = at, 0, 0
+    while at < len(text):
+        byte = text[at]
+        at += 1
+        run = run + 1 if byte == STOP else 0
+        if run == 3:
+            found, run = found + 1, 0
+        elif byte == LAST_OF_ELLIPSIS and ends_in_ellipsis(text, start, at):
+            found += 1
+    return found
+
+
+@part
+def characters_in(text: Any, start: int, stop: int) -> int:
+    """Code points between two places."""
+    size = stop - start
+    while start + 8 <= stop:
+        size -= count_of(continuations(eight(text, start)))
+        start += 8
+    while start < stop:
+        size -= text[start] & 0xC0 == 0x80
+        start += 1
+    return size
+
+
+@part
+def next_byte(text: Any, at: int, stop: int, eight_times: Any) -> int:
+    """Where a byte is next, or `stop`."""
+    while at + 8 <= stop:
+        there = equal_bytes(eight(text, at), eight_times)
+        if there:
+            return at + first_of(there)
+        at += 8
+    byte = eight_times & np.uint64(0xFF)
+    while at < stop and text[at] != byte:
+        at += 1
+    return at
 
 
 @part
@@ -211,25 +287,15 @@ def measure_lines(text: Any, size: int, newlines: int, options: Options, room: R
     mask, used = cleared(slots, newlines + 1), ZERO
     lines = filled = written = bullets = ellipses = punctuated = short = 0
     repeated = repeated_characters = repeated_written = 0
-    at, hashes, dotted = ZERO, 0, 0
+    at = ZERO
     while at < len(text):
-        start, characters, run = at, 0, 0
-        while at < len(text) and text[at] != LINE_FEED:
-            byte = text[at]
-            characters += byte & 0xC0 != 0x80
-            hashes += byte == HASH
-            run = run + 1 if byte == STOP else 0
-            if run == 3:
-                dotted, run = dotted + 1, 0
-            elif byte == 0xA6 and ends_in_ellipsis(text, start, at + 1):
-                dotted += 1
-            at += 1
-        stop = at
-        at += 1
+        start, stop = at, next_byte(text, at, len(text), LINE_FEEDS)
+        at = stop + 1
         lines += 1
         if stop == start:
             continue
         first, last = between_blanks(text, start, stop)
+        characters = characters_in(text, start, stop)
         number = number_of(text, start, stop, hash_of(text, start, stop), slots, table, mask, starts, lengths, used)
         if number == used:
             used += 1
@@ -245,7 +311,6 @@ def measure_lines(text: Any, size: int, newlines: int, options: Options, room: R
         ellipses += ends_in_ellipsis(text, first, last)
         punctuated += character_before(text, start, stop)[1] & TERMINAL != 0
         short += characters <= options.short
-    row["hashes_per_word"], row["ellipses_per_word"] = hashes, dotted
     row["bullet_lines"], row["ellipsis_lines"] = share(bullets, lines), share(ellipses, lines)
     row["duplicate_lines"] = share(repeated, filled)
     row["duplicate_line_characters"] = share(repeated_characters, size)
@@ -272,7 +337,7 @@ def between_blanks(text: Any, start: int, stop: int) -> tuple[int, int]:
 @part
 def is_one_of(code: int, codes: Any) -> bool:
     """Is a code point in a short list?"""
-    for other in codes:
+    for other in codes:  # noqa: SIM110 (numba has no generators within kernels)
         if code == other:
             return True
     return False
@@ -295,16 +360,15 @@ def measure_paragraphs(text: Any, size: int, newlines: int, room: Room, row: Any
     paragraphs = repeated = repeated_characters = 0
     at, end = between_blanks(text, ZERO, len(text))
     while at < end:
-        start, characters = at, 0
-        while at < end and not (text[at] == LINE_FEED and text[at + 1] == LINE_FEED):
-            characters += text[at] & 0xC0 != 0x80
-            at += 1
+        start, at = at, next_byte(text, at, end, LINE_FEEDS)
+        while at < end and text[at + 1] != LINE_FEED:  # the last character is no line feed
+            at = next_byte(text, at + 1, end, LINE_FEEDS)
         number = number_of(text, start, at, hash_of(text, start, at), slots, table, mask, starts, lengths, used)
         if number == used:
             used += 1
         else:
             repeated += 1
-            repeated_characters += characters
+            repeated_characters += characters_in(text, start, at)
         paragraphs += 1
         while at < end and text[at] == LINE_FEED:
             at += 1
@@ -371,10 +435,10 @@ def stop_words_in(text: Any, options: Options, room: Room, mask: int) -> int:
         slot = slot_of(key, mask)
         while slots[slot] >= 0:
             number = np.int64(slots[slot])
-            if keys[slot] == key and lengths[number] == length:
-                if same(text, np.int64(starts[number]), options.stop_words, begin, length):
-                    there += 1
-                    break
+            alike = keys[slot] == key and lengths[number] == length
+            if alike and same(text, np.int64(starts[number]), options.stop_words, begin, length):
+                there += 1
+                break
             slot = (slot + 1) & mask
         begin = options.stop_ends[k]
     return there

@@ -18,11 +18,13 @@ from tasks.clean.quality.rules import (
     FINEWEB,
     GOPHER_QUALITY,
     GOPHER_REPETITION,
+    PHRASES,
     Chosen,
     Records,
     Verdicts,
     drop,
     drop_by_lines,
+    phrases_of,
     undecided,
 )
 from tasks.clean.quality.settings import C4, FineWeb, GopherQuality, QualitySettings
@@ -63,7 +65,7 @@ def judge(texts: "pa.LargeStringArray", settings: QualitySettings) -> Judged:
     quality, repetition, fineweb = settings.gopher_quality, settings.gopher_repetition, settings.fineweb
     records = None
     if repetition is not None or quality is not None:
-        records = measure(texts, quality, fineweb, there, repetition is not None)
+        records = measure(texts, quality, fineweb, there, gopher=True, repetition=repetition is not None)
         if repetition is not None:
             drop(verdicts, GOPHER_REPETITION, repetition, records, there)
         if quality is not None:
@@ -75,7 +77,7 @@ def judge(texts: "pa.LargeStringArray", settings: QualitySettings) -> Judged:
         records = None  # they are of the texts as they were
     if fineweb is not None:
         if records is None:
-            records = measure(texts, quality, fineweb, undecided(verdicts, there), repetition=False)
+            records = measure(texts, quality, fineweb, undecided(verdicts, there), gopher=False, repetition=False)
         drop(verdicts, FINEWEB, fineweb, records, there)
     return Judged(texts, verdicts, lines_dropped)
 
@@ -85,11 +87,13 @@ def measure(
     quality: GopherQuality | None,
     fineweb: FineWeb | None,
     chosen: Chosen,
+    gopher: bool,
     repetition: bool,
 ) -> Records:
-    """The measures (`documents.MEASURES`) of the chosen documents; zeros for the others, and for n-grams unless asked.
+    """The measures (`documents.MEASURES`) of the chosen documents; zeros for the others.
 
-    The sections say what stop words, bullets and short lines are; without them, what is published.
+    And for what is not asked for: `gopher`, what only Gopher's rules need, and `repetition` among it, n-grams. The
+    sections say what stop words, bullets and short lines are; without them, what is published.
     """
     import numpy as np
 
@@ -100,6 +104,7 @@ def measure(
     quality, fineweb = quality or GopherQuality(), fineweb or FineWeb()
     stop_words = [word.encode() for word in dict.fromkeys(quality.stop_words)]
     options = Options(
+        gopher,
         repetition,
         np.array([ord(bullet) for bullet in quality.bullets], np.int64),
         writable(b"".join(stop_words)),
@@ -134,10 +139,7 @@ def rewrite(
         c4.min_words_per_line or 0,
         c4.max_word_length or UNBOUNDED,
         c4.citations == "remove",
-        phrases_of(c4.script_phrases),
-        phrases_of(c4.policy_phrases),
-        phrases_of(c4.placeholder_phrases),
-        phrases_of(c4.code_phrases),
+        phrases_sought(c4),
         c4.min_sentences or 0,
     )
     kept(rewrite_lines)(data, offsets, chosen, options, out, ends, found, dropped)
@@ -147,17 +149,23 @@ def rewrite(
     return rewritten, found, Counter({rule: int(n) for rule, n in zip(LINE_RULES, dropped, strict=True) if n})
 
 
-def phrases_of(listed: tuple[str, ...] | None) -> "Phrases":
-    """Phrases for the kernel; none where the rule is off."""
+def phrases_sought(c4: C4) -> "Phrases":
+    """Phrases for the kernel; none of a rule that is off."""
     import numpy as np
 
-    from tasks.clean.quality.lines import Phrases
+    from tasks.clean.quality.lines import CODE, PLACEHOLDER, POLICY, SCRIPT, Phrases
 
-    raw = [phrase.encode() for phrase in listed or ()]
-    first = np.zeros(256, bool)
-    for phrase in raw:
-        first[[phrase[0], *phrase[:1].upper()]] = True
-    return Phrases(writable(b"".join(raw)), np.cumsum([0, *map(len, raw)], dtype=np.int64)[1:].copy(), first)
+    kind_of = dict(zip(PHRASES, (PLACEHOLDER, SCRIPT, CODE, POLICY), strict=True))
+    listed = [(kind_of[key], phrase.encode()) for key, phrase in phrases_of(c4)]
+    first = np.zeros(256, np.uint8)
+    for kind, phrase in listed:
+        first[[phrase[0], phrase[:1].upper()[0]]] |= kind
+    return Phrases(
+        writable(b"".join(phrase for _, phrase in listed)),
+        np.cumsum([len(phrase) for _, phrase in listed], dtype=np.int64),
+        np.array([kind for kind, _ in listed], np.uint8),
+        first,
+    )
 
 
 def bytes_and_offsets(texts: "pa.LargeStringArray") -> tuple["NDArray[np.uint8]", "NDArray[np.int64]"]:

@@ -13,35 +13,57 @@ import numpy as np
 from numba import njit
 
 from tasks.clean.quality.characters import DIGIT, PUNCTUATION, SPACE, TERMINAL
-from tasks.clean.quality.documents import LINE_FEED, between_blanks, ends_in_ellipsis, is_one_of
+from tasks.clean.quality.documents import (
+    LINE_FEED,
+    LINE_FEEDS,
+    between_blanks,
+    ends_in_ellipsis,
+    is_one_of,
+    next_byte,
+)
 from tasks.clean.quality.machine_code import part
-from tasks.clean.quality.words import ASCII, ELLIPSIS, OTHER, ZERO, bits_of, character_before, code_at, split_words
+from tasks.clean.quality.words import (
+    ASCII,
+    EIGHT_ONES,
+    ELLIPSIS,
+    OTHER,
+    ZERO,
+    bits_of,
+    character_before,
+    code_at,
+    split_words,
+)
 
 LINE_RULES = ("long_word", "no_terminal_mark", "few_words", "script_phrase", "policy_phrase", "blank")
 """Why lines go. What is blank has too few words, and is counted apart."""
 LONG_WORD, NO_TERMINAL_MARK, FEW_WORDS, SCRIPT_PHRASE, POLICY_PHRASE, BLANK = range(len(LINE_RULES))
-STAYS, PLACEHOLDER, CODE = -1, -2, -3
-"""What else may become of a line; the last two drop the document."""
+STAYS, DROPS_DOCUMENT = -1, -2
+"""What else may become of a line."""
+PLACEHOLDER, SCRIPT, CODE, POLICY = 1, 2, 4, 8
+"""Kinds of phrases, in the order in which they are asked. The first and the third drop the document."""
 DROPPED = -1
 
-FOUND = [("placeholder_phrase", "i8"), ("code_phrase", "i8"), ("lines", "i8"), ("sentences", "i8")]
-"""Fields of a document's record: which phrase was found, from 1 on; lines that stay, and their sentences, counted up to
-the least number asked for."""
+FOUND = [("phrase", "i8"), ("lines", "i8"), ("sentences", "i8")]
+"""Fields of a document's record: which phrase drops it, from 1 on, of those of all kinds; lines that stay, and their
+sentences, counted up to the least number asked for."""
 
 BRACKET, CLOSING, CAPITAL_A, CAPITAL_Z, TO_SMALL = (*(ord(character) for character in "[]AZ"), 32)
 NOTES = np.frombuffer(b"edit]citation needed]", np.uint8)
 NOTE_ENDS = (5, 21)
+BRACKETS = EIGHT_ONES * np.uint64(BRACKET)
 
 
 class Phrases(NamedTuple):
-    """Phrases in lower case, one behind the other."""
+    """Phrases of all kinds in lower case, one behind the other."""
 
     text: Any
     """Bytes [uint8]."""
     ends: Any
     """Where each ends in them [int64]."""
+    kinds: Any
+    """The kind of each [uint8]."""
     first: Any
-    """Does one begin with this byte, be it a capital? [256, bool]"""
+    """Of what kinds are those that begin with this byte, be it a capital? [256, uint8]"""
 
 
 class LineOptions(NamedTuple):
@@ -55,10 +77,7 @@ class LineOptions(NamedTuple):
     longest_word: int
     citations: bool
     """Are they removed?"""
-    script: Phrases
-    policy: Phrases
-    placeholder: Phrases
-    code: Phrases
+    phrases: Phrases
     least_sentences: int
 
 
@@ -99,16 +118,13 @@ def write_lines(
     """Write the lines that stay, with line feeds between them; returns their bytes, or DROPPED."""
     at, written, lines, sentences = ZERO, ZERO, ZERO, ZERO
     while at < len(text):
-        end = at
-        while end < len(text) and text[end] != LINE_FEED:
-            end += 1
+        end = next_byte(text, at, len(text), LINE_FEEDS)
         start, stop = between_blanks(text, at, end)
         at = end + 1
         to = write_line(text, start, stop, options.citations, out, written)
         rule = judge_line(text, start, stop, out, written, to, options)
-        if rule == PLACEHOLDER or rule == CODE:
-            row["placeholder_phrase"] = phrase_in(out, written, to, options.placeholder)
-            row["code_phrase"] = phrase_in(out, written, to, options.code) if rule == CODE else 0
+        if rule == DROPS_DOCUMENT:
+            row["phrase"] = phrase_in(out, written, to, options.phrases)
             return DROPPED
         if rule != STAYS:
             counts[rule] += 1
@@ -139,8 +155,10 @@ def write_line(text: Any, start: int, stop: int, citations: bool, out: Any, to: 
             start += note
             cut = True
             continue
-        out[to] = text[start]
-        start, to = start + 1, to + 1
+        end = next_byte(text, start + 1, stop, BRACKETS) if citations else stop
+        for k in range(end - start):
+            out[to + k] = text[start + k]
+        start, to = end, to + end - start
     return between_blanks(out, begin, to)[1] if cut else to
 
 
@@ -165,11 +183,11 @@ def citation(text: Any, start: int, stop: int) -> int:
 
 @part
 def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int, options: LineOptions) -> int:
-    """Which rule drops a line, or STAYS, PLACEHOLDER or CODE.
+    """Which rule drops a line, or STAYS or DROPS_DOCUMENT.
 
     The line as it was stands in `text`, without its citations in `out`.
     """
-    words, longest = count_words(text, start, stop)
+    words, longest = count_words(text, start, stop, max(options.least_words, 1), options.longest_word)
     if not words and (options.terminal or options.least_words):
         return BLANK
     if longest > options.longest_word:
@@ -180,20 +198,24 @@ def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int,
             return NO_TERMINAL_MARK
     if words < options.least_words:
         return FEW_WORDS
-    if phrase_in(out, begin, end, options.placeholder):
-        return PLACEHOLDER
-    if phrase_in(out, begin, end, options.script):
+    kinds = kinds_in(out, begin, end, options.phrases)
+    if kinds & PLACEHOLDER or (kinds & CODE and not kinds & SCRIPT):
+        return DROPS_DOCUMENT
+    if kinds & SCRIPT:
         return SCRIPT_PHRASE
-    if phrase_in(out, begin, end, options.code):
-        return CODE
-    return POLICY_PHRASE if phrase_in(out, begin, end, options.policy) else STAYS
+    return POLICY_PHRASE if kinds & POLICY else STAYS
 
 
 @part
-def count_words(text: Any, at: int, stop: int) -> tuple[int, int]:
-    """What stands between white space: how many, and the characters of the longest."""
+def count_words(text: Any, at: int, stop: int, enough: int, longest_word: int) -> tuple[int, int]:
+    """What stands between white space: how many, and the characters of the longest.
+
+    No more than `enough` are counted where none can be longer than `longest_word`.
+    """
     words = longest = length = ZERO
-    while at < stop:
+    if stop - at > longest_word:
+        enough = stop - at
+    while at < stop and words < enough:
         bits, width = np.int64(ASCII[text[at]]), np.int64(1)
         if bits & OTHER:
             code, width = code_at(text, at, stop)
@@ -206,21 +228,44 @@ def count_words(text: Any, at: int, stop: int) -> tuple[int, int]:
 
 
 @part
-def phrase_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
-    """Which of some phrases is first in a line, its letters of ASCII in either case? From 1 on; 0 is none."""
+def kinds_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
+    """Of which kinds there are phrases in a line, letters of ASCII in either case."""
+    found = ZERO
     for at in range(start, stop):
-        if not phrases.first[text[at]]:
+        wanted = phrases.first[text[at]] & ~found
+        if not wanted:
             continue
-        begin = ZERO
         for number in range(len(phrases.ends)):
-            end = phrases.ends[number]
-            k, place = begin, at
-            while k < end and place < stop and small(text[place]) == phrases.text[k]:
-                k, place = k + 1, place + 1
-            if k == end:
-                return number + 1
-            begin = end
-    return 0
+            if phrases.kinds[number] & wanted and is_phrase(text, at, stop, phrases, number):
+                found |= np.int64(phrases.kinds[number])
+    return found
+
+
+@part
+def phrase_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
+    """The phrase for which a document is dropped, from 1 on: the first in the line, a placeholder before code."""
+    code = ZERO
+    for at in range(start, stop):
+        for number in range(len(phrases.ends)):
+            kind = phrases.kinds[number]
+            asked = kind == PLACEHOLDER or (kind == CODE and not code)
+            if asked and is_phrase(text, at, stop, phrases, number):
+                if kind == PLACEHOLDER:
+                    return number + 1
+                code = number + 1
+    return code
+
+
+@part
+def is_phrase(text: Any, at: int, stop: int, phrases: Phrases, number: int) -> bool:
+    """Does a phrase begin at a place?"""
+    k = phrases.ends[number - 1] if number else ZERO
+    end = phrases.ends[number]
+    if at + end - k > stop:
+        return False
+    while k < end and small(text[at]) == phrases.text[k]:
+        k, at = k + 1, at + 1
+    return k == end
 
 
 @part

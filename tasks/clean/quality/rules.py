@@ -75,6 +75,10 @@ FINEWEB = (
 """In the order of FineWeb's code; the last is none of the paper's three."""
 
 
+PHRASES = ("placeholder_phrases", "script_phrases", "code_phrases", "policy_phrases")
+"""C4's, in the order in which they are asked."""
+
+
 def undecided(verdicts: Verdicts, chosen: Chosen) -> Chosen:
     """Which of the chosen documents have no verdict yet."""
     import numpy as np
@@ -83,7 +87,7 @@ def undecided(verdicts: Verdicts, chosen: Chosen) -> Chosen:
 
 
 def drop(verdicts: Verdicts, rules: Sequence[Rule], section: Section, records: Records, chosen: Chosen) -> None:
-    """Fill in the verdict of every chosen document that has none yet and fails a rule that is on: the first such one."""
+    """Fill in the verdict of every chosen document that has none yet: the first of the rules that it fails."""
     import numpy as np
 
     left = undecided(verdicts, chosen)
@@ -93,9 +97,15 @@ def drop(verdicts: Verdicts, rules: Sequence[Rule], section: Section, records: R
             continue
         values = records[rule.measure] if rule.place is None else records[rule.measure][:, rule.place]
         fails = left & (values < bound if rule.key.startswith("min_") else values > bound)
-        for row in np.flatnonzero(fails):
-            verdicts[row] = Verdict(rule.reason, shown(values[row]), shown(bound))
+        told = shown(bound)
+        for row, value in zip(np.flatnonzero(fails).tolist(), values[fails].tolist(), strict=True):
+            verdicts[row] = Verdict(rule.reason, shown(value), told)
         left &= ~fails
+
+
+def phrases_of(c4: C4) -> list[tuple[str, str]]:
+    """Every phrase that is sought, behind the key that it is in."""
+    return [(key, phrase) for key in PHRASES for phrase in getattr(c4, key) or ()]
 
 
 def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, chosen: Chosen) -> None:
@@ -105,11 +115,12 @@ def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, chosen: Chosen) 
     """
     import numpy as np
 
-    for kind, phrases in (("placeholder_phrase", c4.placeholder_phrases), ("code_phrase", c4.code_phrases)):
-        for row in np.flatnonzero(records[kind]):
-            verdicts[row] = Verdict(f"c4_{kind}", (phrases or ())[records[kind][row] - 1], None)
+    phrases = phrases_of(c4)
+    for row in np.flatnonzero(records["phrase"]).tolist():
+        key, phrase = phrases[records["phrase"][row] - 1]
+        verdicts[row] = Verdict(f"c4_{key.removesuffix('s')}", phrase, None)
     drop(verdicts, [Rule("c4_too_few_sentences", "min_sentences", "sentences")], c4, records, chosen)
-    for row in np.flatnonzero(undecided(verdicts, chosen) & (records["lines"] == 0)):
+    for row in np.flatnonzero(undecided(verdicts, chosen) & (records["lines"] == 0)).tolist():
         verdicts[row] = Verdict("c4_no_line_left", "0", None)
 
 

@@ -47,7 +47,7 @@ PACKED = 7
 LONG = np.uint64(1 << 63)
 """In the key of a longer word, whose other bits are a hash: there the bytes are compared too."""
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 over the golden ratio: the upper bits of a product with it depend on all bits of a key (Knuth, volume 3, 6.4)."""
+"""2^64 over the golden ratio: upper bits of a product with it depend on all bits of a key (Knuth, volume 3, 6.4)."""
 
 OTHER = 1 << 15
 """In the table of the first 256 codes: a byte of a character beyond ASCII."""
@@ -76,6 +76,8 @@ SMALL, LOW_BITS, HIGH_BITS, FROM_A, FROM_BRACE = (
 """The same byte eight times."""
 PLACES = np.uint64(0x0001020304050607)
 """Times 256^k, its highest byte is k."""
+EIGHT_ONES = np.uint64(0x0101010101010101)
+"""Times eight bytes, its highest byte is their sum."""
 NO_SPECIAL = -1
 ZERO = np.int64(0)
 """Not the literal: numba compiles every function that it is handed to once for each of the two types."""
@@ -180,6 +182,25 @@ def eight(text: Any, start: int) -> Any:
 
 
 @part
+def equal_bytes(one: Any, other: Any) -> Any:
+    """The highest bit of each of eight bytes that are the same in both."""
+    differs = one ^ other
+    return ~((differs & LOW_BITS) + LOW_BITS | differs | LOW_BITS)
+
+
+@part
+def first_of(bits: Any) -> int:
+    """The place of the first of eight bytes whose highest bit is set; no other bit is, and one is."""
+    return np.int64(((bits & (~bits + U1)) >> U7) * PLACES >> U56)
+
+
+@part
+def count_of(bits: Any) -> int:
+    """Of how many of eight bytes the highest bit is set; no other bit is."""
+    return np.int64((bits >> U7) * EIGHT_ONES >> U56)
+
+
+@part
 def key_of(text: Any, start: int, stop: int) -> Any:
     """The key of a word: up to seven bytes and how many they are, or LONG and a hash."""
     length = stop - start
@@ -214,13 +235,12 @@ def letters_from(text: Any, start: int) -> int:
     """How many letters of ASCII stand in a row from a place on; eight bytes at a time, as far as there are eight."""
     at = start
     while at + 8 <= len(text):
-        part = eight(text, at)
-        lower = (part | SMALL) & LOW_BITS
+        bytes_there = eight(text, at)
+        lower = (bytes_there | SMALL) & LOW_BITS
         # The highest bit of each byte: set from `a` on, and not set from `{` on; not set beyond ASCII.
-        others = ~((lower + FROM_A) & ~(lower + FROM_BRACE) & ~part) & HIGH_BITS
+        others = ~((lower + FROM_A) & ~(lower + FROM_BRACE) & ~bytes_there) & HIGH_BITS
         if others:
-            first = others & (~others + U1)
-            return at - start + np.int64((first >> U7) * PLACES >> U56)
+            return at - start + first_of(others)
         at += 8
     while at < len(text) and ASCII[text[at]] & LETTER:
         at += 1
@@ -236,7 +256,7 @@ def slot_of(key: Any, mask: int) -> int:
 @part
 def same(one: Any, start: int, other: Any, begin: int, length: int) -> bool:
     """Are so many bytes the same?"""
-    for k in range(length):
+    for k in range(length):  # noqa: SIM110 (numba has no generators within kernels)
         if one[start + k] != other[begin + k]:
             return False
     return True
@@ -386,9 +406,15 @@ def back(text: Any, start: int, stop: int) -> int:
                 run += 1
             return run
         return 1 if ends_in_stop(text, start, stop, before, bits, wide) else 0
-    if text[stop - 1] < 0x80 and ROLE[text[stop - 1]] & POSSESSIVE and (before == APOSTROPHE or before == RIGHT_QUOTE):
+    if text[stop - 1] < 0x80 and ROLE[text[stop - 1]] & POSSESSIVE and is_apostrophe(before):
         return width + wide
     return 1 if last == PLUS and bits & DIGIT else 0
+
+
+@part
+def is_apostrophe(code: int) -> bool:
+    """Of a typewriter, or of print."""
+    return code == APOSTROPHE or code == RIGHT_QUOTE  # noqa: SIM109 (a loop to numba)
 
 
 @part
@@ -396,7 +422,7 @@ def ends_in_stop(text: Any, start: int, stop: int, before: int, bits: int, wide:
     """Does the full stop at the end come off? `before`, `bits`, `wide`: the character before it."""
     if stop - start <= LONGEST and initials(text, start, stop):
         return False
-    if bits & (DIGIT | MARK) or before == MINUS or before == PLUS:
+    if bits & (DIGIT | MARK) or before == MINUS or before == PLUS:  # noqa: SIM109 (a loop to numba)
         return True
     if not bits & UPPER:
         return bits & LETTER != 0

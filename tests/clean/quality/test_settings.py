@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.clean.quality.settings import PRESETS, C4, FineWeb, GopherQuality, GopherRepetition, QualitySettings
+from tasks.clean.quality.settings import C4, PRESETS, FineWeb, GopherQuality, GopherRepetition, QualitySettings
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import validate
 
