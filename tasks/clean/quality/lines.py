@@ -31,6 +31,7 @@ from tasks.clean.quality.words import (
     bits_of,
     character_before,
     code_at,
+    same,
     split_words,
 )
 
@@ -147,37 +148,40 @@ def write_lines(
 
 @part
 def write_line(text: Any, start: int, stop: int, citations: bool, out: Any, to: int) -> int:
-    """Write a line, without citations if so asked, and then without white space at its end; returns where it ends."""
-    begin, cut = to, False
-    while start < stop:
-        note = citation(text, start, stop) if citations and text[start] == BRACKET else 0
-        if note:
-            start += note
-            cut = True
-            continue
-        end = next_byte(text, start + 1, stop, BRACKETS) if citations else stop
-        for k in range(end - start):
+    """Write a line, without citations if so asked and then without white space around it; returns where it ends."""
+    begin = to
+    if not citations or next_byte(text, start, stop, BRACKETS) == stop:
+        for k in range(stop - start):
             out[to + k] = text[start + k]
-        start, to = end, to + end - start
-    return between_blanks(out, begin, to)[1] if cut else to
+        return to + stop - start
+    for at in range(start, stop):
+        out[to] = text[at]
+        to += 1
+        if text[at] == CLOSING:
+            to -= citation_before(out, begin, to)
+    first, last = between_blanks(out, begin, to)
+    for k in range(last - first):
+        out[begin + k] = out[first + k]
+    return begin + last - first
 
 
 @part
-def citation(text: Any, start: int, stop: int) -> int:
-    """Bytes of `[12]`, `[]`, `[edit]` or `[citation needed]` at a bracket, or 0."""
-    at = start + 1
-    while at < stop and ASCII[text[at]] & DIGIT:
-        at += 1
-    if at < stop and text[at] == CLOSING:
-        return at + 1 - start
-    begin = 0
+def citation_before(out: Any, begin: int, to: int) -> int:
+    """Bytes of `[12]`, `[]`, `[edit]` or `[citation needed]` that end in the bracket before a place, or 0.
+
+    Digits are looked at once: a bracket that closes nothing stays, and ends the search for the next.
+    """
+    at = to - 1
+    while at > begin and ASCII[out[at - 1]] & DIGIT:
+        at -= 1
+    if at > begin and out[at - 1] == BRACKET:
+        return to - at + 1
+    first = ZERO
     for end in NOTE_ENDS:
-        k = begin
-        while k < end and start + 1 + k - begin < stop and text[start + 1 + k - begin] == NOTES[k]:
-            k += 1
-        if k == end:
-            return end - begin + 1
-        begin = end
+        length = end - first
+        if to - length > begin and out[to - length - 1] == BRACKET and same(out, to - length, NOTES, first, length):
+            return length + 1
+        first = np.int64(end)
     return 0
 
 
@@ -185,18 +189,17 @@ def citation(text: Any, start: int, stop: int) -> int:
 def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int, options: LineOptions) -> int:
     """Which rule drops a line, or STAYS or DROPS_DOCUMENT.
 
-    The line as it was stands in `text`, without its citations in `out`.
+    The line as it was stands in `text`, and is asked for long words; without its citations it stands in `out`.
     """
-    words, longest = count_words(text, start, stop, max(options.least_words, 1), options.longest_word)
-    if not words and (options.terminal or options.least_words):
-        return BLANK
-    if longest > options.longest_word:
+    if stop - start > options.longest_word and longest_word(text, start, stop) > options.longest_word:
         return LONG_WORD
+    if begin == end and (options.terminal or options.least_words):
+        return BLANK
     if options.terminal:
         last = character_before(out, begin, end)[0]
         if not is_one_of(last, options.terminal_marks) or (last != ELLIPSIS and ends_in_ellipsis(out, begin, end)):
             return NO_TERMINAL_MARK
-    if words < options.least_words:
+    if not has_words(out, begin, end, options.least_words):
         return FEW_WORDS
     kinds = kinds_in(out, begin, end, options.phrases)
     if kinds & PLACEHOLDER or (kinds & CODE and not kinds & SCRIPT):
@@ -207,24 +210,30 @@ def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int,
 
 
 @part
-def count_words(text: Any, at: int, stop: int, enough: int, longest_word: int) -> tuple[int, int]:
-    """What stands between white space: how many, and the characters of the longest.
+def longest_word(text: Any, at: int, stop: int) -> int:
+    """Characters of the longest of what stands between white space."""
+    longest = length = ZERO
+    while at < stop:
+        code, width = code_at(text, at, stop)
+        length = ZERO if bits_of(code) & SPACE else length + 1
+        longest = max(longest, length)
+        at += width
+    return longest
 
-    No more than `enough` are counted where none can be longer than `longest_word`.
-    """
-    words = longest = length = ZERO
-    if stop - at > longest_word:
-        enough = stop - at
-    while at < stop and words < enough:
+
+@part
+def has_words(text: Any, at: int, stop: int, least: int) -> bool:
+    """Does so much stand between white space?"""
+    words, within = ZERO, False
+    while at < stop and words < least:
         bits, width = np.int64(ASCII[text[at]]), np.int64(1)
         if bits & OTHER:
             code, width = code_at(text, at, stop)
             bits = bits_of(code)
-        length = ZERO if bits & SPACE else length + 1
-        words += length == 1
-        longest = max(longest, length)
+        words += not within and not bits & SPACE
+        within = not bits & SPACE
         at += width
-    return words, longest
+    return words >= least
 
 
 @part

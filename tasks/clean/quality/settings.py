@@ -104,7 +104,8 @@ class C4(Section):
     )
     """Lines with one of these go."""
     citations: Literal["remove", "keep"] = "remove"
-    """Marks of Wikipedia: `[12]`, `[]`, `[edit]`, `[citation needed]`."""
+    """Marks of Wikipedia: `[12]`, `[]`, `[edit]`, `[citation needed]`, and what is one once those within it are gone.
+    C4's code takes a blank before the last one for the end of its line; here it goes too."""
     placeholder_phrases: tuple[Phrase, ...] | None = ("lorem ipsum",)
     """Documents with one of these, in a line that was not dropped before, are dropped."""
     code_phrases: tuple[Phrase, ...] | None = ("{",)

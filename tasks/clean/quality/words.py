@@ -414,7 +414,7 @@ def back(text: Any, start: int, stop: int) -> int:
 @part
 def is_apostrophe(code: int) -> bool:
     """Of a typewriter, or of print."""
-    return code == APOSTROPHE or code == RIGHT_QUOTE  # noqa: SIM109 (a loop to numba)
+    return code in (APOSTROPHE, RIGHT_QUOTE)
 
 
 @part
@@ -422,7 +422,7 @@ def ends_in_stop(text: Any, start: int, stop: int, before: int, bits: int, wide:
     """Does the full stop at the end come off? `before`, `bits`, `wide`: the character before it."""
     if stop - start <= LONGEST and initials(text, start, stop):
         return False
-    if bits & (DIGIT | MARK) or before == MINUS or before == PLUS:  # noqa: SIM109 (a loop to numba)
+    if bits & (DIGIT | MARK) or before in (MINUS, PLUS):
         return True
     if not bits & UPPER:
         return bits & LETTER != 0

@@ -21,6 +21,7 @@ TERMINAL = {
     for ends in [part.split("-")]
     for code in range(int(ends[0], 16), int(ends[-1], 16) + 1)
 }
+CITATION = re.compile(r"\[(?:[0-9]*|edit|citation needed)\]")
 HYPHENS = "-–—~\u2010\u2011"
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")
 LABEL = r"(?:[a-zA-Z0-9]|[^\x00-\x7f])(?:[a-zA-Z0-9_-]|[^\x00-\x7f])*(?<![_-])"
@@ -268,15 +269,15 @@ def c4(text: str, rules: C4) -> tuple[str, Verdict | None, Counter[str]]:
     if lines[-1] == "":
         lines.pop()
     for line in map(str.strip, lines):
+        if rules.max_word_length and any(len(word) > rules.max_word_length for word in line.split()):
+            dropped["long_word"] += 1
+            continue
+        while rules.citations == "remove" and CITATION.search(line):
+            line = CITATION.sub("", line).strip()
         words = line.split()
         if not words and (rules.terminal_marks is not None or rules.min_words_per_line):
             dropped["blank"] += 1
             continue
-        if rules.max_word_length and any(len(word) > rules.max_word_length for word in words):
-            dropped["long_word"] += 1
-            continue
-        if rules.citations == "remove" and re.search(r"\[(?:[0-9]*|edit|citation needed)\]", line):
-            line = re.sub(r"\[(?:[0-9]*|edit|citation needed)\]", "", line).rstrip()
         if rules.terminal_marks is not None and (not line.endswith(rules.terminal_marks) or line.endswith("...")):
             dropped["no_terminal_mark"] += 1
             continue
