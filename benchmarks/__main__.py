@@ -4,9 +4,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import flow, near, training
+from benchmarks import flow, near, quality, training
 
-BENCHMARKS = {"flow": flow.measure, "near": near.measure, "training": training.measure}
+BENCHMARKS = {"flow": flow.measure, "near": near.measure, "quality": quality.measure, "training": training.measure}
 
 
 def main() -> None:

@@ -1,0 +1,115 @@
+"""Rules about the quality of web text: how fast, and whether the verdicts are those of the reference and of datatrove.
+
+MB are millions of bytes of text. `a core` counts processor seconds of one thread, the best of several, with kernels
+that are compiled; other work on the machine still slows it, so that the ratio to a peer says more.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.quality_peers import datatrove
+from tasks.clean.quality.judge import judge
+from tasks.clean.quality.settings import QualitySettings
+from tests.clean.quality import reference
+from tests.clean.quality.perturbed import made, perturbed
+from tests.scratch import ROOT
+
+REAL = ROOT / "data" / "bert" / "raw"
+ASKED = 30
+"""MB/s a core, of Gopher's and FineWeb's own rules."""
+ASKED_AGREEMENT = 0.99
+"""Of the documents, with datatrove."""
+MADE = 4000
+PAGE = 8
+"""Descriptions, which are short, put together to a text as long as a page of the web."""
+SAMPLE = 1500
+"""Documents, on which slow peers are tried."""
+TIMES = 5
+
+GOPHER_AND_FINEWEB = QualitySettings.model_validate({"preset": "gopher", "fineweb": {}})
+CHOSEN = {
+    "gopher and fineweb": GOPHER_AND_FINEWEB,
+    **{f"preset {name}": QualitySettings(preset=name) for name in ("gopher", "c4", "fineweb")},
+}
+
+
+def measure(_: Path) -> Iterator[str]:
+    """Lines of figures on made text, and on real text where there is some."""
+    corpora = {"made": made(MADE, seed=0)}
+    if REAL.is_dir():
+        real = [text for path in sorted(REAL.glob("*.parquet")) for text in pq.read_table(path)["text"].to_pylist()]
+        corpora["descriptions"] = real
+        corpora["pages"] = ["\n\n".join(real[start : start + PAGE]) for start in range(0, len(real), PAGE)]
+    else:
+        yield f"no real text: {REAL.relative_to(ROOT)} is not there (dvc repro ingest@bert)"
+    for name, texts in corpora.items():
+        yield from _speed(name, texts)
+    texts = list(corpora.values())[min(1, len(corpora) - 1)]
+    samples = {"as they are": texts[:: max(1, len(texts) // SAMPLE)], "perturbed": perturbed(texts, SAMPLE, seed=1)}
+    for name, sample in samples.items():
+        yield from _beside_the_reference(name, sample)
+    try:
+        yield from _beside_datatrove(samples)
+    except ImportError as missing:
+        yield f"datatrove: not installed ({missing.name}); pip install the extra `bench`"
+
+
+def _speed(name: str, texts: Sequence[str]) -> Iterator[str]:
+    column = pa.array(texts, pa.large_string())
+    size = _bytes(texts)
+    yield f"{name}: {len(texts)} documents, {size / 1e6:.1f} MB"
+    for title, chosen in CHOSEN.items():
+        judge(column[:10], chosen)
+        seconds = min(_seconds(lambda chosen=chosen: judge(column, chosen)) for _ in range(TIMES))
+        asked = f"   asked: {ASKED}" if chosen == GOPHER_AND_FINEWEB else ""
+        yield f"  {title:32} {size / seconds / 1e6:8.1f} MB/s a core{asked}"
+
+
+def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str]:
+    """Verdicts, texts and lines dropped; and how much slower the plain reference is."""
+    column = pa.array(texts, pa.large_string())
+    chosen = CHOSEN["preset fineweb"]
+    expected: list[tuple[str, object, Counter[str]]] = []
+    slow = _seconds(lambda: expected.extend(reference.judged(text, chosen) for text in texts))
+    fast = min(_seconds(lambda: judge(column, chosen)) for _ in range(TIMES))
+    found = judge(column, chosen)
+    alike = sum(
+        verdict == other and text == rewritten
+        for verdict, text, (rewritten, other, _) in zip(found.verdicts, found.texts.to_pylist(), expected, strict=True)
+    )
+    title = f"reference, {name}"
+    yield f"{title:34} {alike} of {len(texts)} alike   asked: all   {slow / fast:6.0f} times its speed"
+
+
+def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str]:
+    """Kept or dropped by each section alone, by all, and what the speeds are to one another."""
+    sections = datatrove()
+    for name, texts in samples.items():
+        column = pa.array(texts, pa.large_string())
+        for section, (settings, keeps) in sections.items():
+            ours = [verdict is None for verdict in judge(column, settings).verdicts]
+            theirs: list[bool] = []
+            slow = _seconds(lambda keeps=keeps, theirs=theirs, texts=texts: theirs.extend(map(keeps, texts)))
+            fast = min(_seconds(lambda c=column, settings=settings: judge(c, settings)) for _ in range(TIMES))
+            alike = sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(texts)
+            title = f"datatrove's {section}, {name}"
+            yield (
+                f"{title:46} {alike:8.2%} alike   asked: {ASKED_AGREEMENT:.0%}   "
+                f"{_bytes(texts) / slow / 1e6:6.2f} MB/s a core, {slow / fast:6.0f} times its speed"
+            )
+
+
+def _bytes(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Of the processor."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began

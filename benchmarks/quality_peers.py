@@ -1,0 +1,47 @@
+"""The same rules by datatrove: which settings of ours are the same as which of its filters.
+
+It is not among Gristmill's dependencies: `pip install datatrove[processing]==0.10.1 spacy==3.8.18`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tasks.clean.quality.settings import C4, FineWeb, GopherQuality, GopherRepetition, QualitySettings
+
+Keeps = Callable[[str], bool]
+
+
+def datatrove() -> dict[str, tuple[QualitySettings, Keeps]]:
+    """By name: our settings, and whether its filters keep a text. Raises ImportError where it is not installed."""
+    from datatrove.pipeline.filters import (
+        C4QualityFilter,
+        FineWebQualityFilter,
+        GopherQualityFilter,
+        GopherRepetitionFilter,
+    )
+
+    repetition, quality = GopherRepetitionFilter(), GopherQualityFilter()
+    c4, fineweb = C4QualityFilter(filter_no_terminal_punct=False), FineWebQualityFilter()
+    own = QualitySettings(gopher_repetition=GopherRepetition(), gopher_quality=GopherQuality(), fineweb=FineWeb())
+    return {
+        "gopher_repetition": (QualitySettings(gopher_repetition=GopherRepetition()), _keeps(repetition)),
+        "gopher_quality": (QualitySettings(gopher_quality=GopherQuality()), _keeps(quality)),
+        "c4": (QualitySettings(c4=C4(terminal_marks=None)), _keeps(c4)),
+        "fineweb": (QualitySettings(fineweb=FineWeb()), _keeps(fineweb)),
+        "gopher and fineweb": (own, _keeps(repetition, quality, fineweb)),
+        "fineweb preset": (QualitySettings(preset="fineweb"), _keeps(repetition, quality, c4, fineweb)),
+    }
+
+
+def _keeps(*filters: Any) -> Keeps:
+    """Do filters, one after the other, keep a text? Text without a word or a line divides by zero: it is not kept."""
+    from datatrove.data import Document
+
+    def keeps(text: str) -> bool:
+        document = Document(text=text, id="")
+        try:
+            return all(one.filter(document) is True for one in filters)
+        except ZeroDivisionError:
+            return False
+
+    return keeps
