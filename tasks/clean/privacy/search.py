@@ -1,7 +1,7 @@
 """One pass over the bytes of a column: it stops at bytes that something could be around, and has that place judged.
 
 Such bytes are `@`, the first digit of several, `:`, `-`, `_` and a few letters that tokens begin with: about one in
-fifty of English text. What is judged is a few hundred bytes at most, or what no other place looks at: linear time.
+fifty of English text. What is judged is a few hundred bytes at most, or what few other places look at: linear time.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from tasks.clean.compiled import helper, kernel
 from tasks.clean.privacy.characters import DIGITS, DOT, IS_DIGIT, IS_WORD, Text, digits_from, separator, table
 from tasks.clean.privacy.credentials import PREFIXES, access_token, jwt, private_key, trigger
 from tasks.clean.privacy.ip import GROUPS, NOT_IN_USE, ipv4, ipv6
-from tasks.clean.privacy.mail import IN_LOCAL, mail
+from tasks.clean.privacy.mail import IN_LOCAL, LONGEST_LOCAL, mail
 from tasks.clean.privacy.payment import LEAST_DIGITS, credit_card, iban
 from tasks.clean.privacy.phone import international, national
 from tasks.clean.privacy.settings import KINDS
@@ -34,6 +34,8 @@ assert KINDS == (
 
 OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX = range(7)
 """What a byte is to a search: nothing, or what to look for around it."""
+FARTHEST = LONGEST_LOCAL
+"""So many bytes at most are between where something begins and where a search stops for it: an e-mail address, its @."""
 FEW, SELDOM = 64, 256
 """Space for what is found, to begin with: so many spans, and one more in so many bytes."""
 
@@ -67,6 +69,7 @@ def search(
     data: Text, offsets: NDArray[np.int64], valid: NDArray[np.bool_], ranges: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Everything found [found, 4]: row, start, end and kind, in order; where two overlap, the first, or the first kind.
+    What is found is a placeholder to what comes behind it: a text begins anew there.
 
     data     UTF-8 bytes of a column
     offsets  where its texts begin and end [texts + 1]
@@ -114,25 +117,35 @@ def _search_text(
     ranges: NDArray[np.bool_],
     groups: NDArray[np.int64],
     found: NDArray[np.int64],
-    before: int,
+    count: int,
 ) -> int:
-    """Writes what one text has behind the `before` spans; how many there are then, -1 where there is no more space."""
-    count, at, previous = before, begin, np.uint8(0)
-    while at < end:
+    """Writes what one text has behind the `count` spans; how many there are then, -1 where there is no more space.
+
+    What is found first may not be what begins first: the search goes on as far as that could still turn up, then goes
+    back to the end of what does."""
+    left = at = begin
+    first, stop, kind, previous = -1, -1, -1, np.uint8(0)
+    while True:
+        if at >= end or (first >= 0 and at > first + FARTHEST):
+            if first < 0:
+                return count
+            if count == len(found):
+                return -1
+            found[count, ROW], found[count, START], found[count, END], found[count, KIND] = row, first, stop, kind
+            left = at = stop
+            count, first, previous = count + 1, -1, np.uint8(0)
+            continue
         byte = text[at]
         what = TRIGGERS[byte]
-        if what and (WORTH[what, previous] or (what == HYPHEN and _is_marker(text, at, end, previous))):
-            start, stop, kind = _judge(text, at, begin, end, ranges, groups, what)
-            if stop > 0:
-                if count == len(found):
-                    return -1
-                count = _add(found, count, before, row, start, stop, kind)
+        if what and (WORTH[what, previous] or (what == HYPHEN and _is_marker(text, at, end))):
+            new, new_stop, new_kind = _judge(text, at, left, end, ranges, groups, what)
+            if new_stop > 0 and (first < 0 or new < first or (new == first and new_kind < kind)):
+                first, stop, kind = new, new_stop, new_kind
             if what == DIGIT:
                 while at + 1 < end and IS_DIGIT[text[at + 1]]:
                     at += 1
         previous = byte
         at += 1
-    return _without_overlaps(found, before, count)
 
 
 @helper
@@ -160,9 +173,9 @@ def _judge(
 
 
 @helper
-def _is_marker(text: Text, at: int, end: int, previous: int) -> bool:
-    """Is this hyphen the first of several?"""
-    return at + 1 < end and text[at + 1] == ord("-") and previous != ord("-")
+def _is_marker(text: Text, at: int, end: int) -> bool:
+    """May five hyphens and a B begin here?"""
+    return at + 5 < end and text[at + 1] == ord("-") and text[at + 5] == ord("B")
 
 
 @helper
@@ -202,31 +215,3 @@ def _may_be_number(text: Text, length: int, before: int, kind: int, following: i
     if before == ord("+") or before == ord("(") or length >= LEAST_DIGITS:
         return True
     return following < end and (text[following] == ord("(") or (kind != 0 and IS_DIGIT[text[following]]))
-
-
-@helper
-def _add(found: NDArray[np.int64], count: int, first: int, row: int, start: int, stop: int, kind: int) -> int:
-    """A span in its place among those of its text, in order of start and kind; it is among the last few."""
-    i = count
-    while i > first and (found[i - 1, START] > start or (found[i - 1, START] == start and found[i - 1, KIND] > kind)):
-        _copy(found, i - 1, i)
-        i -= 1
-    found[i, ROW], found[i, START], found[i, END], found[i, KIND] = row, start, stop, kind
-    return count + 1
-
-
-@helper
-def _without_overlaps(found: NDArray[np.int64], first: int, count: int) -> int:
-    """Moves those that begin behind the end of the one before together; how many spans there are then."""
-    kept = first
-    for i in range(first, count):
-        if kept == first or found[i, START] >= found[kept - 1, END]:
-            _copy(found, i, kept)
-            kept += 1
-    return kept
-
-
-@helper
-def _copy(found: NDArray[np.int64], i: int, k: int) -> None:
-    for place in range(4):
-        found[k, place] = found[i, place]

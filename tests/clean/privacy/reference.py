@@ -26,14 +26,21 @@ LENGTHS = {item[:2]: int(item[3:]) for item in ACCOUNT_LENGTHS.split()}
 
 
 def find(text: str, special: tuple[str, ...] = ()) -> list[Found]:
-    """Everything in a text: start, end and kind; where two overlap, the first, or the first kind."""
+    """Start, end and kind of what begins first, or is the first kind of these, then of what is behind it, as if the
+    text began there."""
+    found: list[Found] = []
+    left = 0
+    while there := anything(text[left:], special):
+        start, end, kind = min(there, key=lambda item: (item[0], KINDS.index(item[2])))
+        found.append((left + start, left + end, kind))
+        left += end
+    return found
+
+
+def anything(text: str, special: tuple[str, ...]) -> list[Found]:
     found = [*emails(text), *private_keys(text), *jwts(text), *access_tokens(text), *ibans(text), *cards(text)]
     found += [*ipv6(text, special), *ipv4(text, special), *social_security(text), *international(text), *national(text)]
-    kept: list[Found] = []
-    for start, end, kind in sorted(found, key=lambda item: (item[0], KINDS.index(item[2]))):
-        if not kept or start >= kept[-1][1]:
-            kept.append((start, end, kind))
-    return kept
+    return found
 
 
 def mask(text: str, settings: PrivacySettings) -> tuple[str, dict[str, int]]:
@@ -92,7 +99,7 @@ def domain(text: str) -> int:
 
 def private_keys(text: str) -> Iterator[Found]:
     label = r"[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?"
-    for match in everywhere(rf"(?<!-)-----BEGIN (?=[A-Z0-9 ]{{1,40}}-----)({label})-----", text):
+    for match in everywhere(rf"-----BEGIN (?=[A-Z0-9 ]{{1,40}}-----)({label})-----", text):
         body = re.compile(r"(?:(?!-----)[^<>\[\]{}])*").match(text, match.end())
         last = re.compile(rf"-----END {match.group(1)}-----").match(text, body.end())
         if last and re.search(r"[A-Za-z0-9+/=]{40}", body.group()):
