@@ -15,6 +15,8 @@ Text = NDArray[np.uint8]
 BLANK, HYPHEN, DOT, SLASH = 1, 2, 3, 4
 """Kinds of separators; a no-break space is a blank, a no-break hyphen a hyphen."""
 
+COUNTED_DIGITS = 20
+
 FNV_BASIS, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 
 
@@ -67,10 +69,10 @@ def is_among(names: NDArray[np.uint64], text: Text, start: int, stop: int) -> bo
 
 
 @helper
-def digits_from(text: Text, at: int, end: int, most: int) -> int:
-    """How many digits stand at a place, counted up to `most` + 1."""
+def digits_from(text: Text, at: int, end: int) -> int:
+    """How many digits stand at a place, `COUNTED_DIGITS` at most: no number that is looked for has so many in a row."""
     i = at
-    while i < end and i - at <= most and IS_DIGIT[text[i]]:
+    while i < end and i - at < COUNTED_DIGITS and IS_DIGIT[text[i]]:
         i += 1
     return i - at
 

@@ -92,7 +92,7 @@ def _quad(text: Text, at: int, end: int) -> tuple[int, int]:
             if i >= end or text[i] != ord("."):
                 return 0, -1
             i += 1
-        length = digits_from(text, i, end, 3)
+        length = digits_from(text, i, end)
         if length == 0 or length > 3 or (length > 1 and text[i] == ord("0")):
             return 0, -1
         number = 0

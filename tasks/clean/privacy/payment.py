@@ -88,7 +88,7 @@ LENGTH_BY_COUNTRY, LENGTHS_BY_PREFIX = _account_lengths(), _card_lengths()
 @helper
 def credit_card(text: Text, at: int, begin: int, end: int) -> int:
     """Where the card number whose first digit is at a place stops; -1 where there is none."""
-    first = digits_from(text, at, end, MOST_DIGITS)
+    first = digits_from(text, at, end)
     if first > MOST_DIGITS or (first < LEAST_DIGITS and first != 4) or not begins(text, at, begin):
         return -1
     if first >= LEAST_DIGITS:
@@ -124,9 +124,9 @@ def _grouped_card(text: Text, at: int, begin: int, end: int) -> int:
 
 @helper
 def _group(text: Text, at: int, end: int, kind: int) -> tuple[int, int]:
-    """Where the digits behind a separator of a kind begin, and how many they are, 7 for more than 6, 0 for none."""
+    """Where the digits behind a separator of a kind begin, and how many they are."""
     found, width = separator(text, at, end)
-    return (at + width, digits_from(text, at + width, end, 6)) if found == kind else (at, 0)
+    return (at + width, digits_from(text, at + width, end)) if found == kind else (at, 0)
 
 
 @helper

@@ -105,14 +105,14 @@ def international(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
         start = at - 1
         if start > begin and (IS_WORD[text[start - 1]] or text[start - 1] == ord("+")):
             return -1, -1
-    elif text[at] == ord("0") and digits_from(text, at, end, 5) <= 5 and begins(text, at, begin):
+    elif text[at] == ord("0") and digits_from(text, at, end) <= 5 and begins(text, at, begin):
         code_at = at + 2
         if code_at >= end or text[at + 1] != ord("0") or beside_number(text, at, at, begin, end):
             return -1, -1
     else:
         return -1, -1
     code, length = _country(text, code_at, end)
-    if code == 0 or (start == at and digits_from(text, code_at, end, 3) != length):
+    if code == 0 or (start == at and digits_from(text, code_at, end) != length):
         return -1, -1
     opened = start < at and start > begin and text[start - 1] == ord("(")
     opened = opened and code_at + length < end and text[code_at + length] == ord(")")
@@ -147,7 +147,7 @@ def _subscriber(text: Text, at: int, end: int, code: int, code_length: int, brac
     digits, i, found = 0, at, -1
     while digits <= most:
         group, now = _joint(text, i, end, brackets)
-        length = digits_from(text, group, end, most)
+        length = digits_from(text, group, end)
         if length == 0 or (group == i and i > at) or (brackets == OPEN and now == OPEN):
             break
         i, brackets = group + length, now
@@ -193,7 +193,7 @@ def _goes_on(text: Text, at: int, end: int) -> bool:
 @helper
 def national(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
     """The number whose first digit, also in a bracket, is at a place; (-1, -1) where there is none."""
-    first = digits_from(text, at, end, LONGEST_FIRST)
+    first = digits_from(text, at, end)
     behind = at + first
     opened = at > begin and text[at - 1] == ord("(") and behind < end and text[behind] == ord(")")
     start = at - 1 if opened else at
@@ -221,7 +221,7 @@ def _groups(text: Text, first: int, second: int, end: int) -> tuple[int, int, in
     begins, where the last one stops, and the separator. The shape is -1 where they are too many or too long."""
     shape, i, third, later = first, second, second, 0
     for group in range(1, MOST_GROUPS + 1):
-        length = digits_from(text, i, end, LONGEST_GROUP)
+        length = digits_from(text, i, end)
         if length > LONGEST_GROUP or group == MOST_GROUPS:
             break
         shape = shape << 4 | length

@@ -36,6 +36,8 @@ OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX = range(7)
 """What a byte is to a search: nothing, or what to look for around it."""
 FARTHEST = LONGEST_LOCAL
 """So many bytes at most are between where something begins and where a search stops for it: an e-mail address, its @."""
+IN_BEGINNING = IN_LOCAL | table(":") | (np.arange(256) >= 0x80)
+"""What is between."""
 FEW, SELDOM = 64, 256
 """Space for what is found, to begin with: so many spans, and one more in so many bytes."""
 
@@ -124,28 +126,28 @@ def _search_text(
     What is found first may not be what begins first: the search goes on as far as that could still turn up, then goes
     back to the end of what does."""
     left = at = begin
-    first, stop, kind, previous = -1, -1, -1, np.uint8(0)
+    first, stop, kind, byte = -1, -1, -1, np.uint8(0)
     while True:
-        if at >= end or (first >= 0 and at > first + FARTHEST):
-            if first < 0:
-                return count
+        while first < 0 and at < end and not TRIGGERS[text[at]]:
+            at += 1
+        if at < end:
+            byte, previous = text[at], text[at - 1] if at > left else np.uint8(0)
+            what = TRIGGERS[byte]
+            if what and (WORTH[what, previous] or (what == HYPHEN and _is_marker(text, at, end))):
+                new, new_stop, new_kind = _judge(text, at, left, end, ranges, groups, what)
+                if new_stop > 0 and (first < 0 or new < first or (new == first and new_kind < kind)):
+                    first, stop, kind = new, new_stop, new_kind
+                while what == DIGIT and at + 1 < end and IS_DIGIT[text[at + 1]]:
+                    at += 1
+            at += 1
+        elif first < 0:
+            return count
+        if first >= 0 and (at >= end or at > first + FARTHEST or not IN_BEGINNING[byte]):
             if count == len(found):
                 return -1
             found[count, ROW], found[count, START], found[count, END], found[count, KIND] = row, first, stop, kind
             left = at = stop
-            count, first, previous = count + 1, -1, np.uint8(0)
-            continue
-        byte = text[at]
-        what = TRIGGERS[byte]
-        if what and (WORTH[what, previous] or (what == HYPHEN and _is_marker(text, at, end))):
-            new, new_stop, new_kind = _judge(text, at, left, end, ranges, groups, what)
-            if new_stop > 0 and (first < 0 or new < first or (new == first and new_kind < kind)):
-                first, stop, kind = new, new_stop, new_kind
-            if what == DIGIT:
-                while at + 1 < end and IS_DIGIT[text[at + 1]]:
-                    at += 1
-        previous = byte
-        at += 1
+            count, first = count + 1, -1
 
 
 @helper
@@ -186,7 +188,7 @@ def _judge_digits(text: Text, at: int, begin: int, end: int, ranges: NDArray[np.
         return at - 2, iban(text, at - 2, begin, end) if at - 2 >= begin else -1, IBAN
     if before == ord(".") or before == ord("-"):
         return at, -1, PHONE
-    length = digits_from(text, at, end, LEAST_DIGITS)
+    length = digits_from(text, at, end)
     kind, width = separator(text, at + length, end)
     if not _may_be_number(text, length, before, kind, at + length + width, end):
         return at, -1, PHONE

@@ -14,7 +14,7 @@ NOBODYS = (78_05_1120, 219_09_9999, 123_45_6789)
 @helper
 def us_ssn(text: Text, at: int, begin: int, end: int) -> int:
     """Where the number whose first digit is at a place stops; -1 where there is none."""
-    if digits_from(text, at, end, 3) != 3 or not begins(text, at, begin):
+    if digits_from(text, at, end) != 3 or not begins(text, at, begin):
         return -1
     kind, width = separator(text, at + 3, end)
     if kind != HYPHEN and kind != BLANK:
@@ -22,7 +22,7 @@ def us_ssn(text: Text, at: int, begin: int, end: int) -> int:
     group = at + 3 + width
     second, second_width = separator(text, group + 2, end)
     serial = group + 2 + second_width
-    if digits_from(text, group, end, 2) != 2 or second != kind or digits_from(text, serial, end, 4) != 4:
+    if digits_from(text, group, end) != 2 or second != kind or digits_from(text, serial, end) != 4:
         return -1
     if not stops(text, serial + 4, end):
         return -1
