@@ -8,7 +8,8 @@ cost several times as much as small helpers do.
 
 numba's own cache looks at the file of a kernel alone: after a change in a helper of another file it would go on with
 the old code, and a process that reads while another one writes may get code of before the change. Here the cache is a
-folder of its own for each content of all files that the kernel needs, version of numba and kind of processor.
+folder of its own for each content of all files that the kernel needs, version of numba and of Unicode, and kind of
+processor.
 Whatever is found in such a folder is right, by whichever process it was written, and writing is a rename.
 
 It lies in `NUMBA_CACHE_DIR` if that is set, else in `__pycache__` beside the kernel, else, where the package is
@@ -18,6 +19,7 @@ read-only, in the user's cache (`~/.cache/numba`). Where nothing can be written,
 import hashlib
 import os
 import tempfile
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -95,7 +97,8 @@ class _Cache(FunctionCache):
 def _digest(module: str) -> str:
     """Of everything that makes the compiled form what it is."""
     processor = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
-    digest = hashlib.blake2b(repr((numba.__version__, processor)).encode(), digest_size=8)
+    versions = (numba.__version__, unicodedata.unidata_version)  # tables of characters become part of the code
+    digest = hashlib.blake2b(repr((versions, processor)).encode(), digest_size=8)
     for path in import_closure(module, ROOT):
         digest.update(f"\0{path}\0".encode() + (ROOT / path).read_bytes())
     return digest.hexdigest()

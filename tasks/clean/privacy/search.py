@@ -35,9 +35,9 @@ assert KINDS == (
 OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX = range(7)
 """What a byte is to a search: nothing, or what to look for around it."""
 FARTHEST = LONGEST_LOCAL
-"""So many bytes at most are between where something begins and where a search stops for it: an e-mail address, its @."""
+"""So many bytes at most are between where something begins and where a search stops for it: the @ of an address."""
 IN_BEGINNING = IN_LOCAL | table(":") | (np.arange(256) >= 0x80)
-"""What is between."""
+"""Bytes that may be between."""
 FEW, SELDOM = 64, 256
 """Space for what is found, to begin with: so many spans, and one more in so many bytes."""
 

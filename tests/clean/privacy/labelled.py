@@ -1,7 +1,7 @@
-"""Personal data and secrets in running text, made by a seeded generator with the place of each; and what looks like them.
+"""Personal data and secrets in running text, made by a seeded generator with the place of each, and what looks like
+them: versions, dates, times, hashes, ISBNs, decimals, file names, MAC addresses, scopes of C++, wrong checksums.
 
-Nothing is anybody's: all is drawn at random, valid by its rules. The sentences have what confuses: versions, dates, times,
-hashes, ISBNs, decimals, file names, MAC addresses, scopes of C++, numbers with a wrong checksum.
+Nothing is anybody's: all is drawn at random, valid by its rules.
 """
 
 import base64
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Make = Callable[[random.Random], str]
+Span = tuple[int, int, str]
+"""Start and end in characters, and the kind."""
 HEX = "0123456789abcdef"
 ALPHANUMERIC = string.ascii_letters + string.digits
 
@@ -21,7 +23,9 @@ class Labelled:
     """A text and the spans in it."""
 
     text: str
-    spans: list[tuple[int, int, str]]
+    spans: list[Span]
+    either: list[Span]
+    """Addresses that are valid and nobody's, of private networks and the like: a search may find them or not."""
 
 
 def some(chance: random.Random, alphabet: str, length: int) -> str:
@@ -34,10 +38,20 @@ def digits(chance: random.Random, pattern: str) -> str:
     return "".join(chance.choice(kinds[character]) if character in kinds else character for character in pattern)
 
 
-FIRST = "anna joe maria li omar kofi olga ivan emma noah lucas sofia chen fatima peter jana".split()
-LAST = "smith muller garcia kim hassan mensah ivanova novak silva tanaka brown jones rossi".split()
-SITES = "example mailbox uni-north shop24 acme-corp post firma dept.uni my-site".split()
-ENDS = "com org net de fr co.uk io edu com.br info ac.jp".split()
+FIRST = (
+    "anna", "joe", "maria", "li", "omar", "kofi", "olga", "ivan", "emma", "noah", "lucas", "sofia", "chen", "fatima",
+    "peter", "jana",
+)  # fmt: skip
+LAST = (
+    "smith", "muller", "garcia", "kim", "hassan", "mensah", "ivanova", "novak", "silva", "tanaka", "brown", "jones",
+    "rossi",
+)  # fmt: skip
+SITES = (
+    "example", "mailbox", "uni-north", "shop24", "acme-corp", "post", "firma", "dept.uni", "my-site",
+)  # fmt: skip
+ENDS = (
+    "com", "org", "net", "de", "fr", "co.uk", "io", "edu", "com.br", "info", "ac.jp",
+)  # fmt: skip
 
 
 def email(chance: random.Random) -> str:
@@ -64,15 +78,16 @@ def north_american(chance: random.Random) -> str:
 
 
 INTERNATIONAL = (
-    "+49 30 Xdddddd", "+49 (0)171 Xdddddd", "+44 20 7ddd dddd", "+44 (0)121 Xdd dddd", "+33 1 dd dd dd dd", "+33 6dddddddd",
-    "+39 06 Xddddddd", "+34 6dd ddd ddd", "+7 495 Xdd-dd-dd", "+86 138 dddd dddd", "+91 98ddd ddddd", "+81-3-dddd-dddd",
-    "+55 11 9dddd-dddd", "+61 2 9ddd dddd", "+234 803 ddd dddd", "+972-3-ddd-dddd", "+358 40 ddddddd", "0049 30 Xdddddd",
+    "+49 30 Xdddddd", "+49 (0)171 Xdddddd", "+44 20 7ddd dddd", "+44 (0)121 Xdd dddd", "+33 1 dd dd dd dd",
+    "+33 6dddddddd", "+39 06 Xddddddd", "+34 6dd ddd ddd", "+7 495 Xdd-dd-dd", "+86 138 dddd dddd", "+91 98ddd ddddd",
+    "+81-3-dddd-dddd", "+55 11 9dddd-dddd", "+61 2 9ddd dddd", "+234 803 ddd dddd", "+972-3-ddd-dddd",
+    "+358 40 ddddddd", "0049 30 Xdddddd",
 )  # fmt: skip
 NATIONAL = (
-    "020 7ddd dddd", "0121 Xdd dddd", "07dXd dddddd", "01632 dddddd", "01 Xd dd dd dd", "06.Xd.dd.dd.dd", "030 Xdddddd",
-    "030/Xdddddd", "0171 Xdddddd", "0171-Xdddddd", "03-dddd-dddd", "090-dddd-dddd", "010-dddd-dddd", "(02) 9ddd dddd",
-    "(020) 7ddd dddd", "0412 ddd ddd", "044 Xdd dd dd", "010-Xddddddd", "138 dddd dddd", "(11) 9dddd-dddd",
-    "0301234567", "612 345 678",
+    "020 7ddd dddd", "0121 Xdd dddd", "07dXd dddddd", "01632 dddddd", "01 Xd dd dd dd", "06.Xd.dd.dd.dd",
+    "030 Xdddddd", "030/Xdddddd", "0171 Xdddddd", "0171-Xdddddd", "03-dddd-dddd", "090-dddd-dddd", "010-dddd-dddd",
+    "(02) 9ddd dddd", "(020) 7ddd dddd", "0412 ddd ddd", "044 Xdd dd dd", "010-Xddddddd", "138 dddd dddd",
+    "(11) 9dddd-dddd", "0301234567", "612 345 678",
 )  # fmt: skip
 """The last two are numbers too, but no group tells them from others."""
 
@@ -230,6 +245,11 @@ def isbn(chance: random.Random) -> str:
     return chance.choice([thirteen, thirteen.replace("-", ""), digits(chance, "d-dddd-dddd-d")])
 
 
+def special_address(chance: random.Random) -> str:
+    network = f"192.168.{chance.randint(0, 255)}.{chance.randint(0, 255)}"
+    return chance.choice([network, octets(chance, [10, 127]), "::1", "fe80::1", "2001:db8::8:800", "fd00::12:1"])
+
+
 NEAR_MISSES: tuple[Make, ...] = (
     wrong_card,
     wrong_card,
@@ -244,9 +264,9 @@ NEAR_MISSES: tuple[Make, ...] = (
     lambda chance: (
         f"{chance.randint(1, 99)}.{chance.randint(256, 999)}.{chance.randint(0, 99)}.{chance.randint(0, 99)}"
     ),
-    lambda chance: octets(chance, [10, 127]),
-    lambda chance: f"192.168.{chance.randint(0, 255)}.{chance.randint(0, 255)}",
-    lambda chance: chance.choice(["::1", "fe80::1", "2001:db8::8:800", "fd00::12:1"]),
+    special_address,
+    special_address,
+    special_address,
     lambda chance: f"{chance.randint(1990, 2030)}-{chance.randint(1, 12):02d}-{chance.randint(1, 28):02d}",
     lambda chance: f"{chance.randint(1, 28):02d}.{chance.randint(1, 12):02d}.{chance.randint(1990, 2030)}",
     lambda chance: f"{chance.randint(1, 28):02d}/{chance.randint(1, 12):02d}/{chance.randint(1990, 2030)}",
@@ -263,11 +283,9 @@ NEAR_MISSES: tuple[Make, ...] = (
     lambda chance: digits(chance, "Xddddddddd"),
     lambda chance: digits(chance, "+dd.d"),
     lambda chance: (
-        f"{chance.choice(['icon', 'logo', 'hero-image'])}@{chance.randint(2, 3)}x.{chance.choice(['png', 'jpg', 'webp'])}"
+        f"{chance.choice(['icon', 'logo', 'hero-image'])}@{chance.randint(2, 3)}x.{chance.choice(['png', 'webp'])}"
     ),
-    lambda chance: (
-        f"{chance.choice(['left-pad', 'lodash', 'react'])}@{chance.randint(1, 20)}.{chance.randint(0, 9)}.{chance.randint(0, 9)}"
-    ),
+    lambda chance: f"{chance.choice(['left-pad', 'lodash', 'react'])}@{chance.randint(1, 20)}.{digits(chance, 'd.d')}",
     lambda chance: chance.choice(["a::b", "std::vector", "ab::cd", "Foo::bar", "dead::beef", "std::dec", "c::d::e"]),
     lambda chance: chance.choice(["@property", "user@localhost", "git@host:path", "me @ home", "printf@plt", "@joe"]),
     lambda chance: digits(chance, "arXiv:2dddd.ddddd"),
@@ -289,12 +307,14 @@ NEAR_MISSES: tuple[Make, ...] = (
 """What is none of them; addresses that nobody can be found by are among these."""
 
 FRAMES = (
-    "Please write to {} for more.", "See {}.", "It is {}, as before.", "({})", "Old: {}; new one follows", "\"{}\" was given",
-    "The value {} was recorded in the list", "{}", "contact: {}", "from {} on", "As they said:\n{}\nand so on.", "a={} b",
+    "Please write to {} for more.", "See {}.", "It is {}, as before.", "({})", "Old: {}; new one follows",
+    '"{}" was given', "The value {} was recorded in the list", "{}", "contact: {}", "from {} on",
+    "As they said:\n{}\nand so on.", "a={} b",
 )  # fmt: skip
 PROSE = (
-    "The river runs north of the old town.", "In 1998 about 12,000 people lived there.", "Prices rose by 3.5% in May.",
-    "He said “nothing” and left.", "Sie kamen um 8:30 Uhr an.", "Chapter 4.2 has the details.", "ÉTÉ à la plage — 中文也行。",
+    "The river runs north of the old town.", "In 1998 about 12,000 people lived there.",
+    "Prices rose by 3.5% in May.", "He said “nothing” and left.", "Sie kamen um 8:30 Uhr an.",
+    "Chapter 4.2 has the details.", "ÉTÉ à la plage — 中文也行。",
 )  # fmt: skip
 
 
@@ -302,7 +322,7 @@ def labelled(seed: int, texts: int) -> Iterator[Labelled]:
     """Texts of a few sentences each; about as many near misses as values in them."""
     chance = random.Random(seed)
     for _ in range(texts):
-        text, spans = "", []
+        text, spans, either = "", [], []
         for _ in range(chance.randint(2, 8)):
             drawn = chance.random()
             if drawn < 0.3:
@@ -311,8 +331,11 @@ def labelled(seed: int, texts: int) -> Iterator[Labelled]:
                 kind, make = chance.choice(VALUES) if drawn < 0.65 else ("", chance.choice(NEAR_MISSES))
                 before, after = chance.choice(FRAMES).split("{}")
                 value = make(chance)
+                start = len(text + before)
                 if kind:
-                    spans.append((len(text + before), len(text + before + value), kind))
+                    spans.append((start, start + len(value), kind))
+                elif make is special_address:
+                    either.append((start, start + len(value), "address"))
                 text += before + value + after
             text += chance.choice([" ", "\n", "\n\n"])
-        yield Labelled(text, spans)
+        yield Labelled(text, spans, either)

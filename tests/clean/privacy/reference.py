@@ -198,9 +198,9 @@ def ipv4(text: str, special: tuple[str, ...]) -> Iterator[Found]:
     pattern = rf"(?<![A-Za-z0-9_.\-+~])(?<![A-Za-z]/){octet}(?:\.{octet}){{3}}{STOPS}(?!~{W})"
     versions = re.compile(rf"(?<!{W})(?:{'|'.join(WORDS.split())})\.? \Z", re.IGNORECASE | re.ASCII)
     for match in everywhere(pattern, text):
-        if not versions.search(text[: match.start()]):
-            if range_of(ipaddress.IPv4Address(match.group())) in ("public", *special):
-                yield match.start(), match.end(), "ipv4"
+        found = range_of(ipaddress.IPv4Address(match.group())) in ("public", *special)
+        if found and not versions.search(text[: match.start()]):
+            yield match.start(), match.end(), "ipv4"
 
 
 def ipv6(text: str, special: tuple[str, ...]) -> Iterator[Found]:
@@ -306,7 +306,7 @@ def national(text: str) -> Iterator[Found]:
         if any(len(group) > 8 for group in groups) or not re.compile(STOPS + "(?!/[0-9])").match(text, place):
             continue
         blank = re.fullmatch(BLANK, rest.group(1)) or re.fullmatch(BLANK, later)
-        beside = re.search(f"[0-9]{BLANK}\Z", text[: match.start()]) or re.compile(f"{BLANK}[0-9]").match(text, place)
+        beside = re.search(rf"[0-9]{BLANK}\Z", text[: match.start()]) or re.compile(f"{BLANK}[0-9]").match(text, place)
         if not opened and blank and beside:
             continue
         if is_national(groups, opened, rest.group(1), later):
@@ -316,6 +316,9 @@ def national(text: str) -> Iterator[Found]:
 def kind_of(separator: str) -> str:
     """All separators of the same kind."""
     return next(kind for kind in (BLANK, HYPHEN, r"\.", "/") if re.fullmatch(kind, separator))
+
+
+BRAZIL = {("2-5-4", "9"), ("2-4-4", "2"), ("2-4-4", "3"), ("2-4-4", "4"), ("2-4-4", "5")}
 
 
 def is_national(groups: list[str], opened: bool, first: str, later: str) -> bool:
@@ -332,5 +335,5 @@ def is_national(groups: list[str], opened: bool, first: str, later: str) -> bool
     if shape == "3-3-4":
         return re.match("(?!.11|.9)[2-9]..(?!.11)[2-9]", number) is not None
     if opened:
-        return plain and (shape == "2-5-4" and number[2] == "9" or shape == "2-4-4" and number[2] in "2345")
+        return plain and (shape, number[2]) in BRAZIL
     return plain and shape == "3-4-4" and re.match("1[3-9]", number) is not None

@@ -1,11 +1,9 @@
 """The compiled search finds what the plain reference finds, on every text."""
 
 import random
-import string
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
