@@ -4,9 +4,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import flow, training
+from benchmarks import flow, privacy, training
 
-BENCHMARKS = {"flow": flow.measure, "training": training.measure}
+BENCHMARKS = {"flow": flow.measure, "privacy": privacy.measure, "training": training.measure}
 
 
 def main() -> None:

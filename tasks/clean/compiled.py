@@ -9,8 +9,7 @@ cost several times as much as small helpers do.
 numba's own cache looks at the file of a kernel alone: after a change in a helper of another file it would go on with
 the old code, and a process that reads while another one writes may get code of before the change. Here the cache is a
 folder of its own for each content of all files that the kernel needs, version of numba and of Unicode, and kind of
-processor.
-Whatever is found in such a folder is right, by whichever process it was written, and writing is a rename.
+processor. Whatever is found in such a folder is right, by whichever process it was written, and writing is a rename.
 
 It lies in `NUMBA_CACHE_DIR` if that is set, else in `__pycache__` beside the kernel, else, where the package is
 read-only, in the user's cache (`~/.cache/numba`). Where nothing can be written, every process compiles for itself.

@@ -52,7 +52,7 @@ def count_rows(
 
 
 @helper
-def _character(text: Text, at: int, end: int) -> tuple[int, int]:
+def _character(text: Text, at: int, end: int) -> tuple[np.int64, int]:
     """The code point at a place of UTF-8, and its bytes (RFC 3629, section 3); nothing is read behind the end."""
     byte = np.int64(text[at])
     if byte < 0x80:
