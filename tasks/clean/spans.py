@@ -48,7 +48,8 @@ def replace_all(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = column.cast(pa.large_string())
+    if not pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_string())
     going = np.array([placeholder is not None for placeholder in placeholders])
     found = _search(column, find)
     counts = np.zeros((len(column), len(placeholders)), np.int32)
