@@ -1,13 +1,12 @@
 """What others find personal data with, as functions from a text; None where their package is not installed."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from tests.clean.privacy.labelled import Span
 from tests.clean.privacy.scores import overlap
 
-Finder = Callable[[str, float], list[Span]]
-"""What is in a text with a score of at least so much."""
+Finder = Callable[[str], list[tuple[float, Span]]]
+"""What is in a text, and how sure that is."""
 
 NAMES = {
     "email": "EMAIL_ADDRESS",
@@ -19,16 +18,23 @@ NAMES = {
     "us_ssn": "US_SSN",
 }
 """Our kinds, and Presidio's names of them."""
-SCORES = (0.0, 0.1, 0.35, 0.45, 0.55, 0.65, 0.9)
-"""Thresholds between the scores that Presidio's recognizers give."""
 
 
-def finders() -> dict[str, tuple[Finder, Sequence[float]] | None]:
-    """By package, with the thresholds to try."""
+def best(found: Sequence[tuple[float, Span]], least: float) -> list[Span]:
+    """Of those that are as sure as that, the surest and longest of what overlaps in one kind."""
+    kept: list[Span] = []
+    for sure, span in sorted(found, key=lambda item: (-item[0], item[1][0] - item[1][1])):
+        if sure >= least and not any(span[2] == other[2] and overlap(span, other) for other in kept):
+            kept.append(span)
+    return kept
+
+
+def finders() -> dict[str, Finder | None]:
+    """By package."""
     return {"Presidio": presidio(), "datatrove": datatrove()}
 
 
-def presidio() -> tuple[Finder, Sequence[float]] | None:
+def presidio() -> Finder | None:
     """Its recognizers by pattern, without a model of language, so without the words around; nothing is downloaded."""
     try:
         import tldextract
@@ -39,29 +45,19 @@ def presidio() -> tuple[Finder, Sequence[float]] | None:
     names = ("Email", "Phone", "Ip", "CreditCard", "Iban", "UsSsn")
     every = [getattr(recognizers, f"{name}Recognizer")() for name in names]
 
-    def find(text: str, threshold: float) -> list[Span]:
-        found: list[Span] = []
+    def find(text: str) -> list[tuple[float, Span]]:
+        found: list[tuple[float, Span]] = []
         for recognizer in every:
-            results = recognizer.analyze(text, recognizer.supported_entities, None) or []
-            found += _without_overlaps([one for one in results if one.score >= threshold], text)
+            for one in recognizer.analyze(text, recognizer.supported_entities, None) or []:
+                kinds = [kind for kind, name in NAMES.items() if name == one.entity_type]
+                kind = kinds[0] if len(kinds) == 1 else "ipv6" if ":" in text[one.start : one.end] else "ipv4"
+                found.append((one.score, (one.start, one.end, kind)))
         return found
 
-    return find, SCORES
+    return find
 
 
-def _without_overlaps(results: list[Any], text: str) -> list[Span]:
-    """The best and longest of what overlaps, as its anonymizer takes them; by our names."""
-    kept: list[Span] = []
-    for one in sorted(results, key=lambda one: (-one.score, one.start - one.end)):
-        kinds = [kind for kind, name in NAMES.items() if name == one.entity_type]
-        kind = kinds[0] if len(kinds) == 1 else "ipv6" if ":" in text[one.start : one.end] else "ipv4"
-        span = (one.start, one.end, kind)
-        if not any(overlap(span, other) for other in kept):
-            kept.append(span)
-    return kept
-
-
-def datatrove() -> tuple[Finder, Sequence[float]] | None:
+def datatrove() -> Finder | None:
     """The patterns of its formatter; it has no scores."""
     try:
         from datatrove.pipeline.formatters import PIIFormatter
@@ -69,15 +65,15 @@ def datatrove() -> tuple[Finder, Sequence[float]] | None:
         return None
     formatter = PIIFormatter()
 
-    def find(text: str, threshold: float) -> list[Span]:
-        found: list[Span] = []
+    def find(text: str) -> list[tuple[float, Span]]:
+        found: list[tuple[float, Span]] = []
         for kind, replacer in (("email", formatter.emails_replacer), ("ipv4", formatter.ip_replacer)):
             for match in replacer.regex.finditer(text):
                 if replacer.validator is None or replacer.validator(match.group()):
-                    found.append((match.start(), match.end(), kind))
+                    found.append((1.0, (match.start(), match.end(), kind)))
         return found
 
-    return find, (0.0,)
+    return find
 
 
 def datatrove_formatter() -> Callable[[str], str] | None:
