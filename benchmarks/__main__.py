@@ -4,9 +4,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import flow, near, quality, training
+from benchmarks import flow, near, privacy, quality, training
 
-BENCHMARKS = {"flow": flow.measure, "near": near.measure, "quality": quality.measure, "training": training.measure}
+BENCHMARKS = {
+    "flow": flow.measure,
+    "near": near.measure,
+    "privacy": privacy.measure,
+    "quality": quality.measure,
+    "training": training.measure,
+}
 
 
 def main() -> None:

@@ -1,0 +1,96 @@
+"""What others find personal data with, as functions from a text; None where their package is not installed."""
+
+from collections.abc import Callable, Sequence
+
+from tests.clean.privacy.labelled import Span
+from tests.clean.privacy.scores import overlap
+
+Finder = Callable[[str], list[tuple[float, Span]]]
+"""What is in a text, and how sure that is."""
+
+NAMES = {
+    "email": "EMAIL_ADDRESS",
+    "phone": "PHONE_NUMBER",
+    "ipv4": "IP_ADDRESS",
+    "ipv6": "IP_ADDRESS",
+    "credit_card": "CREDIT_CARD",
+    "iban": "IBAN_CODE",
+    "us_ssn": "US_SSN",
+}
+"""Our kinds, and Presidio's names of them."""
+
+
+def best(found: Sequence[tuple[float, Span]], least: float) -> list[Span]:
+    """Of those that are as sure as that, the surest and longest of what overlaps in one kind."""
+    kept: list[Span] = []
+    for sure, span in sorted(found, key=lambda item: (-item[0], item[1][0] - item[1][1])):
+        if sure >= least and not any(span[2] == other[2] and overlap(span, other) for other in kept):
+            kept.append(span)
+    return kept
+
+
+def finders() -> dict[str, Finder | None]:
+    """By package."""
+    return {"Presidio": presidio(), "datatrove": datatrove()}
+
+
+def presidio() -> Finder | None:
+    """Its recognizers by pattern, without a model of language, so without the words around; nothing is downloaded."""
+    try:
+        import tldextract
+        from presidio_analyzer import predefined_recognizers as recognizers
+    except ImportError:
+        return None
+    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+    names = ("Email", "Phone", "Ip", "CreditCard", "Iban", "UsSsn")
+    every = [getattr(recognizers, f"{name}Recognizer")() for name in names]
+
+    def find(text: str) -> list[tuple[float, Span]]:
+        found: list[tuple[float, Span]] = []
+        for recognizer in every:
+            for one in recognizer.analyze(text, recognizer.supported_entities, None) or []:
+                kinds = [kind for kind, name in NAMES.items() if name == one.entity_type]
+                kind = kinds[0] if len(kinds) == 1 else "ipv6" if ":" in text[one.start : one.end] else "ipv4"
+                found.append((one.score, (one.start, one.end, kind)))
+        return found
+
+    return find
+
+
+def datatrove() -> Finder | None:
+    """The patterns of its formatter; it has no scores."""
+    try:
+        from datatrove.pipeline.formatters import PIIFormatter
+    except ImportError:
+        return None
+    formatter = PIIFormatter()
+
+    def find(text: str) -> list[tuple[float, Span]]:
+        found: list[tuple[float, Span]] = []
+        for kind, replacer in (("email", formatter.emails_replacer), ("ipv4", formatter.ip_replacer)):
+            for match in replacer.regex.finditer(text):
+                if replacer.validator is None or replacer.validator(match.group()):
+                    found.append((1.0, (match.start(), match.end(), kind)))
+        return found
+
+    return find
+
+
+def datatrove_formatter() -> Callable[[str], str] | None:
+    """E-mail and IPv4 addresses replaced."""
+    try:
+        from datatrove.pipeline.formatters import PIIFormatter
+    except ImportError:
+        return None
+    replace: Callable[[str], str] = PIIFormatter().format
+    return replace
+
+
+def aho_corasick(words: Sequence[str]) -> Callable[[str], object] | None:
+    """All words anywhere in a text that is made lower-case."""
+    try:
+        from ahocorasick_rs import AhoCorasick
+    except ImportError:
+        return None
+    automaton = AhoCorasick([word.lower() for word in words])
+    return lambda text: automaton.find_matches_as_indexes(text.lower())

@@ -1,0 +1,64 @@
+"""What each character is to the search for words: a table made of Unicode's own, once in a process."""
+
+import unicodedata
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIGN, BLANK, IN_WORD, WORD = range(4)
+"""By itself; between words; part of a word with its neighbours; a word by itself, in scripts that have no blanks."""
+
+TABLED = 0x20000
+"""Characters up to here are in the table; those behind it are ideographs, or not assigned."""
+
+IN_WORDS = ("L", "M", "N", "Pc")
+"""General categories of what words are made of: letters, marks, numbers, `_` (UAX #44, table 12)."""
+
+UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x0F00, 0x0FFF),  # Tibetan
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19FF),  # Tai Le, New Tai Lue, Khmer symbols
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x2E80, 0x2FDF),  # radicals
+    (0x3005, 0x3007),
+    (0x3040, 0x30FF),  # Hiragana, Katakana
+    (0x31F0, 0x31FF),
+    (0x3400, 0x9FFF),  # ideographs
+    (0xA9E0, 0xA9FF),  # Myanmar
+    (0xAA60, 0xAADF),  # Myanmar, Tai Viet
+    (0xF900, 0xFAFF),  # ideographs
+    (0xFF66, 0xFF9F),  # Katakana of half width
+    (0x1B000, 0x1B16F),  # Kana
+)
+"""Blocks of scripts that are written without blanks between words (UAX #14, classes ID and SA)."""
+
+
+def kind_of(character: str) -> int:
+    """SIGN, BLANK, IN_WORD or WORD."""
+    point = ord(character)
+    if point >= TABLED:
+        return WORD
+    if character.isspace():
+        return BLANK
+    if not unicodedata.category(character).startswith(IN_WORDS):
+        return SIGN
+    return WORD if any(first <= point <= last for first, last in UNSPACED) else IN_WORD
+
+
+def folded(character: str) -> str:
+    """The character that all its cases share; itself where that would be several."""
+    for one in (character.casefold(), character.lower()):
+        if len(one) == 1:
+            return one
+    return character
+
+
+@lru_cache(maxsize=1)
+def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """Kind and folded form of every character below TABLED; a tenth of a second, then kept."""
+    characters = [chr(point) for point in range(TABLED)]
+    kinds = np.fromiter(map(kind_of, characters), np.uint8, TABLED)
+    return kinds, np.fromiter((ord(folded(character)) for character in characters), np.uint32, TABLED)

@@ -1,0 +1,103 @@
+"""Functions over bytes that numba compiles: what goes in is a Python function, what comes out does the same in C time.
+
+    helper   for a function that compiled functions call
+    kernel   for one that Python calls; compiled on its first call, in seconds, then read from a cache
+
+Both release the GIL, and neither may make an array: they are compiled without numba's counts of references, which
+cost several times as much as small helpers do.
+
+numba's own cache looks at the file of a kernel alone: after a change in a helper of another file it would go on with
+the old code, and a process that reads while another one writes may get code of before the change. Here the cache is a
+folder of its own for each content of all files that the kernel needs, version of numba and of Unicode, and kind of
+processor. Whatever is found in such a folder is right, by whichever process it was written, and writing is a rename.
+
+It lies in `NUMBA_CACHE_DIR` if that is set, else in `__pycache__` beside the kernel, else, where the package is
+read-only, in the user's cache (`~/.cache/numba`). Where nothing can be written, every process compiles for itself.
+"""
+
+import hashlib
+import os
+import tempfile
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.misc.appdirs import AppDirs
+
+from tasks.contract.imports import import_closure
+
+ROOT = Path(__file__).parents[2]
+
+OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+helper: Any = numba.njit(**OPTIONS | {"no_cpython_wrapper": True})
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a module of ours, compiled; its arguments must have the same types in every call."""
+    compiled = numba.njit(**OPTIONS)(function)
+    try:
+        compiled._cache = _Cache(function)
+    except RuntimeError:  # no place that can be written to
+        return compiled
+    return compiled
+
+
+class _Place:
+    """Where the compiled form of one function lies; what numba calls a locator."""
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._line, self._folder = function.__code__.co_firstlineno, folder
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> "_Place | None":
+        """The first place that can be written to."""
+        places = [Path(file).parent / "__pycache__", Path(AppDirs("numba", appauthor=False).user_cache_dir)]
+        if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+            places.insert(0, Path(chosen))
+        for place in places:
+            found = cls(function, place / f"kernels-{_digest(function.__module__)}")
+            try:
+                found.ensure_cache_path()
+            except OSError:
+                continue
+            return found
+        return None
+
+    def ensure_cache_path(self) -> None:
+        """Raises OSError where it cannot be written to."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=self._folder).close()
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return self._folder.name
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes: list[type[object]] = [_Place]  # noqa: RUF012  as numba has it
+
+
+class _Cache(FunctionCache):
+    _impl_class = _Implementation
+
+
+@lru_cache
+def _digest(module: str) -> str:
+    """Of everything that makes the compiled form what it is."""
+    processor = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
+    versions = (numba.__version__, unicodedata.unidata_version)  # tables of characters become part of the code
+    digest = hashlib.blake2b(repr((versions, processor)).encode(), digest_size=8)
+    for path in import_closure(module, ROOT):
+        digest.update(f"\0{path}\0".encode() + (ROOT / path).read_bytes())
+    return digest.hexdigest()

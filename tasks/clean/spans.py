@@ -1,0 +1,97 @@
+"""Spans of bytes in a column of texts, replaced by placeholders until nothing is found.
+
+A finder says where in a column something is: `find(data, offsets, valid)` gets the UTF-8 bytes of all texts, the places
+where each begins and ends, and which are not null, and answers an int64 array [found, 4] of row, start, end and kind,
+in order and without overlaps; starts and ends are places in the bytes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Finder = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]], NDArray[np.int64]]
+
+ROW, START, END, KIND = range(4)
+
+
+def utf8(column: "pa.LargeStringArray") -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
+    """The bytes under a column and the offsets of its texts [texts + 1], neither copied nor to be written to."""
+    import numpy as np
+
+    _, offsets, data = column.buffers()
+    if offsets is None or not len(column):  # an empty array may have no buffers
+        places = np.zeros(1, np.int64)
+    else:
+        places = np.frombuffer(offsets, np.int64, len(column) + 1, column.offset * 8)
+    content = np.frombuffer(data if data is not None else b"", np.uint8)
+    content.flags.writeable = places.flags.writeable = False  # always, as compiled functions tell these apart
+    return content, places
+
+
+def replace_all(
+    column: "pa.Array", find: "Finder", placeholders: Sequence[str | None]
+) -> "tuple[pa.LargeStringArray, NDArray[np.int32]]":
+    """The texts with a placeholder for everything found, and how often each kind was found in each [texts, kinds].
+
+    A kind without a placeholder (None) stays and is counted. Replacing changes what stands beside a span, so a text
+    in which something was replaced is searched again until there is nothing more: a second call changes nothing.
+    It ends because no placeholder can be part of what is found.
+
+    Costs one search; a column in which nothing is replaced is returned itself. Where something is, the texts concerned
+    are searched once or twice more, and the column is copied once.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_string())
+    going = np.array([placeholder is not None for placeholder in placeholders])
+    found = _search(column, find)
+    counts = np.zeros((len(column), len(placeholders)), np.int32)
+    np.add.at(counts, (found[:, ROW], found[:, KIND]), 1)
+    found = found[going[found[:, KIND]]]
+    if not len(found):
+        return column, counts
+    rows, places = np.unique(found[:, ROW], return_inverse=True)
+    part = column.take(pa.array(rows))
+    moved = utf8(part)[1][places] - utf8(column)[1][found[:, ROW]]
+    found = np.column_stack((places, found[:, START] + moved, found[:, END] + moved, found[:, KIND]))
+    while len(found):
+        part = _replaced(part, found, placeholders)
+        found = _search(part, find)
+        counts[np.ix_(rows, ~going)] = 0
+        np.add.at(counts, (rows[found[:, ROW]], found[:, KIND]), 1)
+        found = found[going[found[:, KIND]]]
+    concerned = np.zeros(len(column), np.bool_)
+    concerned[rows] = True
+    return pc.replace_with_mask(column, pa.array(concerned), part), counts
+
+
+def _search(column: "pa.LargeStringArray", find: "Finder") -> "NDArray[np.int64]":
+    return find(*utf8(column), column.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _replaced(
+    column: "pa.LargeStringArray", found: "NDArray[np.int64]", placeholders: Sequence[str | None]
+) -> "pa.LargeStringArray":
+    """A column without nulls, each span replaced by the placeholder of its kind."""
+    import numpy as np
+    import pyarrow as pa
+
+    data, offsets = utf8(column)
+    written = [(placeholder or "").encode() for placeholder in placeholders]
+    pieces, at = [], int(offsets[0])
+    for _, start, end, kind in found.tolist():
+        pieces += [data[at:start], written[kind]]
+        at = end
+    pieces.append(data[at : offsets[-1]])
+    grown = np.array([len(text) for text in written])[found[:, KIND]] - (found[:, END] - found[:, START])
+    lengths = np.diff(offsets)
+    np.add.at(lengths, found[:, ROW], grown)
+    ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
+    return pa.LargeStringArray.from_buffers(len(column), pa.py_buffer(ends), pa.py_buffer(b"".join(pieces)))
