@@ -1,10 +1,12 @@
 """Functions over bytes that numba compiles: what goes in is a Python function, what comes out does the same in C time.
 
-    helper   for a function that compiled functions call
-    kernel   for one that Python calls; compiled on its first call, in seconds, then read from a cache
+    helper        for a function that compiled functions call
+    kernel        for one that Python calls; compiled on its first call, in seconds, then read from a cache
+    array_helper  the same for functions that make arrays
+    array_kernel
 
-Both release the GIL, and neither may make an array: they are compiled without numba's counts of references, which
-cost several times as much as small helpers do.
+All release the GIL. The first two are compiled without numba's counts of references to arrays, which cost several times
+as much as small helpers do.
 
 numba's own cache looks at the file of a kernel alone: after a change in a helper of another file it would go on with
 the old code, and a process that reads while another one writes may get code of before the change. Here the cache is a
@@ -20,32 +22,51 @@ import os
 import tempfile
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import llvmlite.binding
 import numba
+import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.misc.appdirs import AppDirs
+from numpy.typing import NDArray
 
 from tasks.contract.imports import import_closure
 
 ROOT = Path(__file__).parents[2]
 
-OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+Number = TypeVar("Number", bound=np.generic)
 
-helper: Any = numba.njit(**OPTIONS | {"no_cpython_wrapper": True})
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+WITHOUT_ARRAYS = OPTIONS | {"_nrt": False}
+
+helper: Any = numba.njit(**WITHOUT_ARRAYS | {"no_cpython_wrapper": True})
+array_helper: Any = numba.njit(**OPTIONS | {"no_cpython_wrapper": True})
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of a module of ours, compiled; its arguments must have the same types in every call."""
-    compiled = numba.njit(**OPTIONS)(function)
-    try:
+    return _kept(numba.njit(**WITHOUT_ARRAYS)(function), function)
+
+
+def array_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for one that makes arrays."""
+    return _kept(numba.njit(**OPTIONS)(function), function)
+
+
+def read_only(array: NDArray[Number]) -> NDArray[Number]:
+    """The array itself, no longer to be written to: to the compiler that is another type than one that may be."""
+    array.flags.writeable = False
+    return array
+
+
+def _kept(compiled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    with suppress(RuntimeError):  # no place that can be written to
         compiled._cache = _Cache(function)
-    except RuntimeError:  # no place that can be written to
-        return compiled
-    return compiled
+    return cast(Callable[..., Any], compiled)
 
 
 class _Place:

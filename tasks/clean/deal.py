@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.clean.documents import REJECTED
 from tasks.clean.findings import Findings, with_verdicts
 from tasks.clean.rules.length import length_rules
 from tasks.clean.rules.verdict import Sides, Verdict
 from tasks.clean.settings import CleanSettings
-from tasks.clean.shard import REJECTED, CleanedShard
+from tasks.clean.shard import CleanedShard
 from tasks.clean.splits import SPLITS, SplitSize, split_of
 from tasks.contract.corpus import CorpusWriter, corpus_schema, text_bytes
 from tasks.contract.drops import DropWriter

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from tasks.clean.documents import REJECTED
 from tasks.clean.exact import exact_duplicates
 from tasks.clean.near.settings import ContaminationSettings
 from tasks.clean.rules.verdict import Verdict
 from tasks.clean.settings import CleanSettings
-from tasks.clean.shard import REJECTED, CleanedShard
+from tasks.clean.shard import CleanedShard
 from tasks.clean.splits import split_of
 from tasks.contract.spread import spread
 

@@ -4,7 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tasks.clean.blocked.settings import BlockedWords
 from tasks.clean.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
+from tasks.clean.privacy.settings import PrivacySettings
+from tasks.clean.quality.settings import QualitySettings
 from tasks.contract.settings import Section
 
 Count = Annotated[int, Field(ge=1)]
@@ -102,6 +105,12 @@ class CleanSettings(Lengths):
     """Pairs: documents whose target is their text; in translations, what was never translated."""
     languages: LanguageSettings | None = None
     """Documents in other languages are dropped: `{text: en, target: fr}`."""
+    quality: QualitySettings = QualitySettings()
+    """Published rules about the quality of web text: `{preset: fineweb}`; none unless asked for."""
+    blocked_words: BlockedWords | None = None
+    """Documents with words of a list go."""
+    privacy: PrivacySettings | None = None
+    """Personal data and secrets are replaced, or their documents go: `{}` for what is replaced by default."""
     min_documents_per_label: Annotated[int, Field(ge=2)] | None = None
     """Classes: documents of a label that fewer documents of the corpus have are dropped."""
     exact_duplicates: Literal["drop", "keep"] = "drop"

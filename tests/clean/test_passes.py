@@ -88,7 +88,7 @@ def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     cleaned: list[int] = []
     clean_batch = shard.clean_batch
 
-    def counted(batch: pa.RecordBatch, *rest: object) -> pa.RecordBatch:
+    def counted(batch: pa.RecordBatch, *rest: object) -> object:
         cleaned.append(batch.num_rows)
         return clean_batch(batch, *rest)
 

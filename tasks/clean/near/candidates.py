@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.compiled import array_kernel
 from tasks.clean.near.files import SketchFiles
 
 ENTRY_MEMORY = 24
@@ -52,7 +52,7 @@ def first_of_each(values: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.concatenate((np.ones(min(len(values), 1), bool), values[1:] != values[:-1]))
 
 
-@kernel
+@array_kernel
 def pairs_of_small_buckets(
     entries: NDArray[np.uint64],
     begin: int,

@@ -6,7 +6,7 @@ The root of a set is its first document, so the result does not depend on the or
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.compiled import array_kernel
 
 
 class Clusters:
@@ -37,7 +37,7 @@ class Clusters:
         return found
 
 
-@kernel
+@array_kernel
 def _root(parents: NDArray[np.uint32], document: np.uint32) -> np.uint32:
     while parents[document] != document:
         parents[document] = parents[parents[document]]
@@ -45,20 +45,20 @@ def _root(parents: NDArray[np.uint32], document: np.uint32) -> np.uint32:
     return document
 
 
-@kernel
+@array_kernel
 def _join(parents: NDArray[np.uint32], first: NDArray[np.uint32], second: NDArray[np.uint32]) -> None:
     for pair in range(len(first)):
         one, other = _root(parents, first[pair]), _root(parents, second[pair])
         parents[max(one, other)] = min(one, other)
 
 
-@kernel
+@array_kernel
 def _roots(parents: NDArray[np.uint32], documents: NDArray[np.uint32], found: NDArray[np.uint32]) -> None:
     for place in range(len(documents)):
         found[place] = _root(parents, documents[place])
 
 
-@kernel
+@array_kernel
 def _keepers(parents: NDArray[np.uint32], priorities: NDArray[np.uint8], found: NDArray[np.uint32]) -> None:
     for document in range(len(parents)):
         found[document] = document
@@ -70,7 +70,7 @@ def _keepers(parents: NDArray[np.uint32], priorities: NDArray[np.uint8], found: 
         found[document] = found[_root(parents, np.uint32(document))]
 
 
-@kernel
+@array_kernel
 def compare_pairs(
     shingles: NDArray[np.uint64],
     begins: NDArray[np.int64],

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.compiled import array_kernel
 from tasks.clean.near.evaluation_files import texts_in
 from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import ngrams_of
@@ -155,7 +155,7 @@ def _sums(marks: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.int64
     return np.diff(sums[ends], prepend=0)
 
 
-@kernel
+@array_kernel
 def _mark(
     found: NDArray[np.bool_],
     counts: NDArray[np.int64],

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.compiled import array_kernel
 from tasks.clean.near.sketch import FORMAT
 from tasks.clean.near.words import Words
 from tasks.contract.errors import DataError
@@ -112,7 +112,7 @@ def _header(path: Path, bands: int) -> tuple[int, int]:
     return int(documents), int(words)
 
 
-@kernel
+@array_kernel
 def _gather(
     stretch: NDArray[np.uint32],
     places: NDArray[np.int64],

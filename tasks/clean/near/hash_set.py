@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel, read_only
+from tasks.clean.compiled import array_kernel, read_only
 
 LEAST = 1 << 10
 
@@ -63,7 +63,7 @@ class HashSet:
         return np.sort(self._table[self._table != 0])
 
 
-@kernel
+@array_kernel
 def _add(
     table: NDArray[np.uint64], size: int, hashes: NDArray[np.uint64], begin: int, new: NDArray[np.bool_]
 ) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def _add(
     return len(hashes), size
 
 
-@kernel
+@array_kernel
 def _contains(table: NDArray[np.uint64], hashes: NDArray[np.uint64], found: NDArray[np.bool_]) -> None:
     last = np.uint64(len(table) - 1)
     for place in range(len(hashes)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.compiled import array_kernel
 from tasks.clean.near.words import Words
 
 
@@ -42,7 +42,7 @@ def hash_texts(words: Words) -> NDArray[np.uint64]:
     return hashes
 
 
-@kernel
+@array_kernel
 def _spread(state: np.uint64) -> np.uint64:
     """Every bit of the state over all; never 0, which stands for an empty place in tables."""
     state = (state ^ (state >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
@@ -50,7 +50,7 @@ def _spread(state: np.uint64) -> np.uint64:
     return state if state != np.uint64(0) else np.uint64(1)
 
 
-@kernel
+@array_kernel
 def _hash_ngrams(words: NDArray[np.uint32], counts: NDArray[np.int64], n: int, hashes: NDArray[np.uint64]) -> None:
     prime, short = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
     power = np.uint64(1)
@@ -72,7 +72,7 @@ def _hash_ngrams(words: NDArray[np.uint32], counts: NDArray[np.int64], n: int, h
         word += count
 
 
-@kernel
+@array_kernel
 def _hash_texts(words: NDArray[np.uint32], counts: NDArray[np.int64], hashes: NDArray[np.uint64]) -> None:
     prime = np.uint64(0x9E3779B97F4A7C15)
     word = 0

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.compiled import array_kernel
 from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import hash_texts
 from tasks.clean.near.settings import ParagraphSettings
@@ -165,7 +165,7 @@ def without(
     return pa.LargeStringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(kept))
 
 
-@kernel
+@array_kernel
 def _split(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -197,7 +197,7 @@ def _split(
         counts[document] = found - first
 
 
-@kernel
+@array_kernel
 def _keep(
     data: NDArray[np.uint8],
     begin: int,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel
+from tasks.clean.compiled import array_kernel
 from tasks.clean.near.ngrams import hash_texts, ngrams_of
 from tasks.clean.near.settings import NearDuplicateSettings
 from tasks.clean.near.words import words_of
@@ -75,7 +75,7 @@ def _functions(hashes: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.u
     return drawn[:, 0] | np.uint32(1), drawn[:, 1].copy()
 
 
-@kernel
+@array_kernel
 def _sketch(
     shingles: NDArray[np.uint64],
     counts: NDArray[np.int64],

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.near.compiled import kernel, read_only
+from tasks.clean.compiled import array_kernel, read_only
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +114,7 @@ def _lower(code: int) -> int:
     return SIGMA if lower == FINAL_SIGMA else lower
 
 
-@kernel
+@array_kernel
 def _decode(data: NDArray[np.uint8], place: np.uint64, end: np.uint64) -> tuple[np.uint32, np.uint64]:
     """The code point of several bytes at a place before `end`, and the place behind it.
 
@@ -133,7 +133,7 @@ def _decode(data: NDArray[np.uint8], place: np.uint64, end: np.uint64) -> tuple[
     return code, place
 
 
-@kernel
+@array_kernel
 def _hash_words(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -189,7 +189,7 @@ def _hash_words(
     return int(found)
 
 
-@kernel
+@array_kernel
 def _finish(states: NDArray[np.uint64], hashes: NDArray[np.uint32]) -> None:
     """Spreads every bit of the first `len(hashes)` states over all, and takes the upper half."""
     for place in range(len(hashes)):

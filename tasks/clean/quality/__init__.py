@@ -9,5 +9,4 @@ lines         C4's rules, which drop lines
 words         what a word is
 contractions  English words that are split as listed
 characters    classes of characters, from Python's Unicode data
-machine_code  where the compiled kernels are kept
 """

@@ -9,10 +9,9 @@ Lines end at `\\n` alone: rewriting has made line feeds of all other ends before
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tasks.clean.compiled import array_helper, array_kernel, helper
 from tasks.clean.quality.characters import ALPHABETIC, PUNCTUATION, SPACE, TERMINAL
-from tasks.clean.quality.machine_code import part
 from tasks.clean.quality.repetition import (
     duplicate_characters,
     first_numbers,
@@ -119,7 +118,7 @@ class Room(NamedTuple):
 IS_WORD, IS_ALPHABETIC = 1, 2
 
 
-@njit
+@array_helper
 def room_for(count: int) -> Room:
     """Scratch for `count` words. The system hands the memory out page by page, as it is used."""
     size = 2
@@ -143,7 +142,7 @@ def room_for(count: int) -> Room:
     )
 
 
-@njit(nogil=True)
+@array_kernel
 def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, out: Any) -> None:
     """Fill `out` [documents] of MEASURES for the documents that are chosen [bool]; `offsets` has one more."""
     longest = 1
@@ -170,13 +169,13 @@ def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, ou
                 measure_repetition(size, count, room, row)
 
 
-@part
+@helper
 def share(part: float, whole: int) -> float:
     """Of nothing, the share is 0."""
     return part / whole if whole else 0.0
 
 
-@part
+@helper
 def counts_of(text: Any) -> tuple[int, int, int, int]:
     """Code points, line feeds, `#`, and ellipses."""
     size, newlines, hashes, ellipses, at = len(text), ZERO, ZERO, ZERO, ZERO
@@ -200,13 +199,13 @@ def counts_of(text: Any) -> tuple[int, int, int, int]:
     return size, newlines, hashes, ellipses
 
 
-@part
+@helper
 def continuations(bytes_there: Any) -> Any:
     """The highest bit of each of eight bytes that begins no character."""
     return bytes_there & ~(bytes_there << U1) & HIGH_BITS
 
 
-@part
+@helper
 def ellipses_in(text: Any, at: int) -> int:
     """How many `...` and `…` there are from a place on. Six full stops are two."""
     start, found, run = at, 0, 0
@@ -221,7 +220,7 @@ def ellipses_in(text: Any, at: int) -> int:
     return found
 
 
-@part
+@helper
 def characters_in(text: Any, start: int, stop: int) -> int:
     """Code points between two places."""
     size = stop - start
@@ -234,7 +233,7 @@ def characters_in(text: Any, start: int, stop: int) -> int:
     return size
 
 
-@part
+@helper
 def next_byte(text: Any, at: int, stop: int, eight_times: Any) -> int:
     """Where a byte is next, or `stop`."""
     while at + 8 <= stop:
@@ -248,7 +247,7 @@ def next_byte(text: Any, at: int, stop: int, eight_times: Any) -> int:
     return at
 
 
-@part
+@helper
 def cleared(slots: Any, count: int) -> int:
     """Make a hash table for `count` keys empty; the mask of its slots."""
     size = 2
@@ -258,7 +257,7 @@ def cleared(slots: Any, count: int) -> int:
     return size - 1
 
 
-@part
+@helper
 def number_of(
     text: Any, start: int, stop: int, key: Any, slots: Any, keys: Any, mask: int, starts: Any, lengths: Any, used: int
 ) -> int:
@@ -280,7 +279,7 @@ def number_of(
     return used
 
 
-@part
+@helper
 def measure_lines(text: Any, size: int, newlines: int, options: Options, room: Room, row: Any) -> None:
     """What lines begin and end with, how long they are, and which were there before."""
     slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
@@ -318,7 +317,7 @@ def measure_lines(text: Any, size: int, newlines: int, options: Options, room: R
     row["duplicate_characters_of_lines"] = share(repeated_written, size - newlines)
 
 
-@part
+@helper
 def between_blanks(text: Any, start: int, stop: int) -> tuple[int, int]:
     """Where what is not white space begins and ends; twice the same place in a blank text."""
     while start < stop:
@@ -334,7 +333,7 @@ def between_blanks(text: Any, start: int, stop: int) -> tuple[int, int]:
     return start, stop
 
 
-@part
+@helper
 def is_one_of(code: int, codes: Any) -> bool:
     """Is a code point in a short list?"""
     for other in codes:  # noqa: SIM110 (numba has no generators within kernels)
@@ -343,7 +342,7 @@ def is_one_of(code: int, codes: Any) -> bool:
     return False
 
 
-@part
+@helper
 def ends_in_ellipsis(text: Any, start: int, stop: int) -> bool:
     """`...` or the one character for it."""
     if stop - start < 3:
@@ -352,7 +351,7 @@ def ends_in_ellipsis(text: Any, start: int, stop: int) -> bool:
     return last == (STOP, STOP, STOP) or last == (0xE2, 0x80, 0xA6)
 
 
-@part
+@helper
 def measure_paragraphs(text: Any, size: int, newlines: int, room: Room, row: Any) -> None:
     """Which paragraphs, between two or more line feeds, were there before; white space around the text is none."""
     slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
@@ -376,7 +375,7 @@ def measure_paragraphs(text: Any, size: int, newlines: int, room: Room, row: Any
     row["duplicate_paragraph_characters"] = share(repeated_characters, size)
 
 
-@part
+@helper
 def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options, room: Room, row: Any) -> None:
     """Number the words, and count those with a letter, those that are no mark, and the stop words among them."""
     slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
@@ -410,7 +409,7 @@ def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options
     row["stop_words"] = stop_words_in(text, options, room, mask)
 
 
-@part
+@helper
 def look_at_word(text: Any, start: int, stop: int) -> tuple[int, int]:
     """Characters of a word, and whether there is a letter in it, or anything but punctuation."""
     characters = kind = 0
@@ -425,7 +424,7 @@ def look_at_word(text: Any, start: int, stop: int) -> tuple[int, int]:
     return characters, kind
 
 
-@part
+@helper
 def stop_words_in(text: Any, options: Options, room: Room, mask: int) -> int:
     """How many of the stop words are among the words that were numbered."""
     slots, keys, starts, lengths = room.slots, room.keys, room.starts, room.lengths
@@ -444,7 +443,7 @@ def stop_words_in(text: Any, options: Options, room: Room, mask: int) -> int:
     return there
 
 
-@part
+@helper
 def measure_repetition(size: int, count: int, room: Room, row: Any) -> None:
     """Characters of the most frequent n-grams and of duplicate ones, over all characters."""
     numbers, places, tally, firsts = room.numbers, room.places, room.tally, room.firsts

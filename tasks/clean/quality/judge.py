@@ -98,7 +98,6 @@ def measure(
     import numpy as np
 
     from tasks.clean.quality.documents import MEASURES, Options, measure_documents
-    from tasks.clean.quality.machine_code import kept
     from tasks.clean.quality.words import key_of_word
 
     quality, fineweb = quality or GopherQuality(), fineweb or FineWeb()
@@ -113,7 +112,7 @@ def measure(
         fineweb.short_line_characters,
     )
     records = np.zeros(len(texts), MEASURES)
-    kept(measure_documents)(*bytes_and_offsets(texts), chosen, options, records)
+    measure_documents(*bytes_and_offsets(texts), chosen, options, records)
     return records
 
 
@@ -128,7 +127,6 @@ def rewrite(
     import pyarrow as pa
 
     from tasks.clean.quality.lines import FOUND, LINE_RULES, LineOptions, rewrite_lines
-    from tasks.clean.quality.machine_code import kept
 
     data, offsets = bytes_and_offsets(texts)
     out, ends = np.empty(int(offsets[-1] - offsets[0]), np.uint8), np.empty(len(offsets), np.int64)
@@ -142,7 +140,7 @@ def rewrite(
         phrases_sought(c4),
         c4.min_sentences or 0,
     )
-    kept(rewrite_lines)(data, offsets, chosen, options, out, ends, found, dropped)
+    rewrite_lines(data, offsets, chosen, options, out, ends, found, dropped)
     rewritten = pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(out[: ends[-1]]))
     if texts.null_count:
         rewritten = pa.compute.if_else(texts.is_valid(), rewritten, None)

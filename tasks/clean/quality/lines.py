@@ -10,8 +10,8 @@ counts. Words of a line are what stands between white space; sentences are count
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tasks.clean.compiled import array_kernel, helper
 from tasks.clean.quality.characters import DIGIT, PUNCTUATION, SPACE, TERMINAL
 from tasks.clean.quality.documents import (
     LINE_FEED,
@@ -21,7 +21,6 @@ from tasks.clean.quality.documents import (
     is_one_of,
     next_byte,
 )
-from tasks.clean.quality.machine_code import part
 from tasks.clean.quality.words import (
     ASCII,
     EIGHT_ONES,
@@ -82,7 +81,7 @@ class LineOptions(NamedTuple):
     least_sentences: int
 
 
-@njit(nogil=True)
+@array_kernel
 def rewrite_lines(
     data: Any, offsets: Any, chosen: Any, options: LineOptions, out: Any, ends: Any, found: Any, dropped: Any
 ) -> None:
@@ -112,7 +111,7 @@ def rewrite_lines(
         ends[d + 1] = ends[d] + size
 
 
-@part
+@helper
 def write_lines(
     text: Any, options: LineOptions, out: Any, words: Any, keys: Any, pending: Any, row: Any, counts: Any
 ) -> int:
@@ -146,7 +145,7 @@ def write_lines(
     return written
 
 
-@part
+@helper
 def write_line(text: Any, start: int, stop: int, citations: bool, out: Any, to: int) -> int:
     """Write a line, without citations if so asked and then without white space around it; returns where it ends."""
     begin = to
@@ -165,7 +164,7 @@ def write_line(text: Any, start: int, stop: int, citations: bool, out: Any, to: 
     return begin + last - first
 
 
-@part
+@helper
 def citation_before(out: Any, begin: int, to: int) -> int:
     """Bytes of `[12]`, `[]`, `[edit]` or `[citation needed]` that end in the bracket before a place, or 0.
 
@@ -185,7 +184,7 @@ def citation_before(out: Any, begin: int, to: int) -> int:
     return 0
 
 
-@part
+@helper
 def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int, options: LineOptions) -> int:
     """Which rule drops a line, or STAYS or DROPS_DOCUMENT.
 
@@ -209,7 +208,7 @@ def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int,
     return POLICY_PHRASE if kinds & POLICY else STAYS
 
 
-@part
+@helper
 def longest_word(text: Any, at: int, stop: int) -> int:
     """Characters of the longest of what stands between white space."""
     longest = length = ZERO
@@ -221,7 +220,7 @@ def longest_word(text: Any, at: int, stop: int) -> int:
     return longest
 
 
-@part
+@helper
 def has_words(text: Any, at: int, stop: int, least: int) -> bool:
     """Does so much stand between white space?"""
     words, within = ZERO, False
@@ -236,7 +235,7 @@ def has_words(text: Any, at: int, stop: int, least: int) -> bool:
     return words >= least
 
 
-@part
+@helper
 def kinds_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
     """Of which kinds there are phrases in a line, letters of ASCII in either case."""
     found = ZERO
@@ -250,7 +249,7 @@ def kinds_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
     return found
 
 
-@part
+@helper
 def phrase_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
     """The phrase for which a document is dropped, from 1 on: the first in the line, a placeholder before code."""
     code = ZERO
@@ -265,7 +264,7 @@ def phrase_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
     return code
 
 
-@part
+@helper
 def is_phrase(text: Any, at: int, stop: int, phrases: Phrases, number: int) -> bool:
     """Does a phrase begin at a place?"""
     k = phrases.ends[number - 1] if number else ZERO
@@ -277,13 +276,13 @@ def is_phrase(text: Any, at: int, stop: int, phrases: Phrases, number: int) -> b
     return k == end
 
 
-@part
+@helper
 def small(byte: int) -> int:
     """A letter of ASCII in lower case; any other byte as it is."""
     return byte + TO_SMALL if CAPITAL_A <= byte <= CAPITAL_Z else byte
 
 
-@part
+@helper
 def count_sentences(text: Any, words: Any, count: int) -> int:
     """Sentences of a line, at least one: the next begins with the first word behind a terminal mark.
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tasks.clean.quality.machine_code import part
+from tasks.clean.compiled import helper
 from tasks.clean.quality.words import ZERO, slot_of
 
 ONCE = -1
 
 
-@part
+@helper
 def first_numbers(words: Any, counts: Any, size: int, numbers: Any, places: Any) -> int:
     """Of 1-grams: `numbers` [size + 1] at each place, ONCE where `counts` says so, and `places` that have another.
 
@@ -35,7 +35,7 @@ def first_numbers(words: Any, counts: Any, size: int, numbers: Any, places: Any)
     return there
 
 
-@part
+@helper
 def next_numbers(
     numbers: Any, places: Any, there: int, size: int, counts: Any, firsts: Any, keys: Any, slots: Any
 ) -> tuple[int, int]:
@@ -80,7 +80,7 @@ def next_numbers(
     return left_over, given
 
 
-@part
+@helper
 def top_characters(n: int, words: int, counts: Any, firsts: Any, given: int, before: Any) -> int:
     """Characters of the most frequent n-gram, with a space between its words, times how often it is there.
 
@@ -95,7 +95,7 @@ def top_characters(n: int, words: int, counts: Any, firsts: Any, given: int, bef
     return (before[first + n] - before[first] + n - 1) * most
 
 
-@part
+@helper
 def duplicate_characters(n: int, numbers: Any, places: Any, there: int, given: int, before: Any, seen: Any) -> int:
     """Characters of n-grams that were there before, read from the left, none of them counted twice.
 

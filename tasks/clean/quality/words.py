@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.clean.compiled import helper
 from tasks.clean.quality.characters import (
     ALPHABETIC,
     BLOCK,
@@ -37,7 +38,6 @@ from tasks.clean.quality.characters import (
     classes,
 )
 from tasks.clean.quality.contractions import LONGEST, pieces
-from tasks.clean.quality.machine_code import part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,7 +139,7 @@ ROLE = table_of_roles()
 SPECIAL_KEYS, SPECIAL_WORDS, SPECIAL_CUTS = table_of_specials()
 
 
-@part
+@helper
 def code_at(text: Any, at: int, stop: int) -> tuple[int, int]:
     """The code point that begins at a byte, and its bytes; what is no UTF-8 is U+FFFD, and one byte."""
     lead = np.int64(text[at])
@@ -154,13 +154,13 @@ def code_at(text: Any, at: int, stop: int) -> tuple[int, int]:
     return min(code, 0x10FFFF), width
 
 
-@part
+@helper
 def bits_of(code: int) -> int:
     """The classes of a code point."""
     return np.int64(BLOCKS[np.int64(PAGES[code >> 7]) << 7 | code & 127])
 
 
-@part
+@helper
 def character_before(text: Any, start: int, at: int) -> tuple[int, int, int]:
     """Of the character that ends before a byte: its code, its classes, its bytes. Nothing is 0, 0, 0."""
     if at <= start:
@@ -172,7 +172,7 @@ def character_before(text: Any, start: int, at: int) -> tuple[int, int, int]:
     return code, bits_of(code), at - begin
 
 
-@part
+@helper
 def eight(text: Any, start: int) -> Any:
     """Eight bytes as one number, the first the lowest: written so that the compiler makes a single load of it."""
     at = np.uint64(start)
@@ -181,26 +181,26 @@ def eight(text: Any, start: int) -> Any:
     return low | np.uint64(text[at + U6]) << U48 | np.uint64(text[at + U7]) << U56
 
 
-@part
+@helper
 def equal_bytes(one: Any, other: Any) -> Any:
     """The highest bit of each of eight bytes that are the same in both."""
     differs = one ^ other
     return ~((differs & LOW_BITS) + LOW_BITS | differs | LOW_BITS)
 
 
-@part
+@helper
 def first_of(bits: Any) -> int:
     """The place of the first of eight bytes whose highest bit is set; no other bit is, and one is."""
     return np.int64(((bits & (~bits + U1)) >> U7) * PLACES >> U56)
 
 
-@part
+@helper
 def count_of(bits: Any) -> int:
     """Of how many of eight bytes the highest bit is set; no other bit is."""
     return np.int64((bits >> U7) * EIGHT_ONES >> U56)
 
 
-@part
+@helper
 def key_of(text: Any, start: int, stop: int) -> Any:
     """The key of a word: up to seven bytes and how many they are, or LONG and a hash."""
     length = stop - start
@@ -215,7 +215,7 @@ def key_of(text: Any, start: int, stop: int) -> Any:
     return key | np.uint64(length) << U56
 
 
-@part
+@helper
 def hash_of(text: Any, start: int, stop: int) -> Any:
     """LONG and 63 bits of a hash of some bytes."""
     key = np.uint64(stop - start)
@@ -230,7 +230,7 @@ def hash_of(text: Any, start: int, stop: int) -> Any:
     return key | LONG
 
 
-@part
+@helper
 def letters_from(text: Any, start: int) -> int:
     """How many letters of ASCII stand in a row from a place on; eight bytes at a time, as far as there are eight."""
     at = start
@@ -247,13 +247,13 @@ def letters_from(text: Any, start: int) -> int:
     return at - start
 
 
-@part
+@helper
 def slot_of(key: Any, mask: int) -> int:
     """Where a key is sought first, in a table with so many slots and one."""
     return np.int64((key * SPREAD >> U32) & np.uint64(mask))
 
 
-@part
+@helper
 def same(one: Any, start: int, other: Any, begin: int, length: int) -> bool:
     """Are so many bytes the same?"""
     for k in range(length):  # noqa: SIM110 (numba has no generators within kernels)
@@ -262,7 +262,7 @@ def same(one: Any, start: int, other: Any, begin: int, length: int) -> bool:
     return True
 
 
-@part
+@helper
 def special_at(text: Any, start: int, stop: int, key: Any) -> int:
     """Is it a listed word? The bytes of its first piece, 0 where it stays whole, NO_SPECIAL where it is none."""
     last = len(SPECIAL_KEYS) - 1
@@ -278,7 +278,7 @@ def special_at(text: Any, start: int, stop: int, key: Any) -> int:
     return NO_SPECIAL
 
 
-@part
+@helper
 def split_words(text: Any, start: int, stop: int, found: Any, keys: Any, pending: Any) -> int:
     """All words of a part of a text, in order.
 
@@ -328,7 +328,7 @@ def split_words(text: Any, start: int, stop: int, found: Any, keys: Any, pending
     return count
 
 
-@part
+@helper
 def end_of_chunk(text: Any, at: int, stop: int) -> int:
     """Where the next white space begins."""
     while at < stop:
@@ -342,14 +342,14 @@ def end_of_chunk(text: Any, at: int, stop: int) -> int:
     return stop
 
 
-@part
+@helper
 def put(start: int, stop: int, found: Any, count: int) -> int:
     """One more word; returns how many there are."""
     found[0, count], found[1, count] = start, stop
     return count + 1
 
 
-@part
+@helper
 def split_chunk(text: Any, start: int, stop: int, found: Any, pending: Any, count: int) -> int:
     """The words of what stands between white space."""
     depth, cut = 0, NO_SPECIAL
@@ -382,7 +382,7 @@ def split_chunk(text: Any, start: int, stop: int, found: Any, pending: Any, coun
     return count
 
 
-@part
+@helper
 def front(text: Any, start: int, stop: int) -> int:
     """Bytes of what comes off at the front."""
     if text[start] == STOP:
@@ -392,7 +392,7 @@ def front(text: Any, start: int, stop: int) -> int:
     return width if bits_of(code) & MARK else 0
 
 
-@part
+@helper
 def back(text: Any, start: int, stop: int) -> int:
     """Bytes of what comes off at the end."""
     last, bits, width = character_before(text, start, stop)
@@ -411,13 +411,13 @@ def back(text: Any, start: int, stop: int) -> int:
     return 1 if last == PLUS and bits & DIGIT else 0
 
 
-@part
+@helper
 def is_apostrophe(code: int) -> bool:
     """Of a typewriter, or of print."""
     return code in (APOSTROPHE, RIGHT_QUOTE)
 
 
-@part
+@helper
 def ends_in_stop(text: Any, start: int, stop: int, before: int, bits: int, wide: int) -> bool:
     """Does the full stop at the end come off? `before`, `bits`, `wide`: the character before it."""
     if stop - start <= LONGEST and initials(text, start, stop):
@@ -430,7 +430,7 @@ def ends_in_stop(text: Any, start: int, stop: int, before: int, bits: int, wide:
     return bits & UPPER != 0
 
 
-@part
+@helper
 def initials(text: Any, start: int, stop: int) -> bool:
     """Single letters, each with a full stop."""
     while start < stop:
@@ -442,7 +442,7 @@ def initials(text: Any, start: int, stop: int) -> bool:
     return True
 
 
-@part
+@helper
 def run_of(text: Any, at: int, stop: int, width: int) -> int:
     """How often the character of so many bytes at a place is there in a row, from this place on."""
     run = 1
@@ -451,7 +451,7 @@ def run_of(text: Any, at: int, stop: int, width: int) -> int:
     return run
 
 
-@part
+@helper
 def split_inside(text: Any, start: int, stop: int, found: Any, count: int) -> int:
     """The words of a chunk from which nothing comes off at its ends."""
     begin, at, before, address = start, start, ZERO, False
@@ -480,7 +480,7 @@ def split_inside(text: Any, start: int, stop: int, found: Any, count: int) -> in
     return put(begin, stop, found, count) if begin < stop else count
 
 
-@part
+@helper
 def splitter(text: Any, at: int, stop: int, code: int, bits: int, width: int, before: int) -> int:
     """Bytes of what splits a word at a place, or 0. `before`: classes of the character before it."""
     if code == STOP and at + 1 < stop and text[at + 1] == STOP:
@@ -507,7 +507,7 @@ def splitter(text: Any, at: int, stop: int, code: int, bits: int, width: int, be
     return 1 if role & BETWEEN_WORDS and after & LETTER else 0
 
 
-@part
+@helper
 def is_address(text: Any, start: int, stop: int) -> bool:
     """Is it `host.name`, with a scheme, a user, a port or a path, or without?"""
     at = start
@@ -523,7 +523,7 @@ def is_address(text: Any, start: int, stop: int) -> bool:
     return start < at < stop and is_host(text, at + 1, stop)
 
 
-@part
+@helper
 def is_host(text: Any, at: int, stop: int) -> bool:
     """Labels with full stops between them, the last of small letters; then nothing, or a port or a path."""
     label, labels, small = at, 0, True

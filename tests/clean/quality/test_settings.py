@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ from pydantic import ValidationError
 from tasks.clean.quality.settings import C4, PRESETS, FineWeb, GopherQuality, GopherRepetition, QualitySettings
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import validate
+from tests.scratch import ROOT
 
 
 def read(**content: Any) -> QualitySettings:
@@ -96,3 +99,12 @@ def test_a_wrong_key_is_told_with_its_path(content: dict[str, Any], message: str
 def test_settings_never_change() -> None:
     with pytest.raises(ValidationError):
         QualitySettings().preset = "gopher"
+
+
+def test_settings_and_rules_load_neither_kernels_nor_arrays() -> None:
+    script = (
+        "import sys\nimport tasks.clean.quality.settings, tasks.clean.quality.judge\n"
+        "print([name for name in ('numba', 'numpy', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

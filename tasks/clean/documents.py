@@ -1,0 +1,165 @@
+"""What is done to the documents of a batch, each by itself: rewritten, judged, freed of personal data.
+
+A pure function of each document and the settings. In the order of FineWeb (Penedo et al. 2024, arXiv 2406.17557): text
+repair, lengths and language, quality, blocked words, and personal data at last, in every document that is kept
+anywhere, those that are dropped too. The first verdict on a document counts.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tasks.clean.rules import Sides, Verdict, rules_of
+from tasks.clean.rules.length import length_rules
+from tasks.clean.settings import CleanSettings
+from tasks.clean.text import Step, rewriting
+from tasks.contract.corpus import corpus_schema
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+REJECTED = ("reason", "value", "threshold")
+"""Columns behind those of a corpus; `reason` is null for a document that stays."""
+
+SIDES = ("text", "target", "label")
+DIGEST_BYTES = 16
+"""128 bits: two different texts among a thousand million get the same digest with a chance of 1 in 10^20."""
+
+
+@dataclass
+class Noted:
+    """What was done to documents, in numbers that can be added."""
+
+    rewritten: Counter[str] = field(default_factory=Counter)
+    """Documents that each step of the rewriting changed, on either side."""
+    lines: Counter[str] = field(default_factory=Counter)
+    """Lines that the rules about lines took out of documents, by their reasons."""
+    personal: Counter[str] = field(default_factory=Counter)
+    """Personal data and secrets that were found, by kind."""
+
+    def __add__(self, other: "Noted") -> "Noted":
+        return Noted(self.rewritten + other.rewritten, self.lines + other.lines, self.personal + other.personal)
+
+
+@dataclass
+class _Documents:
+    """The documents of a batch while they are worked on."""
+
+    columns: dict[str, "pa.LargeStringArray"]
+    verdicts: list[Verdict | None]
+
+    def undecided(self) -> "NDArray[np.bool_]":
+        """Which have no verdict yet [documents]."""
+        import numpy as np
+
+        return np.fromiter((verdict is None for verdict in self.verdicts), bool, len(self.verdicts))
+
+    def texts(self) -> "pa.LargeStringArray":
+        """The texts of those; null for the others."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        return pc.if_else(pa.array(self.undecided()), self.columns["text"], None)
+
+    def drop(self, verdicts: Mapping[int, Verdict]) -> None:
+        """Verdicts on documents by their rows; those that have one keep it."""
+        for row, verdict in verdicts.items():
+            self.verdicts[row] = self.verdicts[row] or verdict
+
+
+def clean_batch(
+    batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int]
+) -> tuple["pa.RecordBatch", Noted]:
+    """The documents of a batch (columns of a corpus) with REJECTED and a `digest` of each text; and what was done.
+
+    `rare`: documents of the labels that have too few in the corpus.
+    """
+    import pyarrow as pa
+
+    noted = Noted()
+    documents = _rewrite_and_judge(batch, settings, rare, noted)
+    _judge_quality(documents, settings, noted)
+    _drop_blocked(documents, settings)
+    _mask(documents, settings, noted)
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | documents.columns
+    columns |= {name: [verdict and getattr(verdict, name) for verdict in documents.verdicts] for name in REJECTED}
+    schema = corpus_schema(*REJECTED)
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    texts = documents.columns["text"].to_pylist()
+    digests = [hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest() for text in texts]
+    digest = pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False)
+    return pa.RecordBatch.from_arrays([*arrays, pa.array(digests, digest.type)], schema=schema.append(digest)), noted
+
+
+def _rewrite_and_judge(
+    batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int], noted: Noted
+) -> _Documents:
+    """Text repair, and the rules that ask about one document at a time."""
+    import pyarrow as pa
+
+    steps, rules = rewriting(settings), rules_of(settings, rare)
+    texts, targets, verdicts = [], [], []
+    for text, target, label in zip(*(batch.column(name).to_pylist() for name in SIDES), strict=True):
+        changed: set[str] = set()
+        text, target = _rewritten(text, steps, changed), target and _rewritten(target, steps, changed)
+        noted.rewritten.update(changed)
+        sides = Sides(text, target, label)
+        verdicts.append(next((found for rule in rules if (found := rule(sides)) is not None), None))
+        texts.append(text)
+        targets.append(target)
+    columns = {"text": pa.array(texts, pa.large_string()), "target": pa.array(targets, pa.large_string())}
+    return _Documents(columns, verdicts)
+
+
+def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
+    """The text after all steps; `changed` gets the names of those that did something."""
+    for name, step in steps.items():
+        before, text = text, step(text)
+        if text is not before and text != before:
+            changed.add(name)
+    return text
+
+
+def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:
+    """Rules about the quality of web text. What they leave of a text must be long enough, too."""
+    if not any(settings.quality.sections.values()):
+        return
+    import pyarrow.compute as pc
+
+    from tasks.clean.quality.judge import judge
+
+    asked = documents.texts()
+    judged = judge(asked, settings.quality)
+    noted.lines += judged.lines_dropped
+    documents.drop({row: verdict for row, verdict in enumerate(judged.verdicts) if verdict is not None})
+    if judged.texts is asked:
+        return
+    changed = pc.fill_null(pc.not_equal(judged.texts, asked), False)
+    documents.columns["text"] = pc.if_else(changed, judged.texts, documents.columns["text"])
+    rules = length_rules(settings, "text")
+    for row in pc.indices_nonzero(changed).to_pylist():
+        sides = Sides(judged.texts[row].as_py())
+        documents.verdicts[row] = documents.verdicts[row] or next(filter(None, (rule(sides) for rule in rules)), None)
+
+
+def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
+    if settings.blocked_words is not None:
+        from tasks.clean.blocked.count import count, dropped
+
+        documents.drop(dropped(count(documents.texts(), settings.blocked_words), settings.blocked_words))
+
+
+def _mask(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:
+    if settings.privacy is None:
+        return
+    from tasks.clean.privacy.mask import dropped, mask
+
+    for side in ("text", "target"):
+        masked = mask(documents.columns[side], settings.privacy)
+        documents.columns[side] = masked.column
+        noted.personal.update({kind: found["found"] for kind, found in masked.totals().items()})
+        documents.drop(dropped(masked.counts, settings.privacy))
