@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasks.clean.rules import Sides, Verdict, rules_of
 from tasks.clean.rules.length import length_rules
+from tasks.clean.rules.verdict import Side, of_side
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import Step, rewriting
 from tasks.contract.corpus import corpus_schema
@@ -58,12 +59,12 @@ class _Documents:
 
         return np.fromiter((verdict is None for verdict in self.verdicts), bool, len(self.verdicts))
 
-    def texts(self) -> "pa.LargeStringArray":
-        """The texts of those; null for the others."""
+    def left(self, side: Side = "text") -> "pa.LargeStringArray":
+        """One side of those; null for the others."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        return pc.if_else(pa.array(self.undecided()), self.columns["text"], None)
+        return pc.if_else(pa.array(self.undecided()), self.columns[side], None)
 
     def drop(self, verdicts: Mapping[int, Verdict]) -> None:
         """Verdicts on documents by their rows; those that have one keep it."""
@@ -82,6 +83,7 @@ def clean_batch(
 
     noted = Noted()
     documents = _rewrite_and_judge(batch, settings, rare, noted)
+    _judge_languages(documents, settings)
     _judge_quality(documents, settings, noted)
     _drop_blocked(documents, settings)
     _mask(documents, settings, noted)
@@ -124,6 +126,18 @@ def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
     return text
 
 
+def _judge_languages(documents: _Documents, settings: CleanSettings) -> None:
+    if settings.languages is None:
+        return
+    from tasks.clean.language.identify import other_language
+
+    wanted: dict[Side, str | None] = {"text": settings.languages.text, "target": settings.languages.target}
+    for side, code in wanted.items():
+        if code is not None:
+            found = other_language(documents.left(side), code, settings.languages)
+            documents.drop({row: of_side(side, verdict) for row, verdict in found.items()})
+
+
 def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:
     """Rules about the quality of web text. What they leave of a text must be long enough, too."""
     if not any(settings.quality.sections.values()):
@@ -132,7 +146,7 @@ def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted)
 
     from tasks.clean.quality.judge import judge
 
-    asked = documents.texts()
+    asked = documents.left()
     judged = judge(asked, settings.quality)
     noted.lines += judged.lines_dropped
     documents.drop({row: verdict for row, verdict in enumerate(judged.verdicts) if verdict is not None})
@@ -150,7 +164,7 @@ def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
     if settings.blocked_words is not None:
         from tasks.clean.blocked.count import count, dropped
 
-        documents.drop(dropped(count(documents.texts(), settings.blocked_words), settings.blocked_words))
+        documents.drop(dropped(count(documents.left(), settings.blocked_words), settings.blocked_words))
 
 
 def _mask(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:

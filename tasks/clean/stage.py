@@ -12,7 +12,7 @@ from tasks.clean.deal import Dealt, deal
 from tasks.clean.documents import Noted
 from tasks.clean.findings import find
 from tasks.clean.labels import check_labels, documents_by_label, rare_labels
-from tasks.clean.rules.language import require_languages
+from tasks.clean.language.identify import require_languages
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard, cleaned
 from tasks.clean.splits import SplitSize, check_splits

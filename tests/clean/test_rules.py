@@ -3,15 +3,9 @@ from typing import Any
 import pytest
 
 from tasks.clean.rules import Sides, Verdict, rules_of
-from tasks.clean.rules.language import identify, require_languages
-from tasks.clean.settings import CleanSettings, LanguageSettings
+from tasks.clean.settings import CleanSettings
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import validate
-from tests.corpora import write_recipe
-
-ENGLISH = "This package contains the shared libraries that many other programs need when they run."
-FRENCH = "Ce paquet contient les bibliothèques partagées dont les autres programmes ont besoin."
-GERMAN = "Dieses Paket enthält die Bibliotheken, die von vielen anderen Programmen gebraucht werden."
 
 
 def verdict(text: str, target: str | None = None, label: str | None = None, /, **settings: Any) -> Verdict | None:
@@ -80,38 +74,6 @@ def test_documents_of_rare_labels_go_where_that_is_asked_for() -> None:
     assert verdict("x", None, "often", min_documents_per_label=3) is None
     assert verdict("x", None, "seldom") is None
     assert verdict("x", None, None, min_documents_per_label=3) is None
-
-
-def test_another_language_is_found_on_either_side() -> None:
-    both = {"text": "en", "target": "fr"}
-    assert verdict(ENGLISH, FRENCH, languages=both) is None
-    assert verdict(ENGLISH, languages=both) is None
-    found = verdict(ENGLISH, GERMAN, languages=both)
-    assert found is not None and found.reason == "target_other_language"
-    assert found.value == f"de {identify(GERMAN)[1]:.2f}" and found.threshold == "0.7"
-    found = verdict(FRENCH, FRENCH, languages=both)
-    assert found is not None and found.reason == "other_language" and found.value.startswith("fr 0.9")
-    assert verdict(GERMAN, FRENCH, languages={"target": "fr"}) is None
-
-
-def test_a_language_is_only_judged_when_the_text_is_long_enough_and_the_model_sure() -> None:
-    assert verdict(GERMAN, languages={"text": "en", "min_characters": len(GERMAN)}) is not None
-    assert verdict(GERMAN, languages={"text": "en", "min_characters": len(GERMAN) + 1}) is None
-    found, score = identify(GERMAN)
-    assert found == "de"
-    assert verdict(GERMAN, languages={"text": "en", "threshold": score}) is not None
-    assert verdict(GERMAN, languages={"text": "en", "threshold": min(score + 1e-6, 1.0)}) is None
-
-
-def test_a_language_that_the_model_does_not_know_is_told(tmp_path, monkeypatch) -> None:
-    write_recipe(tmp_path, "x", "clean: {}")
-    monkeypatch.chdir(tmp_path)
-    require_languages(LanguageSettings(text="en", target="zh"), "x")
-    with pytest.raises(
-        RecipeError,
-        match=r"^recipes/x\.yaml: clean\.languages\.target: 'fra' is none of the 176 .* near to it are .*fr",
-    ):
-        require_languages(LanguageSettings(text="en", target="fra"), "x")
 
 
 def test_settings_say_which_of_them_are_about_pairs_and_classes() -> None:

@@ -8,7 +8,6 @@ line in `rules_of`. A rule must depend on the document and the settings alone, s
 from collections.abc import Mapping
 
 from tasks.clean.rules.labels import label_rules
-from tasks.clean.rules.language import language_rules
 from tasks.clean.rules.length import length_rules
 from tasks.clean.rules.pairs import pair_rules
 from tasks.clean.rules.verdict import Rule, Sides, Verdict
@@ -24,5 +23,4 @@ def rules_of(settings: CleanSettings, rare: Mapping[str, int]) -> list[Rule]:
         *length_rules(settings.target, "target"),
         *label_rules(settings.min_documents_per_label, rare),
         *pair_rules(settings),
-        *language_rules(settings.languages),
     ]

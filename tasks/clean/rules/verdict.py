@@ -34,6 +34,11 @@ def about(side: Side, judge: Callable[[str], Verdict | None]) -> Rule:
 
     def rule(sides: Sides) -> Verdict | None:
         found = None if sides.target is None else judge(sides.target)
-        return found and Verdict(f"target_{found.reason}", found.value, found.threshold)
+        return found and of_side("target", found)
 
     return rule
+
+
+def of_side(side: Side, verdict: Verdict) -> Verdict:
+    """A verdict with a reason that tells of which side it is."""
+    return verdict if side == "text" else Verdict(f"target_{verdict.reason}", verdict.value, verdict.threshold)

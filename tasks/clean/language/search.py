@@ -1,0 +1,195 @@
+"""Texts to languages: words and n-grams of characters are looked up, their rows averaged, and the tree descended.
+
+In:  the UTF-8 bytes and offsets of a column, and the model's tables. Out: the likeliest label of each text, and its
+probability, as fastText's `predict` gives them: linear in what is looked at.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tasks.clean.compiled import array_kernel, helper, kernel
+from tasks.clean.language.model import BUCKET, MAXN, MINN, WIDTH
+
+FNV, PRIME = np.uint32(2166136261), np.uint32(16777619)
+SIGN = np.uint32(0xFFFFFF00)
+MOST, SHORT = 0.8, 5
+"""Texts with a larger share of capitals among the letters are looked at in small ones, unless they are so short."""
+LABEL = np.frombuffer(b"__label__", np.uint8)
+LITTLE = 1e-5
+"""fastText adds it to what it takes a logarithm of."""
+
+
+@array_kernel
+def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any, labels: Any, scores: Any) -> None:
+    """Fill in `labels` and `scores` [documents] by up to `limit` characters of each text that is valid; else -1."""
+    hidden = np.empty(WIDTH, np.float32)
+    waiting, reached = np.empty(len(tables.children) + 2, np.int32), np.empty(len(tables.children) + 2, np.float64)
+    for d in range(len(labels)):
+        labels[d], scores[d] = -1, 0
+        if not valid[d]:
+            continue
+        hidden[:] = 0
+        start, stop = offsets[d], _end_of(data, offsets[d], offsets[d + 1], limit)
+        count = _add_words(data, start, stop, tables, hidden)
+        if tables.end_of_line >= 0:
+            _add_row(hidden, tables.rows, tables.end_of_line)
+            count += 1
+        if count:
+            for k in range(WIDTH):
+                hidden[k] /= count
+            labels[d], scores[d] = _likeliest(tables, hidden, waiting, reached)
+
+
+@kernel
+def find_capitals(data: Any, offsets: Any, limit: int, found: Any) -> None:
+    """Is each text written in capitals [documents]: 1 where most letters of ASCII are, else -1 where none is small."""
+    for d in range(len(found)):
+        characters = capitals = small = 0
+        stop = _end_of(data, offsets[d], offsets[d + 1], limit)
+        for at in range(offsets[d], stop):
+            characters += data[at] & 0xC0 != 0x80
+            capitals += 0x41 <= data[at] <= 0x5A
+            small += 0x61 <= data[at] <= 0x7A
+        found[d] = 1 if characters > SHORT and capitals > MOST * (capitals + small) else 0 if small else -1
+
+
+@helper
+def _end_of(data: Any, at: int, stop: int, limit: int) -> int:
+    """Where so many characters end."""
+    while at < stop:
+        if data[at] & 0xC0 != 0x80:
+            if limit == 0:
+                return at
+            limit -= 1
+        at += 1
+    return stop
+
+
+@helper
+def _is_blank(byte: int) -> bool:
+    """What fastText splits words at."""
+    return byte == 0x20 or 0x09 <= byte <= 0x0D or byte == 0
+
+
+@helper
+def _hashed(number: Any, byte: Any) -> Any:
+    signed = np.uint32(byte) if byte < 0x80 else np.uint32(byte) | SIGN
+    return np.uint32((number ^ signed) * PRIME)
+
+
+@helper
+def _add_row(hidden: Any, rows: Any, row: int) -> None:
+    for k in range(WIDTH):
+        hidden[k] += rows[row, k]
+
+
+@helper
+def _add_words(data: Any, at: int, stop: int, tables: Any, hidden: Any) -> int:
+    """Adds the rows of the words between two places and of their n-grams; how many they are."""
+    count = 0
+    while at < stop:
+        if _is_blank(data[at]):
+            at += 1
+            continue
+        start, number = at, FNV
+        while at < stop and not _is_blank(data[at]):
+            number = _hashed(number, data[at])
+            at += 1
+        word = _word_at(data, start, at, number, tables)
+        if word >= 0 and word == tables.end_of_line:  # the very characters `</s>`: fastText reads no further
+            break
+        if word >= 0:
+            _add_row(hidden, tables.rows, word)
+            count += 1
+        elif _is_label(data, start, at):
+            continue
+        count += _add_grams(data, start, at, tables, hidden)
+    return count
+
+
+@helper
+def _word_at(data: Any, start: int, stop: int, number: Any, tables: Any) -> int:
+    """The word that these bytes are, or -1."""
+    last = len(tables.word_slots) - 1
+    slot = np.int64(number) & last
+    while tables.word_slots[slot] >= 0:
+        word = np.int64(tables.word_slots[slot])
+        if tables.word_hashes[word] == number:
+            begin = tables.word_ends[word - 1] if word else np.int64(0)
+            if tables.word_ends[word] - begin == stop - start:
+                k = 0
+                while k < stop - start and tables.word_bytes[begin + k] == data[start + k]:
+                    k += 1
+                if k == stop - start:
+                    return word
+        slot = (slot + 1) & last
+    return -1
+
+
+@helper
+def _is_label(data: Any, start: int, stop: int) -> bool:
+    """`__label__…` is no word to fastText."""
+    k = 0
+    while k < len(LABEL) and start + k < stop and data[start + k] == LABEL[k]:
+        k += 1
+    return k == len(LABEL)
+
+
+@helper
+def _byte(data: Any, start: int, stop: int, at: int) -> Any:
+    """Of a word between `<` and `>`, which stand at -1 and behind it."""
+    return np.uint8(0x3C) if at < start else np.uint8(0x3E) if at >= stop else data[at]
+
+
+@helper
+def _add_grams(data: Any, start: int, stop: int, tables: Any, hidden: Any) -> int:
+    """Adds the rows of the n-grams of a word; how many were kept."""
+    count, last = 0, len(tables.gram_slots) - 1
+    for begin in range(start - 1, stop + 1):
+        if _byte(data, start, stop, begin) & 0xC0 == 0x80:
+            continue
+        at, number = begin, FNV
+        for n in range(1, MAXN + 1):
+            if at > stop:
+                break
+            number = _hashed(number, _byte(data, start, stop, at))
+            at += 1
+            while at < stop and data[at] & 0xC0 == 0x80:
+                number = _hashed(number, data[at])
+                at += 1
+            if n < MINN or (n == 1 and (begin < start or at > stop)):
+                continue
+            gram = np.int64(number) % BUCKET
+            if not (tables.kept[gram >> 6] >> np.uint64(gram & 63)) & np.uint64(1):
+                continue
+            slot = gram & last
+            while tables.gram_slots[slot] != gram:
+                slot = (slot + 1) & last
+            _add_row(hidden, tables.rows, np.int64(tables.gram_rows[slot]))
+            count += 1
+    return count
+
+
+@helper
+def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> tuple[int, float]:
+    """The label with the highest product of the probabilities on the way to it."""
+    labels = len(tables.children) + 1
+    best, found, depth = -np.inf, -1, 1
+    waiting[0], reached[0] = 2 * labels - 2, 0.0
+    while depth:
+        depth -= 1
+        node, score = np.int64(waiting[depth]), reached[depth]
+        if score < best:
+            continue
+        if node < labels:
+            best, found = score, node
+            continue
+        product = np.float32(0)
+        for k in range(WIDTH):
+            product += tables.nodes[node - labels, k] * hidden[k]
+        right = 1 / (1 + np.exp(-np.float64(product)))
+        waiting[depth], reached[depth] = tables.children[node - labels, 0], score + np.log(1 - right + LITTLE)
+        waiting[depth + 1], reached[depth + 1] = tables.children[node - labels, 1], score + np.log(right + LITTLE)
+        depth += 2
+    return found, np.exp(best)
