@@ -25,7 +25,6 @@ from tasks.clean.quality.rules import (
     drop,
     drop_by_lines,
     phrases_of,
-    undecided,
 )
 from tasks.clean.quality.settings import C4, FineWeb, GopherQuality, QualitySettings
 
@@ -60,25 +59,24 @@ def judge(texts: "pa.LargeStringArray", settings: QualitySettings) -> Judged:
     import numpy as np
 
     verdicts: Verdicts = [None] * len(texts)
-    there = np.array(texts.is_valid(), bool)
+    left = np.array(texts.is_valid(), bool)
     lines_dropped: Counter[str] = Counter()
     quality, repetition, fineweb = settings.gopher_quality, settings.gopher_repetition, settings.fineweb
     records = None
     if repetition is not None or quality is not None:
-        records = measure(texts, quality, fineweb, there, gopher=True, repetition=repetition is not None)
+        records = measure(texts, quality, fineweb, left, gopher=True, repetition=repetition is not None)
         if repetition is not None:
-            drop(verdicts, GOPHER_REPETITION, repetition, records, there)
+            drop(verdicts, GOPHER_REPETITION, repetition, records, left)
         if quality is not None:
-            drop(verdicts, GOPHER_QUALITY, quality, records, there)
+            drop(verdicts, GOPHER_QUALITY, quality, records, left)
     if settings.c4 is not None:
-        chosen = undecided(verdicts, there)
-        texts, found, lines_dropped = rewrite(texts, settings.c4, chosen)
-        drop_by_lines(verdicts, settings.c4, found, chosen)
+        texts, found, lines_dropped = rewrite(texts, settings.c4, left)
+        drop_by_lines(verdicts, settings.c4, found, left)
         records = None  # they are of the texts as they were
     if fineweb is not None:
         if records is None:
-            records = measure(texts, quality, fineweb, undecided(verdicts, there), gopher=False, repetition=False)
-        drop(verdicts, FINEWEB, fineweb, records, there)
+            records = measure(texts, quality, fineweb, left, gopher=False, repetition=False)
+        drop(verdicts, FINEWEB, fineweb, records, left)
     return Judged(texts, verdicts, lines_dropped)
 
 

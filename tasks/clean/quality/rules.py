@@ -19,7 +19,7 @@ Verdicts: TypeAlias = list[Verdict | None]
 Records: TypeAlias = "NDArray[np.void]"
 """Of each document a record of measures."""
 Chosen: TypeAlias = "NDArray[np.bool_]"
-"""Which documents are asked about."""
+"""Which documents are asked about: those that no rule has dropped yet."""
 
 
 class Rule(NamedTuple):
@@ -79,18 +79,10 @@ PHRASES = ("placeholder_phrases", "script_phrases", "code_phrases", "policy_phra
 """C4's, in the order in which they are asked."""
 
 
-def undecided(verdicts: Verdicts, chosen: Chosen) -> Chosen:
-    """Which of the chosen documents have no verdict yet."""
+def drop(verdicts: Verdicts, rules: Sequence[Rule], section: Section, records: Records, left: Chosen) -> None:
+    """Fill in the verdict of every document that fails one of the rules, the first of them, and take it from `left`."""
     import numpy as np
 
-    return chosen & np.fromiter((verdict is None for verdict in verdicts), bool, len(verdicts))
-
-
-def drop(verdicts: Verdicts, rules: Sequence[Rule], section: Section, records: Records, chosen: Chosen) -> None:
-    """Fill in the verdict of every chosen document that has none yet: the first of the rules that it fails."""
-    import numpy as np
-
-    left = undecided(verdicts, chosen)
     for rule in rules:
         bound = getattr(section, rule.key)
         if bound is None:
@@ -108,8 +100,8 @@ def phrases_of(c4: C4) -> list[tuple[str, str]]:
     return [(key, phrase) for key in PHRASES for phrase in getattr(c4, key) or ()]
 
 
-def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, chosen: Chosen) -> None:
-    """The same by what C4's kernel found in the lines of the chosen documents (`lines.FOUND`).
+def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, left: Chosen) -> None:
+    """The same by what C4's kernel found in the lines of the documents that are left (`lines.FOUND`).
 
     A phrase that drops a document is the value of its verdict.
     """
@@ -119,9 +111,11 @@ def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, chosen: Chosen) 
     for row in np.flatnonzero(records["phrase"]).tolist():
         key, phrase = phrases[records["phrase"][row] - 1]
         verdicts[row] = Verdict(f"c4_{key.removesuffix('s')}", phrase, None)
-    drop(verdicts, [Rule("c4_too_few_sentences", "min_sentences", "sentences")], c4, records, chosen)
-    for row in np.flatnonzero(undecided(verdicts, chosen) & (records["lines"] == 0)).tolist():
+        left[row] = False
+    drop(verdicts, [Rule("c4_too_few_sentences", "min_sentences", "sentences")], c4, records, left)
+    for row in np.flatnonzero(left & (records["lines"] == 0)).tolist():
         verdicts[row] = Verdict("c4_no_line_left", "0", None)
+        left[row] = False
 
 
 def shown(value: float) -> str:

@@ -20,6 +20,7 @@ In:  a document's UTF-8 bytes. Out: start, end and key of every word; linear in 
 """
 
 import string
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,12 +132,20 @@ def table_of_specials() -> tuple["NDArray[np.uint64]", "NDArray[np.uint8]", "NDA
     return keys, words, cuts
 
 
+def lengths_of(words: Iterable[str]) -> int:
+    """A bit for each length, in bytes, that one of the words has."""
+    return sum({1 << len(word.encode()) for word in words})
+
+
 # What a kernel looks up is compiled into it: an array that is handed from function to function is counted at each call,
 # which took most of the time.
 PAGES, BLOCKS = classes()
 ASCII = table_of_bytes()
 ROLE = table_of_roles()
 SPECIAL_KEYS, SPECIAL_WORDS, SPECIAL_CUTS = table_of_specials()
+LETTERS_LENGTHS = lengths_of(word for word in pieces() if word.isalpha())
+STOPPED_LENGTHS = lengths_of(word for word in pieces() if word[:-1].isalpha() and word.endswith("."))
+"""Of the listed words that are letters only, or letters and a full stop."""
 
 
 @helper
@@ -299,15 +308,10 @@ def split_words(text: Any, start: int, stop: int, found: Any, keys: Any, pending
                 continue
         end, first = min(at + letters_from(text, at), stop), count
         # Most chunks are a word, or a word and a mark: they are done here, the others one rule after the other.
-        marked = end < stop and ASCII[text[end]] & MARK
-        if end == stop or ASCII[text[end]] & SPACE:
-            marked = False
-            simple = True
-        else:
-            simple = marked and end > at and (end + 1 == stop or ASCII[text[end + 1]] & SPACE)
-        if simple:
+        marked = end < stop and not ASCII[text[end]] & SPACE
+        if not marked or ends_in_one_mark(text, at, end, stop):
             key = key_of(text, at, end)
-            cut = special_at(text, at, end, key)
+            cut = special_at(text, at, end, key) if may_be_special(end - at, LETTERS_LENGTHS) else NO_SPECIAL
             if cut > 0:
                 count = put(at, at + cut, found, count)
                 count = put(at + cut, end, found, count)
@@ -326,6 +330,27 @@ def split_words(text: Any, start: int, stop: int, found: Any, keys: Any, pending
             keys[k] = key_of(text, np.int64(found[0, k]), np.int64(found[1, k]))
         at = end
     return count
+
+
+@helper
+def ends_in_one_mark(text: Any, start: int, end: int, stop: int) -> bool:
+    """Stand behind letters of ASCII a mark, or a full stop, that comes off, and then white space?"""
+    if end == start or (end + 1 < stop and not ASCII[text[end + 1]] & SPACE):
+        return False
+    if text[end] != STOP:
+        return ASCII[text[end]] & MARK != 0
+    if end - start < 2 or (ASCII[text[end - 1]] & UPPER and not ASCII[text[end - 2]] & UPPER):
+        return False
+    length = end + 1 - start
+    if not may_be_special(length, STOPPED_LENGTHS):
+        return True
+    return special_at(text, start, end + 1, key_of(text, start, end + 1)) == NO_SPECIAL
+
+
+@helper
+def may_be_special(length: int, lengths: int) -> bool:
+    """Is a word of so many bytes listed?"""
+    return length <= LONGEST and lengths >> length & 1 != 0
 
 
 @helper
