@@ -24,6 +24,11 @@ class Clusters:
         """Whether the two documents of each pair are in different sets."""
         return np.asarray(self.roots(first) != self.roots(second))
 
+    def squeeze(self, pairs: NDArray[np.uint64]) -> int:
+        """Sorts pairs (first · 2^32 + second) and moves those of different sets to the front, each once; how many."""
+        pairs.sort()
+        return _squeeze(pairs, self.parents)
+
     def roots(self, documents: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The first document of the set of each."""
         found = np.empty(len(documents), np.uint32)
@@ -50,6 +55,18 @@ def _join(parents: NDArray[np.uint32], first: NDArray[np.uint32], second: NDArra
     for pair in range(len(first)):
         one, other = _root(parents, first[pair]), _root(parents, second[pair])
         parents[max(one, other)] = min(one, other)
+
+
+@array_kernel
+def _squeeze(pairs: NDArray[np.uint64], parents: NDArray[np.uint32]) -> int:
+    half, before, kept = np.uint64(32), np.uint64(0), 0  # pair 0 would be of a document with itself
+    for place in range(len(pairs)):
+        pair = pairs[place]
+        if pair != before and _root(parents, np.uint32(pair >> half)) != _root(parents, np.uint32(pair)):
+            pairs[kept] = pair
+            kept += 1
+        before = pair
+    return kept
 
 
 @array_kernel

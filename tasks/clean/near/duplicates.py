@@ -35,7 +35,7 @@ MEMORY = 512 << 20
 """Bytes for what is sorted, paired and compared at a time, beside those a document."""
 
 PAIR_MEMORY = 64
-"""Bytes that a pair costs while it is sorted and compared, without the words."""
+"""Bytes that a pair costs while it is compared, without the words; 8 of them while it waits."""
 
 MEMBER_MEMORY = 128
 """Bytes that a document of a large bucket costs."""
@@ -115,7 +115,7 @@ class _Search:
 
     def join_small_buckets(self) -> list[int]:
         """Compares all pairs of the small buckets of all bands; returns the bands that have large ones."""
-        room = np.empty(max(self.memory // PAIR_MEMORY, self.settings.max_bucket**2), np.uint64)
+        room = np.empty(max(self.memory // 8, self.settings.max_bucket**2), np.uint64)
         full, with_larger = 0, []
         for band in range(self.settings.bands):
             larger = False
@@ -133,11 +133,13 @@ class _Search:
                     )
                     larger |= passed_over
                     if place < len(entries):
-                        self._join(room[:full])
-                        full = 0
+                        full = self.clusters.squeeze(room[:full])  # most pairs are of several bands
+                        if full > len(room) // 2:
+                            self._join(room[:full])
+                            full = 0
             if larger:
                 with_larger.append(band)
-        self._join(room[:full])
+        self._join(room[: self.clusters.squeeze(room[:full])])
         return with_larger
 
     def join_large_buckets(self, bands: list[int]) -> None:
@@ -177,11 +179,11 @@ class _Search:
         return found
 
     def _join(self, pairs: NDArray[np.uint64]) -> None:
-        pairs.sort()
-        pairs = pairs[first_of_each(pairs)]
-        first, second = (pairs >> HALF).astype(np.uint32), pairs.astype(np.uint32)
-        apart = self.clusters.apart(first, second)
-        self.comparer.join(first[apart], second[apart], self.clusters, self.settings.threshold)
+        block = max(1, self.memory // PAIR_MEMORY)
+        for begin in range(0, len(pairs), block):
+            part = pairs[begin : begin + block]
+            first, second = (part >> HALF).astype(np.uint32), part.astype(np.uint32)
+            self.comparer.join(first, second, self.clusters, self.settings.threshold)
 
     def _lead(self, documents: NDArray[np.uint32], buckets: NDArray[np.int64], before: NDArray[np.uint32]) -> None:
         """Round by round, the first document of a bucket leads; those that are near to it leave the bucket."""

@@ -23,8 +23,10 @@ def both(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
-@given(some_pairs, st.randoms(use_true_random=False), st.lists(st.integers(0, 3), min_size=20, max_size=20))
-def test_clusters_do_not_depend_on_the_order_of_the_pairs(pairs: list, random, priorities: list[int]) -> None:
+@given(some_pairs, some_pairs, st.randoms(use_true_random=False), st.lists(st.integers(0, 3), min_size=20, max_size=20))
+def test_clusters_do_not_depend_on_the_order_of_the_pairs(
+    pairs: list, asked: list, random, priorities: list[int]
+) -> None:
     expected = reference.roots(20, pairs)
     for _ in range(2):
         clusters = Clusters(20)
@@ -36,6 +38,12 @@ def test_clusters_do_not_depend_on_the_order_of_the_pairs(pairs: list, random, p
             assert keepers[document] == min(together, key=lambda other: (priorities[other], other))
         random.shuffle(pairs)
         pairs = [(other, one) for one, other in pairs]
+    numbers = np.array([min(pair) << 32 | max(pair) for pair in asked], np.uint64)
+    left = [
+        (one, other) for one, other in sorted(set(map(tuple, map(sorted, asked)))) if expected[one] != expected[other]
+    ]
+    kept = clusters.squeeze(numbers)
+    assert [(int(pair) >> 32, int(pair) & 0xFFFFFFFF) for pair in numbers[:kept]] == left
     apart = clusters.apart(*both([(0, 1), (2, 19)]))
     assert apart.tolist() == [expected[0] != expected[1], expected[2] != expected[19]]
 
