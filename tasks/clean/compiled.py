@@ -43,8 +43,8 @@ Number = TypeVar("Number", bound=np.generic)
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 WITHOUT_ARRAYS = OPTIONS | {"_nrt": False}
 
-helper: Any = numba.njit(**WITHOUT_ARRAYS | {"no_cpython_wrapper": True})
-array_helper: Any = numba.njit(**OPTIONS | {"no_cpython_wrapper": True})
+helper: Any = numba.njit(**WITHOUT_ARRAYS)
+array_helper: Any = numba.njit(**OPTIONS)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
