@@ -6,11 +6,13 @@ deal.py       pass 3: verdicts carried out, splits written
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from tasks.clean.deal import Dealt, deal
 from tasks.clean.documents import Noted
 from tasks.clean.findings import find
+from tasks.clean.funnel import Step, draw_funnel, funnel
 from tasks.clean.labels import check_labels, documents_by_label, rare_labels
 from tasks.clean.language.identify import require_languages
 from tasks.clean.settings import CleanSettings
@@ -49,7 +51,11 @@ def clean(job: Job) -> Report:
     by_label = documents_by_label({name: size.labels for name, size in dealt.sizes.items()})
     check_labels(by_label, job.recipe)
     _keep_only(shards)
-    return _report(shards, dealt, by_label)
+    received = sum(shard.bytes_received for shard in shards)
+    kept = sum(size.bytes for size in dealt.sizes.values())
+    steps = funnel(documents, received, kept, dealt.dropped)
+    draw_funnel(out / "funnel.png", steps, job.recipe)
+    return _report(shards, dealt, by_label, steps)
 
 
 def clean_shards(
@@ -83,17 +89,17 @@ def _nothing_left(job: Job, documents: int, dropped: list[Drop]) -> str:
     return f"{recipe_path(job.recipe)}: clean: all {documents} documents were dropped ({reasons})"
 
 
-def _report(shards: Sequence[CleanedShard], dealt: Dealt, labels: dict[str, dict[str, int]]) -> Report:
+def _report(
+    shards: Sequence[CleanedShard], dealt: Dealt, labels: dict[str, dict[str, int]], steps: Sequence[Step]
+) -> Report:
     noted = sum((shard.noted for shard in shards), Noted())
     total = sum(size.bytes for size in dealt.sizes.values())
     return Report(
-        received={
-            "documents": sum(shard.documents for shard in shards),
-            "bytes": sum(shard.bytes_received for shard in shards),
-        },
+        received={"documents": steps[0].documents, "bytes": steps[0].bytes},
         produced={name: size.documents for name, size in dealt.sizes.items()},
         dropped=dealt.dropped,
         details={
+            "funnel": [asdict(step) for step in steps],
             "rewritten": dict(sorted(noted.rewritten.items())),
             "lines_dropped": dict(sorted(noted.lines.items())),
             "personal_data": dict(sorted(noted.personal.items())),

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tasks.contract.corpus import BATCH_BYTES
+from tasks.contract.corpus import BATCH_BYTES, text_bytes
 from tasks.contract.stage import Drop
 
 if TYPE_CHECKING:
@@ -40,10 +40,14 @@ class DropWriter:
         batch = batch.select(self.schema.names).cast(self.schema)
         more = self.schema.names[self.schema.get_field_index("reason") + 1 :]
         counted = batch.column("reason").to_pylist() if kinds is None else kinds
-        rows = zip(counted, *(batch.column(name).to_pylist() for name in ("id", "reason", *more)), strict=True)
-        for kind, document, reason, *measured in rows:
+        rows = zip(
+            counted, text_bytes(batch).tolist(), *(batch.column(name).to_pylist() for name in ("id", "reason", *more)),
+            strict=True,
+        )  # fmt: skip
+        for kind, size, document, reason, *measured in rows:
             drop = self._tally.setdefault(kind, Drop(kind, 0))
             drop.documents += 1
+            drop.bytes += size
             if len(drop.examples) < EXAMPLES:
                 facts = [f"{name} {value}" for name, value in zip(more, measured, strict=True) if value]
                 said = ", ".join(facts if kind == reason else [reason, *facts])

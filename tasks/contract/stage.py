@@ -44,6 +44,8 @@ class Drop:
     reason: str
     documents: int
     examples: list[str] = field(default_factory=list)
+    bytes: int = 0
+    """Of their texts and targets, where that is known."""
 
 
 @dataclass

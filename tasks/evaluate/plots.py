@@ -1,23 +1,15 @@
-"""What all pictures share, and the one of the training: loss and learning rate over its steps.
-
-Drawn on `Figure` objects, without pyplot and its global state; the same bytes each time.
-"""
+"""The picture of the training: loss and learning rate over its steps."""
 
 import csv
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.contract.errors import DataError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from tasks.contract.figures import INK, TRAIN, VALIDATION, dress, new_figure, save
 
 COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate")
 
-INK, FAINT, TRAIN, VALIDATION = "#24292f", "#d0d7de", "#0969da", "#cf222e"
 History = dict[str, list[float]]
 
 
@@ -66,36 +58,3 @@ def draw_curves(path: Path, history: History, recipe: str, unit: str = "token") 
     figure.align_ylabels()
     dress(figure, f"{recipe}: the training")
     save(figure, path)
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """Width and height in inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=144, layout="constrained", facecolor="white")
-
-
-def short(name: str) -> str:
-    """A name that fits beside an axis."""
-    return name if len(name) <= 28 else f"{name[:27]}…"
-
-
-def dress(figure: "Figure", text: str, grid: bool = True) -> None:
-    """The title, and the same look for all axes."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        if grid:
-            axes.grid(color=FAINT, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=INK, labelcolor=INK)
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """As a PNG without a date or a version in it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box in the picture says it too
-        figure.savefig(path, metadata={"Software": None})

@@ -46,6 +46,7 @@ FILES = {
     "raw/report.json": "reports/ingest.json",
     "valid/report.json": "reports/validate.json",
     "clean/report.json": "reports/clean.json",
+    "clean/funnel.png": "clean/funnel.png",
     "tokens/report.json": "reports/tokenize.json",
     "training/report.json": "reports/train.json",
     "training/history.csv": "training/history.csv",

@@ -27,11 +27,11 @@ def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
     places = row_groups(raw)
     with progress("validate", len(places), "row groups") as shown:
         for path, group, _ in places:
-            for batch in read_row_group(path, group, (*COLUMNS, "problem")):
-                check_utf8(batch, path, group)
-                frame = pl.DataFrame(batch).with_row_index("row", seen)
-                seen += batch.num_rows
-                frames.append(statistics(frame.filter(pl.col("problem").is_null()), columns))
+            batch = read_row_group(path, group, (*COLUMNS, "problem"))
+            check_utf8(batch, path, group)
+            frame = pl.DataFrame(batch).with_row_index("row", seen)
+            seen += batch.num_rows
+            frames.append(statistics(frame.filter(pl.col("problem").is_null()), columns))
             shown.advance()
     if not frames:
         empty = pl.DataFrame(schema={name: pl.String for name in COLUMNS})

@@ -1,0 +1,79 @@
+"""What is left of a corpus after each group of rules, in the order in which they are asked: as numbers, and drawn.
+
+In:  what came in, and why what did not come out was dropped. Out: steps for the report, and a picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.clean.privacy.settings import KINDS
+from tasks.clean.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
+from tasks.contract.figures import FAINT, INK, TRAIN, dress, new_figure, save
+from tasks.contract.stage import Drop
+
+GROUPS: dict[str, str] = {
+    **dict.fromkeys(["too_few_characters", "too_many_characters", "too_few_words", "too_many_words"], "length"),
+    "rare_label": "rare labels",
+    **dict.fromkeys(["length_ratio", "identical_sides"], "pairs"),
+    "other_language": "language",
+    **{rule.reason: "Gopher, repetition" for rule in GOPHER_REPETITION},
+    **{rule.reason: "Gopher, quality" for rule in GOPHER_QUALITY},
+    **dict.fromkeys(["c4_placeholder_phrase", "c4_code_phrase", "c4_too_few_sentences", "c4_no_line_left"], "C4"),
+    **{rule.reason: "FineWeb" for rule in FINEWEB},
+    "blocked_words": "blocked words",
+    **{kind: "personal data" for kind in KINDS},
+    "duplicate": "duplicates",
+    "near_duplicate": "near-duplicates",
+    "contaminated": "contamination",
+    "duplicate_paragraphs": "repeated paragraphs",
+}
+"""What rules are called together, by the reasons that they give, in the order in which they are asked."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is left after a group of rules."""
+
+    rules: str
+    documents: int
+    bytes: int
+
+
+def funnel(documents: int, received: int, kept: int, dropped: Sequence[Drop]) -> list[Step]:
+    """What came in, what rewriting left of it, and what is left after each group of rules that dropped something.
+
+    `received`, `kept`: bytes before all rules and after them.
+    """
+    gone: dict[str, tuple[int, int]] = {}
+    for drop in dropped:
+        group = GROUPS[drop.reason.removeprefix("target_")]
+        before = gone.get(group, (0, 0))
+        gone[group] = before[0] + drop.documents, before[1] + drop.bytes
+    steps = [Step("received", documents, received)]
+    if (rewritten := kept + sum(drop.bytes for drop in dropped)) != received:
+        steps.append(Step("rewritten", documents, rewritten))
+    for group in dict.fromkeys(GROUPS.values()):
+        if group in gone:
+            steps.append(Step(group, steps[-1].documents - gone[group][0], steps[-1].bytes - gone[group][1]))
+    return steps
+
+
+def draw_funnel(path: Path, steps: Sequence[Step], recipe: str) -> None:
+    """A bar a step: its documents and bytes as shares of what came in."""
+    figure = new_figure(8, 1 + 0.45 * len(steps))
+    axes = figure.subplots()
+    for kind, offset, colour in (("documents", -0.19, TRAIN), ("bytes", 0.19, FAINT)):
+        first = max(getattr(steps[0], kind), 1)
+        shares = [getattr(step, kind) / first for step in steps]
+        places = [number + offset for number in range(len(steps))]
+        axes.barh(places, shares, 0.36, color=colour, label=kind)
+        for place, share, step in zip(places, shares, steps, strict=True):
+            axes.text(share + 0.01, place, f"{getattr(step, kind):,}", va="center", fontsize=8, color=INK)
+    axes.set_yticks(range(len(steps)), [step.rules for step in steps], parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.22)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.legend(frameon=False, loc="lower right")
+    dress(figure, f"{recipe}: what is left after each group of rules", grid=False)
+    save(figure, path)

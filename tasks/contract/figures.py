@@ -1,0 +1,43 @@
+"""What all pictures share: drawn on `Figure` objects, without pyplot and its global state; the same bytes each time."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, FAINT, TRAIN, VALIDATION = "#24292f", "#d0d7de", "#0969da", "#cf222e"
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Width and height in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=144, layout="constrained", facecolor="white")
+
+
+def short(name: str) -> str:
+    """A name that fits beside an axis."""
+    return name if len(name) <= 28 else f"{name[:27]}…"
+
+
+def dress(figure: "Figure", text: str, grid: bool = True) -> None:
+    """The title, and the same look for all axes."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        if grid:
+            axes.grid(color=FAINT, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=INK, labelcolor=INK)
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """As a PNG without a date or a version in it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box in the picture says it too
+        figure.savefig(path, metadata={"Software": None})
