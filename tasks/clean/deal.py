@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tasks.clean.documents import REJECTED
 from tasks.clean.findings import Findings, with_verdicts
-from tasks.clean.rules.length import length_rules
-from tasks.clean.rules.verdict import Sides, Verdict
+from tasks.clean.rewrite import too_short_now
+from tasks.clean.rules.verdict import Verdict
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard
 from tasks.clean.splits import SPLITS, SplitSize, split_of
@@ -69,12 +69,10 @@ def _without_paragraphs(
         pc.if_else(shard.read("reason").column(0).is_null(), whole, None), read_paragraphs(shard.paragraphs), staying
     )
     changed = pc.and_(stays, pc.less(pc.binary_length(cut), pc.binary_length(whole)))
-    rules = length_rules(settings, "text")
-    verdicts: dict[int, Verdict] = {}
-    for row in pc.indices_nonzero(changed).to_pylist():
-        sides = Sides(cut[row].as_py())
-        if found := next((verdict for rule in rules if (verdict := rule(sides)) is not None), None):
-            verdicts[row] = Verdict("duplicate_paragraphs", f"{found.reason}: {found.value}", found.threshold)
+    verdicts = {
+        row: Verdict("duplicate_paragraphs", f"{found.reason}: {found.value}", found.threshold)
+        for row, found in too_short_now(cut, changed, settings).items()
+    }
     kept = pc.if_else(changed, cut, whole)
     kept = pc.replace_with_mask(kept, _mask(len(kept), verdicts), whole.take(pa.array(sorted(verdicts), pa.int64())))
     place = documents.schema.get_field_index("text")

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tasks.clean.rules import Sides, Verdict, rules_of
-from tasks.clean.rules.length import length_rules
+from tasks.clean.rewrite import rewrite, too_short_now
+from tasks.clean.rules import Batch, Verdict, rules_of
 from tasks.clean.rules.verdict import Side, of_side
 from tasks.clean.settings import CleanSettings
-from tasks.clean.text import Step, rewriting
 from tasks.contract.corpus import corpus_schema
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 REJECTED = ("reason", "value", "threshold")
 """Columns behind those of a corpus; `reason` is null for a document that stays."""
 
-SIDES = ("text", "target", "label")
 DIGEST_BYTES = 16
 """128 bits: two different texts among a thousand million get the same digest with a chance of 1 in 10^20."""
 
@@ -100,30 +98,22 @@ def clean_batch(
 def _rewrite_and_judge(
     batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int], noted: Noted
 ) -> _Documents:
-    """Text repair, and the rules that ask about one document at a time."""
-    import pyarrow as pa
+    """Text repair, and the rules about sizes and labels."""
+    import numpy as np
+    import pyarrow.compute as pc
 
-    steps, rules = rewriting(settings), rules_of(settings, rare)
-    texts, targets, verdicts = [], [], []
-    for text, target, label in zip(*(batch.column(name).to_pylist() for name in SIDES), strict=True):
-        changed: set[str] = set()
-        text, target = _rewritten(text, steps, changed), target and _rewritten(target, steps, changed)
-        noted.rewritten.update(changed)
-        sides = Sides(text, target, label)
-        verdicts.append(next((found for rule in rules if (found := rule(sides)) is not None), None))
-        texts.append(text)
-        targets.append(target)
-    columns = {"text": pa.array(texts, pa.large_string()), "target": pa.array(targets, pa.large_string())}
-    return _Documents(columns, verdicts)
-
-
-def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
-    """The text after all steps; `changed` gets the names of those that did something."""
-    for name, step in steps.items():
-        before, text = text, step(text)
-        if text is not before and text != before:
-            changed.add(name)
-    return text
+    changed = [set[str]() for _ in range(batch.num_rows)]
+    text, sizes = rewrite(batch.column("text"), settings, changed)
+    target, sizes_of_target = rewrite(batch.column("target"), settings, changed)
+    for steps in changed:
+        noted.rewritten.update(steps)
+    identical = pc.fill_null(pc.equal(text, target), False).to_numpy(zero_copy_only=False)
+    documents = _Documents({"text": text, "target": target}, [None] * batch.num_rows)
+    seen = Batch(sizes, sizes_of_target, identical, batch.column("label").to_pylist())
+    for rule in rules_of(settings, rare):
+        dropped, why = rule(seen)
+        documents.drop({row: why(row) for row in np.flatnonzero(dropped & documents.undecided()).tolist()})
+    return documents
 
 
 def _judge_languages(documents: _Documents, settings: CleanSettings) -> None:
@@ -150,14 +140,9 @@ def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted)
     judged = judge(asked, settings.quality)
     noted.lines += judged.lines_dropped
     documents.drop({row: verdict for row, verdict in enumerate(judged.verdicts) if verdict is not None})
-    if judged.texts is asked:
-        return
     changed = pc.fill_null(pc.not_equal(judged.texts, asked), False)
     documents.columns["text"] = pc.if_else(changed, judged.texts, documents.columns["text"])
-    rules = length_rules(settings, "text")
-    for row in pc.indices_nonzero(changed).to_pylist():
-        sides = Sides(judged.texts[row].as_py())
-        documents.verdicts[row] = documents.verdicts[row] or next(filter(None, (rule(sides) for rule in rules)), None)
+    documents.drop(too_short_now(documents.columns["text"], changed, settings))
 
 
 def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:

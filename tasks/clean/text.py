@@ -34,8 +34,7 @@ GRAPHEME_JOINER = "\u034f"
 def rewriting(settings: CleanSettings) -> dict[str, Step]:
     """The steps that the settings ask for, in their order, by what a report calls them."""
     steps: dict[str, Step] = {"line_ends": unify_line_ends}
-    controls = CONTROLS if settings.control_characters == "remove" else ""
-    if unwanted := controls + ZERO_WIDTH[settings.zero_width]:
+    if unwanted := _unwanted(settings):
         steps["control_characters"] = _remover(unwanted)
     if settings.unicode != "none":
         form = settings.unicode
@@ -45,6 +44,12 @@ def rewriting(settings: CleanSettings) -> dict[str, Step]:
     if (most := settings.max_blank_lines) is not None:
         steps["blank_lines"] = lambda text: limit_blank_lines(text, most)
     return steps
+
+
+def rewritten_characters(settings: CleanSettings) -> str:
+    """Characters of the first plane that the first two steps replace or remove, wherever they stand."""
+    wanted = re.compile(f"[{LINE_ENDS}{_unwanted(settings)}]")
+    return "".join(wanted.findall("".join(map(chr, range(1 << 16)))))
 
 
 def unify_line_ends(text: str) -> str:
@@ -80,6 +85,11 @@ def limit_blank_lines(text: str, most: int) -> str:
     text = text.strip("\n")
     limit = "\n" * (most + 1)
     return _runs_of_line_feeds(most + 2).sub(limit, text) if limit + "\n" in text else text
+
+
+def _unwanted(settings: CleanSettings) -> str:
+    """What is removed, as `re` has it between brackets."""
+    return (CONTROLS if settings.control_characters == "remove" else "") + ZERO_WIDTH[settings.zero_width]
 
 
 def _remover(characters: str) -> Step:

@@ -1,16 +1,25 @@
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from tasks.clean.rules import Sides, Verdict, rules_of
+from tasks.clean.rewrite import measured
+from tasks.clean.rules import Batch, Verdict, rules_of
 from tasks.clean.settings import CleanSettings
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import validate
 
 
 def verdict(text: str, target: str | None = None, label: str | None = None, /, **settings: Any) -> Verdict | None:
-    rules = rules_of(CleanSettings.model_validate(settings), {"seldom": 2})
-    return next((found for rule in rules if (found := rule(Sides(text, target, label))) is not None), None)
+    chosen = CleanSettings.model_validate(settings)
+    sides = [measured(pa.array([side], pa.large_string()), chosen)[0] for side in (text, target)]
+    batch = Batch(*sides, np.array([text == target]), [label])
+    for rule in rules_of(chosen, {"seldom": 2}):
+        dropped, why = rule(batch)
+        if dropped[0]:
+            return why(0)
+    return None
 
 
 def test_an_empty_text_never_stays() -> None:

@@ -109,7 +109,7 @@ def _add_words(data: Any, at: int, stop: int, tables: Any, hidden: Any) -> int:
 
 
 @helper
-def _word_at(data: Any, start: int, stop: int, number: Any, tables: Any) -> int:
+def _word_at(data: Any, start: int, stop: int, number: Any, tables: Any) -> Any:
     """The word that these bytes are, or -1."""
     last = len(tables.word_slots) - 1
     slot = np.int64(number) & last
@@ -172,10 +172,10 @@ def _add_grams(data: Any, start: int, stop: int, tables: Any, hidden: Any) -> in
 
 
 @helper
-def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> tuple[int, float]:
+def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> Any:
     """The label with the highest product of the probabilities on the way to it."""
     labels = len(tables.children) + 1
-    best, found, depth = -np.inf, -1, 1
+    best, found, depth = -np.inf, np.int64(-1), 1
     waiting[0], reached[0] = 2 * labels - 2, 0.0
     while depth:
         depth -= 1

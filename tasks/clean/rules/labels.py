@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tasks.clean.rules.verdict import Rule, Sides, Verdict
+from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict
 
 
 def label_rules(least: int | None, rare: Mapping[str, int]) -> list[Rule]:
@@ -10,8 +10,10 @@ def label_rules(least: int | None, rare: Mapping[str, int]) -> list[Rule]:
     if least is None:
         return []
 
-    def rule(sides: Sides) -> Verdict | None:
-        count = None if sides.label is None else rare.get(sides.label)
-        return None if count is None else Verdict("rare_label", str(count), str(least))
+    def rule(batch: Batch) -> Finding:
+        import numpy as np
+
+        found = np.fromiter((label in rare for label in batch.labels), bool, len(batch.labels))
+        return found, lambda row: Verdict("rare_label", str(rare[batch.labels[row] or ""]), str(least))
 
     return [rule]

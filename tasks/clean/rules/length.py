@@ -1,45 +1,51 @@
 """Too short or too long, in characters (Unicode code points) or words (separated by white space)."""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
-from tasks.clean.rules.verdict import Rule, Side, Verdict, about
+from tasks.clean.rules.verdict import Batch, Finding, Rule, Side, Verdict, of_side
 from tasks.clean.settings import Lengths
 
-Judge = Callable[[str], Verdict | None]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Unit = Literal["characters", "words"]
 
 
 def length_rules(bounds: Lengths, side: Side) -> list[Rule]:
-    """The bounds that are set for one side."""
-    judges = [at_least(len, bounds.min_characters, "characters")]
+    """The bounds that are set for one side. A document without it meets them."""
+    rules = [at_least(bounds.min_characters, "characters", side)]
     if bounds.max_characters is not None:
-        judges.append(at_most(len, bounds.max_characters, "characters"))
+        rules.append(at_most(bounds.max_characters, "characters", side))
     if bounds.min_words is not None:
-        judges.append(at_least(words, bounds.min_words, "words"))
+        rules.append(at_least(bounds.min_words, "words", side))
     if bounds.max_words is not None:
-        judges.append(at_most(words, bounds.max_words, "words"))
-    return [about(side, judge) for judge in judges]
+        rules.append(at_most(bounds.max_words, "words", side))
+    return rules
 
 
-def words(text: str) -> int:
-    """How many words there are between white space."""
-    return len(text.split())
-
-
-def at_least(measure: Callable[[str], int], least: int, unit: str) -> Judge:
+def at_least(least: int, unit: Unit, side: Side) -> Rule:
     """`too_few_<unit>` below `least`."""
 
-    def judge(text: str) -> Verdict | None:
-        value = measure(text)
-        return Verdict(f"too_few_{unit}", str(value), str(least)) if value < least else None
+    def rule(batch: Batch) -> Finding:
+        sizes = _measured(batch, unit, side)
+        return batch.side(side).there & (sizes < least), lambda row: of_side(
+            side, Verdict(f"too_few_{unit}", str(sizes[row]), str(least))
+        )
 
-    return judge
+    return rule
 
 
-def at_most(measure: Callable[[str], int], most: int, unit: str) -> Judge:
+def at_most(most: int, unit: Unit, side: Side) -> Rule:
     """`too_many_<unit>` above `most`."""
 
-    def judge(text: str) -> Verdict | None:
-        value = measure(text)
-        return Verdict(f"too_many_{unit}", str(value), str(most)) if value > most else None
+    def rule(batch: Batch) -> Finding:
+        sizes = _measured(batch, unit, side)
+        return sizes > most, lambda row: of_side(side, Verdict(f"too_many_{unit}", str(sizes[row]), str(most)))
 
-    return judge
+    return rule
+
+
+def _measured(batch: Batch, unit: Unit, side: Side) -> "NDArray[np.int64]":
+    sizes: NDArray[np.int64] = getattr(batch.side(side), unit)
+    return sizes

@@ -1,7 +1,6 @@
 """Text and target that cannot be of one pair: one much longer than the other, or both the same."""
 
-from tasks.clean.rules.length import words
-from tasks.clean.rules.verdict import Rule, Sides, Verdict
+from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict
 from tasks.clean.settings import CleanSettings
 
 
@@ -21,19 +20,21 @@ def ratio_at_most(most: float) -> Rule:
     As `clean-corpus-n.perl` of Moses does (Koehn et al. 2007, https://aclanthology.org/P07-2045), whose bound is 9.
     """
 
-    def rule(sides: Sides) -> Verdict | None:
-        if sides.target is None:
-            return None
-        less, more = sorted((words(sides.text), words(sides.target)))
-        if more <= most * less:
-            return None
-        return Verdict("length_ratio", f"{more / less:.3g}" if less else f"{more} words and none", f"{most:g}")
+    def rule(batch: Batch) -> Finding:
+        import numpy as np
+
+        less = np.minimum(batch.text.words, batch.target.words)
+        more = np.maximum(batch.text.words, batch.target.words)
+
+        def why(row: int) -> Verdict:
+            value = f"{more[row] / less[row]:.3g}" if less[row] else f"{more[row]} words and none"
+            return Verdict("length_ratio", value, f"{most:g}")
+
+        return batch.target.there & (more > most * less), why
 
     return rule
 
 
-def sides_differ(sides: Sides) -> Verdict | None:
+def sides_differ(batch: Batch) -> Finding:
     """`identical_sides` where the target is the text, as what was never translated is."""
-    if sides.text != sides.target:
-        return None
-    return Verdict("identical_sides", f"{len(sides.text)} characters", None)
+    return batch.identical, lambda row: Verdict("identical_sides", f"{batch.text.characters[row]} characters", None)

@@ -2,16 +2,39 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Side = Literal["text", "target"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """A document after rewriting: its text, and what belongs to it in a corpus of pairs or of classes."""
+@dataclass(frozen=True)
+class Sizes:
+    """How long one side of each document of a batch is; 0 where there is none."""
 
-    text: str
-    target: str | None = None
-    label: str | None = None
+    characters: "NDArray[np.int64]"
+    words: "NDArray[np.int64]"
+    """Separated by white space [documents]."""
+    there: "NDArray[np.bool_]"
+    """Has the document this side [documents]?"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The documents of a batch after rewriting, as the rules about their sizes and labels see them."""
+
+    text: Sizes
+    target: Sizes
+    identical: "NDArray[np.bool_]"
+    """Is the target the text [documents]?"""
+    labels: list[str | None]
+
+    def side(self, name: Side) -> Sizes:
+        """One of the two."""
+        return self.text if name == "text" else self.target
 
 
 @dataclass(frozen=True)
@@ -23,20 +46,9 @@ class Verdict:
     threshold: str | None
 
 
-Rule = Callable[[Sides], Verdict | None]
-Side = Literal["text", "target"]
-
-
-def about(side: Side, judge: Callable[[str], Verdict | None]) -> Rule:
-    """A rule about one side; a document without it may stay. The reason says `target_…` where it is the target."""
-    if side == "text":
-        return lambda sides: judge(sides.text)
-
-    def rule(sides: Sides) -> Verdict | None:
-        found = None if sides.target is None else judge(sides.target)
-        return found and of_side("target", found)
-
-    return rule
+Finding = tuple["NDArray[np.bool_]", Callable[[int], Verdict]]
+"""Which documents a rule drops [documents], and why each of them."""
+Rule = Callable[[Batch], Finding]
 
 
 def of_side(side: Side, verdict: Verdict) -> Verdict:

@@ -1,0 +1,85 @@
+"""Columns of texts rewritten (`text`) and measured (`measure`); what needs no rewriting is not looked at by Python."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tasks.clean.rules.length import length_rules
+from tasks.clean.rules.verdict import Batch, Sizes, Verdict
+from tasks.clean.settings import CleanSettings
+from tasks.clean.text import Step, rewriting, rewritten_characters
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+
+def rewrite(
+    column: "pa.LargeStringArray", settings: CleanSettings, changed: list[set[str]]
+) -> tuple["pa.LargeStringArray", Sizes]:
+    """The texts of a column after all steps (null stays null), and how long they are.
+
+    `changed` gets the names of the steps that did something to each.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sizes, asks = measured(column, settings)
+    rows = np.flatnonzero(asks & sizes.there)
+    if not len(rows):
+        return column, sizes
+    steps = rewriting(settings)
+    texts = column.take(pa.array(rows)).to_pylist()
+    again = pa.array(
+        [_rewritten(t, steps, changed[row]) for t, row in zip(texts, rows, strict=True)], pa.large_string()
+    )
+    now, _ = measured(again, settings)
+    sizes.characters[rows], sizes.words[rows] = now.characters, now.words
+    return pc.replace_with_mask(column, pa.array(asks & sizes.there), again), sizes
+
+
+def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[Sizes, NDArray[np.bool_]]":
+    """How long the texts of a column are, and which may need rewriting [documents]."""
+    import numpy as np
+
+    from tasks.clean.measure import character_kinds, measure_texts
+    from tasks.clean.spans import utf8
+
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    characters, words = np.zeros(len(column), np.int64), np.zeros(len(column), np.int64)
+    asks = np.zeros(len(column), np.bool_)
+    kinds = character_kinds(settings.unicode, rewritten_characters(settings))
+    blank_lines = -1 if settings.max_blank_lines is None else settings.max_blank_lines
+    measure_texts(
+        *utf8(column), kinds, settings.trailing_blanks == "keep", blank_lines, characters, words, asks
+    )  # fmt: skip
+    return Sizes(characters, words, there), asks
+
+
+def too_short_now(
+    texts: "pa.LargeStringArray", changed: "pa.BooleanArray", settings: CleanSettings
+) -> Mapping[int, Verdict]:
+    """Verdicts on texts that rules have changed: they must be as long as all others, still."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    rows = pc.indices_nonzero(changed).to_pylist()
+    sizes, _ = measured(texts.filter(changed), settings)
+    nothing = np.zeros(len(rows), np.int64)
+    none = Sizes(nothing, nothing, np.zeros(len(rows), np.bool_))
+    batch = Batch(sizes, none, none.there, [None] * len(rows))
+    found: dict[int, Verdict] = {}
+    for rule in length_rules(settings, "text"):
+        dropped, why = rule(batch)
+        for place in np.flatnonzero(dropped).tolist():
+            found.setdefault(rows[place], why(place))
+    return found
+
+
+def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
+    for name, step in steps.items():
+        before, text = text, step(text)
+        if text is not before and text != before:
+            changed.add(name)
+    return text

@@ -1,0 +1,67 @@
+"""What is rewritten of a column, and how it is measured, is what Python's own strings say of each text."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.clean.rewrite import measured, rewrite
+from tasks.clean.settings import CleanSettings
+from tasks.clean.text import rewriting
+from tests.clean.test_text import FORMS, NASTY, adversarial, runs
+
+LINES = st.text("ab \t\n\n.é", max_size=30)
+
+
+def one_by_one(text: str, chosen: CleanSettings) -> tuple[str, set[str]]:
+    changed = set()
+    for name, step in rewriting(chosen).items():
+        if (after := step(text)) != text:
+            changed.add(name)
+        text = after
+    return text, changed
+
+
+def agrees(texts: list[str | None], chosen: CleanSettings) -> None:
+    changed = [set[str]() for _ in texts]
+    column, sizes = rewrite(pa.array(texts, pa.large_string()), chosen, changed)
+    expected = [(None, set()) if text is None else one_by_one(text, chosen) for text in texts]
+    assert list(zip(column.to_pylist(), changed, strict=True)) == expected
+    assert sizes.characters.tolist() == [len(text or "") for text, _ in expected]
+    assert sizes.words.tolist() == [len((text or "").split()) for text, _ in expected]
+    assert sizes.there.tolist() == [text is not None for text in texts]
+
+
+@settings(deadline=None)  # the first one compiles
+@given(st.lists(adversarial | runs | LINES | st.none(), max_size=6), st.sampled_from(FORMS))
+def test_columns_are_rewritten_as_their_texts_are(texts: list[str | None], chosen: CleanSettings) -> None:
+    agrees(texts, chosen)
+
+
+@pytest.mark.parametrize("chosen", FORMS[::5], ids=str)
+def test_every_character_alone_and_behind_another_one(chosen: CleanSettings) -> None:
+    codes = [code for code in [*range(0x3200), *range(0xA640, 0xABFF), *range(0xF900, 0x10000)]]
+    characters = [chr(code) for code in codes if not 0xD800 <= code < 0xE000]
+    agrees(characters, chosen)
+    agrees([f"a{character}" for character in characters], chosen)
+    agrees([f"ᄀ{character}b" for character in characters], chosen)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"trailing_blanks": "keep"}, {"control_characters": "keep"}, {"max_blank_lines": None}, {}], ids=str
+)
+def test_what_is_kept_is_kept(keys: dict) -> None:
+    chosen = CleanSettings.model_validate(keys)
+    agrees(["a \nb", "\na\n\n\n\n\nb\n", "a\x07b", "", None, "\n", " ", "a\tb ", *NASTY], chosen)
+
+
+def test_most_texts_are_not_looked_at_by_python() -> None:
+    texts = [
+        "Plain English, of 2 lines.\n\tAnd a tab.",
+        "naïve café, “quoted” – and…",
+        "Текст",
+        "日本語のテキスト",
+        "한국어",
+    ]
+    _, asks = measured(pa.array(texts, pa.large_string()), CleanSettings())
+    assert not asks.any()
