@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.compiled import helper, kernel
+from tasks.clean.text import begins_with_mark
 
 PLAIN, BLANK, FEED, ASK, SPACE = range(5)
 """What a character is: one that is never rewritten; a space or a tab; a line feed; one of which the rewriting must say;
@@ -38,7 +39,7 @@ def character_kinds(form: Literal["NFC", "NFKC", "none"], removed: str) -> NDArr
             kinds[code] = SPACE
         elif form == "none":
             kinds[code] = PLAIN
-        elif character not in seconds and not unicodedata.combining(character):
+        elif character not in seconds and not begins_with_mark(character):
             normal = not 0xD800 <= code < 0xE000 and unicodedata.is_normalized(form, character)
             kinds[code] = PLAIN if normal else ASK
     for first, last in HANGUL:

@@ -124,10 +124,11 @@ def _run_of(marks: str) -> re.Pattern[str]:
 
 
 def _marks(first: int, end: int) -> str:
-    return "".join(c for c in map(chr, range(first, end)) if _begins_with_mark(c))
+    return "".join(c for c in map(chr, range(first, end)) if begins_with_mark(c))
 
 
-def _begins_with_mark(character: str) -> bool:
+def begins_with_mark(character: str) -> bool:
+    """Is it a combining mark, or one by compatibility?"""
     return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
 
 
