@@ -14,6 +14,7 @@ import os
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from numba import njit
@@ -32,6 +33,8 @@ def kept(kernel: "Dispatcher") -> Any:
     """A kernel that finds its machine code on the disk; some seconds where it is not there yet."""
     before = config.CACHE_DIR
     try:
+        folder().mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder()).close()  # where it cannot be written to, numba would take one beside the sources
         config.CACHE_DIR = str(folder())
         kernel.enable_caching()  # looks at the folder now, and at the setting never again
     except (OSError, RuntimeError):  # numba's and pathlib's word for: there is no folder to write to
