@@ -16,7 +16,7 @@ from benchmarks.quality_peers import datatrove
 from tasks.clean.quality.judge import judge
 from tasks.clean.quality.settings import QualitySettings
 from tests.clean.quality import reference
-from tests.clean.quality.perturbed import made, perturbed
+from tests.clean.quality.perturbed import UNITS, made, perturbed
 from tests.scratch import ROOT
 
 REAL = ROOT / "data" / "bert" / "raw"
@@ -27,9 +27,11 @@ ASKED_AGREEMENT = 0.99
 MADE = 4000
 PAGE = 8
 """Descriptions, which are short, put together to a text as long as a page of the web."""
-SAMPLE = 1500
+SAMPLE = 1000
 """Documents, on which slow peers are tried."""
-TIMES = 5
+TIMES = 4
+HOSTILE = 250_000
+"""Bytes of a text that repeats one thing; one four times as long is measured too."""
 
 GOPHER_AND_FINEWEB = QualitySettings.model_validate({"preset": "gopher", "fineweb": {}})
 CHOSEN = {
@@ -53,6 +55,7 @@ def measure(_: Path) -> Iterator[str]:
     samples = {"as they are": texts[:: max(1, len(texts) // SAMPLE)], "perturbed": perturbed(texts, SAMPLE, seed=1)}
     for name, sample in samples.items():
         yield from _beside_the_reference(name, sample)
+    yield from _hostile()
     try:
         yield from _beside_datatrove(samples)
     except ImportError as missing:
@@ -84,6 +87,20 @@ def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str]:
     )
     title = f"reference, {name}"
     yield f"{title:34} {alike} of {len(texts)} alike   asked: all   {slow / fast:6.0f} times its speed"
+
+
+def _hostile() -> Iterator[str]:
+    """The slowest, and the least linear, of texts of one thing."""
+    chosen = CHOSEN["preset fineweb"]
+    rates, growths = {}, {}
+    for name, unit in UNITS.items():
+        text = unit * (HOSTILE // len(unit.encode()))
+        columns = [pa.array([text * times], pa.large_string()) for times in (1, 4)]
+        once, four = (min(_seconds(lambda c=c: judge(c, chosen)) for _ in range(2)) for c in columns)
+        rates[name], growths[name] = 4 * len(text.encode()) / four / 1e6, four / once
+    slowest, steepest = min(rates, key=rates.__getitem__), max(growths, key=growths.__getitem__)
+    yield f"of {len(UNITS)} hostile texts, the slowest           {rates[slowest]:8.1f} MB/s a core ({slowest})"
+    yield f"  four times as long takes at most     {growths[steepest]:8.1f} times as long ({steepest})   asked: linear"
 
 
 def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str]:

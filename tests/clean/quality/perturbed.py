@@ -1,4 +1,4 @@
-"""Made English texts, and texts changed so that every rule about quality is nearly, or just, missed by some."""
+"""Made English texts, texts changed so that every rule is just met or just missed by some of them, and hostile ones."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -8,6 +8,50 @@ Change = Callable[[str, random.Random], str]
 
 GRAMMAR = "the of and to in a is that for it as with be on not by this are or from at which have an was has we can"
 SYLLABLES = [a + b for a in "bdfgklmnprst" for b in ("a", "e", "i", "o", "u", "an", "er")]
+UNITS = {
+    "a letter": "a",
+    "blanks": " ",
+    "line feeds": "\n",
+    "carriage returns": "\r",
+    "full stops": ".",
+    "stops and blanks": ". ",
+    "hyphens": "-",
+    "letters and hyphens": "a-",
+    "quotes": '"',
+    "brackets": "[",
+    "closing brackets": "]",
+    "digits in brackets": "[1",
+    "digits before brackets": "1]",
+    "hashes": "#",
+    "ellipses": "…",
+    "at signs": "@",
+    "labels": "a.",
+    "host and port": "a.b:",
+    "schemes": "a://",
+    "contractions": "n't",
+    "possessives": "'s",
+    "commas": "a,",
+    "words": "the end ",
+    "two words, two lines": "a b\n\n",
+    "emoji": "😀",
+    "families": "👩\u200d👩\u200d👧",
+    "flags": "🇩🇪",
+    "combining marks": "\u0301",
+    "marked letters": "e\u0301",
+    "zero-width spaces": "\u200b",
+    "byte order marks": "\ufeff",
+    "joiners": "\u200d",
+    "Hebrew": "שלום ",
+    "Arabic": "مرحبا، ",
+    "direction marks": "\u202eabc\u202c",
+    "Chinese": "中文。",
+    "NUL": "\0",
+    "private": "\U0010ffff",
+    "phrases half": "lorem ipsu",
+    "policies half": "use cookie",
+    "citations half": "[citation neede",
+}
+"""What a hostile text has a million of."""
 MARKS = [*["."] * 12, "?", "!", ".)", '."', ":"]
 
 

@@ -130,12 +130,12 @@ def test_a_phrase_in_a_line_that_goes_before_drops_nothing() -> None:
 
 def test_documents_of_few_sentences_are_dropped() -> None:
     chosen = only("c4", min_sentences=...)
-    assert verdict("A b c. D e f! G h i? J k l. M n o.", chosen) is None
-    assert verdict("A b c. D e f! G h i? J k l.", chosen) == Verdict("c4_too_few_sentences", "4", "5")
+    assert verdict("A bb. Cc dd! Ee ff? Gg hh. Ii jj.", chosen) is None
+    assert verdict("A bb. Cc dd! Ee ff? Gg hh.", chosen) == Verdict("c4_too_few_sentences", "4", "5")
     assert verdict("A b c\nD e f\nG h i\nJ k l\nM n o", chosen) is None  # a line is a sentence at least
     assert verdict("Mr. A. b of the U.S. is ... so it seems", chosen) == Verdict("c4_too_few_sentences", "1", "5")
     assert verdict("एक है। दो है। तीन है। चार है। पाँच है।", chosen) is None
-    assert verdict("“A b c.” (D e f.) “G h i?” J k l.”", chosen) == Verdict("c4_too_few_sentences", "4", "5")
+    assert verdict("“A bb.” (Cc dd.) “Ee ff?” Gg hh.”", chosen) == Verdict("c4_too_few_sentences", "4", "5")
 
 
 LINES = st.lists(
