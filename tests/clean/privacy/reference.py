@@ -335,5 +335,5 @@ def is_national(groups: list[str], opened: bool, first: str, later: str) -> bool
     if shape == "3-3-4":
         return re.match("(?!.11|.9)[2-9]..(?!.11)[2-9]", number) is not None
     if opened:
-        return plain and (shape, number[2]) in BRAZIL
+        return plain and ((shape, number[2]) in BRAZIL or (shape == "3-3-2-2" and number[0] >= "3"))
     return plain and shape == "3-4-4" and re.match("1[3-9]", number) is not None
