@@ -1,7 +1,8 @@
 """Numbers that money goes to: payment cards and international bank accounts, both with a valid checksum.
 
 Cards are written without separators, or with a blank or hyphen between groups of 4-4-4-4, and up to 3 digits more,
-4-6-5 or 4-6-4. Account numbers are written without separators, or with one after every fourth character.
+4-6-5 or 4-6-4; of an issuer without numbers so long, the digits more are a security code. Account numbers are written
+without separators, or with one after every fourth character.
 """
 
 import numpy as np
@@ -23,8 +24,7 @@ from tasks.clean.privacy.characters import (
 )
 
 ISSUERS: tuple[tuple[int, int, int, int], ...] = (
-    (4, 4, 16, 16),  # Visa; its 13 digits are no longer given out
-    (4, 4, 19, 19),
+    (4, 4, 16, 16),  # Visa; 13 digits are no longer given out, 19 hardly ever were
     (51, 55, 16, 16),  # Mastercard
     (2221, 2720, 16, 16),
     (34, 34, 15, 15),  # American Express
@@ -116,10 +116,9 @@ def _grouped_card(text: Text, at: int, begin: int, end: int) -> int:
     fifth, length = _group(text, fourth + 4, end, kind)
     if length == 4:  # a series of numbers
         return -1
-    longer = -1
-    if 0 < length < 4:
-        longer = _card_end(text, _number(text, value, fifth, length), 16 + length, fifth + length, end)
-    return longer if longer > 0 else _card_end(text, value, 16, fourth + 4, end)
+    if 0 < length < 4 and LENGTHS_BY_PREFIX[value // 10**12] >> (16 + length) & 1:
+        return _card_end(text, _number(text, value, fifth, length), 16 + length, fifth + length, end)
+    return _card_end(text, value, 16, fourth + 4, end)
 
 
 @helper

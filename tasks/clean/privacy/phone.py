@@ -6,8 +6,8 @@
         North America: 3-3-4 digits, area and exchange by the North American Numbering Plan
     020 7946 0958, 01 23 45 67 89, 030/1234567, 0171 1234567, 03-1234-5678, (02) 9876 5432, …
         elsewhere: a leading zero, in one of the shapes of ZERO_SHAPES
-    138 1234 5678, (11) 91234-5678
-        mobile numbers of China, numbers of Brazil
+    138 1234 5678, (11) 91234-5678, (495) 123-45-67
+        mobile numbers of China, numbers of Brazil and of Russia
 
 Separators are a blank, hyphen, dot or slash. National numbers without any are left alone, as are groups that go on:
 what is written in blanks must not have another number beside it. So dates, times, versions, series and amounts stay.
@@ -36,20 +36,20 @@ COUNTRY_CODES = (
     "48:9 49:7-12 51:8-9 52:10 53:8 54:10-11 55:10-11 56:9 57:10 58:10 60:8-10 61:9 62:8-12 63:8-10 64:8-10 65:8 "
     "66:8-9 81:9-10 82:8-11 84:9-10 86:10-11 90:10 91:10 92:9-10 93:9 94:9 95:7-10 98:10 211:9 212:9 213:8-9 216:8 "
     "218:9 220:7 221:9 222:8 223:8 224:8-9 225:10 226:8 227:8 228:8 229:8-10 230:7-8 231:7-9 232:8 233:9 234:8-10 "
-    "235:8 236:8 237:9 238:7 239:7 240:9 241:7-8 242:9 243:9 244:9 245:7-9 246:7 248:7 249:9 250:9 251:9 252:7-9 "
+    "235:8 236:8 237:9 238:7 239:7 240:9 241:7-8 242:9 243:7-9 244:9 245:7-9 246:7 248:7 249:9 250:9 251:9 252:7-9 "
     "253:8 254:9 255:9 256:9 257:8 258:8-9 260:9 261:9 262:9 263:8-9 264:8-9 265:7-9 266:8 267:7-8 268:8 269:7 290:5 "
     "291:7 297:7 298:6 299:6 350:8 351:9 352:6-11 353:7-9 354:7-9 355:8-9 356:8 357:8 358:6-11 359:7-9 370:8 371:8 "
     "372:7-8 373:8 374:8 375:9 376:6-9 377:8-9 378:8-10 380:9 381:8-9 382:8 383:8 385:8-9 386:8 387:8 389:8 420:9 "
-    "421:9 423:7 500:5 501:7 502:8 503:8 504:8 505:8 506:8 507:7-8 508:6 509:8 590:9 591:8 592:7 593:8-9 594:9 "
+    "421:9 423:7-9 500:5 501:7 502:8 503:8 504:8 505:8 506:8 507:7-8 508:6 509:8 590:9 591:8 592:7 593:8-9 594:9 "
     "595:8-9 596:9 597:6-7 598:8 599:7-8 670:7-8 672:6 673:7 674:7 675:7-8 676:5-7 677:5-7 678:5-7 679:7 680:7 681:6 "
     "682:5 683:4-7 685:5-7 686:5-8 687:6 688:5-6 689:6-8 690:4-7 691:7 692:7 850:8-10 852:8 853:8 855:8-9 856:8-10 "
-    "880:8-10 886:8-9 960:7 961:7-8 962:8-9 963:8-9 964:8-10 965:8 966:9 967:7-9 968:8 970:9 971:8-9 972:8-9 973:8 "
-    "974:8 975:8 976:8 977:8-10 992:9 993:8 994:9 995:9 996:9 998:9"
+    "880:8-10 886:8-9 960:7 961:7-8 962:8-9 963:8-9 964:8-10 965:8 966:9 967:7-9 968:8 970:8-9 971:8-9 972:8-9 973:8 "
+    "974:8 975:7-8 976:8 977:8-10 992:9 993:8 994:9 995:9 996:9 998:9"
 )
 """Country codes (ITU-T E.164, annex to Operational Bulletin 1114) and how many digits follow them, least and most, in
 the numbering plans that countries give notice of (E.129)."""
 
-NATIONAL_ZERO = (39, 225, 241, 242, 378)
+NATIONAL_ZERO = (39, 225, 229, 241, 242, 378)
 """Country codes behind which a zero is part of the number."""
 
 LEAST_DIGITS = 8
@@ -58,15 +58,15 @@ LEAST_DIGITS = 8
 ZERO_SHAPES = (
     "2-2-2-2-2 "  # France, Morocco
     "3-4-4 4-3-4 5-6 5-5 5-3-3 4-3-3 "  # United Kingdom, Australia, Belgium
-    "2-4-4 3-3-4 4-2-4 "  # Japan, Korea, Australia, New Zealand
-    "2-7 2-8 3-6 3-7 3-8 4-5 4-6 4-7 4-8 "  # Germany, Austria, Italy, the Netherlands, China
-    "3-3-2-2 2-3-2-2 4-2-2-2 3-2-2-2"  # Switzerland, Belgium, Sweden
+    "2-4-4 3-3-4 4-2-4 2-3-4 "  # Japan, Korea, Australia, New Zealand, Israel, Thailand
+    "2-7 2-8 3-6 3-7 3-8 4-5 4-6 4-7 4-8 5-7 "  # Germany, Austria, Italy, the Netherlands, China
+    "3-3-2-2 2-3-2-2 4-2-2-2 3-2-2-2 4-3-2-2"  # Switzerland, Belgium, Sweden, Turkey
 )
 """Digits in the groups of national numbers that begin with a zero."""
 DOTTED = "2-2-2-2-2"
 """The only ones of these that are written with dots."""
 
-NORTH_AMERICA, WITH_ONE, CHINA, BRAZIL, BRAZIL_MOBILE = 0x334, 0x1334, 0x344, 0x244, 0x254
+NORTH_AMERICA, WITH_ONE, CHINA, BRAZIL, BRAZIL_MOBILE, RUSSIA = 0x334, 0x1334, 0x344, 0x244, 0x254, 0x3322
 MOST_GROUPS, LONGEST_FIRST, LONGEST_GROUP = 5, 5, 8
 
 NEVER, OPEN, DONE = range(3)
@@ -254,7 +254,9 @@ def _is_number(text: Text, at: int, second: int, third: int, shape: int, opened:
         return plain and not opened and text[at] == ord("1") and text[at + 1] >= ord("3")
     if shape == BRAZIL_MOBILE:
         return plain and opened and text[second] == ord("9")
-    return shape == BRAZIL and plain and opened and ord("2") <= text[second] <= ord("5")
+    if shape == BRAZIL:
+        return plain and opened and ord("2") <= text[second] <= ord("5")
+    return shape == RUSSIA and plain and opened and text[at] >= ord("3")
 
 
 @helper

@@ -87,9 +87,10 @@ NATIONAL = (
     "020 7ddd dddd", "0121 Xdd dddd", "07dXd dddddd", "01632 dddddd", "01 Xd dd dd dd", "06.Xd.dd.dd.dd",
     "030 Xdddddd", "030/Xdddddd", "0171 Xdddddd", "0171-Xdddddd", "03-dddd-dddd", "090-dddd-dddd", "010-dddd-dddd",
     "(02) 9ddd dddd", "(020) 7ddd dddd", "0412 ddd ddd", "044 Xdd dd dd", "010-Xddddddd", "138 dddd dddd",
-    "(11) 9dddd-dddd", "0301234567", "612 345 678",
+    "(11) 9dddd-dddd", "(4dd) Xdd-dd-dd", "(0212) Xdd dd dd", "02-Xdd-dddd", "0301234567", "612 345 678", "98ddd ddddd",
+    "3d dd dd dd",
 )  # fmt: skip
-"""The last two are numbers too, but no group tells them from others."""
+"""The last four are numbers too, but no group tells them from others."""
 
 
 def international(chance: random.Random) -> str:

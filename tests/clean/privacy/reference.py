@@ -129,12 +129,16 @@ def luhn(digits: str) -> bool:
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
-def is_card(digits: str) -> bool:
-    known = any(
+def may_be_card(digits: str) -> bool:
+    """Has some issuer numbers that begin so and are as long?"""
+    return any(
         low <= int(digits[: len(str(low))]) <= high and least <= len(digits) <= most
         for low, high, least, most in ISSUERS
     )
-    return known and luhn(digits)
+
+
+def is_card(digits: str) -> bool:
+    return may_be_card(digits) and luhn(digits)
 
 
 def cards(text: str) -> Iterator[Found]:
@@ -151,7 +155,11 @@ def cards(text: str) -> Iterator[Found]:
         for group in groups:
             for match in everywhere(BEGINS + group + STOPS, text):
                 behind_four = re.search(rf"(?<![0-9])[0-9]{{4}}{BLANK}\Z", text[: match.start()])
-                if is_card(re.sub("[^0-9]", "", match.group())) and not (separator == BLANK and behind_four):
+                number = re.sub("[^0-9]", "", match.group())
+                more = re.compile(f"{separator}([0-9]{{1,3}})(?![0-9])").match(text, match.end())
+                if separator and more and len(number) == 16 and may_be_card(number + more.group(1)):
+                    continue
+                if is_card(number) and not (separator == BLANK and behind_four):
                     candidates[match.start()] = max(match.end(), candidates.get(match.start(), 0))
         yield from ((start, end, "credit_card") for start, end in candidates.items())
 
@@ -335,5 +343,5 @@ def is_national(groups: list[str], opened: bool, first: str, later: str) -> bool
     if shape == "3-3-4":
         return re.match("(?!.11|.9)[2-9]..(?!.11)[2-9]", number) is not None
     if opened:
-        return plain and (shape, number[2]) in BRAZIL
+        return plain and ((shape, number[2]) in BRAZIL or (shape == "3-3-2-2" and number[0] >= "3"))
     return plain and shape == "3-4-4" and re.match("1[3-9]", number) is not None

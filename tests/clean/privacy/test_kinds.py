@@ -1,0 +1,130 @@
+"""What is of each kind and what is just not, one by one. Tokens and keys are put together here, so that none is whole
+in a file."""
+
+import pytest
+
+from tests.clean.privacy.labelled import block
+from tests.clean.privacy.test_search import find
+
+TEXT_64 = "Ab1+" * 16
+
+
+def joined(*parts: str) -> str:
+    return "".join(parts)
+
+
+WHOLE = {
+    "email": [
+        "joe@example.org",
+        "a" * 64 + "@example.org",
+        "o'neil+x@dept.uni-north.ac.uk",
+        "müller@bücher.de",
+        "JOE@EXAMPLE.COM",
+    ],
+    "private_key": [
+        block("PRIVATE KEY", f"\n{TEXT_64}\n"),
+        block("RSA PRIVATE KEY", f"\n{TEXT_64}\n"),
+        block("PGP PRIVATE KEY BLOCK", f"\n\n{TEXT_64}\n=abcd\n"),
+        block("PRIVATE KEY", "A" * 40),
+    ],
+    "jwt": [joined("ey", "J" + "a" * 7, ".ey", "J" + "b" * 7, ".", "c" * 20)],
+    "access_token": [
+        joined("AK", "IA", "A2" * 8),
+        joined("gh", "p_", "aB3" * 12),
+        joined("xo", "xb-", "1" * 20),
+        joined("sk", "-", "a" * 30 + "12"),
+        joined("h", "f_", "x" * 34),
+        joined("github", "_pat_", "a1" * 30),
+    ],
+    "iban": ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "GB29-NWBK-6016-1331-9268-19", "NO9386011117947"],
+    "credit_card": [
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "3782 822463 10005",
+        "36000000000008",
+        "5555\u00a05555\u00a05555\u00a04444",
+    ],
+    "ipv6": ["2001:4860:4860::8888", "2a00:1450:4001:81b::200e", "::ffff:8.8.8.8", "2600:1f18:1:2:3:4:5:6"],
+    "ipv4": ["8.8.8.8", "91.0.0.255", "1.1.1.1"],
+    "us_ssn": ["536-90-4399", "001-01-0001", "899 99 9999"],
+    "phone": [
+        "+49 30 1234567",
+        "+44 (0)20 7946 0958",
+        "(+33) 1 23 45 67 89",
+        "0049 30 1234567",
+        "(212) 555-0123",
+        "212-555-0123",
+        "1 212 555 0123",
+        "020 7946 0958",
+        "01 23 45 67 89",
+        "01.23.45.67.89",
+        "030/1234567",
+        "(0212) 345 67 89",
+        "(495) 123-45-67",
+        "(11) 91234-5678",
+        "138 1234 5678",
+        "+229 01 20 21 12 34",
+    ],
+}
+NOTHING = [
+    "joe@example.notadomain",
+    "a" * 65 + "@example.org",
+    "icon@2x.png",
+    "joe@localhost",
+    "joe.@example.org",
+    block("PUBLIC KEY", f"\n{TEXT_64}\n"),
+    block("PRIVATE KEY", "A" * 39),
+    block("PRIVATE KEY", " … "),
+    joined("ey", "J" + "a" * 6, ".ey", "J" + "b" * 7, ".", "c" * 20),
+    joined("ey", "J" + "a" * 7, ".ey", "J" + "b" * 7, ".", "c" * 19),
+    joined("AK", "IA", "A2" * 7 + "A"),
+    joined("AK", "IA", "A2" * 8 + "A"),
+    joined("gh", "p_", "aB3" * 11 + "aB"),
+    joined("sk", "-", "a" * 31 + "1"),
+    joined("sk", "-", "a" * 29 + "12"),
+    "DE89370400440532013001",
+    "DE8937040044053201300",
+    "XX89370400440532013000",
+    "DE89 37040044053201300 0",
+    "4111111111111112",
+    "4111 1111 1111 1112",
+    "9111111111111111",
+    "4111 1111 1111 1111 1234",
+    "4111.1111.1111.1111",
+    "6264 8276 3076 2023 150",
+    "std::vector a::b 10:20:30 de:ad:be:ef:00:01",
+    "1234:5678::1",
+    "::1 fe80::1 2001:db8::1",
+    "256.1.1.1 1.2.3 1.2.3.4.5 01.2.3.4",
+    "version 8.8.8.8, v8.8.8.8, Chrome/8.8.8.8, 8.8.8.8-rc1",
+    "127.0.0.1 10.0.0.1 192.168.1.1 172.16.0.1 100.64.0.1 224.0.0.1",
+    "000-12-3456 666-12-3456 900-12-3456 123-00-4567 123-45-0000 078-05-1120",
+    "536904399",
+    "2024-01-31 31.01.2024 01/31/2024 12:30:45",
+    "978-3-16-148410-0 ISBN 0-306-40615-2",
+    "555-0123 12 345 678 1,234,567.89 3.14159265",
+    "112-555-0123 212-155-0123 211-555-0123",
+    "+999 1234567 +49 12345 +1 112 555 0123",
+    "0 0049 30 1234567",
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in WHOLE.items() for text in texts])
+def test_it_is_found_whole(kind: str, text: str) -> None:
+    assert find(text) == [(0, len(text), kind)]
+    assert find(f"Was {text}, or not?") == [(4, 4 + len(text), kind)]
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_this_is_none_of_them(text: str) -> None:
+    assert find(text) == []
+
+
+def test_a_card_may_have_its_security_code_beside_it() -> None:
+    assert find("4111 1111 1111 1111 123") == [(0, 19, "credit_card")]
+
+
+def test_an_address_ends_with_its_sentence() -> None:
+    assert find("joe@example.com.Then") == [(0, 15, "email")]
+    assert find("joe@example.com.au.") == [(0, 18, "email")]
