@@ -42,14 +42,14 @@ def count_rows(
         at, end = offsets[row], offsets[row + 1] if valid[row] else offsets[row]
         found = passed = 0
         while at < end:
-            if data[at] == ord(" "):
+            begin, byte, part, kind = at, data[at], FNV_BASIS, IN_WORD
+            if byte < 0x80:  # as _part does, but without a call
+                part, kind = (FNV_BASIS ^ ASCII_FOLDS[byte]) * FNV_PRIME, ASCII_KINDS[byte]
                 at += 1
-                continue
-            begin, part, kind = at, FNV_BASIS, IN_WORD
-            while at < end and data[at] < 0x80 and ASCII_KINDS[data[at]] == IN_WORD:  # as _part does, without the call
-                part = (part ^ ASCII_FOLDS[data[at]]) * FNV_PRIME
-                at += 1
-            if at == begin or (at < end and data[at] >= 0x80):
+                while kind == IN_WORD and at < end and data[at] < 0x80 and ASCII_KINDS[data[at]] == IN_WORD:
+                    part = (part ^ ASCII_FOLDS[data[at]]) * FNV_PRIME
+                    at += 1
+            if byte >= 0x80 or (kind == IN_WORD and at < end and data[at] >= 0x80):
                 at, part, kind = _part(data, begin, end, kinds, folds)
             if kind != BLANK:
                 passed += kind != SIGN

@@ -31,7 +31,7 @@ class Table:
 
 
 def table_of(phrases: Sequence[str]) -> Table:
-    """The table of some words and phrases; a microsecond or two for each. They are taken in NFC."""
+    """The table of some words and phrases, a microsecond for each. They are taken in NFC."""
     data, offsets = utf8(pa.array([unicodedata.normalize("NFC", phrase) for phrase in phrases], pa.large_string()))
     most = count_parts(data, offsets, *tables())
     size = 1 << (2 * most).bit_length()
