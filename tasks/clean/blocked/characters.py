@@ -62,3 +62,8 @@ def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     characters = [chr(point) for point in range(TABLED)]
     kinds = np.fromiter(map(kind_of, characters), np.uint8, TABLED)
     return kinds, np.fromiter((ord(folded(character)) for character in characters), np.uint32, TABLED)
+
+
+ASCII_KINDS = np.array([kind_of(chr(point)) for point in range(128)], np.uint8)
+ASCII_FOLDS = np.array([ord(folded(chr(point))) for point in range(128)], np.uint64)
+"""The first of both tables, which most texts seldom leave."""

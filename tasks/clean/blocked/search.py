@@ -7,11 +7,15 @@ a text is made of beginnings of phrases with the parts of the longest one.
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.blocked.characters import BLANK, IN_WORD, SIGN, TABLED, WORD
-from tasks.clean.blocked.table import FNV_BASIS, FNV_PRIME, MIX, SPACED, STEP
+from tasks.clean.blocked.characters import ASCII_FOLDS, ASCII_KINDS, BLANK, IN_WORD, SIGN, TABLED, WORD
 from tasks.clean.compiled import helper, kernel
 
 Text = NDArray[np.uint8]
+
+FNV_BASIS, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+"""64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), here over characters."""
+MIX, SPACED, STEP = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xC2B2AE3D27D4EB4F)
+"""Odd numbers that spread bits."""
 
 
 @kernel
@@ -35,20 +39,26 @@ def count_rows(
     keys, steps, ends      those of `table`
     """
     for row in range(len(valid)):
-        if valid[row]:
-            at, end = offsets[row], offsets[row + 1]
-            while at < end:
-                stop, part, kind = _part(data, at, end, kinds, folds)
-                if kind != BLANK:
-                    words[row] += kind != SIGN
-                    step = _lead(keys, steps, 0, part, False)
-                    if step > 0:
-                        more, passed = _follow(data, stop, end, kinds, folds, keys, steps, ends, step)
-                        if more > 0:
-                            blocked[row] += 1
-                            words[row] += passed
-                            stop = more
-                at = stop
+        at, end = offsets[row], offsets[row + 1] if valid[row] else offsets[row]
+        found = passed = 0
+        while at < end:
+            begin, byte, part, kind = at, data[at], FNV_BASIS, IN_WORD
+            if byte < 0x80:  # as _part does, but without a call
+                part, kind = (FNV_BASIS ^ ASCII_FOLDS[byte]) * FNV_PRIME, ASCII_KINDS[byte]
+                at += 1
+                while kind == IN_WORD and at < end and data[at] < 0x80 and ASCII_KINDS[data[at]] == IN_WORD:
+                    part = (part ^ ASCII_FOLDS[data[at]]) * FNV_PRIME
+                    at += 1
+            if byte >= 0x80 or (kind == IN_WORD and at < end and data[at] >= 0x80):
+                at, part, kind = _part(data, begin, end, kinds, folds)
+            if kind != BLANK:
+                passed += kind != SIGN
+                step = _lead(keys, steps, 0, part, False)
+                if step > 0:
+                    stop, more = _follow(data, at, end, kinds, folds, keys, steps, ends, step)
+                    if stop > 0:
+                        at, found, passed = stop, found + 1, passed + more
+        blocked[row], words[row] = found, passed
 
 
 @helper
@@ -74,33 +84,48 @@ def _part(
     """The word, sign or blank at a place: where it stops, its hash and its kind."""
     point, width = _character(text, at, end)
     kind = kinds[point] if point < TABLED else WORD
-    value = (np.uint64(FNV_BASIS) ^ np.uint64(folds[point] if point < TABLED else point)) * np.uint64(FNV_PRIME)
+    value = (FNV_BASIS ^ np.uint64(folds[point] if point < TABLED else point)) * FNV_PRIME
     at += width
-    if kind != IN_WORD:
-        return at, value, kind
-    while at < end:
-        point, width = _character(text, at, end)
-        if point >= TABLED or kinds[point] != IN_WORD:
-            break
-        value = (value ^ np.uint64(folds[point])) * np.uint64(FNV_PRIME)
-        at += width
+    while kind == IN_WORD and at < end:
+        byte = text[at]
+        if byte < 0x80:
+            if ASCII_KINDS[byte] != IN_WORD:
+                break
+            value = (value ^ ASCII_FOLDS[byte]) * FNV_PRIME
+            at += 1
+        else:
+            point, width = _character(text, at, end)
+            if point >= TABLED or kinds[point] != IN_WORD:
+                break
+            value = (value ^ np.uint64(folds[point])) * FNV_PRIME
+            at += width
     return at, value, kind
+
+
+@helper
+def _key(step: int, part: np.uint64, spaced: bool) -> np.uint64:
+    """Of what leads on from a step: never 0."""
+    key = part ^ np.uint64(step) * STEP
+    if spaced:
+        key ^= SPACED
+    key = (key ^ key >> np.uint64(29)) * MIX
+    key ^= key >> np.uint64(32)
+    return key if key != 0 else FNV_BASIS
+
+
+@helper
+def _place(keys: NDArray[np.uint64], key: np.uint64) -> int:
+    """Where a key is, or a free place for it."""
+    place = np.int64(key & np.uint64(len(keys) - 1))
+    while keys[place] != 0 and keys[place] != key:
+        place = (place + 1) & (len(keys) - 1)
+    return place
 
 
 @helper
 def _lead(keys: NDArray[np.uint64], steps: NDArray[np.int32], step: int, part: np.uint64, spaced: bool) -> int:
     """Where a part leads to from a step; 0 where no phrase goes on."""
-    key = part ^ np.uint64(step) * np.uint64(STEP) ^ (np.uint64(SPACED) if spaced else np.uint64(0))
-    key = (key ^ key >> np.uint64(29)) * np.uint64(MIX)
-    key ^= key >> np.uint64(32)
-    if key == 0:
-        key = np.uint64(1)
-    place = np.int64(key & np.uint64(len(keys) - 1))
-    while keys[place] != 0:
-        if keys[place] == key:
-            return steps[place]
-        place = (place + 1) & (len(keys) - 1)
-    return 0
+    return steps[_place(keys, _key(step, part, spaced))]
 
 
 @helper
@@ -132,3 +157,43 @@ def _follow(
                 found, passed = stop, words
         at = stop
     return found, passed
+
+
+@kernel
+def count_parts(data: Text, offsets: NDArray[np.int64], kinds: NDArray[np.uint8], folds: NDArray[np.uint32]) -> int:
+    """How many parts some phrases have."""
+    count = 0
+    for row in range(len(offsets) - 1):
+        at = offsets[row]
+        while at < offsets[row + 1]:
+            at, _, kind = _part(data, at, offsets[row + 1], kinds, folds)
+            count += kind != BLANK
+    return count
+
+
+@kernel
+def enter_rows(
+    data: Text,
+    offsets: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    folds: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+    steps: NDArray[np.int32],
+    ends: NDArray[np.bool_],
+) -> None:
+    """Writes phrases into the empty arrays of a table; blanks before the first part and behind the last are nothing."""
+    last = 0
+    for row in range(len(offsets) - 1):
+        at, step, spaced = offsets[row], 0, False
+        while at < offsets[row + 1]:
+            at, part, kind = _part(data, at, offsets[row + 1], kinds, folds)
+            if kind == BLANK:
+                spaced = step > 0
+                continue
+            key = _key(step, part, spaced)
+            place = _place(keys, key)
+            if keys[place] == 0:
+                last += 1
+                keys[place], steps[place] = key, last
+            step, spaced = steps[place], False
+        ends[step] = True

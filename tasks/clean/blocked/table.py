@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.clean.blocked.characters import BLANK, IN_WORD, folded, kind_of
-
-FNV_BASIS, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
-"""64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), here over characters."""
-MIX, SPACED, STEP = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F
-"""Odd numbers that spread bits (Steele et al. 2014, SplitMix)."""
-WIDTH = 2**64
+from tasks.clean.blocked.characters import tables
+from tasks.clean.blocked.search import count_parts, enter_rows
+from tasks.clean.spans import utf8
 
 
 @dataclass(frozen=True)
@@ -33,51 +30,11 @@ class Table:
     """Which steps end a phrase."""
 
 
-def parts(phrase: str) -> list[tuple[str, bool]]:
-    """The words and single characters of a phrase, folded, and whether blanks are before each; of the first, never."""
-    found: list[tuple[str, bool]] = []
-    before = BLANK
-    for character in phrase:
-        kind = kind_of(character)
-        if kind == IN_WORD and before == IN_WORD:
-            found[-1] = (found[-1][0] + folded(character), found[-1][1])
-        elif kind != BLANK:
-            found.append((folded(character), before == BLANK and bool(found)))
-        before = kind
-    return found
-
-
-def hash_of(part: str) -> int:
-    """Of a part, as the search has it."""
-    value = FNV_BASIS
-    for character in part:
-        value = (value ^ ord(character)) * FNV_PRIME % WIDTH
-    return value
-
-
-def key_of(step: int, part: int, spaced: bool) -> int:
-    """Of what leads on from a step: never 0."""
-    value = part ^ step * STEP % WIDTH ^ (SPACED if spaced else 0)
-    value = (value ^ value >> 29) * MIX % WIDTH
-    return value ^ value >> 32 or 1
-
-
 def table_of(phrases: Sequence[str]) -> Table:
-    """The table of some words and phrases; a few microseconds for each. They are taken in NFC."""
-    lead: dict[int, int] = {}
-    ends = [False]
-    for phrase in phrases:
-        step = 0
-        for part, spaced in parts(unicodedata.normalize("NFC", phrase)):
-            step = lead.setdefault(key_of(step, hash_of(part), spaced), len(ends))
-            if step == len(ends):
-                ends.append(False)
-        ends[step] = True
-    size = 1 << (2 * len(lead) - 1).bit_length()
-    keys, steps = np.zeros(size, np.uint64), np.zeros(size, np.int32)
-    for key, step in lead.items():
-        place = key % size
-        while keys[place]:
-            place = (place + 1) % size
-        keys[place], steps[place] = key, step
-    return Table(keys, steps, np.array(ends, np.bool_))
+    """The table of some words and phrases, a microsecond for each. They are taken in NFC."""
+    data, offsets = utf8(pa.array([unicodedata.normalize("NFC", phrase) for phrase in phrases], pa.large_string()))
+    most = count_parts(data, offsets, *tables())
+    size = 1 << (2 * most).bit_length()
+    table = Table(np.zeros(size, np.uint64), np.zeros(size, np.int32), np.zeros(most + 1, np.bool_))
+    enter_rows(data, offsets, *tables(), table.keys, table.steps, table.ends)
+    return table

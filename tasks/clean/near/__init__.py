@@ -7,7 +7,7 @@ or on the memory; the order of the paths is that of the documents.
 1. Of each batch, cleaned, with the texts of documents that other rules drop replaced by null:
 
        found = overlaps(texts, EvaluationIndex.read(index))     # contamination: which training documents go
-       write_sketch(sketch_of(texts, settings), sketch)         # sketch, 8 to 16 ns a byte in all
+       write_sketch(sketch_of(texts, settings), sketch)         # sketch, 10 to 15 ns a byte in all
        write_paragraphs(paragraphs_of(texts, rule), paragraph)  # paragraphs, 7 to 11 ns a byte
 
    Texts that `overlaps` drops are null, too, for what follows it.

@@ -117,7 +117,7 @@ def test_a_damaged_index_is_told(tmp_path: Path) -> None:
             EvaluationIndex.read(path)
 
 
-QUESTION, CHOICES, ANSWER = " ".join(WORDS[:20]), [" ".join(WORDS[8:21]), " ".join(WORDS[20:])], "too short, this one"
+QUESTION, CHOICES, KIND = " ".join(WORDS[:20]), [" ".join(WORDS[8:21]), " ".join(WORDS[20:])], " ".join(WORDS[13::-1])
 
 
 def table(rows: int) -> pa.Table:
@@ -127,7 +127,7 @@ def table(rows: int) -> pa.Table:
         {
             "number": [1, *nothing],
             "question": pa.array([QUESTION, *nothing], pa.string()),
-            "kind": pa.array([ANSWER, *nothing]).dictionary_encode(),
+            "kind": pa.array([KIND, *nothing]).dictionary_encode(),
             "choices": [CHOICES, *nothing],
             "more": [{"deep": [{"text": f"{QUESTION} more"}]}, *nothing],
         }
@@ -150,11 +150,11 @@ def test_every_string_of_a_file_is_an_evaluation_text(name: str, whole_folder: b
     FILES[name](path)
     (path.parent / "notes.md").write_text(" ".join(WORDS[::-1]))
     found = EvaluationIndex.of_files([tmp_path if whole_folder else path], ContaminationSettings())
-    texts = [QUESTION, *CHOICES, f"{QUESTION} more"]
+    texts = [QUESTION, *CHOICES, KIND, f"{QUESTION} more"]
     expected = EvaluationIndex.of(column(texts), ContaminationSettings())
     assert set(found.sets) == set(expected.sets) == {13}
     assert found.sets[13].hashes().tolist() == expected.sets[13].hashes().tolist()
-    assert len(expected.sets[13]) == 8 + 1 + 8 + 1  # the last one with "more"
+    assert len(expected.sets[13]) == 8 + 1 + 8 + 2 + 1  # the last one with "more"
     assert found.skipped >= 1
 
 

@@ -130,6 +130,12 @@ def test_the_result_is_the_same_to_the_byte_for_any_cut_memory_and_number_of_pro
         assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
 
 
+def test_pairs_that_do_not_fit_into_the_memory_are_compared_in_turn(tmp_path: Path) -> None:
+    texts, keys = planted(900, seed=10), {"rows": 2, "bands": 30, "max_bucket": 16}
+    whole, parts = search(tmp_path / "whole", texts, **keys), search(tmp_path / "parts", texts, memory=4000, **keys)
+    assert np.array_equal(whole.keepers, parts.keepers)
+
+
 def test_documents_in_another_order_make_the_same_clusters(tmp_path: Path) -> None:
     texts = planted(900, seed=8)
     order = np.random.default_rng(0).permutation(len(texts))

@@ -1,4 +1,5 @@
 import re
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,6 +118,20 @@ def test_the_test_split_keeps_what_several_splits_have_and_documents_that_are_go
         ([GONE, 2, 2], ["", NOTICE, ""]),
     ):
         assert cleaned(tmp_path, [NOTICE] * 3, ParagraphSettings(), priorities, cut=2) == kept
+
+
+def test_memory_is_bounded_however_many_paragraphs_there_are(tmp_path: Path) -> None:
+    files, each, memory = 30, 2000, 100_000
+    paths = [tmp_path / str(number) for number in range(files)]
+    for number, path in enumerate(paths):
+        lines = [f"paragraph {place} of the file {number}" for place in range(each)]
+        write_paragraphs(paragraphs_of(column(["\n".join(lines)]), ParagraphSettings(separator="line")), path)
+    tracemalloc.start()
+    staying = first_paragraphs(paths, memory=memory)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert all(some.all() for some in staying)
+    assert peak < memory + files * each + 3 * paths[0].stat().st_size + 20_000
 
 
 def test_a_million_line_feeds_and_a_column_of_nothing(tmp_path: Path) -> None:
