@@ -37,12 +37,16 @@ class Engine:
 def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: Iterable[list[str]]) -> Engine:
     """gigatoken where its ids equal those of `tokenizers` on the whole sample, else `tokenizers` itself.
 
-    `specials`: whether the tokenizer puts its special tokens around each text. gigatoken knows byte-level BPE alone.
+    `specials`: whether the tokenizer puts its special tokens around each text. gigatoken knows byte-level BPE alone,
+    with every byte in its vocabulary, as some of the published ones do not have it.
     """
     from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
 
     reference = reference_engine(tokenizer, specials)
     if specials or not isinstance(tokenizer.model, BPE) or "ByteLevel" not in str(tokenizer.pre_tokenizer):
+        return reference
+    if not tokenizer.get_vocab().keys() >= set(ByteLevel.alphabet()):
         return reference
     fast = gigatoken_engine(tokenizer)
     for texts in sample:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tasks.contract.corpus import read_batches
 from tasks.contract.errors import DataError, RecipeError
@@ -84,6 +85,14 @@ def test_outputs_are_the_same_bytes_every_time(project: Path, monkeypatch: pytes
     monkeypatch.setenv("GRISTMILL_WORKERS", workers)
     run(STAGE, "hamlet")
     assert (hash_tree(Path("data/hamlet/tokens")), hash_tree(Path("data/hamlet/tokenizer"))) == before
+
+
+def test_a_vocabulary_without_all_bytes_is_left_to_the_library_that_knows_it() -> None:
+    tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    engine = engines.choose_engine(tokenizer, specials=False, sample=[["ab"]])
+    assert engine.name == "tokenizers"
+    assert engine.encode(["abba"]).ids.tolist() == [2, 1, 0]
 
 
 def test_a_fast_engine_that_disagrees_is_not_used(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
