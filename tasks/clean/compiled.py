@@ -46,6 +46,9 @@ WITHOUT_ARRAYS = OPTIONS | {"_nrt": False}
 helper: Any = numba.njit(**WITHOUT_ARRAYS)
 array_helper: Any = numba.njit(**OPTIONS)
 
+int64: Any = np.int64
+"""For numbers in compiled functions, where an int is one of these; mypy takes them for two types."""
+
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of a module of ours, compiled; its arguments must have the same types in every call."""

@@ -8,6 +8,8 @@ in order and without overlaps; starts and ends are places in the bytes.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tasks.clean.utf8 import utf8
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -16,20 +18,6 @@ if TYPE_CHECKING:
     Finder = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]], NDArray[np.int64]]
 
 ROW, START, END, KIND = range(4)
-
-
-def utf8(column: "pa.LargeStringArray") -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
-    """The bytes under a column and the offsets of its texts [texts + 1], neither copied nor to be written to."""
-    import numpy as np
-
-    _, offsets, data = column.buffers()
-    if offsets is None or not len(column):  # an empty array may have no buffers
-        places = np.zeros(1, np.int64)
-    else:
-        places = np.frombuffer(offsets, np.int64, len(column) + 1, column.offset * 8)
-    content = np.frombuffer(data if data is not None else b"", np.uint8)
-    content.flags.writeable = places.flags.writeable = False  # always, as compiled functions tell these apart
-    return content, places
 
 
 def replace_all(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.blocked.characters import ASCII_FOLDS, ASCII_KINDS, BLANK, IN_WORD, SIGN, TABLED, WORD
-from tasks.clean.compiled import helper, kernel
+from tasks.clean.compiled import helper, int64, kernel
 
 Text = NDArray[np.uint8]
 
@@ -64,17 +64,17 @@ def count_rows(
 @helper
 def _character(text: Text, at: int, end: int) -> tuple[np.int64, int]:
     """The code point at a place of UTF-8, and its bytes (RFC 3629, section 3); nothing is read behind the end."""
-    byte = np.int64(text[at])
+    byte = int64(text[at])
     if byte < 0x80:
         return byte, 1
     if byte < 0xE0 and at + 1 < end:
         return (byte & 0x1F) << 6 | text[at + 1] & 0x3F, 2
     if 0xE0 <= byte < 0xF0 and at + 2 < end:
-        return (byte & 0x0F) << 12 | np.int64(text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F, 3
+        return (byte & 0x0F) << 12 | int64(text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F, 3
     if byte < 0xF0 or at + 3 >= end:  # not valid
         return byte, 1
-    high = (byte & 0x07) << 18 | np.int64(text[at + 1] & 0x3F) << 12
-    return high | np.int64(text[at + 2] & 0x3F) << 6 | text[at + 3] & 0x3F, 4
+    high = (byte & 0x07) << 18 | int64(text[at + 1] & 0x3F) << 12
+    return high | int64(text[at + 2] & 0x3F) << 6 | text[at + 3] & 0x3F, 4
 
 
 @helper
@@ -116,7 +116,7 @@ def _key(step: int, part: np.uint64, spaced: bool) -> np.uint64:
 @helper
 def _place(keys: NDArray[np.uint64], key: np.uint64) -> int:
     """Where a key is, or a free place for it."""
-    place = np.int64(key & np.uint64(len(keys) - 1))
+    place = int64(key & np.uint64(len(keys) - 1))
     while keys[place] != 0 and keys[place] != key:
         place = (place + 1) & (len(keys) - 1)
     return place

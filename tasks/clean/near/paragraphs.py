@@ -24,7 +24,8 @@ from tasks.clean.compiled import array_kernel
 from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import hash_texts
 from tasks.clean.near.settings import ParagraphSettings
-from tasks.clean.near.words import utf8, words_of
+from tasks.clean.near.words import words_of
+from tasks.clean.utf8 import utf8
 from tasks.contract.errors import DataError
 
 if TYPE_CHECKING:

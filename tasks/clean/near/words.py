@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.compiled import array_kernel, read_only
+from tasks.clean.compiled import array_kernel
+from tasks.clean.utf8 import utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,24 +73,6 @@ def words_of(texts: "pa.Array | pa.ChunkedArray") -> Words:
     hashes = np.empty(found, np.uint32)
     _finish(states, hashes)
     return Words(hashes, counts)
-
-
-def utf8(texts: "pa.Array | pa.ChunkedArray") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of a column of strings, and where each text begins and the last one ends; both read-only, no copy."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
-    texts = texts.cast(pa.large_string())
-    if texts.null_count:
-        texts = pc.fill_null(texts, "")
-    _, offsets, data = texts.buffers()
-    if not len(texts):
-        return read_only(np.empty(0, np.uint8)), read_only(np.zeros(1, np.int64))
-    begins = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    content = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
-    return read_only(content), read_only(begins)
 
 
 @lru_cache(maxsize=1)

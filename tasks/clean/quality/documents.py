@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.clean.compiled import array_helper, array_kernel, helper
+from tasks.clean.compiled import array_helper, array_kernel, helper, int64
 from tasks.clean.quality.characters import ALPHABETIC, PUNCTUATION, SPACE, TERMINAL
 from tasks.clean.quality.repetition import (
     duplicate_characters,
@@ -150,7 +150,7 @@ def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, ou
         longest = max(longest, offsets[d + 1] - offsets[d])
     found = np.empty((3, longest), np.int32)
     keys, pending = np.empty(longest, np.uint64), np.empty(longest + 1, np.int32)
-    room = room_for(np.int64(1024))
+    room = room_for(int64(1024))
     for d in range(len(chosen)):
         if not chosen[d]:
             continue
@@ -267,10 +267,10 @@ def number_of(
     """
     slot = slot_of(key, mask)
     while slots[slot] >= 0:
-        number = np.int64(slots[slot])
+        number = int64(slots[slot])
         if keys[slot] == key and (
             key < LONG
-            or (lengths[number] == stop - start and same(text, start, text, np.int64(starts[number]), stop - start))
+            or (lengths[number] == stop - start and same(text, start, text, int64(starts[number]), stop - start))
         ):
             return number
         slot = (slot + 1) & mask
@@ -384,7 +384,7 @@ def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options
     mask, used = cleared(slots, count), ZERO
     before[0] = 0
     for k in range(count):
-        start, stop = np.int64(found[0, k]), np.int64(found[1, k])
+        start, stop = int64(found[0, k]), int64(found[1, k])
         number = number_of(text, start, stop, keys[k], slots, table, mask, starts, lengths, used)
         if number == used:
             used += 1
@@ -397,7 +397,7 @@ def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options
         before[k + 1] = before[k] + characters[number]
     words = length = alphabetic = 0
     for number in range(used):
-        times = np.int64(counts[number])
+        times = int64(counts[number])
         if kinds[number] & IS_WORD:
             words += times
             length += times * characters[number]
@@ -414,7 +414,7 @@ def look_at_word(text: Any, start: int, stop: int) -> tuple[int, int]:
     """Characters of a word, and whether there is a letter in it, or anything but punctuation."""
     characters = kind = 0
     while start < stop:
-        bits, width = np.int64(ASCII[text[start]]), np.int64(1)
+        bits, width = int64(ASCII[text[start]]), int64(1)
         if bits & OTHER:
             code, width = code_at(text, start, stop)
             bits = bits_of(code)
@@ -433,9 +433,9 @@ def stop_words_in(text: Any, options: Options, room: Room, mask: int) -> int:
         key, length = options.stop_keys[k], options.stop_ends[k] - begin
         slot = slot_of(key, mask)
         while slots[slot] >= 0:
-            number = np.int64(slots[slot])
+            number = int64(slots[slot])
             alike = keys[slot] == key and lengths[number] == length
-            if alike and same(text, np.int64(starts[number]), options.stop_words, begin, length):
+            if alike and same(text, int64(starts[number]), options.stop_words, begin, length):
                 there += 1
                 break
             slot = (slot + 1) & mask

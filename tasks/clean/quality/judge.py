@@ -9,10 +9,9 @@ bytes a byte at the most and some 100 a word. The first call on a machine compil
 process loads them in less than one. The kernels run without the interpreter's lock.
 """
 
-import ctypes
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.clean.quality.rules import (
     FINEWEB,
@@ -27,6 +26,7 @@ from tasks.clean.quality.rules import (
     phrases_of,
 )
 from tasks.clean.quality.settings import C4, FineWeb, GopherQuality, QualitySettings
+from tasks.clean.utf8 import utf8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,13 +104,13 @@ def measure(
         gopher,
         repetition,
         np.array([ord(bullet) for bullet in quality.bullets], np.int64),
-        writable(b"".join(stop_words)),
+        np.frombuffer(b"".join(stop_words), np.uint8),
         np.cumsum([0, *map(len, stop_words)], dtype=np.int64)[1:].copy(),
         np.array([key_of_word(word) for word in stop_words], np.uint64),
         fineweb.short_line_characters,
     )
     records = np.zeros(len(texts), MEASURES)
-    measure_documents(*bytes_and_offsets(texts), chosen, options, records)
+    measure_documents(*_utf8(texts), chosen, options, records)
     return records
 
 
@@ -126,7 +126,7 @@ def rewrite(
 
     from tasks.clean.quality.lines import FOUND, LINE_RULES, LineOptions, rewrite_lines
 
-    data, offsets = bytes_and_offsets(texts)
+    data, offsets = _utf8(texts)
     out, ends = np.empty(int(offsets[-1] - offsets[0]), np.uint8), np.empty(len(offsets), np.int64)
     found, dropped = np.zeros(len(texts), FOUND), np.zeros(len(LINE_RULES), np.int64)
     options = LineOptions(
@@ -157,43 +157,18 @@ def phrases_sought(c4: C4) -> "Phrases":
     for kind, phrase in listed:
         first[[phrase[0], phrase[:1].upper()[0]]] |= kind
     return Phrases(
-        writable(b"".join(phrase for _, phrase in listed)),
+        np.frombuffer(b"".join(phrase for _, phrase in listed), np.uint8),
         np.cumsum([len(phrase) for _, phrase in listed], dtype=np.int64),
         np.array([kind for kind, _ in listed], np.uint8),
         first,
     )
 
 
-def bytes_and_offsets(texts: "pa.LargeStringArray") -> tuple["NDArray[np.uint8]", "NDArray[np.int64]"]:
-    """The bytes of a column, and where each document begins and ends in them; views of Arrow's memory.
-
-    They are valid as long as the column is. Raises ValueError for a document of 2 GiB or more.
-    """
+def _utf8(texts: "pa.LargeStringArray") -> tuple["NDArray[np.uint8]", "NDArray[np.int64]"]:
+    """As `utf8`. Raises ValueError for a document of 2 GiB or more."""
     import numpy as np
 
-    if not len(texts):
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    _, offsets, data = texts.buffers()
-    places = view(offsets, np.dtype(np.int64))[texts.offset : texts.offset + len(texts) + 1]
-    if (longest := int(np.diff(places).max())) > LONGEST:
+    data, offsets = utf8(texts)
+    if (longest := int(np.diff(offsets).max(initial=0))) > LONGEST:
         raise ValueError(f"a document of {longest} bytes; they may have {LONGEST}")
-    return view(data, np.dtype(np.uint8)), places
-
-
-def view(buffer: Any, kind: "np.dtype[Any]") -> "NDArray[Any]":
-    """An Arrow buffer as an array that numba takes for one that can be written to, as it does those of our own.
-
-    It compiles a kernel once for each of the two kinds; no kernel writes to its input.
-    """
-    import numpy as np
-
-    if buffer is None or not buffer.size:
-        return np.zeros(0, kind)
-    return np.frombuffer((ctypes.c_uint8 * buffer.size).from_address(buffer.address), kind)
-
-
-def writable(raw: bytes) -> "NDArray[np.uint8]":
-    """A copy of some bytes as an array."""
-    import numpy as np
-
-    return np.frombuffer(bytearray(raw), np.uint8) if raw else np.zeros(0, np.uint8)
+    return data, offsets

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.clean.compiled import array_kernel, helper
+from tasks.clean.compiled import array_kernel, helper, int64
 from tasks.clean.quality.characters import DIGIT, PUNCTUATION, SPACE, TERMINAL
 from tasks.clean.quality.documents import (
     LINE_FEED,
@@ -180,7 +180,7 @@ def citation_before(out: Any, begin: int, to: int) -> int:
         length = end - first
         if to - length > begin and out[to - length - 1] == BRACKET and same(out, to - length, NOTES, first, length):
             return length + 1
-        first = np.int64(end)
+        first = int64(end)
     return 0
 
 
@@ -225,7 +225,7 @@ def has_words(text: Any, at: int, stop: int, least: int) -> bool:
     """Does so much stand between white space?"""
     words, within = ZERO, False
     while at < stop and words < least:
-        bits, width = np.int64(ASCII[text[at]]), np.int64(1)
+        bits, width = int64(ASCII[text[at]]), int64(1)
         if bits & OTHER:
             code, width = code_at(text, at, stop)
             bits = bits_of(code)
@@ -245,7 +245,7 @@ def kinds_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
             continue
         for number in range(len(phrases.ends)):
             if phrases.kinds[number] & wanted and is_phrase(text, at, stop, phrases, number):
-                found |= np.int64(phrases.kinds[number])
+                found |= int64(phrases.kinds[number])
     return found
 
 
@@ -290,7 +290,7 @@ def count_sentences(text: Any, words: Any, count: int) -> int:
     """
     sentences, ended = 1, False
     for k in range(count):
-        at, stop = np.int64(words[0, k]), np.int64(words[1, k])
+        at, stop = int64(words[0, k]), int64(words[1, k])
         code, width = code_at(text, at, stop)
         bits = bits_of(code)
         if bits & TERMINAL and at + width == stop:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.clean.compiled import helper
+from tasks.clean.compiled import helper, int64
 from tasks.clean.quality.characters import (
     ALPHABETIC,
     BLOCK,
@@ -80,7 +80,7 @@ PLACES = np.uint64(0x0001020304050607)
 EIGHT_ONES = np.uint64(0x0101010101010101)
 """Times eight bytes, its highest byte is their sum."""
 NO_SPECIAL = -1
-ZERO = np.int64(0)
+ZERO: Any = np.int64(0)
 """Not the literal: numba compiles every function that it is handed to once for each of the two types."""
 
 
@@ -151,7 +151,7 @@ STOPPED_LENGTHS = lengths_of(word for word in pieces() if word[:-1].isalpha() an
 @helper
 def code_at(text: Any, at: int, stop: int) -> tuple[int, int]:
     """The code point that begins at a byte, and its bytes; what is no UTF-8 is U+FFFD, and one byte."""
-    lead = np.int64(text[at])
+    lead = int64(text[at])
     if lead < 0x80:
         return lead, 1
     width = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
@@ -159,14 +159,14 @@ def code_at(text: Any, at: int, stop: int) -> tuple[int, int]:
         return 0xFFFD, 1
     code = lead & (0x7F >> width)
     for k in range(1, width):
-        code = code << 6 | (np.int64(text[at + k]) & 0x3F)
+        code = code << 6 | (int64(text[at + k]) & 0x3F)
     return min(code, 0x10FFFF), width
 
 
 @helper
 def bits_of(code: int) -> int:
     """The classes of a code point."""
-    return np.int64(BLOCKS[np.int64(PAGES[code >> 7]) << 7 | code & 127])
+    return int64(BLOCKS[int64(PAGES[code >> 7]) << 7 | code & 127])
 
 
 @helper
@@ -200,13 +200,13 @@ def equal_bytes(one: Any, other: Any) -> Any:
 @helper
 def first_of(bits: Any) -> int:
     """The place of the first of eight bytes whose highest bit is set; no other bit is, and one is."""
-    return np.int64(((bits & (~bits + U1)) >> U7) * PLACES >> U56)
+    return int64(((bits & (~bits + U1)) >> U7) * PLACES >> U56)
 
 
 @helper
 def count_of(bits: Any) -> int:
     """Of how many of eight bytes the highest bit is set; no other bit is."""
-    return np.int64((bits >> U7) * EIGHT_ONES >> U56)
+    return int64((bits >> U7) * EIGHT_ONES >> U56)
 
 
 @helper
@@ -259,7 +259,7 @@ def letters_from(text: Any, start: int) -> int:
 @helper
 def slot_of(key: Any, mask: int) -> int:
     """Where a key is sought first, in a table with so many slots and one."""
-    return np.int64((key * SPREAD >> U32) & np.uint64(mask))
+    return int64((key * SPREAD >> U32) & np.uint64(mask))
 
 
 @helper
@@ -327,7 +327,7 @@ def split_words(text: Any, start: int, stop: int, found: Any, keys: Any, pending
             count = split_chunk(text, at, end, found, pending, count)
         for k in range(first, count):
             found[2, k] = 0
-            keys[k] = key_of(text, np.int64(found[0, k]), np.int64(found[1, k]))
+            keys[k] = key_of(text, int64(found[0, k]), int64(found[1, k]))
         at = end
     return count
 
@@ -357,7 +357,7 @@ def may_be_special(length: int, lengths: int) -> bool:
 def end_of_chunk(text: Any, at: int, stop: int) -> int:
     """Where the next white space begins."""
     while at < stop:
-        bits, width = np.int64(ASCII[text[at]]), np.int64(1)
+        bits, width = int64(ASCII[text[at]]), int64(1)
         if bits & OTHER:
             code, width = code_at(text, at, stop)
             bits = bits_of(code)
@@ -403,7 +403,7 @@ def split_chunk(text: Any, start: int, stop: int, found: Any, pending: Any, coun
     elif start < stop:
         count = split_inside(text, start, stop, found, count)
     for k in range(depth, 0, -1):
-        count = put(np.int64(pending[k]), np.int64(pending[k - 1]), found, count)
+        count = put(int64(pending[k]), int64(pending[k - 1]), found, count)
     return count
 
 
@@ -481,7 +481,7 @@ def split_inside(text: Any, start: int, stop: int, found: Any, count: int) -> in
     """The words of a chunk from which nothing comes off at its ends."""
     begin, at, before, address = start, start, ZERO, False
     while at < stop:
-        bits = np.int64(ASCII[text[at]])
+        bits = int64(ASCII[text[at]])
         if bits & (LETTER | DIGIT):
             before = bits
             at += 1

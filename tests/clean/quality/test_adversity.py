@@ -5,7 +5,7 @@ A test of a large text ends in seconds or, were the work on it quadratic, not wi
 
 import pytest
 
-from tasks.clean.quality.judge import LONGEST, UNBOUNDED, bytes_and_offsets, judge
+from tasks.clean.quality.judge import LONGEST, UNBOUNDED, judge
 from tasks.clean.quality.settings import C4, QualitySettings
 from tests.clean.quality import reference
 from tests.clean.quality.columns import column, words
@@ -64,7 +64,7 @@ def test_a_document_may_be_as_long_as_its_places_are_numbers() -> None:
     offsets = np.array([0, len(data)], np.int64)
     too_long = pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(data))
     with pytest.raises(ValueError, match=f"a document of {LONGEST + 1} bytes"):
-        bytes_and_offsets(too_long)
+        judge(too_long, ALL[0])
     assert UNBOUNDED > LONGEST
 
 
