@@ -83,6 +83,19 @@ def recipes() -> None:
 
 
 @main.command()
+@click.argument("recipe", default=DEFAULT)
+@sentences
+def profile(recipe: str) -> None:
+    """Clean the corpus of RECIPE, if that is not done, and say what it is: sizes, languages, lengths, what was dropped.
+
+    Trains nothing. The same as a page to look at is written to data/RECIPE/profile.html.
+    """
+    from flows.profile import profile_recipe
+
+    click.echo(f"the same with pictures: {profile_recipe(recipe)}")
+
+
+@main.command()
 @click.argument("recipe")
 @click.argument("prompt")
 @click.option("--max-new-tokens", default=200, show_default=True, type=click.IntRange(1), help="Tokens to write.")

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest_plugins = ["tests.clusters"]
+
 # Two test processes with two threads each on two cores would wait for each other most of the time.
 os.environ.setdefault("GRISTMILL_WORKERS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         elif "prefect_api" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("prefect"))
+        elif "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("clusters"))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tasks.clean.rules.length import length_rules
 from tasks.clean.rules.verdict import Batch, Sizes, Verdict
 from tasks.clean.settings import CleanSettings
-from tasks.clean.text import Step, rewriting, rewritten_characters
+from tasks.clean.text import rewriting, rewritten, rewritten_characters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +31,10 @@ def rewrite(
         return column, sizes
     steps = rewriting(settings)
     texts = column.take(pa.array(rows)).to_pylist()
-    again = pa.array(
-        [_rewritten(t, steps, changed[row]) for t, row in zip(texts, rows, strict=True)], pa.large_string()
-    )
+    written = [rewritten(text, steps) for text in texts]
+    for row, (_, names) in zip(rows.tolist(), written, strict=True):
+        changed[row] |= names
+    again = pa.array([text for text, _ in written], pa.large_string())
     now, _ = measured(again, settings)
     sizes.characters[rows], sizes.words[rows] = now.characters, now.words
     return pc.replace_with_mask(column, pa.array(asks & sizes.there), again), sizes
@@ -49,7 +50,7 @@ def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[S
     there = column.is_valid().to_numpy(zero_copy_only=False)
     characters, words = np.zeros(len(column), np.int64), np.zeros(len(column), np.int64)
     asks = np.zeros(len(column), np.bool_)
-    kinds = character_kinds(settings.unicode, rewritten_characters(settings))
+    kinds = character_kinds(settings.unicode, rewritten_characters(settings), settings.mojibake == "repair")
     blank_lines = -1 if settings.max_blank_lines is None else settings.max_blank_lines
     measure_texts(
         *utf8(column), kinds, settings.trailing_blanks == "keep", blank_lines, characters, words, asks
@@ -75,11 +76,3 @@ def too_short_now(
         for place in np.flatnonzero(dropped).tolist():
             found.setdefault(rows[place], why(place))
     return found
-
-
-def _rewritten(text: str, steps: Mapping[str, Step], changed: set[str]) -> str:
-    for name, step in steps.items():
-        before, text = text, step(text)
-        if text is not before and text != before:
-            changed.add(name)
-    return text

@@ -65,6 +65,8 @@ class CleanSettings(Lengths):
     The bounds of lengths here are those of the text.
     """
 
+    mojibake: Literal["repair", "keep"] = "repair"
+    """Text of UTF-8 that was read in another encoding (`cafÃ©`) is made what it was."""
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"
     """Normalisation form of UAX #15. NFKC also turns ligatures, full-width letters and the like into plain ones."""
     control_characters: Literal["remove", "keep"] = "remove"

@@ -21,16 +21,12 @@ from tasks.clean.splits import SplitSize, check_splits
 from tasks.contract.corpus import count_documents, row_groups
 from tasks.contract.errors import DataError
 from tasks.contract.progress import progress
-from tasks.contract.runtime import workers
 from tasks.contract.settings import read_section, recipe_path
+from tasks.contract.spread import processes_worth
 from tasks.contract.stage import Drop, Job, Report
 
 GROUPS_NAMED = 50
 """Groups of a split that the report names; it counts them all."""
-
-
-WORTH_A_PROCESS = 48 << 20
-"""Bytes of a corpus below which one process is done before a second one has started."""
 
 
 def clean(job: Job) -> Report:
@@ -38,8 +34,7 @@ def clean(job: Job) -> Report:
     settings = read_section(job.recipe, "clean", CleanSettings)
     require_languages(settings.languages, job.recipe)
     places = row_groups(job.input("valid"))
-    large = sum(size for *_, size in places) >= WORTH_A_PROCESS
-    processes = min(workers(), len(places)) if large else 1
+    processes = processes_worth(sum(size for *_, size in places), len(places))
     shards = clean_shards(job, settings, [place[:2] for place in places], processes)
     out = job.output("clean")
     out.mkdir()

@@ -5,7 +5,7 @@ Cleaning clean text changes nothing. Each step returns the very object that it g
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -33,7 +33,8 @@ GRAPHEME_JOINER = "\u034f"
 
 def rewriting(settings: CleanSettings) -> dict[str, Step]:
     """The steps that the settings ask for, in their order, by what a report calls them."""
-    steps: dict[str, Step] = {"line_ends": unify_line_ends}
+    steps: dict[str, Step] = {"mojibake": repair_mojibake} if settings.mojibake == "repair" else {}
+    steps["line_ends"] = unify_line_ends
     if unwanted := _unwanted(settings):
         steps["control_characters"] = _remover(unwanted)
     if settings.unicode != "none":
@@ -46,10 +47,35 @@ def rewriting(settings: CleanSettings) -> dict[str, Step]:
     return steps
 
 
+def rewritten(text: str, steps: Mapping[str, Step]) -> tuple[str, set[str]]:
+    """The text after all steps, until they find nothing more, and the names of those that did something."""
+    changed = set[str]()
+    while True:
+        start = text
+        for name, step in steps.items():
+            before, text = text, step(text)
+            if text is not before and text != before:
+                changed.add(name)
+        if text == start:
+            return text, changed
+
+
 def rewritten_characters(settings: CleanSettings) -> str:
-    """Characters of the first plane that the first two steps replace or remove, wherever they stand."""
+    """Characters of the first plane that are line ends or removed, wherever they stand."""
     wanted = re.compile(f"[{LINE_ENDS}{_unwanted(settings)}]")
     return "".join(wanted.findall("".join(map(chr, range(1 << 16)))))
+
+
+def repair_mojibake(text: str) -> str:
+    """Lines of UTF-8 that were read in another encoding, once or more often, as they were written: ftfy's judgement."""
+    if text.isascii():
+        return text
+    from ftfy import fix_encoding
+    from ftfy.badness import is_bad
+
+    if not is_bad(text):
+        return text
+    return "\n".join(fix_encoding(line) if is_bad(line) else line for line in text.split("\n"))
 
 
 def unify_line_ends(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tasks.contract.errors import GristmillError
 from tasks.contract.lifeline import end_with_parent
-from tasks.contract.runtime import engine
+from tasks.contract.runtime import engine, workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,7 +24,15 @@ AHEAD = 2
 DEATHS = 3
 """How often a worker may be killed before the next result has come: then it is the item that kills it."""
 
+WORTH_A_PROCESS = 48 << 20
+"""Bytes of a corpus below which one process is done before a second one has started."""
+
 NO_MORE = object()
+
+
+def processes_worth(size: int, items: int) -> int:
+    """How many processes to spread the work on so many bytes of a corpus over, in so many items."""
+    return min(workers(), items) if size >= WORTH_A_PROCESS else 1
 
 
 def spread(work: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:

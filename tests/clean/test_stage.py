@@ -4,7 +4,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.clean import stage
 from tasks.clean.__main__ import STAGE
 from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.stage import run
@@ -92,7 +91,7 @@ def test_outputs_are_the_same_to_the_byte_for_any_number_of_workers(
     monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 500)  # many row groups
     data = project(tmp_path, SPLITS, given)
     assert pq.ParquetFile(data / "valid" / "part-00000.parquet").num_row_groups > 8
-    monkeypatch.setattr(stage, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("tasks.contract.spread.WORTH_A_PROCESS", 0)
     made = []
     for workers in ("1", "2"):
         monkeypatch.setenv("GRISTMILL_WORKERS", workers)
@@ -259,7 +258,7 @@ def test_pairs_in_languages_are_the_same_for_any_number_of_workers(
     french = "Ce paquet contient les bibliothèques partagées du programme, et d'autres, partie {}."
     given = [(f"d{n}", f"g{n}", english.format(n), (french, english)[n % 4 == 0].format(n + 1000)) for n in range(80)]
     monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 2000)
-    monkeypatch.setattr(stage, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("tasks.contract.spread.WORTH_A_PROCESS", 0)
     data = project(tmp_path, "  languages: {text: en, target: fr}\n" + SPLITS, given)
     made = []
     for workers in ("1", "2"):

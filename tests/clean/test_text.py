@@ -1,13 +1,23 @@
 import sys
 import time
 import unicodedata
+from functools import reduce
 
 import pytest
+from ftfy.chardata import CHARMAP_ENCODINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.clean.settings import CleanSettings
-from tasks.clean.text import limit_blank_lines, normalise, remove_trailing_blanks, rewriting, unify_line_ends
+from tasks.clean.text import (
+    limit_blank_lines,
+    normalise,
+    remove_trailing_blanks,
+    repair_mojibake,
+    rewriting,
+    rewritten,
+    unify_line_ends,
+)
 
 FORMS = [
     CleanSettings(unicode=form, zero_width=zero_width, max_blank_lines=blank)
@@ -26,18 +36,26 @@ runs = st.lists(st.tuples(st.sampled_from(NASTY), st.integers(1, 80)), max_size=
     lambda parts: "".join(character * count for character, count in parts)
 )
 
+garbled = st.builds(
+    lambda text, encodings: reduce(misread, encodings, text),
+    st.text("é’à–Яр日őñ😀…œ\u00a0\u0300\ufeffab. ?", max_size=40),
+    st.lists(st.sampled_from(CHARMAP_ENCODINGS), max_size=2),
+)
+
 
 DEFAULTS = CleanSettings()
 
 
+def misread(text: str, encoding: str) -> str:
+    return text.encode().decode(encoding, errors="replace")
+
+
 def rewrite(text: str, chosen: CleanSettings = DEFAULTS) -> str:
-    for step in rewriting(chosen).values():
-        text = step(text)
-    return text
+    return rewritten(text, rewriting(chosen))[0]
 
 
 @settings(max_examples=600, deadline=None, derandomize=True, database=None)
-@given(st.one_of(adversarial, runs), st.sampled_from(FORMS))
+@given(st.one_of(adversarial, runs, garbled), st.sampled_from(FORMS))
 def test_cleaning_clean_text_changes_nothing(text: str, chosen: CleanSettings) -> None:
     once = rewrite(text, chosen)
     assert rewrite(once, chosen) == once
@@ -55,13 +73,24 @@ def test_no_character_becomes_one_that_should_have_gone(form: str) -> None:
     assert rewrite(once, everything) == once
 
 
+def test_what_was_read_in_another_encoding_is_repaired() -> None:
+    text = "Le café d’à côté – naïve, “cité”"
+    for encoding in ("latin-1", "sloppy-windows-1252"):
+        assert repair_mojibake(misread(text, encoding)) == text
+    assert repair_mojibake(f"{text}\n{misread(text, 'sloppy-windows-1252')}") == f"{text}\n{text}"
+    assert repair_mojibake(misread(misread("déjà", "latin-1"), "latin-1")) == "déjà"
+    for clean in (text, "«É», «à» !", "ПРИВЕТ…", "Ã", "São Tomé", "日本"):
+        assert repair_mojibake(clean) is clean
+    assert rewrite(misread(text, "latin-1"), CleanSettings(mojibake="keep")) != text
+
+
 def test_every_line_end_becomes_a_line_feed() -> None:
     ends = ["\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
     assert unify_line_ends("".join(f"a{end}" for end in ends)) == "a\n" * len(ends)
 
 
 def test_controls_go_and_tabs_stay() -> None:
-    assert rewrite("\ufeffa\x00\tb\x1b[0m\x9fc\u200bd") == "a\tb[0mcd"
+    assert rewrite("\ufeffa\x00\tb\x1b[0m\x81c\u200bd") == "a\tb[0mcd"
     assert rewrite("a\x00b", CleanSettings(control_characters="keep")) == "a\x00b"
 
 
@@ -88,7 +117,27 @@ def test_blanks_and_blank_lines() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["x", "\n", " ", " \n", "\r\n", "\x00", "\u0315\u0300", "\u0f71\u0f73", "é", "e\u0301", "\u200b", " x", "\n\n\nx"],
+    [
+        "x",
+        "\n",
+        " ",
+        " \n",
+        "\r\n",
+        "\x00",
+        "\u0315\u0300",
+        "\u0f71\u0f73",
+        "é",
+        "e\u0301",
+        "\u200b",
+        " x",
+        "\n\n\nx",
+        "Ã©",
+        "â€™",
+        "\x80",
+        "Ã",
+        "Ã ",
+        "aÃ©\n",
+    ],
 )
 def test_long_runs_take_time_in_proportion(unit: str) -> None:
     def seconds(count: int) -> float:

@@ -1,0 +1,145 @@
+"""The figures of a profile, in one pass over the splits, row groups side by side."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.clean.rewrite import measured
+from tasks.clean.settings import CleanSettings
+from tasks.clean.splits import SPLITS
+from tasks.contract.corpus import read_row_group, row_groups
+from tasks.contract.errors import DataError
+from tasks.contract.spread import processes_worth, spread
+from tasks.contract.stage import DATA, Drop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SIDES = ("text", "target")
+PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
+LONGEST = 5
+"""Documents whose ids are told."""
+
+
+@dataclass
+class Side:
+    """The texts or the targets of some documents."""
+
+    characters: "list[NDArray[np.int64]]" = field(default_factory=list)
+    words: "list[NDArray[np.int64]]" = field(default_factory=list)
+    """Of each, in pieces [documents]."""
+    languages: Counter[str] = field(default_factory=Counter)
+    """Documents by their likeliest language."""
+
+    def __add__(self, other: "Side") -> "Side":
+        return Side(self.characters + other.characters, self.words + other.words, self.languages + other.languages)
+
+    def lengths(self, unit: str) -> "NDArray[np.int64]":
+        """In `characters` or `words` [documents]."""
+        import numpy as np
+
+        return np.concatenate([np.empty(0, np.int64), *getattr(self, unit)])
+
+    def percentiles(self, unit: str) -> list[int]:
+        """PERCENTILES of the lengths, each that of a document; none without a document."""
+        import numpy as np
+
+        lengths = self.lengths(unit)
+        return np.percentile(lengths, PERCENTILES, method="lower").astype(int).tolist() if len(lengths) else []
+
+
+@dataclass
+class Part:
+    """Some documents of a split."""
+
+    documents: int = 0
+    bytes: int = 0
+    sides: dict[str, Side] = field(default_factory=dict)
+    labels: Counter[str] = field(default_factory=Counter)
+    longest: list[tuple[int, str]] = field(default_factory=list)
+    """Characters and id of the longest texts, the longest first."""
+
+    def words(self, side: str) -> int:
+        """Of all texts or targets."""
+        return int(self.sides[side].lengths("words").sum()) if side in self.sides else 0
+
+    def __add__(self, other: "Part") -> "Part":
+        sides = {side: self.sides.get(side, Side()) + other.sides.get(side, Side()) for side in SIDES}
+        longest = sorted(self.longest + other.longest, key=lambda one: (-one[0], one[1]))[:LONGEST]
+        return Part(
+            self.documents + other.documents,
+            self.bytes + other.bytes,
+            {name: side for name, side in sides.items() if side.words},
+            self.labels + other.labels,
+            longest,
+        )
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a corpus is after cleaning, and what cleaning took out of it."""
+
+    recipe: str
+    received: dict[str, int]
+    """Documents and bytes before cleaning."""
+    splits: dict[str, Part]
+    dropped: list[Drop]
+    """By reason, the most frequent first."""
+    details: dict[str, Any]
+    """Of the report of `clean`: `funnel`, `rewritten`, `lines_dropped`, `personal_data`."""
+    funnel: Path
+    """The picture that `clean` drew."""
+
+    @property
+    def whole(self) -> Part:
+        """All that stays, whatever its split."""
+        return sum(self.splits.values(), Part())
+
+
+def measure(recipe: str) -> Profile:
+    """Read what the stage `clean` has left. Raises DataError where it has not run, or its outputs are damaged."""
+    folder = DATA / recipe / "clean"
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / 'report.json'}: no report of the stage clean: {error}") from error
+    dropped = [Drop(**drop) for drop in report["dropped"]]
+    splits = {name: _split(folder / name) for name in SPLITS}
+    return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png")
+
+
+def _split(folder: Path) -> Part:
+    places = row_groups(folder)
+    processes = processes_worth(sum(size for *_, size in places), len(places))
+    return sum(spread(measure_row_group, [place[:2] for place in places], processes), Part())
+
+
+def measure_row_group(place: tuple[Path, int]) -> Part:
+    """The documents of one row group."""
+    from tasks.clean.language.identify import identify
+    from tasks.contract.corpus import text_bytes
+
+    batch = read_row_group(*place)
+    sides = {}
+    for name in SIDES:
+        column = batch.column(name).drop_null()
+        if len(column):
+            sizes, _ = measured(column, CleanSettings())
+            found = identify(column)
+            languages = Counter(found.languages[label] for label in found.labels.tolist() if label >= 0)
+            sides[name] = Side([sizes.characters], [sizes.words], languages)
+    return Part(
+        batch.num_rows,
+        int(text_bytes(batch).sum()),
+        sides,
+        Counter(batch.column("label").drop_null().to_pylist()),
+        _longest(batch.column("id").to_pylist(), sides["text"].characters[0].tolist()) if "text" in sides else [],
+    )
+
+
+def _longest(ids: Sequence[str], characters: Sequence[int]) -> list[tuple[int, str]]:
+    return sorted(zip(characters, ids, strict=True), key=lambda one: (-one[0], one[1]))[:LONGEST]

@@ -1,0 +1,66 @@
+"""The pictures of a profile, as PNG bytes."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contract.figures import FAINT, INK, TRAIN, dress, new_figure, save
+from tasks.profile.measure import Part
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LANGUAGES = 12
+BINS = 40
+
+
+def draw_lengths(whole: Part, recipe: str) -> bytes:
+    """How many documents have how many words, on a logarithmic scale; a line a side."""
+    import numpy as np
+
+    figure = new_figure(8, 3.4)
+    axes = figure.subplots()
+    sides = {name: np.maximum(side.lengths("words"), 1) for name, side in whole.sides.items()}
+    longest = max(int(words.max()) for words in sides.values())
+    edges = np.unique(np.geomspace(1, longest + 1, BINS).round())
+    for (name, words), colour in zip(sides.items(), (TRAIN, INK), strict=False):
+        axes.stairs(np.histogram(words, edges)[0], edges, label=name, color=colour, fill=name == "text", alpha=0.7)
+    axes.set_xscale("log")
+    axes.set_xlabel("words")
+    axes.set_ylabel("documents")
+    if len(sides) > 1:
+        axes.legend(frameon=False)
+    dress(figure, f"{recipe}: lengths")
+    return _png(figure)
+
+
+def draw_languages(whole: Part, recipe: str) -> bytes:
+    """The share of documents in each of the most frequent languages."""
+    found = {f"{side}: {code}": count for side, its in whole.sides.items() for code, count in top(its.languages)}
+    figure = new_figure(8, 1.2 + 0.28 * len(found))
+    axes = figure.subplots()
+    shares = [count / whole.documents for count in found.values()]
+    axes.barh(range(len(found)), shares, color=TRAIN)
+    for place, (share, count) in enumerate(zip(shares, found.values(), strict=True)):
+        axes.text(share + 0.01, place, f"{count:,}", va="center", fontsize=8, color=INK)
+    axes.set_yticks(range(len(found)), list(found), parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.15)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.axvline(1, color=FAINT, linewidth=0.6)
+    dress(figure, f"{recipe}: languages, as far as a model can tell", grid=False)
+    return _png(figure)
+
+
+def top(languages: dict[str, int]) -> list[tuple[str, int]]:
+    """The most frequent ones, and the rest in one."""
+    ranked = sorted(languages.items(), key=lambda one: (-one[1], one[0]))
+    rest = sum(count for _, count in ranked[LANGUAGES:])
+    return ranked[:LANGUAGES] + ([("others", rest)] if rest else [])
+
+
+def _png(figure: "Figure") -> bytes:
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
+        path = Path(folder, "picture.png")
+        save(figure, path)
+        return path.read_bytes()
