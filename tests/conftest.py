@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.clusters"]
+pytest_plugins = ["tests.buckets", "tests.clusters"]
 
 # Two test processes with two threads each on two cores would wait for each other most of the time.
 os.environ.setdefault("GRISTMILL_WORKERS", "1")

@@ -60,9 +60,6 @@ def test_pairs_and_classes_have_their_own_figures(tmp_path: Path) -> None:
     assert [row[:2] for row in found["Classes"].rows] == [("a", "15"), ("b", "15")]
     languages = {row[:2] for row in found["Languages, as far as a model can tell"].rows}
     assert languages == {("text", "en"), ("target", "fr")}
-        ("text", "en"),
-        ("target", "fr"),
-    }
 
 
 def test_the_page_needs_nothing_beside_it_and_is_the_same_each_time(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""A file from the web, from the byte on that is missing."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contract.errors import GristmillError, TransientError
+from tasks.contract.progress import progress
+from tasks.ingest.source import Bench
+
+if TYPE_CHECKING:
+    import httpx
+
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP statuses that may be gone the next time (RFC 9110)."""
+TIMEOUT = 30.0
+"""Seconds without a byte."""
+
+
+def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
+    """Append what is missing to `part`, which has `had` bytes. Raises TransientError, RecipeError or GristmillError."""
+    import httpx
+
+    try:
+        with httpx.Client(follow_redirects=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
+            _stream(client, url, part, had, bench)
+    except httpx.TransportError as error:
+        raise TransientError(f"{bench.recipe}: ingest.url: {url}: {_words(error)}") from error
+    except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:
+        raise bench.wrong("url", f"{url}: {_words(error)}") from error
+
+
+def _stream(client: "httpx.Client", url: str, part: Path, had: int, bench: Bench) -> None:
+    """Append to `part` what is missing; write it anew where the server sends everything."""
+    headers = {"Range": f"bytes={had}-"} if had else {}
+    with client.stream("GET", url, headers=headers) as response:
+        status = response.status_code
+        if status == 416 and had:  # nothing is missing, or the file has become shorter: the checksum will tell
+            return
+        if status in PASSING:
+            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server answers {status}")
+        if status not in (200, 206):
+            raise GristmillError(f"{bench.recipe}: ingest.url: {url}: the server answers {status}")
+        goes_on = status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {had}-")
+        if status == 206 and not goes_on:
+            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server sent another range than asked for")
+        length = response.headers.get("Content-Length")
+        total = int(length) if length else None
+        with part.open("ab" if goes_on else "wb") as out, progress("download", total, "bytes") as shown:
+            for chunk in response.iter_raw():
+                out.write(chunk)
+                shown.advance(len(chunk))
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

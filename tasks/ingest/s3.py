@@ -1,0 +1,38 @@
+"""An object of a bucket, from the byte on that is missing, through fsspec and s3fs.
+
+Credentials, region and endpoint are those that AWS's own tools find: AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL…
+"""
+
+from pathlib import Path
+
+from tasks.contract.errors import GristmillError, TransientError
+from tasks.contract.progress import progress
+from tasks.ingest.source import Bench
+
+CHUNK = 8 << 20
+"""Bytes that are asked for at a time."""
+
+
+def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
+    """Append what is missing to `part`, which has `had` bytes. Raises TransientError, RecipeError or GristmillError."""
+    try:
+        import fsspec
+        from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError, ReadTimeoutError
+    except ModuleNotFoundError as error:
+        raise GristmillError(f"{url}: {error.name} is not installed: pip install 'gristmill[s3]'") from error
+
+    place = f"{bench.recipe}: ingest.url: {url}"
+    try:
+        store, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        size = store.size(path)
+        with part.open("ab") as out, progress("download", size, "bytes") as shown:
+            for start in range(had, size, CHUNK):
+                shown.advance(out.write(store.cat_file(path, start=start, end=min(start + CHUNK, size))))
+    except FileNotFoundError as error:
+        raise bench.wrong("url", f"{url}: there is no such object") from error
+    except PermissionError as error:
+        raise GristmillError(f"{place}: the server refuses these credentials: {error}") from error
+    except (ConnectionError, HTTPClientError, ReadTimeoutError, OSError) as error:
+        raise TransientError(f"{place}: {error}") from error
+    except BotoCoreError as error:
+        raise GristmillError(f"{place}: {error}") from error
