@@ -4,13 +4,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import flow, near, privacy, quality, training
+from benchmarks import clean, flow, memory, near, privacy, quality, tokens, training
 
 BENCHMARKS = {
+    "clean": clean.measure,
     "flow": flow.measure,
+    "memory": memory.measure,
     "near": near.measure,
     "privacy": privacy.measure,
     "quality": quality.measure,
+    "tokens": tokens.measure,
     "training": training.measure,
 }
 

@@ -45,7 +45,7 @@ def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[S
     import numpy as np
 
     from tasks.clean.measure import character_kinds, measure_texts
-    from tasks.clean.utf8 import utf8
+    from tasks.contract.utf8 import utf8
 
     there = column.is_valid().to_numpy(zero_copy_only=False)
     characters, words = np.zeros(len(column), np.int64), np.zeros(len(column), np.int64)

@@ -16,9 +16,10 @@ from tasks.tokenize.specials import specials_of
 from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from tokenizers import Tokenizer
 
-Batches = Callable[[], Iterable[list[str]]]
+Batches = Callable[[], "Iterable[pa.LargeStringArray]"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,15 @@ def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> C
         engine = choose_engine(_plain(tokenizer.backend_tokenizer), specials, sample())
     else:
         engine = transformers_engine(tokenizer, specials, as_target)
-    closes = FAMILIES[task].packed or (task in PAIRS and int(engine.encode(["a"]).ids[-1]) != end)
+    closes = FAMILIES[task].packed or (task in PAIRS and _last_id(engine) != end)
     return Codec(engine, len(tokenizer), end, closes, hash_tokenizer(inside))
+
+
+def _last_id(engine: Engine) -> int:
+    """What stands at the end of an encoded text."""
+    import pyarrow as pa
+
+    return int(engine.encode(pa.array(["a"], pa.large_string())).ids[-1])
 
 
 def _is_encoder_decoder(base: Path) -> bool:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contract.utf8 import utf8
+
 if TYPE_CHECKING:
+    import pyarrow as pa
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
@@ -22,7 +25,7 @@ SAMPLE_CHARACTERS = 4096
 class Encoded:
     """Documents as ids back to back [tokens] and the number of ids of each [documents]."""
 
-    ids: NDArray[np.uint32]
+    ids: NDArray[np.unsignedinteger]
     lengths: NDArray[np.int64]
 
 
@@ -31,10 +34,11 @@ class Engine:
     """Something that encodes documents."""
 
     name: str
-    encode: Callable[[Sequence[str]], Encoded]
+    encode: "Callable[[pa.LargeStringArray], Encoded]"
+    """Of a column without a null."""
 
 
-def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: Iterable[list[str]]) -> Engine:
+def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: "Iterable[pa.LargeStringArray]") -> Engine:
     """gigatoken where its ids equal those of `tokenizers` on the whole sample, else `tokenizers` itself.
 
     `specials`: whether the tokenizer puts its special tokens around each text. gigatoken knows byte-level BPE alone,
@@ -59,8 +63,9 @@ def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: Iterable[list[
 def reference_engine(tokenizer: "Tokenizer", specials: bool) -> Engine:
     """Hugging Face `tokenizers`: the definition of the right ids."""
 
-    def encode(texts: Sequence[str]) -> Encoded:
-        return _encoded([row.ids for row in tokenizer.encode_batch_fast(list(texts), add_special_tokens=specials)])
+    def encode(texts: "pa.LargeStringArray") -> Encoded:
+        rows = tokenizer.encode_batch_fast(texts.to_pylist(), add_special_tokens=specials)
+        return _encoded([row.ids for row in rows])
 
     return Engine("tokenizers", encode)
 
@@ -68,8 +73,8 @@ def reference_engine(tokenizer: "Tokenizer", specials: bool) -> Engine:
 def transformers_engine(tokenizer: "PreTrainedTokenizerBase", specials: bool, as_target: bool) -> Engine:
     """A tokenizer of `transformers` that `tokenizers` does not know, such as Marian's; slow."""
 
-    def encode(texts: Sequence[str]) -> Encoded:
-        given = {"text_target" if as_target else "text": list(texts)}
+    def encode(texts: "pa.LargeStringArray") -> Encoded:
+        given = {"text_target" if as_target else "text": texts.to_pylist()}
         return _encoded(tokenizer(**given, add_special_tokens=specials, verbose=False)["input_ids"])
 
     return Engine("transformers", encode)
@@ -81,24 +86,28 @@ def _encoded(rows: Sequence[Sequence[int]]) -> Encoded:
 
 
 def gigatoken_engine(tokenizer: "Tokenizer") -> Engine:
-    """gigatoken on the same vocabulary: a hundred times faster once its cache is warm."""
+    """gigatoken on the same vocabulary: a hundred times faster once its cache is warm. No text becomes a `str`."""
     import awkward
     import gigatoken
+    from awkward.contents import ListOffsetArray, NumpyArray
 
     fast = gigatoken.Tokenizer.from_json(tokenizer.to_str())
 
-    def encode(texts: Sequence[str]) -> Encoded:
-        rows = fast.encode_batch(list(texts))
-        lengths = awkward.to_numpy(awkward.num(rows, axis=1)).astype(np.int64)
-        return Encoded(awkward.to_numpy(awkward.flatten(rows, axis=1)).astype(np.uint32, copy=False), lengths)
+    def encode(texts: "pa.LargeStringArray") -> Encoded:
+        data, offsets = utf8(texts)
+        characters = NumpyArray(data, parameters={"__array__": "char"})
+        strings = ListOffsetArray(awkward.index.Index64(offsets), characters, parameters={"__array__": "string"})
+        rows = fast.encode_batch(awkward.Array(strings)).layout
+        ends = np.asarray(rows.offsets.data, np.int64)
+        return Encoded(np.asarray(rows.content.data, np.uint32)[ends[0] : ends[-1]], np.diff(ends))
 
     return Engine("gigatoken", encode)
 
 
-def close_documents(encoded: Encoded, end_of_text: int) -> Encoded:
-    """The same documents, each with the end-of-text token behind it."""
+def close_documents(encoded: Encoded, end_of_text: int, dtype: np.dtype[Any]) -> Encoded:
+    """The same documents, each with the end-of-text token behind it, as ids of a type."""
     lengths = encoded.lengths + 1
-    ids = np.full(int(lengths.sum()), end_of_text, np.uint32)
+    ids = np.full(int(lengths.sum()), end_of_text, dtype)
     text = np.ones(len(ids), bool)
     text[np.cumsum(lengths) - 1] = False
     ids[text] = encoded.ids

@@ -10,6 +10,7 @@ from tasks.tokenize.settings import ALPHABET, TokenizeSettings
 from tasks.tokenize.specials import Specials, add_template
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from tokenizers import Tokenizer
 
 
@@ -17,7 +18,9 @@ ENDLESS = re.compile(r"(\S{1000}|\s{1000})")
 """A run without a break, as of DNA or base64; what it captures stays when it splits."""
 
 
-def train_vocabulary(texts: Iterable[list[str]], settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
+def train_vocabulary(
+    texts: "Iterable[pa.LargeStringArray]", settings: TokenizeSettings, specials: Specials
+) -> "Tokenizer":
     """Learn from batches of documents. The vocabulary may be smaller than asked for; the caller looks."""
     tokenizer, trainer = {
         "byte-level-bpe": _byte_level_bpe, "unigram": _unigram, "wordpiece": _wordpiece
@@ -68,10 +71,10 @@ def _wordpiece(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokeniz
     )  # fmt: skip
 
 
-def _pieces(texts: Iterable[list[str]]) -> Iterator[list[str]]:
+def _pieces(texts: "Iterable[pa.LargeStringArray]") -> Iterator[list[str]]:
     """Texts cut within their endless runs: learning takes a time that grows with the square of the longest word."""
     for batch in texts:
-        yield [piece for text in batch for piece in ENDLESS.split(text) if piece]
+        yield [piece for text in batch.to_pylist() for piece in ENDLESS.split(text) if piece]
 
 
 def save_vocabulary(tokenizer: "Tokenizer", specials: Specials, folder: Path) -> None:

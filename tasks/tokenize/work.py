@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from tasks.tokenize.codec import Batches, Codec, learn, take
 from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, close_documents
 from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SPLITS = ("train", "validation", "test")
 LEARNING_SPLIT = "train"
@@ -63,7 +66,7 @@ def tokenize(job: Job) -> Report:
             for side in sides:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
-                details["splits"][name] = _encode(clean / split, side, folder, shown.advance)
+                details["splits"][name] = encode_split(clean / split, side, folder, shown.advance)
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
     rows = [details["splits"][split] for split in SPLITS]
@@ -92,17 +95,21 @@ def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str,
     return sides
 
 
-def _encode(clean: Path, side: Side, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+def encode_split(clean: Path, side: Side, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
     """Write one side of all documents of a split; what the report says of it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     codec = side.codec
     writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix, codec.closes)
     specials, lengths = 0, [np.empty(0, np.int64)]
-    for texts in _texts(clean, side.column):
-        encoded = codec.engine.encode([side.prefix + text for text in texts] if side.prefix else texts)
+    for texts in texts_of(clean, side.column):
+        given = pc.binary_join_element_wise(pa.scalar(side.prefix, texts.type), texts, "") if side.prefix else texts
+        encoded = codec.engine.encode(given)
         if codec.closes:
-            specials += int((encoded.ids == codec.end).sum())
-            encoded = close_documents(encoded, codec.end)
-        writer.write(encoded.ids, encoded.lengths, sum(len(text.encode()) for text in texts))
+            specials += int(np.count_nonzero(encoded.ids == codec.end))
+            encoded = close_documents(encoded, codec.end, writer.dtype)
+        writer.write(encoded.ids, encoded.lengths, pc.sum(pc.binary_length(texts), min_count=0).as_py())
         lengths.append(encoded.lengths)
         advance(len(texts))
     index = writer.close()
@@ -117,7 +124,7 @@ def _encode(clean: Path, side: Side, folder: Path, advance: Callable[[int], None
     }
 
 
-def _texts(folder: Path, column: str) -> Iterator[list[str]]:
+def texts_of(folder: Path, column: str) -> "Iterator[pa.LargeStringArray]":
     """One side of all documents, a batch at a time. Raises DataError for a document that does not have it."""
     for batch in read_batches(folder, ["id", column]):
         texts = batch.column(column)
@@ -126,22 +133,26 @@ def _texts(folder: Path, column: str) -> Iterator[list[str]]:
             raise DataError(
                 f"{folder}: the document {batch.column('id')[number]} has no {column}, which the task needs"
             )
-        yield texts.to_pylist()
+        yield texts
 
 
 def _every(folder: Path, columns: tuple[str, ...]) -> Batches:
-    return lambda: (texts for column in columns for texts in _texts(folder, column))
+    return lambda: (texts for column in columns for texts in texts_of(folder, column))
 
 
 def _sample(clean: Path, documents: dict[str, int], columns: tuple[str, ...]) -> Batches:
     """The beginnings of documents at even distances, of every split."""
 
-    def texts() -> Iterator[list[str]]:
+    def texts() -> "Iterator[pa.LargeStringArray]":
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         for column in columns:
             for split, total in documents.items():
                 step, number = max(1, total // SAMPLE_DOCUMENTS), 0
-                for batch in _texts(clean / split, column):
-                    yield [text[:SAMPLE_CHARACTERS] for text in batch[-number % step :: step]]
+                for batch in texts_of(clean / split, column):
+                    places = pa.array(range(-number % step, len(batch), step), pa.int64())
+                    yield pc.utf8_slice_codeunits(batch.take(places), 0, SAMPLE_CHARACTERS)
                     number += len(batch)
 
     return texts

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -78,6 +79,10 @@ def test_the_vocabulary_never_sees_another_split(project: Path) -> None:
     assert Path("data/hamlet/tokenizer/tokenizer.json").read_bytes() == before
 
 
+def column(*texts: str) -> pa.LargeStringArray:
+    return pa.array(texts, pa.large_string())
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_outputs_are_the_same_bytes_every_time(project: Path, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
     run(STAGE, "hamlet")
@@ -90,9 +95,9 @@ def test_outputs_are_the_same_bytes_every_time(project: Path, monkeypatch: pytes
 def test_a_vocabulary_without_all_bytes_is_left_to_the_library_that_knows_it() -> None:
     tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    engine = engines.choose_engine(tokenizer, specials=False, sample=[["ab"]])
+    engine = engines.choose_engine(tokenizer, specials=False, sample=[column("ab")])
     assert engine.name == "tokenizers"
-    assert engine.encode(["abba"]).ids.tolist() == [2, 1, 0]
+    assert engine.encode(column("abba")).ids.tolist() == [2, 1, 0]
 
 
 def test_a_fast_engine_that_disagrees_is_not_used(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

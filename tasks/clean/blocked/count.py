@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.clean.blocked.settings import BlockedWords
 from tasks.clean.rules.verdict import Verdict
-from tasks.clean.utf8 import utf8
+from tasks.contract.utf8 import utf8
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.clean.blocked.characters import tables
 from tasks.clean.blocked.search import count_parts, enter_rows
-from tasks.clean.utf8 import utf8
+from tasks.contract.utf8 import utf8
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def identify(column: "pa.Array") -> Identified:
 
     from tasks.clean.language.model import model
     from tasks.clean.language.search import find_capitals, identify_texts
-    from tasks.clean.utf8 import utf8
+    from tasks.contract.utf8 import utf8
 
     found = model()
     column = column.cast(pa.large_string())

@@ -25,8 +25,8 @@ from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import hash_texts
 from tasks.clean.near.settings import ParagraphSettings
 from tasks.clean.near.words import words_of
-from tasks.clean.utf8 import utf8
 from tasks.contract.errors import DataError
+from tasks.contract.utf8 import utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.compiled import array_kernel
-from tasks.clean.utf8 import utf8
+from tasks.contract.utf8 import utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -26,7 +26,7 @@ from tasks.clean.quality.rules import (
     phrases_of,
 )
 from tasks.clean.quality.settings import C4, FineWeb, GopherQuality, QualitySettings
-from tasks.clean.utf8 import utf8
+from tasks.contract.utf8 import utf8
 
 if TYPE_CHECKING:
     import numpy as np

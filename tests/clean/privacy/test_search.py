@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.clean.privacy.search import search
 from tasks.clean.privacy.settings import KINDS, SPECIAL
-from tasks.clean.utf8 import utf8
+from tasks.contract.utf8 import utf8
 from tests.clean.privacy import reference
 from tests.clean.privacy.labelled import NEAR_MISSES, VALUES
 

@@ -1,0 +1,68 @@
+"""A corpus of any size out of real text: repeated, each time with words of its own, as a folder of shards."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.contract.corpus import CorpusWriter, corpus_schema
+from tests.clean.quality.perturbed import made
+from tests.scratch import ROOT
+
+REAL = ROOT / "data" / "bert" / "raw"
+MADE = 4000
+"""Documents, where there is no real text."""
+CHANGED = 0.08
+"""Of the words of a repeated document: few enough that some are near-duplicates, many enough that most are not."""
+
+
+def real_texts() -> list[str]:
+    """Debian's descriptions where they are, else texts that are made."""
+    if REAL.is_dir():
+        return [text for path in sorted(REAL.glob("*.parquet")) for text in pq.read_table(path)["text"].to_pylist()]
+    return made(MADE, seed=0)
+
+
+def grown(texts: Sequence[str], size: int, seed: int = 0) -> Iterator[list[str]]:
+    """Batches of texts of so many bytes together. The first pass over the texts is unchanged."""
+    chance = random.Random(seed)
+    words = list({word for text in texts[:2000] for word in text.split(" ")})
+    words.sort()
+    written, first = 0, True
+    while written < size:
+        batch = []
+        for text in texts:
+            if not first:
+                parts = text.split(" ")
+                for _ in range(1 + int(CHANGED * len(parts) * chance.random() * 4)):
+                    parts[chance.randrange(len(parts))] = words[chance.randrange(len(words))]
+                text = " ".join(parts)
+            written += len(text.encode())
+            batch.append(text)
+            if len(batch) == 5000 or written >= size:
+                yield batch
+                batch = []
+            if written >= size:
+                return
+        if batch:
+            yield batch
+        first = False
+
+
+def write_grown(folder: Path, texts: Sequence[str], size: int, *more: str) -> int:
+    """As a corpus with the columns `more`; groups of ten documents. Returns its bytes of text."""
+    schema = corpus_schema(*more)
+    with CorpusWriter(folder, schema) as writer:
+        number = 0
+        for batch in grown(texts, size):
+            names = [f"d{number + place:09d}" for place in range(len(batch))]
+            columns = {
+                "id": names, "group": [f"g{(number + place) // 10}" for place in range(len(batch))], "text": batch,
+                "source": names,
+            }  # fmt: skip
+            arrays = [pa.array(columns.get(field.name, [None] * len(batch)), field.type) for field in schema]
+            writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            number += len(batch)
+        return writer.bytes

@@ -1,0 +1,113 @@
+"""Text to tokens: encoding and writing shards against the bare encoder, learning a vocabulary against `tokenizers`."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.growth import real_texts, write_grown
+from tasks.contract.runtime import workers
+from tasks.contract.tokens import Tokens
+from tasks.tokenize.codec import learn
+from tasks.tokenize.settings import TokenizeSettings
+from tasks.tokenize.work import Side, encode_split, texts_of
+
+VOCAB = 8192
+SIZE = 100_000_000
+ASKED = 0.7
+"""Of the bare encoder's speed."""
+TIMES = 5
+
+
+def measure(folder: Path) -> Iterator[str]:
+    """Lines of figures."""
+    texts = real_texts()
+    written = write_grown(folder / "clean", texts, SIZE)
+    settings = TokenizeSettings(vocab_size=VOCAB)
+    column = pa.array(texts, pa.large_string())
+    codec = learn(lambda: [column], lambda: [column[:200]], settings, "causal-lm", folder / "tokenizer", "bench")
+    yield f"tokens: {written / 1e6:,.0f} MB, a vocabulary of {VOCAB:,}, {workers()} cores, by {codec.engine.name}"
+    batches = list(texts_of(folder / "clean", "text"))
+    bare = best(lambda: [codec.engine.encode(batch) for batch in batches])
+    number = iter(range(100))
+
+    def whole() -> None:
+        encode_split(folder / "clean", Side("text", codec), folder / f"tokens-{next(number)}", lambda _: None)
+
+    ours = best(whole)
+    yield f"  the bare encoder on text in memory {written / 1e6 / bare:8.0f} MB/s"
+    rate = written / 1e6 / ours
+    yield f"  Parquet to shards on disk          {rate:8.0f} MB/s, {bare / ours:.2f} of that  to reach {ASKED}"
+    yield from _peers(folder / "tokenizer", batches[0], codec)
+    yield from _blocks(folder / "tokens-0")
+    yield from _learning(column, settings, folder)
+
+
+def _peers(tokenizer: Path, batch: pa.Array, codec: Any) -> Iterator[str]:
+    from tokenizers import Tokenizer
+
+    reference, given = Tokenizer.from_file(str(tokenizer / "tokenizer.json")), batch.to_pylist()
+    began = time.perf_counter()
+    rows = reference.encode_batch_fast(given, add_special_tokens=False)
+    spent = time.perf_counter() - began
+    found = codec.engine.encode(batch)
+    ids = np.fromiter((token for row in rows for token in row.ids), np.uint32)
+    same = np.array_equal(ids, found.ids) and found.lengths.tolist() == [len(row.ids) for row in rows]
+    rate, told = batch.nbytes / 1e6 / spent, "the same" if same else "OTHERS"
+    yield f"  tokenizers                         {rate:8.1f} MB/s; its ids are {told}"
+
+
+def _blocks(folder: Path) -> Iterator[str]:
+    """How full the blocks of a training are: all tokens of the stream but those of the last, partial block."""
+    tokens = Tokens.open(folder)
+    for length in (512, 2048):
+        used = len(tokens) // length * length
+        yield f"  blocks of {length:,}: every one is full; {used / len(tokens):.4%} of all tokens stand in them"
+
+
+def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Iterator[str]:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    size, texts = column.nbytes / 1e6, column.to_pylist()
+    number = iter(range(100))
+    ours = best(
+        lambda: learn(lambda: [column], lambda: [], settings, "causal-lm", folder / f"learned-{next(number)}", "bench"),
+        3,
+    )
+
+    def theirs() -> Tokenizer:
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, show_progress=False,
+            special_tokens=["<|endoftext|>"], initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        )  # fmt: skip
+        made.train_from_iterator([texts], trainer)
+        return made
+
+    spent = best(theirs, 3)
+    merges = [merges_of(Tokenizer.from_file(str(folder / "learned-0" / "tokenizer.json"))), merges_of(theirs())]
+    told = "the same" if merges[0] == merges[1] else "OTHER"
+    yield f"  learning from {size:.0f} MB: ours {ours:.1f} s, tokenizers {spent:.1f} s; {told} merges"
+    yield f"                                     {spent / ours:8.2f} times as fast  to reach 1"
+
+
+def merges_of(tokenizer: Any) -> Sequence[Any]:
+    """In their order."""
+    import json
+
+    return list(json.loads(tokenizer.to_str())["model"]["merges"])
+
+
+def best(work: Callable[[], object], times: int = TIMES) -> float:
+    """Seconds of the fastest run."""
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - began)
+    return min(found)
