@@ -1,12 +1,18 @@
 """How recipes hang in the graph: the mapping `vars.recipes` of dvc.yaml, a key per recipe.
 
-shakespeare: {source: tasks/ingest, init: tasks/base}   nothing to watch: any dependency that the stages have anyway
-mine: {source: texts, init: data/bert/model}            DVC watches texts/, from which the recipe's globs read, and the
-                                                        model of the recipe bert, from which this one starts
+shakespeare: {source: tasks/ingest, init: tasks/base, unseen: tasks/clean}
+
+has nothing to watch: these are dependencies that the stages have anyway.
+
+mine: {source: texts, init: data/bert/model, unseen: exams}
+
+DVC watches texts/, from which the recipe's globs read, the model of the recipe bert, from which this one starts, and
+exams/, whose texts nothing is trained on (`clean.contamination.files`).
 """
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from tasks.recipe import Recipe
 
 GRAPH = Path("dvc.yaml")
-SOURCE, INIT = "tasks/ingest", "tasks/base"
+SOURCE, INIT, UNSEEN = "tasks/ingest", "tasks/base", "tasks/clean"
 """What the stages depend on anyway, for recipes that have nothing of their own to watch."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
@@ -32,15 +38,22 @@ def check(name: str) -> "Recipe":
     wired = wired_recipes()
     if "." in recipe.ingest.root.local_paths():
         raise RecipeError(f"{recipe_path(name)}: ingest.files: give the texts a folder of their own to watch")
-    entry = f"write `{name}: {{source: {_source(name, recipe)}, init: {_init(name, recipe, wired)}}}`"
+    place, unseen = recipe_path(name), _unseen(recipe)
+    start = _init(name, recipe, wired)
+    source_wanted = _one_folder(recipe.ingest.root.local_paths(), SOURCE, f"{place}: ingest.files", "texts")
+    unseen_wanted = _one_folder(unseen, UNSEEN, f"{place}: clean.contamination.files", "evaluation sets")
+    entry = f"write `{name}: {{source: {source_wanted}, init: {start}, unseen: {unseen_wanted}}}`"
     if name not in wired:
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
     source = _watched(name, wired[name], "source", SOURCE)
     for path in recipe.ingest.root.local_paths():
         _require(source, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.source", entry)
     init = _watched(name, wired[name], "init", INIT)
-    if (start := _init(name, recipe, wired)) != INIT:
+    if start != INIT:
         _require(init, PurePosixPath(start), f"{GRAPH}: vars.recipes.{name}.init", entry)
+    sets = _watched(name, wired[name], "unseen", UNSEEN)
+    for path in unseen:
+        _require(sets, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.unseen", entry)
     return recipe
 
 
@@ -90,21 +103,27 @@ def _watched(name: str, item: Any, key: str, otherwise: str) -> PurePosixPath:
     place = f"{GRAPH}: vars.recipes.{name}"
     if not isinstance(path, str) or not path:
         raise RecipeError(
-            f"{place}: write `{name}: {{source: …, init: …}}`; {key} is a folder of its own or {otherwise}"
+            f"{place}: write `{name}: {{source: …, init: …, unseen: …}}`; {key} is a folder of its own or {otherwise}"
         )
     if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
         raise RecipeError(f"{place}.{key}: {path}: no folder or file inside the project")
     return PurePosixPath(path)
 
 
-def _source(name: str, recipe: "Recipe") -> str:
-    """What DVC has to watch for the texts of a recipe: the one folder that holds all its own files."""
-    paths = [PurePosixPath(path) for path in recipe.ingest.root.local_paths()]
-    if not paths:
-        return SOURCE
-    shared = [folder for folder in (paths[0], *paths[0].parents) if all(folder in (p, *p.parents) for p in paths)]
-    if shared[0] == PurePosixPath():
-        raise RecipeError(f"{recipe_path(name)}: ingest.files: DVC watches one folder; put all texts under one")
+def _unseen(recipe: "Recipe") -> list[str]:
+    """Files and folders with texts that nothing is trained on."""
+    settings = recipe.clean.contamination
+    return [] if settings is None else [PurePosixPath(path).as_posix() for path in settings.files]
+
+
+def _one_folder(paths: Sequence[str], otherwise: str, key: str, what: str) -> str:
+    """What DVC has to watch for files and folders of the project: the one folder that holds them all."""
+    found = [PurePosixPath(path) for path in paths]
+    if not found:
+        return otherwise
+    shared = [folder for folder in (found[0], *found[0].parents) if all(folder in (p, *p.parents) for p in found)]
+    if not shared or shared[0] == PurePosixPath():
+        raise RecipeError(f"{key}: DVC watches one folder of the project; put all {what} under one")
     return shared[0].as_posix()
 
 

@@ -65,7 +65,8 @@ def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init
         shutil.copy2(path, folder / "recipes" / f"{name}.yaml")
     graph = folder / "dvc.yaml"
     wired = "".join(
-        f"      {name}: {{source: tasks/ingest, init: {init.get(name.replace('-', '_'), 'tasks/base')}}}\n"
+        f"      {name}: {{source: tasks/ingest, init: {init.get(name.replace('-', '_'), 'tasks/base')}, "
+        "unseen: tasks/clean}\n"
         for name in recipes
     )
     graph.write_text(LIST.sub(f"  - recipes:\n{wired}\n", graph.read_text(encoding="utf-8"), count=1), encoding="utf-8")

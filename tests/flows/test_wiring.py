@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -12,14 +13,16 @@ FILES = """ingest:
   licence: my own
   files: {files}
 """
+WIRED = "{source: tasks/ingest, init: tasks/base, unseen: tasks/clean}"
+WITH_TEXTS = WIRED.replace("tasks/ingest", "texts")
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    alone = "  - recipes:\n      shakespeare: {source: tasks/ingest, init: tasks/base}\n\n"
+    alone = f"  - recipes:\n      shakespeare: {WIRED}\n\n"
     (tmp_path / "dvc.yaml").write_text(LIST.sub(alone, (ROOT / "dvc.yaml").read_text(), count=1))
-    for folder in ("recipes", "tasks/ingest", "tasks/base", "texts"):
+    for folder in ("recipes", "tasks/ingest", "tasks/base", "tasks/clean", "texts"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
     return tmp_path
@@ -35,7 +38,9 @@ def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
     before = Path("dvc.yaml").read_text().splitlines()
     new_recipe("sonnets", "shakespeare")
     after = Path("dvc.yaml").read_text().splitlines()
-    assert [line for line in after if line not in before] == ["      sonnets: {source: tasks/ingest, init: tasks/base}"]
+    assert [line for line in after if line not in before] == [
+        "      sonnets: {source: tasks/ingest, init: tasks/base, unseen: tasks/clean}"
+    ]
     assert len(after) == len(before) + 1
     assert wired_recipes()["sonnets"] == wired_recipes()["shakespeare"]
     assert Path("recipes/sonnets.yaml").read_text() == Path("recipes/shakespeare.yaml").read_text()
@@ -68,16 +73,16 @@ def test_a_name_that_cannot_be_is_refused_and_changes_nothing(name: str, like: s
         "texts",
         "",
         "{sources: texts}",
-        "{source: 3, init: tasks/base}",
-        "{source: ., init: tasks/base}",
-        "{source: nowhere, init: tasks/base}",
+        "{source: 3, init: tasks/base, unseen: tasks/clean}",
+        "{source: ., init: tasks/base, unseen: tasks/clean}",
+        "{source: nowhere, init: tasks/base, unseen: tasks/clean}",
         "{source: tasks/ingest}",
         "{source: tasks/ingest, init: nowhere}",
     ],
 )
 def test_what_dvc_cannot_watch_is_told(item: str) -> None:
     graph = Path("dvc.yaml")
-    graph.write_text(graph.read_text().replace("{source: tasks/ingest, init: tasks/base}", item))
+    graph.write_text(graph.read_text().replace(WIRED, item))
     with pytest.raises(RecipeError, match=r"^dvc\.yaml: vars\.recipes\.shakespeare[.:]"):
         check("shakespeare")
 
@@ -90,24 +95,35 @@ def test_texts_in_two_folders_are_told() -> None:
 
 def test_a_recipe_that_is_not_wired_says_how(project: Path) -> None:
     shutil.copy("recipes/shakespeare.yaml", "recipes/loose.yaml")
-    with pytest.raises(RecipeError, match=r"missing; write `loose: \{source: tasks/ingest, init: tasks/base\}`"):
+    with pytest.raises(RecipeError, match=re.escape(f"missing; write `loose: {WIRED}`")):
         check("loose")
     reads("[texts/a/*.txt, texts/b/**/*.md]", "loose")
-    with pytest.raises(RecipeError, match=r"missing; write `loose: \{source: texts, init: tasks/base\}`"):
+    with pytest.raises(RecipeError, match=re.escape(f"missing; write `loose: {WITH_TEXTS}`")):
         check("loose")
 
 
 def test_dvc_must_watch_the_files_that_a_recipe_reads(project: Path) -> None:
     reads("[texts/*.txt]")
-    with pytest.raises(
-        RecipeError, match=r"DVC watches tasks/ingest, .* reads texts; write .*\{source: texts, init: tasks/base\}"
-    ):
+    with pytest.raises(RecipeError, match=f"DVC watches tasks/ingest, .* reads texts; write .*{re.escape(WITH_TEXTS)}"):
         check("shakespeare")
     graph = Path("dvc.yaml")
-    graph.write_text(
-        graph.read_text().replace("{source: tasks/ingest, init: tasks/base}", "{source: texts, init: tasks/base}")
-    )
+    graph.write_text(graph.read_text().replace(WIRED, WITH_TEXTS))
     check("shakespeare")
+
+
+def test_dvc_must_watch_the_evaluation_sets_that_a_recipe_is_not_trained_on(project: Path) -> None:
+    recipe, graph = Path("recipes/shakespeare.yaml"), Path("dvc.yaml")
+    text = recipe.read_text()
+    recipe.write_text(text.replace("clean:\n", "clean:\n  contamination: {files: [exams/a.jsonl, exams/b/c.txt]}\n"))
+    Path("exams").mkdir()
+    wanted = WIRED.replace("tasks/clean", "exams")
+    with pytest.raises(RecipeError, match=rf"unseen: DVC watches tasks/clean, .*exams/a\.jsonl; .*{re.escape(wanted)}"):
+        check("shakespeare")
+    graph.write_text(graph.read_text().replace(WIRED, wanted))
+    check("shakespeare")
+    recipe.write_text(text.replace("clean:\n", "clean:\n  contamination: {files: [/exams/a.txt, exams/b.txt]}\n"))
+    with pytest.raises(RecipeError, match=r"clean\.contamination\.files: DVC watches one folder of the project"):
+        check("shakespeare")
 
 
 def test_texts_in_the_root_cannot_be_watched(project: Path) -> None:
@@ -133,17 +149,19 @@ def fine_tunes(init: str, name: str = "tuned") -> None:
 
 def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
     fine_tunes("recipe:shakespeare")
-    with pytest.raises(RecipeError, match=r"write `tuned: \{source: tasks/ingest, init: data/shakespeare/model\}`"):
+    with pytest.raises(
+        RecipeError, match=re.escape(f"write `tuned: {WIRED.replace('tasks/base', 'data/shakespeare/model')}`")
+    ):
         check("tuned")
     graph = Path("dvc.yaml")
-    line = "      shakespeare: {source: tasks/ingest, init: tasks/base}\n"
+    line = f"      shakespeare: {WIRED}\n"
     graph.write_text(graph.read_text().replace(line, line + line.replace("shakespeare", "tuned")))
     with pytest.raises(RecipeError, match=r"tuned\.init: DVC watches tasks/base, but the recipe reads data/shakesp"):
         check("tuned")
     graph.write_text(
         graph.read_text().replace(
-            "tuned: {source: tasks/ingest, init: tasks/base}",
-            "tuned: {source: tasks/ingest, init: data/shakespeare/model}",
+            f"tuned: {WIRED}",
+            "tuned: {source: tasks/ingest, init: data/shakespeare/model, unseen: tasks/clean}",
         )
     )
     assert check("tuned").model.from_scratch is False
