@@ -103,5 +103,5 @@ def _split(
         size = sizes[name]
         size.documents += part.num_rows
         size.bytes += int(text_bytes(part).sum())
-        size.groups.update(group for group, split in split_by_group.items() if split == name)
+        size.groups.add([group for group, split in split_by_group.items() if split == name])
         size.labels.update(part.column("label").drop_null().to_pylist())

@@ -20,7 +20,7 @@ from tasks.clean.near.settings import ContaminationSettings
 from tasks.clean.rules.verdict import Verdict
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard
-from tasks.clean.splits import split_of
+from tasks.clean.splits import GONE, PRIORITY, split_of
 from tasks.contract.spread import spread
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.clean.near.contamination import Overlaps
-
-PRIORITY = {"test": 0, "validation": 1, "train": 2}
-"""The least has the most right."""
-GONE = 255
-"""Of a document that is dropped."""
 
 
 class Found(Protocol):

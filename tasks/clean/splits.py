@@ -6,14 +6,27 @@ so that another size of validation leaves the test groups as they are.
 """
 
 import hashlib
+import heapq
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tasks.clean.settings import SplitSettings
 from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.settings import recipe_path
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 SPLITS = ("train", "validation", "test")
+PRIORITY = {"test": 0, "validation": 1, "train": 2}
+"""Of what several documents share, one of the split with the least number has the most right to it."""
+GONE = 255
+"""In place of the number, of a document that is dropped."""
+NAMED = 50
+"""Groups of a split that are told by name."""
 
 
 def split_of(group: str, settings: SplitSettings) -> str:
@@ -34,6 +47,28 @@ def position(group: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
+class Groups:
+    """Different names, counted with 8 bytes each: some of them as they are, the others as hashes of 64 bits."""
+
+    def __init__(self) -> None:
+        self.first: list[str] = []
+        """The first ones by name, up to NAMED."""
+        self._hashes: list[NDArray[np.uint64]] = []
+
+    def add(self, names: Collection[str]) -> None:
+        """Names that may have come before."""
+        import numpy as np
+
+        self.first = sorted({*self.first, *heapq.nsmallest(NAMED, names)})[:NAMED]
+        digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+        self._hashes.append(np.frombuffer(digests, np.uint64))
+
+    def __len__(self) -> int:
+        import numpy as np
+
+        return len(np.unique(np.concatenate([np.empty(0, np.uint64), *self._hashes])))
+
+
 @dataclass
 class SplitSize:
     """What fell into a split."""
@@ -41,7 +76,7 @@ class SplitSize:
     documents: int = 0
     bytes: int = 0
     """Of texts and targets."""
-    groups: set[str] = field(default_factory=set)
+    groups: Groups = field(default_factory=Groups)
     labels: Counter[str] = field(default_factory=Counter)
     """Documents of each class, where there are classes."""
 
@@ -54,7 +89,7 @@ def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSe
     key = f"{recipe_path(recipe)}: clean.splits"
     for name in ("validation_groups", "test_groups"):
         if unknown := sorted(set(getattr(settings, name)) - there):
-            seen = sorted(there.union(*(size.groups for size in sizes.values())))
+            seen = sorted(there.union(*(size.groups.first for size in sizes.values())))
             some = ", ".join(seen[:8]) + (", …" if len(seen) > 8 else "")
             raise RecipeError(
                 f"{key}.{name}: no group {', '.join(map(repr, unknown))} in the corpus (there are: {some})"

@@ -25,9 +25,6 @@ from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.spread import processes_worth
 from tasks.contract.stage import Drop, Job, Report
 
-GROUPS_NAMED = 50
-"""Groups of a split that the report names; it counts them all."""
-
 
 def clean(job: Job) -> Report:
     """The work of the stage. Raises GristmillError where nothing, or too little for a split, is left."""
@@ -110,5 +107,5 @@ def _split(size: SplitSize, total: int) -> dict[str, object]:
         "bytes": size.bytes,
         "share_of_bytes": round(size.bytes / total, 6),
         "groups": len(size.groups),
-        "group_names": sorted(size.groups)[:GROUPS_NAMED],
+        "group_names": size.groups.first,
     }

@@ -25,6 +25,7 @@ from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import hash_texts
 from tasks.clean.near.settings import ParagraphSettings
 from tasks.clean.near.words import words_of
+from tasks.clean.splits import GONE
 from tasks.contract.errors import DataError
 from tasks.contract.utf8 import utf8
 
@@ -41,9 +42,6 @@ MEMORY = 512 << 20
 
 HASH_MEMORY = 24
 """Bytes that a remembered paragraph costs."""
-
-GONE = 255
-"""Priority of a document that does not count."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.clean.near.paragraphs import (
-    GONE,
     first_paragraphs,
     paragraphs_of,
     read_paragraphs,
@@ -17,6 +16,7 @@ from tasks.clean.near.paragraphs import (
     write_paragraphs,
 )
 from tasks.clean.near.settings import ParagraphSettings
+from tasks.clean.splits import GONE
 from tasks.contract.errors import DataError
 from tests.clean.near import reference
 from tests.clean.near.reference import column
