@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 unexport PYTHONDONTWRITEBYTECODE # it would have every stage compile again, for half of its time, what it imports
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-slow lint format bench ui prove-schedule setup lock clean
+.PHONY: run test test-slow lint format bench bench-peers ui prove-schedule setup lock clean
 
 run: $(READY)
 	gristmill run $(RECIPE)
@@ -34,6 +34,9 @@ format: $(READY)
 
 bench: $(READY)
 	python -m benchmarks
+
+bench-peers: $(READY) # beside ours, what `make bench` compares it with
+	infra/install.sh $(PYTHON) $(VENV) bench
 
 ui: $(READY)
 	python -m flows.ui

@@ -129,7 +129,7 @@ def _beside_peers(texts: Sequence[str], folder: Path) -> Iterator[str]:
         try:
             theirs = megabytes_a_second(make, sample)
         except ImportError as error:
-            yield f"  {name}: skipped, {re.split(r'[;`]', str(error))[0].strip()} (see benchmarks/near_peers.py)"
+            yield f"  {name}: skipped, {re.split(r'[;`]', str(error))[0].strip()} (make bench-peers)"
         else:
             yield f"  {name:<34} {theirs:9.2f} MB/s; ours {ours / theirs:.0f} times as fast"
 

@@ -1,6 +1,6 @@
 """MinHash signatures by the libraries that others use, each in its own way of making shingles of 5 words.
 
-They are not among Gristmill's dependencies: `pip install datatrove[processing]==0.10.1 spacy datasketch==2.0.0 rensa`.
+They are not among Gristmill's dependencies: `make bench-peers` installs them.
 """
 
 import re

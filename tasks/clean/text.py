@@ -7,9 +7,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Literal
 
 from tasks.clean.settings import CleanSettings
+from tasks.contract.errors import GristmillError
 
 Step = Callable[[str], str]
 
@@ -28,12 +30,26 @@ ZERO_WIDTH = {
 LONGEST_RUN_OF_MARKS = 30
 """Of the Stream-Safe Text Format (UAX #15, section 13): more marks on one letter occur in no language."""
 
+HTML = "html"
+"""The one step that is not repeated: what it leaves may look like tags."""
+
 GRAPHEME_JOINER = "\u034f"
+
+
+def require_library(settings: CleanSettings) -> None:
+    """Raises GristmillError where the settings ask for a library that is not installed."""
+    if settings.html != "keep" and find_spec("resiliparse") is None:
+        raise GristmillError("clean.html: resiliparse is not installed: pip install 'gristmill[html]'")
 
 
 def rewriting(settings: CleanSettings) -> dict[str, Step]:
     """The steps that the settings ask for, in their order, by what a report calls them."""
-    steps: dict[str, Step] = {"mojibake": repair_mojibake} if settings.mojibake == "repair" else {}
+    steps: dict[str, Step] = {}
+    if settings.html != "keep":
+        main = settings.html == "main"
+        steps[HTML] = lambda text: text_of_html(text, main)
+    if settings.mojibake == "repair":
+        steps["mojibake"] = repair_mojibake
     steps["line_ends"] = unify_line_ends
     if unwanted := _unwanted(settings):
         steps["control_characters"] = _remover(unwanted)
@@ -50,20 +66,32 @@ def rewriting(settings: CleanSettings) -> dict[str, Step]:
 def rewritten(text: str, steps: Mapping[str, Step]) -> tuple[str, set[str]]:
     """The text after all steps, until they find nothing more, and the names of those that did something."""
     changed = set[str]()
+    once, again = steps, {name: step for name, step in steps.items() if name != HTML}
     while True:
         start = text
-        for name, step in steps.items():
+        for name, step in once.items():
             before, text = text, step(text)
             if text is not before and text != before:
                 changed.add(name)
+        once = again
         if text == start:
             return text, changed
 
 
 def rewritten_characters(settings: CleanSettings) -> str:
-    """Characters of the first plane that are line ends or removed, wherever they stand."""
-    wanted = re.compile(f"[{LINE_ENDS}{_unwanted(settings)}]")
+    """Characters of the first plane of which a step must say what becomes of them, wherever they stand."""
+    tags = "" if settings.html == "keep" else "<"
+    wanted = re.compile(f"[{LINE_ENDS}{_unwanted(settings)}{tags}]")
     return "".join(wanted.findall("".join(map(chr, range(1 << 16)))))
+
+
+def text_of_html(text: str, main: bool) -> str:
+    """What a page shows, or its main part; a text without a tag of HTML as it is."""
+    if not _tag().search(text):
+        return text
+    from resiliparse.extract.html2text import extract_plain_text
+
+    return str(extract_plain_text(text, main_content=main))
 
 
 def repair_mojibake(text: str) -> str:
@@ -121,6 +149,14 @@ def _unwanted(settings: CleanSettings) -> str:
 def _remover(characters: str) -> Step:
     one, several = re.compile(f"[{characters}]"), re.compile(f"[{characters}]+")
     return lambda text: several.sub("", text) if one.search(text) else text
+
+
+@lru_cache
+def _tag() -> re.Pattern[str]:
+    names = (
+        "a|article|b|blockquote|body|br|code|div|em|h[1-6]|head|html|i|img|li|ol|p|pre|section|span|strong|table|td|ul"
+    )
+    return re.compile(rf"<(?:/?(?:{names})(?:\s[^<>]*)?/?|!doctype[^<>]*)>", re.IGNORECASE)
 
 
 @lru_cache

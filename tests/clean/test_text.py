@@ -84,6 +84,16 @@ def test_what_was_read_in_another_encoding_is_repaired() -> None:
     assert rewrite(misread(text, "latin-1"), CleanSettings(mojibake="keep")) != text
 
 
+def test_a_page_becomes_what_it_shows() -> None:
+    body = "<h1>A title</h1><p>One &amp; two<br>three &lt;p&gt;</p><script>if (1 < 2) {}</script>"
+    page = f"<!doctype html><html><body><nav><ul><li>a menu</li></ul></nav>{body}</body></html>"
+    assert rewrite(page, CleanSettings(html="main")) == "A title\n\nOne & two\nthree <p>"
+    assert rewrite(page, CleanSettings(html="text")).startswith("  • a menu\n\nA title\n\n")
+    assert rewrite(page) == page
+    for text in ("1 < 2 and\n2 > 1", "a <T> b", "List<String> and <stdio.h>", "x <- y"):
+        assert rewrite(text, CleanSettings(html="text")) == text
+
+
 def test_every_line_end_becomes_a_line_feed() -> None:
     ends = ["\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
     assert unify_line_ends("".join(f"a{end}" for end in ends)) == "a\n" * len(ends)
