@@ -21,6 +21,7 @@ from tasks.clean.rules.verdict import Verdict
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard
 from tasks.clean.splits import GONE, PRIORITY, split_of
+from tasks.contract.runtime import engine
 from tasks.contract.spread import spread
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
     if (near := settings.near_duplicates) is not None:
         from tasks.clean.near.duplicates import near_duplicates
 
-        kept = near_duplicates([shard.sketch for shard in shards], near, priorities)
+        shared = None if engine()[0] == "processes" else scratch / "documents.npy"
+        kept = near_duplicates([shard.sketch for shard in shards], near, priorities, shared=shared)
         gone = np.flatnonzero(~kept.staying() & (priorities != GONE))
         found.append(Duplicates(gone, kept.keepers[gone].astype(np.int64), kept.similarities[gone], near.threshold))
         priorities[gone] = GONE

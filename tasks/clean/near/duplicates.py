@@ -16,6 +16,7 @@ settings alone: not on how many files they are in, who wrote these, or on the me
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from tasks.clean.near.clusters import Clusters
 from tasks.clean.near.files import SketchFiles
 from tasks.clean.near.jaccard import Comparer
 from tasks.clean.near.settings import NearDuplicateSettings
-from tasks.clean.rules.verdict import Verdict
+from tasks.contract.spread import spread
 
 DOCUMENT_MEMORY = 30
 """Bytes that a document costs while it is resolved, whatever `memory` is."""
@@ -39,6 +40,9 @@ PAIR_MEMORY = 64
 
 MEMBER_MEMORY = 128
 """Bytes that a document of a large bucket costs."""
+
+SHARES = 4
+"""Parts into which the bands are dealt for a cluster; a near pair is compared in each part in which it agrees."""
 
 HALF = np.uint64(32)
 
@@ -64,6 +68,7 @@ def near_duplicates(
     settings: NearDuplicateSettings,
     priorities: NDArray[np.uint8] | None = None,
     memory: int = MEMORY,
+    shared: Path | None = None,
 ) -> NearDuplicates:
     """The near-duplicates among the documents of sketch files, numbered through all files in the order of `paths`.
 
@@ -74,6 +79,9 @@ def near_duplicates(
     and are read again, the keys as often as the documents of a band do not fit into the memory. Where a single bucket
     does not, it takes 128 bytes for each of its documents.
 
+    `shared`: a file that the workers of a cluster can read, where one is to search: each finds what its bands connect,
+    and what all of them found is put together here. None: all in this process, which compares fewer pairs.
+
     Costs about 11 ns a byte of English text on one processor where `memory` is a third of the text or more, 14 with a
     fifth, 26 with a twentieth.
 
@@ -83,16 +91,50 @@ def near_duplicates(
     clusters = Clusters(files.documents)
     search = _Search(files, clusters, settings, memory // 4)
     search.join_same_words()
-    search.join_large_buckets(search.join_small_buckets())
+    every = range(settings.bands)
+    large = search.join_small_buckets(every) if shared is None else _spread(search, every, paths, memory, shared)
+    search.join_large_buckets(large)
     if priorities is None:
         priorities = np.zeros(files.documents, np.uint8)
     keepers = clusters.keepers(priorities)
     return NearDuplicates(keepers, search.similarities(keepers), files.bytes)
 
 
-def verdict_of(similarity: float, keeper: str, settings: NearDuplicateSettings) -> Verdict:
-    """Why a document is dropped for the one with the id `keeper`."""
-    return Verdict("near_duplicate", f"{similarity:.3f} with {keeper}", f"{settings.threshold:g}")
+@dataclass(frozen=True)
+class Forest:
+    """What the small buckets of some bands connect."""
+
+    documents: NDArray[np.uint32]
+    others: NDArray[np.uint32]
+    """Each document is in one set with the one at its place [connected]."""
+    large: list[int]
+    """Bands that have large buckets, too."""
+
+
+def forest_of(
+    bands: Sequence[int], paths: Sequence[Path], settings: NearDuplicateSettings, shared: Path, memory: int
+) -> Forest:
+    """The work of one worker; `shared` says which documents are looked at."""
+    files = SketchFiles(paths, settings.bands)
+    clusters = Clusters(files.documents)
+    search = _Search(files, clusters, settings, memory // 4)
+    search.among = np.load(shared)
+    large = search.join_small_buckets(bands)
+    documents = np.flatnonzero(clusters.parents != np.arange(files.documents)).astype(np.uint32)
+    return Forest(documents, clusters.parents[documents], large)
+
+
+def _spread(search: "_Search", bands: Sequence[int], paths: Sequence[Path], memory: int, shared: Path) -> list[int]:
+    """What `join_small_buckets` does, by a cluster."""
+    with shared.open("wb") as file:
+        np.save(file, search.among)
+    work = partial(forest_of, paths=paths, settings=search.settings, shared=shared, memory=memory)
+    large: list[int] = []
+    for forest in spread(work, [bands[share::SHARES] for share in range(SHARES)], 1):
+        search.clusters.join(forest.documents, forest.others)
+        large += forest.large
+    shared.unlink()
+    return sorted(large)
 
 
 class _Search:
@@ -116,11 +158,11 @@ class _Search:
             self.clusters.join(first[same], second[same])
             self.among[second[same]] = False
 
-    def join_small_buckets(self) -> list[int]:
-        """Compares all pairs of the small buckets of all bands; returns the bands that have large ones."""
+    def join_small_buckets(self, bands: Sequence[int]) -> list[int]:
+        """Compares all pairs of the small buckets of these bands; returns the bands that have large ones."""
         room = np.empty(max(self.memory // 8, self.settings.max_bucket**2), np.uint64)
         full, with_larger = 0, []
-        for band in range(self.settings.bands):
+        for band in bands:
             larger = False
             for entries in pieces(self.files, band, self.among, self.memory):
                 place = 0
