@@ -1,18 +1,29 @@
-"""`python -m tasks.clean shakespeare`: the same text in one form, without what is too short, too long or there twice.
+"""`python -m tasks.clean shakespeare`: clean text of good quality, each document once, dealt to the splits.
 
 Reads  data/<recipe>/valid/                        documents that passed validation
 Writes data/<recipe>/clean/{train,validation,test}/  cleaned documents, split by group
        data/<recipe>/clean/rejected.parquet        what was dropped, with reason, measured value and threshold
        data/<recipe>/clean/report.json             counts per reason, sizes of the splits, documents per label
-
-Both sides of a pair are rewritten and judged; where documents have classes, every split's share of each is told.
+       data/<recipe>/clean/funnel.png              what is left after each group of rules
+Keeps  data/<recipe>/scratch/clean/                what pass 1 came to, by row groups, for the next run
 
 settings    the recipe's section `clean`
-text        rewriting: line ends, control characters, Unicode normalisation, blanks
-rules       verdicts: one function a rule, a reason a drop
-shard       both on a batch of documents: a pure function, mapped over processes
-duplicates  exact duplicates, the first stays
+stage       the three passes over a corpus
+shard       pass 1, row groups side by side: documents, each by itself
+documents   what is done to those of a batch, in order
+  rewrite, text, measure   text repair; what needs none is found by compiled code
+  rules/      sizes, labels, pairs
+  language/   fastText's model
+  quality/    Gopher, C4, FineWeb
+  blocked/    words of a user's list
+  privacy/    personal data and secrets
+findings    pass 2, all documents together
+  exact       the same text
+  near/       nearly the same, shared with evaluation sets, repeated paragraphs
+deal        pass 3: verdicts carried out, splits written
 splits      train, validation or test, by a hash of the group
 labels      documents of each class: enough to train and score on?
-stage       all of it on a corpus
+funnel      what is left after each group of rules
+compiled    functions over bytes, compiled once for a machine
+spans       pieces of texts replaced by placeholders
 """
