@@ -1,4 +1,4 @@
-"""An object of a bucket, from the byte on that is missing, through fsspec and s3fs.
+"""An object of a bucket, from the byte on that is missing, through s3fs.
 
 Credentials, region and endpoint are those that AWS's own tools find: AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL…
 """
@@ -16,18 +16,18 @@ CHUNK = 8 << 20
 def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     """Append what is missing to `part`, which has `had` bytes. Raises TransientError, RecipeError or GristmillError."""
     try:
-        import fsspec
         from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError, ReadTimeoutError
+        from s3fs import S3FileSystem
     except ModuleNotFoundError as error:
         raise GristmillError(f"{url}: {error.name} is not installed: pip install 'gristmill[s3]'") from error
 
     place = f"{bench.recipe}: ingest.url: {url}"
     try:
-        store, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        size = store.size(path)
+        store = S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+        size = store.size(url)
         with part.open("ab") as out, progress("download", size, "bytes") as shown:
             for start in range(had, size, CHUNK):
-                shown.advance(out.write(store.cat_file(path, start=start, end=min(start + CHUNK, size))))
+                shown.advance(out.write(store.cat_file(url, start=start, end=min(start + CHUNK, size))))
     except FileNotFoundError as error:
         raise bench.wrong("url", f"{url}: there is no such object") from error
     except PermissionError as error:

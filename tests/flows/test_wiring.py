@@ -169,5 +169,5 @@ def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
     with pytest.raises(RecipeError, match=r"recipes/tuned\.yaml: model\.init: no recipe 'nobody'"):
         check("tuned")
     fine_tunes("{kind: folder, path: models/mine}")
-    with pytest.raises(RecipeError, match=r"but the recipe reads models/mine; write .*init: models/mine\}"):
+    with pytest.raises(RecipeError, match=r"but the recipe reads models/mine; write .*init: models/mine, "):
         check("tuned")
