@@ -90,7 +90,7 @@ def profile(recipe: str) -> None:
 
     Trains nothing. The same as a page to look at is written to data/RECIPE/profile.html.
     """
-    from flows.profile import profile_recipe
+    from flows.corpus import profile_recipe
 
     click.echo(f"the same with pictures: {profile_recipe(recipe)}")
 

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.buckets import BUCKET
 from tests.clean.corpus import contents
 from tests.scratch import command, make_project
@@ -24,6 +26,7 @@ register: {}
 """
 
 
+@pytest.mark.slow
 def test_texts_come_from_a_bucket_and_results_go_to_one(tmp_path: Path, bucket: "S3FileSystem") -> None:
     for number in range(20):
         bucket.pipe(f"{BUCKET}/texts/{number}.txt", f"The text of the object {number}.\n".encode())

@@ -104,7 +104,8 @@ def encode_split(clean: Path, side: Side, folder: Path, advance: Callable[[int],
     writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix, codec.closes)
     specials, lengths = 0, [np.empty(0, np.int64)]
     for texts in texts_of(clean, side.column):
-        given = pc.binary_join_element_wise(pa.scalar(side.prefix, texts.type), texts, "") if side.prefix else texts
+        prefix, nothing = pa.scalar(side.prefix, texts.type), pa.scalar("", texts.type)
+        given = pc.binary_join_element_wise(prefix, texts, nothing) if side.prefix else texts
         encoded = codec.engine.encode(given)
         if codec.closes:
             specials += int(np.count_nonzero(encoded.ids == codec.end))

@@ -62,7 +62,7 @@ def test_nothing_is_lost_between_text_and_tokens(project: Path) -> None:
 def test_an_endless_run_of_letters_does_not_hold_up_learning(tmp_path: Path) -> None:
     dna = "".join(random.Random(0).choices("ACGT", k=1_000_000))
     began = time.monotonic()
-    vocabulary = train_vocabulary(iter([[dna]]), TokenizeSettings(vocab_size=300), SPECIALS)
+    vocabulary = train_vocabulary(iter([column(dna)]), TokenizeSettings(vocab_size=300), SPECIALS)
     assert vocabulary.get_vocab_size() == 300 and vocabulary.encode(dna[:2000]).ids
     assert time.monotonic() - began < 30  # without a cut: more than an hour
 
