@@ -1,5 +1,6 @@
 """The tables of a profile, as lists of cells, for the terminal and the page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.profile.measure import PERCENTILES, Profile
@@ -12,7 +13,7 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     numbers: tuple[str, ...] = ()
     """Which of the columns are numbers."""
 
