@@ -11,6 +11,8 @@ from tasks.contract.identity import hash_tree
 from tests.families import tiny_recipe, write_source
 from tests.scratch import STAGES, command, make_project, run_stages, without_tracking
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:

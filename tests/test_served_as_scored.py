@@ -16,6 +16,9 @@ from tests.scratch import run_stages
 PREDICTIONS = {"translation": "prediction", "summarization": "prediction", "classification": "predicted"}
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

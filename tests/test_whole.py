@@ -103,6 +103,7 @@ def test_without_its_tracking_server_a_run_says_how_to_complete_the_record(proje
     assert "warning" in said and "gristmill run tiny" in said
 
 
+@pytest.mark.slow
 def test_a_stage_run_bare_with_more_workers_makes_the_same_bytes(first_run: tuple[Path, str], tmp_path: Path) -> None:
     folder = make_project(tmp_path / "bare")
     for stage in STAGES:

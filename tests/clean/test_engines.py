@@ -71,10 +71,10 @@ def test_every_group_of_rules_drops_something(expected: dict[str, bytes], tmp_pa
     assert found >= REASONS and any(reason.startswith("gopher") for reason in found)
 
 
-@pytest.mark.slow
 def test_it_is_the_same_for_four_processes(expected: dict[str, bytes], tmp_path: Path) -> None:
     assert cleaned(tmp_path, "4") == expected
 
 
+@pytest.mark.slow
 def test_it_is_the_same_for_every_engine(engine: str, expected: dict[str, bytes], tmp_path: Path) -> None:
     assert cleaned(tmp_path, "2") == expected

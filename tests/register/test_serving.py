@@ -77,6 +77,7 @@ def _post(url: str, content: dict[str, Any]) -> list[Any]:
         raise Refused(error.code, json.loads(error.read())["message"]) from error
 
 
+@pytest.mark.slow
 def test_a_causal_model_answers_each_of_several_requests_at_a_time_as_it_would_alone(project_of):
     with serve(project_of("causal-lm")) as ask, ThreadPoolExecutor(4) as pool:
         params = [{"max_new_tokens": 6, "seed": seed} for seed in (1, 2, 3, 1)]
@@ -88,6 +89,7 @@ def test_a_causal_model_answers_each_of_several_requests_at_a_time_as_it_would_a
             ask(["a"], params={"top_p": 3.0})
 
 
+@pytest.mark.slow
 def test_a_pair_model_answers_with_the_settings_of_its_evaluation(project_of):
     with serve(project_of("translation")) as ask:
         found = ask(["the cat sat", "", "a dog"])
@@ -98,6 +100,7 @@ def test_a_pair_model_answers_with_the_settings_of_its_evaluation(project_of):
             ask(["a"], params={"num_beams": "two"})
 
 
+@pytest.mark.slow
 def test_a_masked_model_answers_with_filled_masks(project_of):
     with serve(project_of("masked-lm")) as ask:
         (answer,) = ask(["the [MASK] sat"], params={"top_k": 2})
