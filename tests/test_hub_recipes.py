@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tasks.contract.settings import read_yaml
@@ -72,7 +73,9 @@ def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
 
     task, how = {"t5": ("summarization", "unigram"), "bert": ("classification", "wordpiece")}[kind]
     specials = specials_of(task, TokenizeSettings())
-    learned = train_vocabulary([texts], TokenizeSettings.model_validate({"kind": how, "vocab_size": 90}), specials)
+    learned = train_vocabulary(
+        [pa.array(texts, pa.large_string())], TokenizeSettings.model_validate({"kind": how, "vocab_size": 90}), specials
+    )
     save_vocabulary(learned, specials, folder)
     if kind == "t5":
         config = transformers.T5Config(vocab_size=90, d_model=32, d_kv=16, d_ff=32, num_layers=1, num_heads=2)

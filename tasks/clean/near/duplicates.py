@@ -131,7 +131,7 @@ def _spread(search: "_Search", bands: Sequence[int], paths: Sequence[Path], memo
     work = partial(forest_of, paths=paths, settings=search.settings, shared=shared, memory=memory)
     large: list[int] = []
     for forest in spread(work, [bands[share::SHARES] for share in range(SHARES)], 1):
-        search.clusters.join(forest.documents, forest.others)
+        search.clusters.join(forest.documents.copy(), forest.others.copy())  # Ray's arrays are not to be written to
         large += forest.large
     shared.unlink()
     return sorted(large)

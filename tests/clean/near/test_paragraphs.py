@@ -126,7 +126,7 @@ def test_memory_is_bounded_however_many_paragraphs_there_are(tmp_path: Path) -> 
     for number, path in enumerate(paths):
         lines = [f"paragraph {place} of the file {number}" for place in range(each)]
         write_paragraphs(paragraphs_of(column(["\n".join(lines)]), ParagraphSettings(separator="line")), path)
-    first_paragraphs(paths[:1])  # compiles
+    first_paragraphs(paths, memory=memory)  # compiles
     tracemalloc.start()
     staying = first_paragraphs(paths, memory=memory)
     peak = tracemalloc.get_traced_memory()[1]

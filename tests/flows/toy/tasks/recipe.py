@@ -9,4 +9,5 @@ def load(name: str) -> SimpleNamespace:
     """A recipe without texts of its own and without a base. Raises RecipeError where there is none."""
     recipe_path(name)
     source = SimpleNamespace(root=SimpleNamespace(local_paths=list))
-    return SimpleNamespace(ingest=source, model=SimpleNamespace(init=None))
+    nothing = SimpleNamespace(contamination=None)
+    return SimpleNamespace(ingest=source, clean=nothing, model=SimpleNamespace(init=None))
