@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tasks.contract.corpus import CorpusWriter, corpus_schema
+from tasks.contract.corpus import CorpusWriter, corpus_schema, read_batches
 from tests.clean.quality.perturbed import made
 from tests.scratch import ROOT
 
@@ -20,16 +19,18 @@ CHANGED = 0.08
 
 def real_texts() -> list[str]:
     """Debian's descriptions where they are, else texts that are made."""
-    if REAL.is_dir():
-        return [text for path in sorted(REAL.glob("*.parquet")) for text in pq.read_table(path)["text"].to_pylist()]
-    return made(MADE, seed=0)
+    return read_texts(REAL) if REAL.is_dir() else made(MADE, seed=0)
+
+
+def read_texts(folder: Path) -> list[str]:
+    """All texts of a corpus."""
+    return [text for batch in read_batches(folder, ["text"]) for text in batch.column("text").to_pylist()]
 
 
 def grown(texts: Sequence[str], size: int, seed: int = 0) -> Iterator[list[str]]:
     """Batches of texts of so many bytes together. The first pass over the texts is unchanged."""
     chance = random.Random(seed)
-    words = list({word for text in texts[:2000] for word in text.split(" ")})
-    words.sort()
+    words = sorted({word for text in texts[:2000] for word in text.split(" ")})
     written, first = 0, True
     while written < size:
         batch = []
@@ -51,9 +52,9 @@ def grown(texts: Sequence[str], size: int, seed: int = 0) -> Iterator[list[str]]
         first = False
 
 
-def write_grown(folder: Path, texts: Sequence[str], size: int, *more: str) -> int:
-    """As a corpus with the columns `more`; groups of ten documents. Returns its bytes of text."""
-    schema = corpus_schema(*more)
+def write_grown(folder: Path, texts: Sequence[str], size: int) -> int:
+    """As a corpus; groups of ten documents. Returns its bytes of text."""
+    schema = corpus_schema()
     with CorpusWriter(folder, schema) as writer:
         number = 0
         for batch in grown(texts, size):

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.growth import read_texts
 from benchmarks.near_pairs import near_pairs
 from benchmarks.near_peers import PEERS, megabytes_a_second
 from tasks.clean.near.contamination import EvaluationIndex, overlaps
@@ -65,7 +66,7 @@ def measure(folder: Path) -> Iterator[str]:
     corpora = {"planted": planted(PLANTED, seed=0)}
     for name, raw in REAL.items():
         if raw.is_dir():
-            corpora[name] = [text for path in sorted(raw.glob("*.parquet")) for text in _texts(path).to_pylist()]
+            corpora[name] = read_texts(raw)
         else:
             yield f"{name}: skipped, {raw.relative_to(ROOT)} is not there (dvc repro ingest@{name})"
     for name, texts in corpora.items():

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from benchmarks.growth import REAL, read_texts
 from benchmarks.quality_peers import datatrove
 from tasks.clean.quality.judge import judge
 from tasks.clean.quality.settings import QualitySettings
@@ -19,7 +19,6 @@ from tests.clean.quality import reference
 from tests.clean.quality.perturbed import UNITS, made, perturbed
 from tests.scratch import ROOT
 
-REAL = ROOT / "data" / "bert" / "raw"
 ASKED = 30
 """MB/s a core, of Gopher's and FineWeb's own rules."""
 ASKED_AGREEMENT = 0.99
@@ -44,7 +43,7 @@ def measure(_: Path) -> Iterator[str]:
     """Lines of figures on made text, and on real text where there is some."""
     corpora = {"made": made(MADE, seed=0)}
     if REAL.is_dir():
-        real = [text for path in sorted(REAL.glob("*.parquet")) for text in pq.read_table(path)["text"].to_pylist()]
+        real = read_texts(REAL)
         corpora["descriptions"] = real
         corpora["pages"] = ["\n\n".join(real[start : start + PAGE]) for start in range(0, len(real), PAGE)]
     else:

@@ -1,5 +1,6 @@
 """Text to tokens: encoding and writing shards against the bare encoder, learning a vocabulary against `tokenizers`."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -98,8 +99,6 @@ def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Ite
 
 def merges_of(tokenizer: Any) -> Sequence[Any]:
     """In their order."""
-    import json
-
     return list(json.loads(tokenizer.to_str())["model"]["merges"])
 
 

@@ -36,24 +36,20 @@ def check(name: str) -> "Recipe":
 
     recipe = load(name)
     wired = wired_recipes()
-    if "." in recipe.ingest.root.local_paths():
-        raise RecipeError(f"{recipe_path(name)}: ingest.files: give the texts a folder of their own to watch")
-    place, unseen = recipe_path(name), _unseen(recipe)
+    texts, unseen, place = recipe.ingest.root.local_paths(), _unseen(recipe), recipe_path(name)
+    if "." in texts:
+        raise RecipeError(f"{place}: ingest.files: give the texts a folder of their own to watch")
     start = _init(name, recipe, wired)
-    source_wanted = _one_folder(recipe.ingest.root.local_paths(), SOURCE, f"{place}: ingest.files", "texts")
+    source_wanted = _one_folder(texts, SOURCE, f"{place}: ingest.files", "texts")
     unseen_wanted = _one_folder(unseen, UNSEEN, f"{place}: clean.contamination.files", "evaluation sets")
     entry = f"write `{name}: {{source: {source_wanted}, init: {start}, unseen: {unseen_wanted}}}`"
     if name not in wired:
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
-    source = _watched(name, wired[name], "source", SOURCE)
-    for path in recipe.ingest.root.local_paths():
-        _require(source, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.source", entry)
-    init = _watched(name, wired[name], "init", INIT)
-    if start != INIT:
-        _require(init, PurePosixPath(start), f"{GRAPH}: vars.recipes.{name}.init", entry)
-    sets = _watched(name, wired[name], "unseen", UNSEEN)
-    for path in unseen:
-        _require(sets, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.unseen", entry)
+    bases = [start] if start != INIT else []
+    for key, otherwise, paths in (("source", SOURCE, texts), ("init", INIT, bases), ("unseen", UNSEEN, unseen)):
+        watched = _watched(name, wired[name], key, otherwise)
+        for path in paths:
+            _require(watched, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.{key}", entry)
     return recipe
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.clean.privacy.settings import KINDS
 from tasks.clean.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
-from tasks.contract.figures import FAINT, INK, TRAIN, dress, new_figure, save
+from tasks.contract.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
 from tasks.contract.stage import Drop
 
 GROUPS: dict[str, str] = {
@@ -70,10 +70,7 @@ def draw_funnel(path: Path, steps: Sequence[Step], recipe: str) -> None:
         axes.barh(places, shares, 0.36, color=colour, label=kind)
         for place, share, step in zip(places, shares, steps, strict=True):
             axes.text(share + 0.01, place, f"{getattr(step, kind):,}", va="center", fontsize=8, color=INK)
-    axes.set_yticks(range(len(steps)), [step.rules for step in steps], parse_math=False)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.22)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    bars_of_shares(axes, [step.rules for step in steps], 1.22)
     axes.legend(frameon=False, loc="lower right")
     dress(figure, f"{recipe}: what is left after each group of rules", grid=False)
     save(figure, path)

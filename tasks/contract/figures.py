@@ -1,10 +1,12 @@
 """What all pictures share: drawn on `Figure` objects, without pyplot and its global state; the same bytes each time."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, FAINT, TRAIN, VALIDATION = "#24292f", "#d0d7de", "#0969da", "#cf222e"
@@ -31,6 +33,14 @@ def dress(figure: "Figure", text: str, grid: bool = True) -> None:
             axes.grid(color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.tick_params(colors=INK, labelcolor=INK)
+
+
+def bars_of_shares(axes: "Axes", names: Sequence[str], most: float) -> None:
+    """Axes for horizontal bars, the first name on top, 0 to 100 %; for figures beside the bars they go on to `most`."""
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, most)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
 
 
 def save(figure: "Figure", path: Path) -> None:

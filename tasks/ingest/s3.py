@@ -16,7 +16,7 @@ CHUNK = 8 << 20
 def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     """Append what is missing to `part`, which has `had` bytes. Raises TransientError, RecipeError or GristmillError."""
     try:
-        from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError, ReadTimeoutError
+        from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError
         from s3fs import S3FileSystem
     except ModuleNotFoundError as error:
         raise GristmillError(f"{url}: {error.name} is not installed: pip install 'gristmill[s3]'") from error
@@ -32,7 +32,7 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
         raise bench.wrong("url", f"{url}: there is no such object") from error
     except PermissionError as error:
         raise GristmillError(f"{place}: the server refuses these credentials: {error}") from error
-    except (ConnectionError, HTTPClientError, ReadTimeoutError, OSError) as error:
+    except (ConnectionError, HTTPClientError, OSError) as error:
         raise TransientError(f"{place}: {error}") from error
     except BotoCoreError as error:
         raise GristmillError(f"{place}: {error}") from error

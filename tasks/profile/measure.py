@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ class Profile:
     funnel: Path
     """The picture that `clean` drew."""
 
-    @property
+    @cached_property
     def whole(self) -> Part:
         """All that stays, whatever its split."""
         return sum(self.splits.values(), Part())

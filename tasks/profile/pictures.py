@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contract.figures import FAINT, INK, TRAIN, dress, new_figure, save
+from tasks.contract.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
 from tasks.profile.measure import Part
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ def draw_languages(whole: Part, recipe: str) -> bytes:
     axes.barh(range(len(found)), shares, color=TRAIN)
     for place, (share, count) in enumerate(zip(shares, found.values(), strict=True)):
         axes.text(share + 0.01, place, f"{count:,}", va="center", fontsize=8, color=INK)
-    axes.set_yticks(range(len(found)), list(found), parse_math=False)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.15)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    bars_of_shares(axes, list(found), 1.15)
     axes.axvline(1, color=FAINT, linewidth=0.6)
     dress(figure, f"{recipe}: languages, as far as a model can tell", grid=False)
     return _png(figure)
