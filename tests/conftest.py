@@ -2,10 +2,20 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.buckets", "tests.clusters"]
+
+settings.register_profile(
+    "the same every time", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("the same every time")
+
+# One place for what is compiled, by all processes of the tests and in all projects that they make.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent / "__pycache__" / "numba"))
 
 # Two test processes with two threads each on two cores would wait for each other most of the time.
 os.environ.setdefault("GRISTMILL_WORKERS", "1")

@@ -12,17 +12,19 @@ numba's own cache looks at the file of a kernel alone: after a change in a helpe
 the old code, and a process that reads while another one writes may get code of before the change. Here the cache is a
 folder of its own for each content of all files that the kernel needs, version of numba and of Unicode, and kind of
 processor. Whatever is found in such a folder is right, by whichever process it was written, and writing is a rename.
+Of processes that need a kernel that is not there yet one compiles it, and the others wait for it.
 
 It lies in `NUMBA_CACHE_DIR` if that is set, else in `__pycache__` beside the kernel, else, where the package is
 read-only, in the user's cache (`~/.cache/numba`). Where nothing can be written, every process compiles for itself.
 """
 
+import fcntl
 import hashlib
 import os
 import tempfile
 import unicodedata
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -31,6 +33,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.misc.appdirs import AppDirs
 from numpy.typing import NDArray
 
@@ -68,8 +71,24 @@ def read_only(array: NDArray[Number]) -> NDArray[Number]:
 
 def _kept(compiled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     with suppress(RuntimeError):  # no place that can be written to
-        compiled._cache = _Cache(function)
+        compiled._cache = cache = _Cache(function)
+        compile_or_load = compiled.compile
+
+        def compile_alone(signature: Any) -> Any:
+            with global_compiler_lock, _alone(Path(cache.cache_path) / f"{function.__qualname__}.lock"):
+                return compile_or_load(signature)
+
+        compiled.compile = compile_alone
     return cast(Callable[..., Any], compiled)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While no other process is inside with the same path."""
+    with path.open("wb") as lock:
+        with suppress(OSError):  # a file system without locks: each compiles for itself
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class _Place:

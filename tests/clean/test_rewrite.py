@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.clean.rewrite import measured, rewrite
@@ -23,7 +23,6 @@ def agrees(texts: list[str | None], chosen: CleanSettings) -> None:
     assert sizes.there.tolist() == [text is not None for text in texts]
 
 
-@settings(deadline=None)  # the first one compiles
 @given(st.lists(adversarial | runs | garbled | LINES | st.none(), max_size=6), st.sampled_from(FORMS))
 def test_columns_are_rewritten_as_their_texts_are(texts: list[str | None], chosen: CleanSettings) -> None:
     agrees(texts, chosen)

@@ -22,7 +22,7 @@ def test_the_split_of_a_group_is_fixed_for_all_time() -> None:
     ]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 99), st.floats(0, 0.4), st.floats(0, 0.4))
 def test_another_size_of_validation_leaves_the_test_groups(group: str, seed: int, one: float, two: float) -> None:
     first = split_of(group, SplitSettings(validation=one, test=0.2, seed=seed))

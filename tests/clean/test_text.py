@@ -54,7 +54,7 @@ def rewrite(text: str, chosen: CleanSettings = DEFAULTS) -> str:
     return rewritten(text, rewriting(chosen))[0]
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@settings(max_examples=600)
 @given(st.one_of(adversarial, runs, garbled), st.sampled_from(FORMS))
 def test_cleaning_clean_text_changes_nothing(text: str, chosen: CleanSettings) -> None:
     once = rewrite(text, chosen)

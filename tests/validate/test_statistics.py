@@ -49,7 +49,7 @@ def test_targets_have_statistics_and_where_there_is_none_they_are_null() -> None
     ]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(
     st.text(
         st.one_of(st.sampled_from("\x00\x08\x1b\x7f\x84\x86\x9f\n\r\ufffd é"), st.characters(exclude_categories=["Cs"]))

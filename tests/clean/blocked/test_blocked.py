@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -15,7 +15,7 @@ from tasks.clean.blocked.count import Counts, count, dropped
 from tasks.clean.blocked.settings import BlockedWords
 from tasks.clean.rules.verdict import Verdict
 
-quick = settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=600)
 
 
 def counted(text: str, *words: str) -> int:

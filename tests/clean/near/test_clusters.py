@@ -22,7 +22,7 @@ def both(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     return first.copy(), second.copy()
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(some_pairs, some_pairs, st.randoms(use_true_random=False), st.lists(st.integers(0, 3), min_size=20, max_size=20))
 def test_clusters_do_not_depend_on_the_order_of_the_pairs(
     pairs: list, asked: list, random, priorities: list[int]

@@ -39,7 +39,7 @@ def plain(text: str, evaluated: list[str], chosen: ContaminationSettings) -> tup
     return len(begins), len(covered) / len(found) if found else 0.0
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(reference.texts, reference.texts, st.integers(1, 6), st.integers(1, 6))
 def test_overlaps_are_those_of_looking_at_each_place(texts: list, evaluated: list, n: int, least: int) -> None:
     chosen = ContaminationSettings(ngram=max(n, least), min_words=min(n, least))

@@ -1,4 +1,3 @@
-import tracemalloc
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from tasks.clean.near.settings import NearDuplicateSettings
 from tasks.clean.near.sketch import sketch_of, write_sketch
 from tasks.contract.spread import spread
 from tests.clean.near import reference
+from tests.clean.near.memory import peak_memory
 from tests.clean.near.planted import from_a_template, planted
 from tests.clean.near.reference import column
 
@@ -49,7 +49,7 @@ def together(found: NearDuplicates, pairs: Sequence[tuple[int, int]]) -> float:
     return float(np.mean([found.keepers[one] == found.keepers[other] for one, other in pairs]))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(st.lists(reference.few_words, max_size=25), st.sampled_from([0.4, 0.5, 2 / 3, 0.8, 1.0]), st.data())
 def test_clusters_are_those_of_comparing_all_with_all(tmp_path_factory, texts: list, threshold: float, data) -> None:
     priorities = data.draw(st.lists(st.integers(0, 2), min_size=len(texts), max_size=len(texts)))
@@ -150,10 +150,7 @@ def test_memory_grows_by_what_is_stated_and_the_files_are_as_large_as_stated(tmp
     peaks = {}
     for files in (1, 5, 25):
         paths = [tmp_path / "part"] * files
-        tracemalloc.start()
-        found = near_duplicates(paths, chosen, memory=memory)
-        peaks[files] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        found, peaks[files] = peak_memory(lambda paths=paths: near_duplicates(paths, chosen, memory=memory))
         words = sum(len(reference.words(text)) for text in texts)
         assert found.stored == files * (32 + len(texts) * (12 + 4 * chosen.bands) + 4 * words)
         assert peaks[files] < DOCUMENT_MEMORY * len(texts) * files + memory

@@ -9,7 +9,7 @@ from tasks.clean.near.hash_set import HashSet
 values = st.lists(st.one_of(st.integers(1, 30), st.integers(1, 2**64 - 1)), max_size=60)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(st.lists(values, max_size=5), values)
 def test_it_is_a_set(lists: list[list[int]], asked: list[int]) -> None:
     ours, plain = HashSet(), set[int]()

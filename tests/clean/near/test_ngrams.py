@@ -8,7 +8,7 @@ from tests.clean.near import reference
 from tests.clean.near.reference import words_in
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(reference.texts, st.integers(1, 15))
 def test_ngrams_are_equal_where_their_words_are(texts: list[str], n: int) -> None:
     found = ngrams_of(words_in(texts), n)
@@ -26,7 +26,7 @@ def test_a_short_text_is_no_ngram_of_a_longer_one_and_order_counts() -> None:
     assert ngrams_of(words_in(["a b"]), 2).hashes[0] == ngrams_of(words_in(["x a b"]), 2).hashes[1]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(reference.texts)
 def test_hashes_of_texts_are_equal_where_all_their_words_are(texts: list[str]) -> None:
     found = hash_texts(words_in(texts)).tolist()

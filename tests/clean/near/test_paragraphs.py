@@ -1,5 +1,4 @@
 import re
-import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tasks.clean.near.settings import ParagraphSettings
 from tasks.clean.splits import GONE
 from tasks.contract.errors import DataError
 from tests.clean.near import reference
+from tests.clean.near.memory import peak_memory
 from tests.clean.near.reference import column
 
 BREAKS = {"blank_line": r"\n{2,}|\n\Z", "line": r"\n+"}
@@ -74,7 +74,7 @@ def cleaned(
     return kept
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(texts_of_paragraphs, st.sampled_from(["blank_line", "line"]), st.integers(1, 3), st.integers(1, 6), st.data())
 def test_paragraphs_that_were_there_before_go(
     tmp_path_factory, texts: list, separator: str, least: int, cut: int, data
@@ -126,11 +126,7 @@ def test_memory_is_bounded_however_many_paragraphs_there_are(tmp_path: Path) -> 
     for number, path in enumerate(paths):
         lines = [f"paragraph {place} of the file {number}" for place in range(each)]
         write_paragraphs(paragraphs_of(column(["\n".join(lines)]), ParagraphSettings(separator="line")), path)
-    first_paragraphs(paths, memory=memory)  # compiles
-    tracemalloc.start()
-    staying = first_paragraphs(paths, memory=memory)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    staying, peak = peak_memory(lambda: first_paragraphs(paths, memory=memory))
     assert all(some.all() for some in staying)
     assert peak < memory + files * each + 3 * paths[0].stat().st_size + 20_000
 

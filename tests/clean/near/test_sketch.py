@@ -28,7 +28,7 @@ def minima(text: str, chosen: NearDuplicateSettings) -> list[int]:
     return found
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150)
 @given(reference.texts)
 def test_two_documents_have_the_key_of_a_band_where_all_its_minima_are_equal(texts: list[str]) -> None:
     sketch = sketch_of(column(texts), SMALL)

@@ -18,7 +18,7 @@ def spelled(texts: Sequence[str]) -> list[list[int]]:
     return [part.tolist() for part in np.split(found.hashes, np.cumsum(found.counts)[:-1])] if texts else []
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@settings(max_examples=400)
 @given(reference.texts)
 def test_words_are_those_of_the_plain_reference(texts: list[str]) -> None:
     expected = [reference.words(text) for text in texts]

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ from tests.clean.privacy.scores import score
 from tests.clean.privacy.test_search import find, texts
 
 DEFAULT = PrivacySettings()
-quick = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=150)
 MAIL, ADDRESS = "joe@example.org", "8.8.4.4"
 KEY = block("PRIVATE KEY", "\n" + "MIIE" * 16 + "\n")
 
@@ -136,7 +136,7 @@ def is_valid(kind: str, value: str) -> bool:
     return int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4])) % 97 == 1
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400)
 @given(st.lists(st.from_regex(r"(4[0-9]{3}|[0-9]{4})[ -]?[0-9]{4}", fullmatch=True), min_size=2, max_size=6))
 def test_no_number_with_a_wrong_checksum_is_taken_for_a_card(groups: list[str]) -> None:
     text = " ".join(groups)

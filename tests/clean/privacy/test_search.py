@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.clean.privacy.search import search
@@ -51,7 +51,7 @@ pieces = st.one_of(
     st.sampled_from([" ", ", ", " or ", "Tel. ", "version ", "v. ", "://", "\n"]),
 )
 texts = st.lists(pieces, max_size=7).map("".join)
-quick = settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=400)
 
 
 @quick

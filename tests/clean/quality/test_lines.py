@@ -149,7 +149,7 @@ ENGLISH = st.lists(
 ).map("\n".join)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(
     st.one_of(LINES, ENGLISH),
     st.sampled_from([C4(min_sentences=None), C4(min_sentences=1, terminal_marks=None), C4(min_words_per_line=None)]),

@@ -196,7 +196,7 @@ TOUCHY = [
 ]
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+@settings(max_examples=250)
 @given(st.lists(texts, min_size=1, max_size=6), st.sampled_from(PRESETS + TOUCHY))
 def test_every_document_is_judged_as_by_the_reference(given: list[str], chosen: QualitySettings) -> None:
     found = judge(column(*given), chosen)

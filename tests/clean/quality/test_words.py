@@ -42,13 +42,13 @@ def test_words_are_split_as_described(text: str, expected: str) -> None:
     assert "|".join(reference.words_of(text)) == expected
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@settings(max_examples=600)
 @given(texts)
 def test_the_kernel_splits_every_text_as_the_reference(text: str) -> None:
     assert words(text) == reference.words_of(text)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from([piece for piece in PIECES if piece.strip()]), min_size=1, max_size=7).map("".join))
 def test_no_character_is_lost_and_none_is_in_two_words(chunk: str) -> None:
     assert "".join(words(chunk)) == "".join(chunk.split())
