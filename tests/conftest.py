@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.name in ("test_whole.py", "test_chain.py"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         elif "prefect_api" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(f"prefect-{item.path.stem}"))
+            item.add_marker(pytest.mark.xdist_group("prefect"))
         elif "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("clusters"))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

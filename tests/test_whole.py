@@ -78,6 +78,7 @@ def test_dvc_agrees_that_there_is_nothing_to_do(first_run: tuple[Path, str]) -> 
     assert "bits_per_byte" in command(folder, "dvc", "metrics", "show").stdout
 
 
+@pytest.mark.slow
 def test_a_new_evaluation_runs_only_the_evaluation(project: Path, prefect_api: str) -> None:
     recipe = project / "recipes/tiny.yaml"
     recipe.write_text(recipe.read_text().replace("max_new_tokens: 20", "max_new_tokens: 8"))
@@ -86,6 +87,7 @@ def test_a_new_evaluation_runs_only_the_evaluation(project: Path, prefect_api: s
     assert "tiny version 1: champion" in said
 
 
+@pytest.mark.slow
 def test_a_lost_record_is_made_again_without_running_a_stage(project: Path) -> None:
     (project / "mlflow.db").unlink()
     shutil.rmtree(project / "mlruns")

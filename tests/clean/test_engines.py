@@ -71,8 +71,9 @@ def test_every_group_of_rules_drops_something(expected: dict[str, bytes], tmp_pa
     assert found >= REASONS and any(reason.startswith("gopher") for reason in found)
 
 
-def test_it_is_the_same_for_four_processes(expected: dict[str, bytes], tmp_path: Path) -> None:
-    assert cleaned(tmp_path, "4") == expected
+@pytest.mark.parametrize("workers", ["2", pytest.param("4", marks=pytest.mark.slow)])
+def test_it_is_the_same_for_several_processes(workers: str, expected: dict[str, bytes], tmp_path: Path) -> None:
+    assert cleaned(tmp_path, workers) == expected
 
 
 @pytest.mark.slow

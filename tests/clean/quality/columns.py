@@ -6,10 +6,13 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from tasks.clean.compiled import kernel
 from tasks.clean.quality.judge import judge
 from tasks.clean.quality.settings import SECTIONS, QualitySettings
 from tasks.clean.quality.words import split_words
 from tasks.clean.rules.verdict import Verdict
+
+split = kernel(split_words.py_func)  # kept, unlike a helper
 
 ALWAYS = {"stop_words", "bullets", "short_line_characters", "citations"}
 
@@ -93,5 +96,5 @@ def words(text: str) -> list[str]:
     found, keys = np.empty((3, len(raw) + 1), np.int32), np.empty(len(raw) + 1, np.uint64)
     data = np.frombuffer(bytearray(raw), np.uint8) if raw else np.zeros(0, np.uint8)
     pending = np.empty(len(raw) + 1, np.int32)
-    count = split_words(data, np.int64(0), np.int64(len(raw)), found, keys, pending)
+    count = split(data, np.int64(0), np.int64(len(raw)), found, keys, pending)
     return [raw[start:end].decode() for start, end in zip(*found[:2, :count], strict=True)]

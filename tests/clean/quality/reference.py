@@ -60,8 +60,9 @@ def punctuation(text: str) -> bool:
     return all(category(c)[0] == "P" or category(c) == "Cc" or c in "$+<=>^`|~" for c in text)
 
 
-def words_of(text: str) -> list[str]:
-    return [word for chunk in text.split() for word in words_of_chunk(chunk)]
+@lru_cache(1 << 12)
+def words_of(text: str) -> tuple[str, ...]:
+    return tuple(word for chunk in text.split() for word in words_of_chunk(chunk))
 
 
 @lru_cache(1 << 16)
