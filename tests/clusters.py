@@ -4,44 +4,62 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 RAY = """
-import ray, sys
+import ray
 began = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-print(began.address_info["address"], flush=True)
-sys.stdin.read()
+address = began.address_info["address"]
+"""
+DASK = """
+import distributed
+cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+address = cluster.scheduler_address
+"""
+SERVE = """
+if __name__ == "__main__":
+    import sys
+    {start}
+    print(address, flush=True)
+    sys.stdin.read()
 """
 
 
+@contextmanager
+def serving(start: str, folder: Path) -> Iterator[str]:
+    """A cluster with the `address` that this code gives it; it ends when its process does."""
+    program = folder / "cluster.py"
+    program.write_text(SERVE.format(start=start.strip().replace("\n", "\n    ")))
+    with subprocess.Popen(
+        [sys.executable, program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
-    """Two workers; it ends when its process does. Who connects has the token, as those who share a cluster have."""
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Two workers. Who connects has the token, as those who share a cluster have."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        with subprocess.Popen(
-            [sys.executable, "-c", RAY],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as process:
-            assert process.stdin is not None and process.stdout is not None
-            yield f"ray:{process.stdout.readline().strip()}"
-            process.stdin.close()
+        with serving(RAY, tmp_path_factory.mktemp("ray")) as address:
+            yield f"ray:{address}"
 
 
 @pytest.fixture(scope="session")
-def dask_cluster() -> Iterator[str]:
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Two workers, each a process."""
-    import distributed
-
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-    ) as cluster:
-        yield f"dask:{cluster.scheduler_address}"
+    with serving(DASK, tmp_path_factory.mktemp("dask")) as address:
+        yield f"dask:{address}"
 
 
 @pytest.fixture(params=["processes", "ray", "dask"])

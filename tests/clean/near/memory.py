@@ -8,12 +8,10 @@ Result = TypeVar("Result")
 
 
 def peak_memory(call: Callable[[], Result]) -> tuple[Result, int]:
-    """What it gives, and the bytes it held at most: the least of three calls, as other threads may ask for some too."""
-    result = call()  # compiles
-    peaks = []
-    for _ in range(3):
-        tracemalloc.start()
-        call()
-        peaks.append(tracemalloc.get_traced_memory()[1])
+    """What it gives, and the bytes it held at most, in a second call: the first one compiles."""
+    call()
+    tracemalloc.start()
+    try:
+        return call(), tracemalloc.get_traced_memory()[1]
+    finally:
         tracemalloc.stop()
-    return result, min(peaks)
