@@ -39,6 +39,7 @@ second is small beside the first, row groups that came out of step stay so for l
 
 COLUMNS = ("id", "group", "text", "target", "label", "source")
 OPTIONAL = ("target", "label")
+OF_FEW_VALUES = ["group", "label", "source"]
 
 
 def corpus_schema(*more: str) -> "pa.Schema":
@@ -96,7 +97,8 @@ def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None)
         table = file.read_row_group(group, columns=list(columns) if columns else None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} row group {group}: damaged: {error}") from error
-    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
+    columns = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)  # one chunk alone is not copied
 
 
 def hash_row_group(path: Path, group: int) -> str:
@@ -203,7 +205,11 @@ class CorpusWriter:
         import pyarrow.parquet as pq
 
         self._writer = pq.ParquetWriter(
-            self.folder / f"part-{self._shard:05d}.parquet", self.schema, compression="zstd"
+            self.folder / f"part-{self._shard:05d}.parquet",
+            self.schema,
+            compression="lz4",  # read twice as fast as zstd, and 1.4 times as large
+            use_dictionary=OF_FEW_VALUES,
+            write_statistics=False,  # the least and the greatest text of a row group, whole, are of no use
         )
 
     def _close_shard(self) -> None:

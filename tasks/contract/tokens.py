@@ -80,13 +80,13 @@ class TokenWriter:
         self._starts.append(self._tokens + np.cumsum(lengths, dtype=np.int64))
         self._tokens += len(ids)
         self.text_bytes += text_bytes
-        ids = ids.astype(self.dtype, copy=False)
+        ids = np.ascontiguousarray(ids, self.dtype)
         while len(ids):
             if self._file is None:
                 self._file = (self.folder / f"part-{len(self.shards):05d}.bin").open("wb")
                 self.shards.append(0)
             head, ids = ids[: SHARD_TOKENS - self.shards[-1]], ids[SHARD_TOKENS - self.shards[-1] :]
-            self._file.write(head.tobytes())
+            self._file.write(head.data)
             self.shards[-1] += len(head)
             if self.shards[-1] == SHARD_TOKENS:
                 self._file.close()
