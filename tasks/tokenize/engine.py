@@ -36,6 +36,8 @@ class Engine:
     name: str
     encode: "Callable[[pa.LargeStringArray], Encoded]"
     """Of a column without a null."""
+    in_threads: bool = False
+    """Whether several threads may do so at a time, each on one core; else it takes all cores by itself, if it can."""
 
 
 def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: "Iterable[pa.LargeStringArray]") -> Engine:
@@ -97,11 +99,11 @@ def gigatoken_engine(tokenizer: "Tokenizer") -> Engine:
         data, offsets = utf8(texts)
         characters = NumpyArray(data, parameters={"__array__": "char"})
         strings = ListOffsetArray(awkward.index.Index64(offsets), characters, parameters={"__array__": "string"})
-        rows = fast.encode_batch(awkward.Array(strings)).layout
+        rows = fast.encode_batch(awkward.Array(strings), parallel=False).layout
         ends = np.asarray(rows.offsets.data, np.int64)
         return Encoded(np.asarray(rows.content.data, np.uint32)[ends[0] : ends[-1]], np.diff(ends))
 
-    return Engine("gigatoken", encode)
+    return Engine("gigatoken", encode, in_threads=True)
 
 
 def close_documents(encoded: Encoded, end_of_text: int, dtype: np.dtype[Any]) -> Encoded:

@@ -3,21 +3,23 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.contract.corpus import count_documents, read_batches
+from tasks.contract.corpus import count_documents, read_row_group, row_groups
 from tasks.contract.errors import DataError
 from tasks.contract.progress import progress
 from tasks.contract.runtime import workers
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
 from tasks.contract.task import FAMILIES, read_task
+from tasks.contract.threads import in_threads
 from tasks.contract.tokens import TARGET, TokenWriter
 from tasks.tokenize.codec import Batches, Codec, learn, take
-from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, close_documents
+from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, Encoded, close_documents
 from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
 
@@ -97,22 +99,16 @@ def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str,
 
 def encode_split(clean: Path, side: Side, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
     """Write one side of all documents of a split; what the report says of it."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     codec = side.codec
     writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix, codec.closes)
+    places = [place[:2] for place in row_groups(clean)]
+    work = partial(_encode_row_group, side=side, dtype=writer.dtype)
     specials, lengths = 0, [np.empty(0, np.int64)]
-    for texts in texts_of(clean, side.column):
-        prefix, nothing = pa.scalar(side.prefix, texts.type), pa.scalar("", texts.type)
-        given = pc.binary_join_element_wise(prefix, texts, nothing) if side.prefix else texts
-        encoded = codec.engine.encode(given)
-        if codec.closes:
-            specials += int(np.count_nonzero(encoded.ids == codec.end))
-            encoded = close_documents(encoded, codec.end, writer.dtype)
-        writer.write(encoded.ids, encoded.lengths, pc.sum(pc.binary_length(texts), min_count=0).as_py())
-        lengths.append(encoded.lengths)
-        advance(len(texts))
+    for found in in_threads(work, places, workers() if codec.engine.in_threads else 1):
+        writer.write(found.encoded.ids, found.encoded.lengths, found.text_bytes)
+        specials += found.specials
+        lengths.append(found.encoded.lengths)
+        advance(len(found.encoded.lengths))
     index = writer.close()
     every = np.concatenate(lengths)
     return {
@@ -125,16 +121,43 @@ def encode_split(clean: Path, side: Side, folder: Path, advance: Callable[[int],
     }
 
 
+@dataclass(frozen=True)
+class _Found:
+    """One side of the documents of a row group."""
+
+    encoded: Encoded
+    text_bytes: int
+    specials: int
+    """Tokens inside of documents that mean the end of one."""
+
+
+def _encode_row_group(place: tuple[Path, int], side: Side, dtype: "np.dtype[Any]") -> _Found:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    codec, texts = side.codec, _texts_of(*place, side.column)
+    prefix, nothing = pa.scalar(side.prefix, texts.type), pa.scalar("", texts.type)
+    given = pc.binary_join_element_wise(prefix, texts, nothing) if side.prefix else texts
+    encoded, specials = codec.engine.encode(given), 0
+    if codec.closes:
+        encoded = close_documents(encoded, codec.end, dtype)
+        specials = int(np.count_nonzero(encoded.ids == codec.end)) - len(texts)
+    return _Found(encoded, pc.sum(pc.binary_length(texts), min_count=0).as_py(), specials)
+
+
 def texts_of(folder: Path, column: str) -> "Iterator[pa.LargeStringArray]":
     """One side of all documents, a batch at a time. Raises DataError for a document that does not have it."""
-    for batch in read_batches(folder, ["id", column]):
-        texts = batch.column(column)
-        if texts.null_count:
-            number = texts.is_null().index(True).as_py()
-            raise DataError(
-                f"{folder}: the document {batch.column('id')[number]} has no {column}, which the task needs"
-            )
-        yield texts
+    for path, group, _ in row_groups(folder):
+        yield _texts_of(path, group, column)
+
+
+def _texts_of(path: Path, group: int, column: str) -> "pa.LargeStringArray":
+    texts = read_row_group(path, group, [column]).column(column)
+    if texts.null_count:
+        number = texts.is_null().index(True).as_py()
+        name = read_row_group(path, group, ["id"]).column("id")[number]
+        raise DataError(f"{path.parent}: the document {name} has no {column}, which the task needs")
+    return texts
 
 
 def _every(folder: Path, columns: tuple[str, ...]) -> Batches:

@@ -1,5 +1,6 @@
 import json
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from tasks.contract.corpus import read_batches
+from tasks.contract.corpus import read_batches, row_groups
 from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.identity import hash_tree
 from tasks.contract.stage import run
@@ -85,6 +86,10 @@ def column(*texts: str) -> pa.LargeStringArray:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_outputs_are_the_same_bytes_every_time(project: Path, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
+    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 1000)
+    shutil.rmtree(project / "data/hamlet/clean/train")
+    write_corpus(project / "data/hamlet/clean/train", TRAIN)
+    assert len(row_groups(project / "data/hamlet/clean/train")) > 4
     run(STAGE, "hamlet")
     before = hash_tree(Path("data/hamlet/tokens")), hash_tree(Path("data/hamlet/tokenizer"))
     monkeypatch.setenv("GRISTMILL_WORKERS", workers)
