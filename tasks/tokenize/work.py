@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 LEARNING_SPLIT = "train"
+LEARN_BYTES = 1 << 30
+"""Of a split, that a vocabulary is learned from: of a larger one, row groups at even distances. `tokenizers` counts
+pairs in 32 bits, which twice as much text could not fill."""
 QUANTILES = {"half": 0.5, "most": 0.95, "longest": 1.0}
 """Of the lengths of documents, for the report: what half of them, 95 % and all stay within."""
 
@@ -59,7 +62,7 @@ def tokenize(job: Job) -> Report:
     job.say(f"vocabulary of {sizes}{' of the base, unchanged' if of_base else ''}; encoding with {engine}")
     details: dict[str, Any] = {
         "vocab_size": sides[0].codec.vocab_size,
-        "vocabulary": "of the base, unchanged" if of_base else f"{settings.kind}, learned from the training split",
+        "vocabulary": "of the base, unchanged" if of_base else f"{settings.kind}, learned from {_learned(clean)}",
         "engine": engine,
         "splits": {},
     }
@@ -77,6 +80,12 @@ def tokenize(job: Job) -> Report:
         produced={"documents": sum(row["documents"] for row in rows), "tokens": sum(row["tokens"] for row in rows)},
         details=details,
     )
+
+
+def _learned(clean: Path) -> str:
+    places, taken = row_groups(clean / LEARNING_SPLIT), to_learn_from(clean / LEARNING_SPLIT)
+    part = "" if len(taken) == len(places) else f"{len(taken)} of the {len(places)} row groups of "
+    return f"{part}the training split"
 
 
 def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> list[Side]:
@@ -161,7 +170,15 @@ def _texts_of(path: Path, group: int, column: str) -> "pa.LargeStringArray":
 
 
 def _every(folder: Path, columns: tuple[str, ...]) -> Batches:
-    return lambda: (texts for column in columns for texts in texts_of(folder, column))
+    places = to_learn_from(folder)
+    return lambda: (_texts_of(*place, column) for column in columns for place in places)
+
+
+def to_learn_from(folder: Path) -> list[tuple[Path, int]]:
+    """The row groups of a split that a vocabulary is learned from."""
+    places = row_groups(folder)
+    share = min(1.0, LEARN_BYTES / max(1, sum(size for *_, size in places)))
+    return [place[:2] for number, place in enumerate(places) if int((number + 1) * share) > int(number * share)]
 
 
 def _sample(clean: Path, documents: dict[str, int], columns: tuple[str, ...]) -> Batches:

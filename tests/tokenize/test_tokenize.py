@@ -19,6 +19,7 @@ from tasks.tokenize.__main__ import STAGE
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.specials import specials_of
 from tasks.tokenize.vocabulary import train_vocabulary
+from tasks.tokenize.work import texts_of, to_learn_from
 from tests.corpora import write_corpus, write_recipe
 
 SPECIALS = specials_of("causal-lm", TokenizeSettings())
@@ -78,6 +79,28 @@ def test_the_vocabulary_never_sees_another_split(project: Path) -> None:
         write_corpus(folder, ["zzzz qqqq " * 200])
     run(STAGE, "hamlet")
     assert Path("data/hamlet/tokenizer/tokenizer.json").read_bytes() == before
+
+
+def test_of_a_large_corpus_a_part_at_even_distances_is_learned_from(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 1000)
+    train = project / "data/hamlet/clean/train"
+    shutil.rmtree(train)
+    write_corpus(train, TRAIN)
+    places = row_groups(train)
+    total = sum(size for *_, size in places)
+    for share in (1, 0.5, 0.25):
+        monkeypatch.setattr("tasks.tokenize.work.LEARN_BYTES", int(total * share))
+        taken = [places.index(place) for place in places if place[:2] in to_learn_from(train)]
+        assert len(places) * share - 1 < len(taken) <= len(places) * share
+        assert len(taken) < 3 or max(np.diff(taken)) - min(np.diff(taken)) <= 1
+    report = run(STAGE, "hamlet")
+    assert f"learned from {len(taken)} of the {len(places)} row groups of the training" in report.details["vocabulary"]
+    learned = Path("data/hamlet/tokenizer/tokenizer.json").read_bytes()
+    texts = [texts for number, texts in enumerate(texts_of(train, "text")) if number in taken]
+    train_vocabulary(texts, TokenizeSettings(vocab_size=300), SPECIALS).save("alone.json")
+    assert Path("alone.json").read_bytes() == learned
 
 
 def column(*texts: str) -> pa.LargeStringArray:
