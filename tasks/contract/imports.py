@@ -4,6 +4,7 @@
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 
 OURS = ("tasks", "flows")
@@ -28,20 +29,27 @@ def import_closure(module: str, root: Path = Path()) -> list[Path]:
 
 
 def _imports(path: Path, root: Path) -> list[Path]:
+    now = path.stat()
     files: list[Path] = []
+    for name in _names(path.absolute(), now.st_mtime_ns, now.st_size):
+        if (file := _file_of(name, root)) is not None:
+            files += [file, *_packages(name, root)]
+    return files
+
+
+@cache
+def _names(path: Path, changed: int, size: int) -> list[str]:
+    """What of ours a file imports; it is read again where its time or size is another one."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ValueError(f"{path} line {node.lineno}: relative import; write the full name")
             module = node.module or ""
-            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] in OURS and (file := _file_of(name, root)) is not None:
-                files += [file, *_packages(name, root)]
-    return files
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return [name for name in found if name.split(".")[0] in OURS]
 
 
 def _file_of(module: str, root: Path) -> Path | None:
