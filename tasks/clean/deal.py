@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from tasks.contract.corpus import CorpusWriter, corpus_schema, text_bytes
 from tasks.contract.drops import DropWriter
 from tasks.contract.progress import progress
 from tasks.contract.stage import Drop
+from tasks.contract.threads import in_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +38,7 @@ class Dealt:
 
 
 def deal(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSettings, out: Path) -> Dealt:
-    """Write the splits and `rejected.parquet` into a folder. Holds a shard at a time."""
+    """Write the splits and `rejected.parquet` into a folder. While one shard is written, a thread reads the next."""
     named = {*settings.splits.validation_groups, *settings.splits.test_groups}
     sizes = {name: SplitSize() for name in SPLITS}
     there = set[str]()
@@ -44,15 +46,23 @@ def deal(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSett
         writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema())) for name in SPLITS}
         rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED)))
         shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
-        for number, shard in enumerate(shards):
-            documents = with_verdicts(shard.read(), findings.about(number))
-            if findings.staying_paragraphs is not None:
-                documents = _without_paragraphs(documents, shard, findings.staying_paragraphs[number], settings)
+        work = partial(_judged, shards, findings, settings)
+        for documents in in_threads(work, range(len(shards)), 1):
             there |= named.intersection(documents.column("group").unique().to_pylist())
             rejected.write(documents.filter(documents.column("reason").is_valid()))
             _split(documents.filter(documents.column("reason").is_null()), settings, writers, sizes)
             shown.advance(documents.num_rows)
     return Dealt(sizes, rejected.drops(), there)
+
+
+def _judged(
+    shards: Sequence[CleanedShard], findings: Findings, settings: CleanSettings, number: int
+) -> "pa.RecordBatch":
+    """The documents of a shard with all verdicts on them."""
+    documents = with_verdicts(shards[number].read(), findings.about(number))
+    if findings.staying_paragraphs is not None:
+        return _without_paragraphs(documents, shards[number], findings.staying_paragraphs[number], settings)
+    return documents
 
 
 def _without_paragraphs(

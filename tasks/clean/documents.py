@@ -6,7 +6,7 @@ anywhere, those that are dropped too. The first verdict on a document counts.
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -89,8 +89,8 @@ def clean_batch(
     columns |= {name: [verdict and getattr(verdict, name) for verdict in documents.verdicts] for name in REJECTED}
     schema = corpus_schema(*REJECTED)
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    texts = documents.columns["text"].to_pylist()
-    digests = [hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest() for text in texts]
+    raw = documents.columns["text"].cast(pa.large_binary()).to_pylist()
+    digests = [hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest() for text in raw]
     digest = pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False)
     return pa.RecordBatch.from_arrays([*arrays, pa.array(digests, digest.type)], schema=schema.append(digest)), noted
 
@@ -102,10 +102,10 @@ def _rewrite_and_judge(
     import numpy as np
     import pyarrow.compute as pc
 
-    changed = [set[str]() for _ in range(batch.num_rows)]
+    changed = defaultdict[int, set[str]](set)
     text, sizes = rewrite(batch.column("text"), settings, changed)
     target, sizes_of_target = rewrite(batch.column("target"), settings, changed)
-    for steps in changed:
+    for steps in changed.values():
         noted.rewritten.update(steps)
     identical = pc.fill_null(pc.equal(text, target), False).to_numpy(zero_copy_only=False)
     documents = _Documents({"text": text, "target": target}, [None] * batch.num_rows)

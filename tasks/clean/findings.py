@@ -201,7 +201,7 @@ def _contaminated(
     EvaluationIndex.of_columns(columns(), settings).write(index)
     documents, ngrams, shares = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     work = partial(overlaps_of, index=index)
-    for start, part, found in zip(first, parts, spread(work, shards, processes), strict=False):
+    for start, part, found in zip(first, parts, spread(work, shards, processes, threads=True), strict=False):
         asked = (part == PRIORITY["train"]) | (part == PRIORITY["validation"])
         here = np.flatnonzero(found.contaminated(settings) & asked)
         documents.append(start + here)

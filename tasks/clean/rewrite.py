@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def rewrite(
-    column: "pa.LargeStringArray", settings: CleanSettings, changed: list[set[str]]
+    column: "pa.LargeStringArray", settings: CleanSettings, changed: dict[int, set[str]]
 ) -> tuple["pa.LargeStringArray", Sizes]:
     """The texts of a column after all steps (null stays null), and how long they are.
 
-    `changed` gets the names of the steps that did something to each.
+    `changed` gets, by row, the names of the steps that did something to a text; it has a set for every row.
     """
     import numpy as np
     import pyarrow as pa
@@ -33,7 +33,8 @@ def rewrite(
     texts = column.take(pa.array(rows)).to_pylist()
     written = [rewritten(text, steps) for text in texts]
     for row, (_, names) in zip(rows.tolist(), written, strict=True):
-        changed[row] |= names
+        if names:
+            changed[row] |= names
     again = pa.array([text for text, _ in written], pa.large_string())
     now, _ = measured(again, settings)
     sizes.characters[rows], sizes.words[rows] = now.characters, now.words

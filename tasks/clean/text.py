@@ -191,7 +191,10 @@ def _marks(first: int, end: int) -> str:
 
 def begins_with_mark(character: str) -> bool:
     """Is it a combining mark, or one by compatibility?"""
-    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
+    if unicodedata.combining(character):
+        return True
+    parts = unicodedata.decomposition(character)  # of most there are none, which is known much sooner
+    return parts != "" and unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
 
 
 def _break_run(found: re.Match[str]) -> str:

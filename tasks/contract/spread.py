@@ -14,6 +14,7 @@ from typing import TypeVar
 from tasks.contract.errors import GristmillError
 from tasks.contract.lifeline import end_with_parent
 from tasks.contract.runtime import engine, workers
+from tasks.contract.threads import in_threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,14 +36,21 @@ def processes_worth(size: int, items: int) -> int:
     return min(workers(), items) if size >= WORTH_A_PROCESS else 1
 
 
-def spread(work: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:
+def spread(
+    work: Callable[[Item], Result], items: Iterable[Item], processes: int, threads: bool = False
+) -> Iterator[Result]:
     """`map(work, items)`, by `processes` processes where there is more than one; `work` is a function of a module.
+
+    `threads`: it lets go of Python's lock, so that threads of this process do as well, which need not start first.
 
     Raises GristmillError where a process is killed from outside again and again.
     """
     kind, address = engine()
     if kind == "processes":
-        yield from map(work, items) if processes <= 1 else _by_processes(work, iter(items), processes)
+        if processes <= 1:
+            yield from map(work, items)
+        else:
+            yield from (in_threads if threads else _by_processes)(work, iter(items), processes)
         return
     from tasks.contract.clusters import CLUSTERS
 

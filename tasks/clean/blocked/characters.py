@@ -1,7 +1,8 @@
 """What each character is to the search for words: a table made of Unicode's own, once in a process."""
 
-import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,16 +37,15 @@ UNSPACED = (
 """Blocks of scripts that are written without blanks between words (UAX #14, classes ID and SA)."""
 
 
-def kind_of(character: str) -> int:
-    """SIGN, BLANK, IN_WORD or WORD."""
-    point = ord(character)
-    if point >= TABLED:
-        return WORD
-    if character.isspace():
-        return BLANK
-    if not unicodedata.category(character).startswith(IN_WORDS):
-        return SIGN
-    return WORD if any(first <= point <= last for first, last in UNSPACED) else IN_WORD
+def kinds_of(characters: Sequence[str]) -> NDArray[np.uint8]:
+    """SIGN, BLANK, IN_WORD or WORD, of each of these."""
+    points = np.fromiter(map(ord, characters), np.int64, len(characters))
+    inside = np.fromiter((category(one).startswith(IN_WORDS) for one in characters), bool, len(characters))
+    alone = points >= TABLED
+    for first, last in UNSPACED:
+        alone |= inside & (first <= points) & (points <= last)
+    blank = np.fromiter(map(str.isspace, characters), bool, len(characters))
+    return np.select([blank, alone, inside], [BLANK, WORD, IN_WORD], SIGN).astype(np.uint8)
 
 
 def folded(character: str) -> str:
@@ -58,12 +58,15 @@ def folded(character: str) -> str:
 
 @lru_cache(maxsize=1)
 def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Kind and folded form of every character below TABLED; a tenth of a second, then kept."""
+    """Kind and folded form of every character below TABLED; half a tenth of a second, then kept."""
     characters = [chr(point) for point in range(TABLED)]
-    kinds = np.fromiter(map(kind_of, characters), np.uint8, TABLED)
-    return kinds, np.fromiter((ord(folded(character)) for character in characters), np.uint32, TABLED)
+    folds = np.arange(TABLED, dtype=np.uint32)
+    for one, fold, lower in zip(characters, map(str.casefold, characters), map(str.lower, characters), strict=True):
+        if fold != one or lower != one:
+            folds[ord(one)] = ord(folded(one))
+    return kinds_of(characters), folds
 
 
-ASCII_KINDS = np.array([kind_of(chr(point)) for point in range(128)], np.uint8)
+ASCII_KINDS = kinds_of([chr(point) for point in range(128)])
 ASCII_FOLDS = np.array([ord(folded(chr(point))) for point in range(128)], np.uint64)
 """The first of both tables, which most texts seldom leave."""

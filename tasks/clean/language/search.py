@@ -4,7 +4,7 @@ In:  the UTF-8 bytes and offsets of a column, and the model's tables. Out: the l
 probability, as fastText's `predict` gives them: linear in what is looked at.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,14 +16,31 @@ SIGN = np.uint32(0xFFFFFF00)
 MOST, SHORT = 0.8, 5
 """Texts with a larger share of capitals among the letters are looked at in small ones, unless they are so short."""
 LABEL = np.frombuffer(b"__label__", np.uint8)
+REMEMBERED = 1 << 12
+"""Words whose rows are remembered, a power of two: most words of a text are among those that were there before."""
 LITTLE = 1e-5
 """fastText adds it to what it takes a logarithm of."""
+
+
+class Memory(NamedTuple):
+    """Words of before: where they stand and how long they are, how many rows they have, and the sum of these."""
+
+    starts: Any
+    sizes: Any
+    counts: Any
+    sums: Any
 
 
 @array_kernel
 def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any, labels: Any, scores: Any) -> None:
     """Fill in `labels` and `scores` [documents] by up to `limit` characters of each text that is valid; else -1."""
-    hidden = np.empty(WIDTH, np.float32)
+    hidden, word = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
+    memory = Memory(
+        np.zeros(REMEMBERED, np.int64),
+        np.zeros(REMEMBERED, np.int64),
+        np.zeros(REMEMBERED, np.int64),
+        np.empty((REMEMBERED, WIDTH), np.float32),
+    )
     waiting, reached = np.empty(len(tables.children) + 2, np.int32), np.empty(len(tables.children) + 2, np.float64)
     for d in range(len(labels)):
         labels[d], scores[d] = -1, 0
@@ -31,7 +48,7 @@ def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any,
             continue
         hidden[:] = 0
         start, stop = offsets[d], _end_of(data, offsets[d], offsets[d + 1], limit)
-        count = _add_words(data, start, stop, tables, hidden)
+        count = _add_words(data, start, stop, tables, memory, word, hidden)
         if tables.end_of_line >= 0:
             _add_row(hidden, tables.rows, tables.end_of_line)
             count += 1
@@ -85,7 +102,7 @@ def _add_row(hidden: Any, rows: Any, row: int) -> None:
 
 
 @helper
-def _add_words(data: Any, at: int, stop: int, tables: Any, hidden: Any) -> int:
+def _add_words(data: Any, at: int, stop: int, tables: Any, memory: Any, word: Any, hidden: Any) -> int:
     """Adds the rows of the words between two places and of their n-grams; how many they are."""
     count = 0
     while at < stop:
@@ -96,16 +113,41 @@ def _add_words(data: Any, at: int, stop: int, tables: Any, hidden: Any) -> int:
         while at < stop and not _is_blank(data[at]):
             number = _hashed(number, data[at])
             at += 1
-        word = _word_at(data, start, at, number, tables)
-        if word >= 0 and word == tables.end_of_line:  # the very characters `</s>`: fastText reads no further
-            break
-        if word >= 0:
-            _add_row(hidden, tables.rows, word)
-            count += 1
-        elif _is_label(data, start, at):
-            continue
-        count += _add_grams(data, start, at, tables, hidden)
+        slot = np.int64(number ^ (number >> np.uint32(15))) & (REMEMBERED - 1)
+        if not _is_remembered(data, start, at, memory, slot):
+            known = _word_at(data, start, at, number, tables)
+            if known >= 0 and known == tables.end_of_line:  # the very characters `</s>`: fastText reads no further
+                break
+            memory.starts[slot], memory.sizes[slot] = start, at - start
+            memory.counts[slot] = _sum_word(data, start, at, known, tables, word)
+            for k in range(WIDTH):
+                memory.sums[slot, k] = word[k]
+        count += memory.counts[slot]
+        _add_row(hidden, memory.sums, slot)
     return count
+
+
+@helper
+def _is_remembered(data: Any, start: int, stop: int, memory: Any, slot: int) -> bool:
+    """Is it these bytes whose rows are at a place of the memory?"""
+    before, size, k = memory.starts[slot], memory.sizes[slot], 0
+    if size != stop - start:
+        return False
+    while k < size and data[start + k] == data[before + k]:
+        k += 1
+    return k == size
+
+
+@helper
+def _sum_word(data: Any, start: int, stop: int, known: int, tables: Any, word: Any) -> int:
+    """The sum of the rows of a word, if it has one, and of its n-grams; how many they are."""
+    for k in range(WIDTH):
+        word[k] = 0
+    if known >= 0:
+        _add_row(word, tables.rows, known)
+    elif _is_label(data, start, stop):
+        return 0
+    return (known >= 0) + _add_grams(data, start, stop, tables, word)
 
 
 @helper
@@ -189,7 +231,9 @@ def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> Any:
         for k in range(WIDTH):
             product += tables.nodes[node - labels, k] * hidden[k]
         right = 1 / (1 + np.exp(-np.float64(product)))
-        waiting[depth], reached[depth] = tables.children[node - labels, 0], score + np.log(1 - right + LITTLE)
-        waiting[depth + 1], reached[depth + 1] = tables.children[node - labels, 1], score + np.log(right + LITTLE)
-        depth += 2
+        first = np.int64(right >= 0.5)  # the likelier way is gone first: the other one seldom has to be
+        for way in (1 - first, first):
+            chance = right if way else 1 - right
+            waiting[depth], reached[depth] = tables.children[node - labels, way], score + np.log(chance + LITTLE)
+            depth += 1
     return found, np.exp(best)

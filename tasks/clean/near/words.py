@@ -78,16 +78,16 @@ def words_of(texts: "pa.Array | pa.ChunkedArray") -> Words:
 @lru_cache(maxsize=1)
 def _classes() -> NDArray[np.uint32]:
     """For each code point its lower case and, above CLASS_SHIFT, its class; 0 for what is between words [CODES]."""
+    kinds = np.frombuffer("".join(unicodedata.category(chr(code))[0] for code in range(CODES)).encode(), np.uint8)
+    letters, marks = np.isin(kinds, list(b"LN")), kinds == ord("M")
     alone = np.zeros(CODES, bool)
     for first, last in WITHOUT_BLANKS:
-        alone[first : last + 1] = True
+        alone[first : last + 1] = kinds[first : last + 1] == ord("L")
     table = np.zeros(CODES, np.uint32)
-    for code in range(CODES):
-        kind = unicodedata.category(chr(code))[0]
-        if kind in "LN":
-            table[code] = (ALONE if alone[code] and kind == "L" else LETTER) << CLASS_SHIFT | _lower(code)
-        elif kind == "M":
-            table[code] = MARK << CLASS_SHIFT | code
+    codes = np.flatnonzero(letters)
+    lower = np.fromiter(map(_lower, codes.tolist()), np.uint32, len(codes))
+    table[codes] = np.where(alone[codes], ALONE << CLASS_SHIFT, LETTER << CLASS_SHIFT).astype(np.uint32) | lower
+    table[marks] = (MARK << CLASS_SHIFT) | np.flatnonzero(marks).astype(np.uint32)
     return table
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.clean.blocked.characters import BLANK, IN_WORD, SIGN, folded, kind_of
+from tasks.clean.blocked.characters import BLANK, IN_WORD, SIGN, folded, kinds_of
 from tasks.clean.blocked.count import Counts, count, dropped
 from tasks.clean.blocked.settings import BlockedWords
 from tasks.clean.rules.verdict import Verdict
@@ -30,7 +30,7 @@ def reference(text: str, words: tuple[str, ...]) -> tuple[int, int]:
         ends = [end for phrase in phrases if (end := phrase_at(phrase, text, place)) > place]
         blocked += bool(ends)
         place = max(ends, default=place + 1)
-    kinds = [kind_of(character) for character in text]
+    kinds = kinds_of(text).tolist()
     return blocked, sum(apart(text, place) and kind not in (BLANK, SIGN) for place, kind in enumerate(kinds))
 
 
@@ -56,7 +56,7 @@ def phrase_at(phrase: str, text: str, place: int) -> int:
 
 def apart(text: str, place: int) -> bool:
     """Is there no word across this place?"""
-    beside = [kind_of(character) for character in text[max(0, place - 1) : place + 1]]
+    beside = kinds_of(text[max(0, place - 1) : place + 1]).tolist()
     return place in (0, len(text)) or beside != [IN_WORD, IN_WORD]
 
 
