@@ -1,5 +1,6 @@
 """What does the work of data stages, each in turn: processes, and real clusters of two workers on this machine."""
 
+import os
 import secrets
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.scratch import ROOT
 
 RAY = """
 import ray
@@ -35,6 +38,7 @@ def serving(start: str, folder: Path) -> Iterator[str]:
     program.write_text(SERVE.format(start=start.strip().replace("\n", "\n    ")))
     with subprocess.Popen(
         [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

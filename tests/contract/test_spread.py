@@ -57,6 +57,16 @@ def test_paths_are_those_of_the_project(engine: str, tmp_path: Path, monkeypatch
     assert list(spread(os.path.abspath, "abcd", 2)) == [str(tmp_path / name) for name in "abcd"]
 
 
+def process_and_number(number: int) -> tuple[int, int]:
+    return os.getpid(), number
+
+
+def test_threads_stand_in_for_processes_and_not_for_a_cluster(engine: str) -> None:
+    found = list(spread(process_and_number, range(8), 2, threads=True))
+    assert [number for _, number in found] == list(range(8))
+    assert ({process for process, _ in found} == {os.getpid()}) == (engine == "processes")
+
+
 def test_work_that_kills_every_worker_is_told() -> None:
     with pytest.raises(GristmillError, match="killed 3 times at the same work, probably for want of memory"):
         list(spread(always_killed, range(8), 2))
