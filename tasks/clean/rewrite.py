@@ -1,5 +1,6 @@
 """Columns of texts rewritten (`text`) and measured (`measure`); what needs no rewriting is not looked at by Python."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def rewrite(
-    column: "pa.LargeStringArray", settings: CleanSettings, changed: dict[int, set[str]]
+    column: "pa.LargeStringArray", settings: CleanSettings, changed: defaultdict[int, set[str]]
 ) -> tuple["pa.LargeStringArray", Sizes]:
     """The texts of a column after all steps (null stays null), and how long they are.
 
-    `changed` gets, by row, the names of the steps that did something to a text; it has a set for every row.
+    `changed` makes a set for any row; it gets the names of the steps that did something to the text of that row.
     """
     import numpy as np
     import pyarrow as pa

@@ -39,7 +39,7 @@ second is small beside the first, row groups that came out of step stay so for l
 
 COLUMNS = ("id", "group", "text", "target", "label", "source")
 OPTIONAL = ("target", "label")
-OF_FEW_VALUES = ["group", "label", "source"]
+OF_FEW_VALUES = ("group", "label", "source", "reason", "threshold")
 
 
 def corpus_schema(*more: str) -> "pa.Schema":
@@ -48,6 +48,19 @@ def corpus_schema(*more: str) -> "pa.Schema":
 
     nullable = (*OPTIONAL, *more)
     return pa.schema([pa.field(name, pa.large_string(), nullable=name in nullable) for name in (*COLUMNS, *more)])
+
+
+def document_writer(path: Path, schema: "pa.Schema") -> "pa.parquet.ParquetWriter":
+    """A file of documents, for row groups of them."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="lz4",  # read twice as fast as zstd, and 1.4 times as large
+        use_dictionary=[name for name in OF_FEW_VALUES if name in schema.names],
+        write_statistics=False,  # the least and the greatest text of a row group, whole, are of no use
+    )
 
 
 def shards(folder: Path) -> list[Path]:
@@ -97,8 +110,8 @@ def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None)
         table = file.read_row_group(group, columns=list(columns) if columns else None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} row group {group}: damaged: {error}") from error
-    columns = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=table.schema)  # one chunk alone is not copied
+    arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)  # one chunk alone is not copied
 
 
 def hash_row_group(path: Path, group: int) -> str:
@@ -202,15 +215,7 @@ class CorpusWriter:
             self._close_shard()
 
     def _open_shard(self) -> None:
-        import pyarrow.parquet as pq
-
-        self._writer = pq.ParquetWriter(
-            self.folder / f"part-{self._shard:05d}.parquet",
-            self.schema,
-            compression="lz4",  # read twice as fast as zstd, and 1.4 times as large
-            use_dictionary=OF_FEW_VALUES,
-            write_statistics=False,  # the least and the greatest text of a row group, whole, are of no use
-        )
+        self._writer = document_writer(self.folder / f"part-{self._shard:05d}.parquet", self.schema)
 
     def _close_shard(self) -> None:
         if self._writer is not None:

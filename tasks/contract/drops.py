@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tasks.contract.corpus import BATCH_BYTES, text_bytes
+from tasks.contract.corpus import BATCH_BYTES, document_writer, text_bytes
 from tasks.contract.stage import Drop
 
 if TYPE_CHECKING:
@@ -22,13 +22,11 @@ class DropWriter:
     """Writes dropped documents to `path`; close it, or use it as a context. `drops()` is the tally for the report."""
 
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
-        import pyarrow.parquet as pq
-
         self.schema = schema
         self._tally: dict[str, Drop] = {}
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._writer = document_writer(path, schema)
 
     def write(self, batch: "pa.RecordBatch", kinds: Sequence[str] | None = None) -> None:
         """Append dropped documents. The columns behind `reason`, such as a measured value, go into the examples.

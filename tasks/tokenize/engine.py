@@ -113,9 +113,10 @@ def close_documents(encoded: Encoded, end_of_text: int, dtype: np.dtype[Any]) ->
 
     starts = np.zeros(len(encoded.lengths) + 1, np.int64)
     np.cumsum(encoded.lengths * dtype.itemsize, out=starts[1:])
-    raw = [None, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(encoded.ids, dtype))]
-    documents = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(encoded.lengths), raw)
-    end, nothing = (pa.scalar(raw, pa.large_binary()) for raw in (np.array([end_of_text], dtype).tobytes(), b""))
+    binary = pa.large_binary()
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(encoded.ids, dtype))]
+    documents = pa.LargeBinaryArray.from_buffers(binary, len(encoded.lengths), buffers)
+    end, nothing = pa.scalar(np.array([end_of_text], dtype).tobytes(), binary), pa.scalar(b"", binary)
     closed = pc.binary_join_element_wise(documents, end, nothing)  # as many bytes as there are, and no more copies
     lengths = encoded.lengths + 1
     return Encoded(np.frombuffer(closed.buffers()[2], dtype, int(lengths.sum())), lengths)

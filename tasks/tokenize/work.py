@@ -83,7 +83,8 @@ def tokenize(job: Job) -> Report:
 
 
 def _learned(clean: Path) -> str:
-    places, taken = row_groups(clean / LEARNING_SPLIT), to_learn_from(clean / LEARNING_SPLIT)
+    places = row_groups(clean / LEARNING_SPLIT)
+    taken = to_learn_from(places)
     part = "" if len(taken) == len(places) else f"{len(taken)} of the {len(places)} row groups of "
     return f"{part}the training split"
 
@@ -170,13 +171,12 @@ def _texts_of(path: Path, group: int, column: str) -> "pa.LargeStringArray":
 
 
 def _every(folder: Path, columns: tuple[str, ...]) -> Batches:
-    places = to_learn_from(folder)
+    places = to_learn_from(row_groups(folder))
     return lambda: (_texts_of(*place, column) for column in columns for place in places)
 
 
-def to_learn_from(folder: Path) -> list[tuple[Path, int]]:
-    """The row groups of a split that a vocabulary is learned from."""
-    places = row_groups(folder)
+def to_learn_from(places: list[tuple[Path, int, int]]) -> list[tuple[Path, int]]:
+    """Of the row groups of a split those that a vocabulary is learned from."""
     share = min(1.0, LEARN_BYTES / max(1, sum(size for *_, size in places)))
     return [place[:2] for number, place in enumerate(places) if int((number + 1) * share) > int(number * share)]
 

@@ -74,6 +74,7 @@ def test_the_next_process_finds_it_until_a_file_that_it_needs_changes(package: P
 def test_of_processes_that_need_it_at_once_one_compiles(package: Path) -> None:
     all_three = [start(package) for _ in range(3)]
     assert sorted(process.communicate()[0] for process in all_three) == ["41 0\n", "41 1\n", "41 1\n"]
+    assert run(package) == (41, 1)
 
 
 def test_in_a_read_only_package_it_is_kept_in_the_users_cache(package: Path) -> None:

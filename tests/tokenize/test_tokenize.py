@@ -92,7 +92,7 @@ def test_of_a_large_corpus_a_part_at_even_distances_is_learned_from(
     total = sum(size for *_, size in places)
     for share in (1, 0.5, 0.25):
         monkeypatch.setattr("tasks.tokenize.work.LEARN_BYTES", int(total * share))
-        taken = [places.index(place) for place in places if place[:2] in to_learn_from(train)]
+        taken = [places.index(place) for place in places if place[:2] in to_learn_from(places)]
         assert len(places) * share - 1 <= len(taken) <= len(places) * share
         assert len(taken) < 3 or max(np.diff(taken)) - min(np.diff(taken)) <= 1
     report = run(STAGE, "hamlet")
