@@ -74,7 +74,9 @@ def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
     task, how = {"t5": ("summarization", "unigram"), "bert": ("classification", "wordpiece")}[kind]
     specials = specials_of(task, TokenizeSettings())
     learned = train_vocabulary(
-        [pa.array(texts, pa.large_string())], TokenizeSettings.model_validate({"kind": how, "vocab_size": 90}), specials
+        lambda: [pa.array(texts, pa.large_string())],
+        TokenizeSettings.model_validate({"kind": how, "vocab_size": 90}),
+        specials,
     )
     save_vocabulary(learned, specials, folder)
     if kind == "t5":

@@ -1,7 +1,6 @@
 """A tokenizer with what the work needs of it: learned here, or that of the base model."""
 
 import shutil
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,10 @@ from tasks.contract.tokens import TARGET
 from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.specials import specials_of
-from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
+from tasks.tokenize.vocabulary import Batches, save_vocabulary, train_vocabulary
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from tokenizers import Tokenizer
-
-Batches = Callable[[], "Iterable[pa.LargeStringArray]"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Codec:
 def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str, folder: Path, where: str) -> Codec:
     """Learn a vocabulary from texts and save it. Raises RecipeError where they are too small for it."""
     specials = specials_of(task, settings)
-    tokenizer = train_vocabulary(texts(), settings, specials)
+    tokenizer = train_vocabulary(texts, settings, specials)
     if (size := tokenizer.get_vocab_size()) < settings.vocab_size:
         raise RecipeError(
             f"{where}: tokenize.vocab_size: {settings.vocab_size:,} is more than the training text "

@@ -1,10 +1,13 @@
 """Vocabularies, learned and saved; which kinds there are stands in `settings`."""
 
+import io
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tasks.contract.errors import RecipeError
 from tasks.contract.stage import write_json
 from tasks.tokenize.settings import ALPHABET, TokenizeSettings
 from tasks.tokenize.specials import Specials, add_template
@@ -13,24 +16,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from tokenizers import Tokenizer
 
-
+Batches = Callable[[], "Iterable[pa.LargeStringArray]"]
+"""Begins the texts of a corpus anew."""
 ENDLESS = re.compile(r"(\S{1000}|\s{1000})")
 """A run without a break, as of DNA or base64; what it captures stays when it splits."""
+METASPACE, TAB, WITHIN = "\u2581", "\t", "##"
+THREADS = 16
+"""Of sentencepiece: the sums depend on their number, so it is the same on every machine."""
 
 
-def train_vocabulary(
-    texts: "Iterable[pa.LargeStringArray]", settings: TokenizeSettings, specials: Specials
-) -> "Tokenizer":
-    """Learn from batches of documents. The vocabulary may be smaller than asked for; the caller looks."""
-    tokenizer, trainer = {
-        "byte-level-bpe": _byte_level_bpe, "unigram": _unigram, "wordpiece": _wordpiece
-    }[settings.kind](settings, specials)  # fmt: skip
-    tokenizer.train_from_iterator(_pieces(texts), trainer)
+def train_vocabulary(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
+    """Learn from documents, the same from the same. It may be smaller than asked for; the caller looks.
+
+    Raises RecipeError where the signs of the texts alone are more than the vocabulary may hold.
+    """
+    train = {"byte-level-bpe": _byte_level_bpe, "unigram": _unigram, "wordpiece": _wordpiece}[settings.kind]
+    tokenizer = train(texts, settings, specials)
     add_template(tokenizer, specials)
     return tokenizer
 
 
-def _byte_level_bpe(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokenizer, Any]":
+def _byte_level_bpe(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -40,40 +46,87 @@ def _byte_level_bpe(settings: TokenizeSettings, specials: Specials) -> "tuple[To
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if len(alphabet) != ALPHABET:
         raise AssertionError(f"the byte-level alphabet has {len(alphabet)} signs")
-    return tokenizer, trainers.BpeTrainer(
+    trainer = trainers.BpeTrainer(
         vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, special_tokens=specials.with_spaces(),
         initial_alphabet=alphabet, show_progress=False,
     )  # fmt: skip
+    tokenizer.train_from_iterator(_pieces(texts), trainer)
+    return tokenizer
 
 
-def _unigram(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokenizer, Any]":
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+def _unigram(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
+    """By sentencepiece: `tokenizers` takes twice as long and sums its likelihoods in another order each time."""
+    import sentencepiece
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    tokenizer = Tokenizer(models.Unigram())
+    words = Counter(word for batch in _pieces(texts) for text in batch for word in text.split(" ") if word)
+    signs = {METASPACE}.union(*words)
+    if len(signs) + len(specials.tokens) > settings.vocab_size:
+        raise RecipeError(
+            f"tokenize.vocab_size: {settings.vocab_size:,} is less than the {len(signs):,} different signs of the "
+            f"training text and {len(specials.tokens)} special tokens: more of it, or kind byte-level-bpe"
+        )
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(f"{word.replace(TAB, METASPACE)}{TAB}{count}" for word, count in sorted(words.items())),
+        model_writer=model, model_type="unigram", input_format="tsv", max_sentence_length=1 << 20,
+        vocab_size=settings.vocab_size - len(specials.tokens) + 1, hard_vocab_limit=False,  # one is its own <unk>
+        bos_id=-1, eos_id=-1, character_coverage=1.0, required_chars="".join(sorted(signs & {TAB})),
+        normalization_rule_name="identity", remove_extra_whitespaces=False,
+        num_threads=THREADS, minloglevel=2,
+    )  # fmt: skip
+    learned = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = [(learned.id_to_piece(number), learned.get_score(number)) for number in range(learned.vocab_size())]
+    vocabulary = [(token, 0.0) for token in specials.tokens]
+    vocabulary += [piece for number, piece in enumerate(pieces) if number != learned.unk_id()]
+    unknown = specials.tokens.index(specials.names["unk_token"])
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=unknown, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    return tokenizer, trainers.UnigramTrainer(
-        vocab_size=settings.vocab_size, special_tokens=specials.with_spaces(),
-        unk_token=specials.names.get("unk_token"), show_progress=False,
-    )  # fmt: skip
+    tokenizer.add_special_tokens(specials.with_spaces())
+    return tokenizer
 
 
-def _wordpiece(settings: TokenizeSettings, specials: Specials) -> "tuple[Tokenizer, Any]":
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+def _wordpiece(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
+    """`tokenizers` numbers the signs within a word as it meets them, which is another order each time, and of two pairs
+    seen equally often merges that of the lesser numbers. So it learns twice: which signs there are, and with them
+    numbered in their order."""
+    from tokenizers import models
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token=specials.names.get("unk_token", specials.tokens[0])))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=settings.lowercase)
+    signs = _wordpieces(texts, settings, specials.tokens, len(specials.tokens)).get_vocab()
+    within = sorted(sign for sign in signs if sign.startswith(WITHIN) and len(sign) > len(WITHIN))
+    vocabulary = _wordpieces(texts, settings, [*specials.tokens, *within], settings.vocab_size).get_vocab()
+    tokenizer = _bert(settings.lowercase)
+    tokenizer.model = models.WordPiece(vocabulary, unk_token=specials.names.get("unk_token", specials.tokens[0]))
+    tokenizer.add_special_tokens(specials.tokens)
+    return tokenizer
+
+
+def _wordpieces(texts: Batches, settings: TokenizeSettings, specials: list[str], size: int) -> "Tokenizer":
+    from tokenizers import trainers
+
+    tokenizer = _bert(settings.lowercase)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, min_frequency=settings.min_frequency, special_tokens=specials, show_progress=False
+    )
+    tokenizer.train_from_iterator(_pieces(texts), trainer)
+    return tokenizer
+
+
+def _bert(lowercase: bool) -> "Tokenizer":
+    """Words and punctuation, still without a vocabulary."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordPiece())
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    return tokenizer, trainers.WordPieceTrainer(
-        vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, special_tokens=specials.tokens,
-        show_progress=False,
-    )  # fmt: skip
+    return tokenizer
 
 
-def _pieces(texts: "Iterable[pa.LargeStringArray]") -> Iterator[list[str]]:
+def _pieces(texts: Batches) -> Iterator[list[str]]:
     """Texts cut within their endless runs: learning takes a time that grows with the square of the longest word."""
-    for batch in texts:
+    for batch in texts():
         yield [piece for text in batch.to_pylist() for piece in ENDLESS.split(text) if piece]
 
 

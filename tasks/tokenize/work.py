@@ -18,10 +18,11 @@ from tasks.contract.stage import Job, Report
 from tasks.contract.task import FAMILIES, read_task
 from tasks.contract.threads import in_threads
 from tasks.contract.tokens import TARGET, TokenWriter
-from tasks.tokenize.codec import Batches, Codec, learn, take
+from tasks.tokenize.codec import Codec, learn, take
 from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, Encoded, close_documents
 from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
+from tasks.tokenize.vocabulary import Batches
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -66,6 +66,31 @@ def test_auto_tokenizer_gives_the_stored_ids(project: Project, task: str, kind: 
 
 
 @pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+def test_the_same_texts_give_the_same_vocabulary(project: Project, kind: str) -> None:
+    folder = project("masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    learned = set()
+    for _ in range(5):
+        run(STAGE, "tiny")
+        learned.add((folder / "tokenizer/tokenizer.json").read_bytes())
+    assert len(learned) == 1
+
+
+def test_unigram_knows_every_sign_of_the_training_text(project: Project) -> None:
+    folder = project("translation", kind="unigram", vocab_size=90)
+    shutil.rmtree(folder / "clean/train")
+    texts = [*ENGLISH, "a\tb ▁c  d\ne", "\t漢字 x</s>y <unk>"]
+    write_corpus(folder / "clean/train", texts, target=texts, label=["x"] * len(texts))
+    run(STAGE, "tiny")
+    tokenizer = load(folder / "tokenizer")
+    for text in ("a\tb ▁c d\ne", "漢ba\t字"):
+        assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
+    assert tokenizer.decode(tokenizer("a\tb ka\nx", add_special_tokens=False)["input_ids"]) == "a\tb ka\nx"
+    write_recipe(Path(), "tiny", json.dumps({"task": "translation", "tokenize": {"kind": "unigram", "vocab_size": 20}}))
+    with pytest.raises(RecipeError, match=r"20 is less than the 3. different signs of the training text and 3 special"):
+        run(STAGE, "tiny")
+
+
+@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
 def test_a_mask_stands_for_a_piece_as_texts_have_it(project: Project, kind: str) -> None:
     """No piece that is only a space stands before it: in a text, a piece brings its space along."""
     folder = project("masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)

@@ -64,7 +64,7 @@ def test_nothing_is_lost_between_text_and_tokens(project: Path) -> None:
 def test_an_endless_run_of_letters_does_not_hold_up_learning(tmp_path: Path) -> None:
     dna = "".join(random.Random(0).choices("ACGT", k=1_000_000))
     began = time.monotonic()
-    vocabulary = train_vocabulary(iter([column(dna)]), TokenizeSettings(vocab_size=300), SPECIALS)
+    vocabulary = train_vocabulary(lambda: [column(dna)], TokenizeSettings(vocab_size=300), SPECIALS)
     assert vocabulary.get_vocab_size() == 300 and vocabulary.encode(dna[:2000]).ids
     assert time.monotonic() - began < 30  # without a cut: more than an hour
 
@@ -99,7 +99,7 @@ def test_of_a_large_corpus_a_part_at_even_distances_is_learned_from(
     assert f"learned from {len(taken)} of the {len(places)} row groups of the training" in report.details["vocabulary"]
     learned = Path("data/hamlet/tokenizer/tokenizer.json").read_bytes()
     texts = [texts for number, texts in enumerate(texts_of(train, "text")) if number in taken]
-    train_vocabulary(texts, TokenizeSettings(vocab_size=300), SPECIALS).save("alone.json")
+    train_vocabulary(lambda: texts, TokenizeSettings(vocab_size=300), SPECIALS).save("alone.json")
     assert Path("alone.json").read_bytes() == learned
 
 
