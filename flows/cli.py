@@ -169,6 +169,17 @@ def results(file: str | None) -> None:
 
 @main.command()
 @click.argument("recipe")
+@click.argument("version", type=click.IntRange(1))
+@sentences
+def promote(recipe: str, version: int) -> None:
+    """Make VERSION of RECIPE's registered model its champion, whatever its score."""
+    from tasks.register.champion import promote as make_champion
+
+    click.echo(make_champion(recipe, version))
+
+
+@main.command()
+@click.argument("recipe")
 @click.option("--cron", required=True, help='When, as in crontab(5): "0 2 * * *".')
 @click.option("--timezone", default="UTC", show_default=True, help="Of the schedule, as in the IANA database.")
 @click.option("--pool", default="gristmill", show_default=True, help="Work pool; each workspace needs its own.")

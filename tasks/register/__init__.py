@@ -17,6 +17,6 @@ signature     what the registered model takes and gives, by its task
 served        the code that MLflow runs when the model is loaded; it stands alone
 promotion     champion or challenger, and why
 registry      versions and aliases
-champion      questions about what is registered: the champion, the runs
+champion      what is registered, for the command line: the champion, another champion, the runs
 predict       the champion at work
 """

@@ -1,4 +1,4 @@
-"""Questions about what is registered, for the command line: the champion, the runs."""
+"""What is registered, for the command line: the champion, another champion, the runs."""
 
 import datetime
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.contract.settings import read_section
 from tasks.contract.task import METRICS, read_task
 from tasks.contract.tracking import IDENTITY, connect, lost_is_transient
+from tasks.register import registry
 from tasks.register.promotion import CHAMPION
 from tasks.register.registry import find_alias, model_name
 from tasks.register.settings import RegisterSettings
@@ -37,6 +38,22 @@ def champion(recipe: str) -> dict[str, Any] | None:
         "reason": version.tags.get("gristmill.reason"),
         "run_id": version.run_id,
     }
+
+
+def promote(recipe: str, number: int) -> str:
+    """Make a version of the recipe's model its champion by hand; a sentence on what changed.
+
+    Raises RecipeError for the recipe, GristmillError where there is no such version, TransientError where a tracking
+    server is away.
+    """
+    name = model_name(recipe, read_section(recipe, "register", RegisterSettings))
+    with lost_is_transient():
+        old = registry.promote(connect(), name, number)
+    if old is None:
+        return f"version {number} of {name} is champion; there was none"
+    if int(old.version) == number:
+        return f"version {number} of {name} is champion already"
+    return f"version {number} of {name} is champion; version {old.version} was"
 
 
 def runs(recipe: str) -> list[dict[str, Any]]:

@@ -56,7 +56,8 @@ def decide(
         return Decision(
             CHALLENGER,
             f"{score.metric} {score.value:.4f} and the {champion.value:.4f} of {name} are not comparable"
-            f" (their signatures differ in {', '.join(differing)}); {name} stays champion",
+            f" (their signatures differ in {', '.join(differing)}); {name} stays champion until"
+            " `gristmill promote` or register.compare_different_data says otherwise",
         )
     gain = (champion.value - score.value) * (1 if METRICS[score.metric] else -1)
     caveat = f", though their signatures differ in {', '.join(differing)}" if differing else ""

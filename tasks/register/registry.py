@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import DataError, RecipeError
+from tasks.contract.errors import DataError, GristmillError, RecipeError
 from tasks.contract.settings import recipe_path
 from tasks.contract.tracking import IDENTITY
 from tasks.register.evidence import Evidence
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
-METRIC, VALUE, SIGNATURE, REASON = (f"gristmill.{name}" for name in ("metric", "value", "signature", "reason"))
+METRIC, VALUE, SIGNATURE, REASON, BY_HAND = (
+    f"gristmill.{name}" for name in ("metric", "value", "signature", "reason", "promoted_by_hand")
+)
 
 
 def model_name(recipe: str, settings: RegisterSettings) -> str:
@@ -75,11 +77,13 @@ def register(
     if champion is not None and int(champion.version) == int(version.version):
         reason = version.tags.get(REASON) or "it is the champion"
         decision = Decision(CHAMPION, reason)
+    elif champion is not None and not new and BY_HAND in champion.tags:
+        decision = Decision(CHALLENGER, f"version {champion.version} was made champion by hand, after this one")
     else:
         decision = decide(
             settings, score, evidence.metrics, _score_of(champion), str(champion.version) if champion else ""
         )
-    _write_down(client, name, version, decision, evidence)
+    _crown(client, version, decision)
     if champion is not None and decision.alias == CHAMPION and int(champion.version) != int(version.version):
         _dethrone(client, champion, version)
     reigning = version if decision.alias == CHAMPION else champion
@@ -98,6 +102,25 @@ def register(
         "run_name": run.info.run_name,
         "experiment_id": run.info.experiment_id,
     }
+
+
+def promote(client: "MlflowClient", name: str, number: int) -> "ModelVersion | None":
+    """Make a version champion whatever its score; it stays so until a new version is better. Returns who was before.
+
+    Raises GristmillError where there is no such version.
+    """
+    versions = {int(version.version): version for version in client.search_model_versions(f"name = '{name}'")}
+    if number not in versions:
+        there = ", ".join(map(str, sorted(versions))) or "none"
+        raise GristmillError(f"{name} has no version {number}; there are: {there}")
+    version, old = client.get_model_version(name, str(number)), find_alias(client, name, CHAMPION)
+    if old is not None and int(old.version) == number:
+        return old
+    _crown(client, version, Decision(CHAMPION, "made champion by hand"))
+    _set_tags(client, version, {BY_HAND: "yes"})
+    if old is not None:
+        _dethrone(client, old, version)
+    return old
 
 
 def _create(
@@ -128,16 +151,15 @@ def _score_of(version: "ModelVersion | None") -> Score | None:
     return Score(tags.get(METRIC, "unknown metric"), float(tags.get(VALUE, "nan")), tags.get(SIGNATURE, ""))
 
 
-def _write_down(
-    client: "MlflowClient", name: str, version: "ModelVersion", decision: Decision, evidence: Evidence
-) -> None:
-    aliases = set(version.aliases)
+def _crown(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> None:
+    """Give a version its alias, and say why."""
+    name, aliases = version.name, set(version.aliases)
     if decision.alias not in aliases:
         client.set_registered_model_alias(name, decision.alias, version.version)
     if decision.alias == CHAMPION and CHALLENGER in aliases:
         client.delete_registered_model_alias(name, CHALLENGER)
     _set_tags(client, version, {REASON: decision.reason})
-    description = f"{decision.alias}: {decision.reason}. Trained as {evidence.identity[:12]}."
+    description = f"{decision.alias}: {decision.reason}. Trained as {version.tags[IDENTITY][:12]}."
     if version.description != description:
         client.update_model_version(name, version.version, description)
 
@@ -145,6 +167,8 @@ def _write_down(
 def _dethrone(client: "MlflowClient", old: "ModelVersion", new: "ModelVersion") -> None:
     reason = f"was champion until version {new.version}"
     _set_tags(client, old, {REASON: reason})
+    if BY_HAND in old.tags:
+        client.delete_model_version_tag(old.name, old.version, BY_HAND)
     client.update_model_version(old.name, old.version, reason)
 
 

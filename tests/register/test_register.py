@@ -125,6 +125,32 @@ def test_better_becomes_champion_and_worse_challenger(project):
     assert questions.champion("tiny")["version"] == 3
 
 
+def test_a_champion_made_by_hand_gives_way_to_a_new_version_alone(project):
+    data = project / "data" / "tiny"
+    run("tiny")
+    train(data, OTHER, seed=1)
+    evaluate(data, 2.6)
+    run("tiny")
+    assert questions.promote("tiny", 2) == "version 2 of tiny is champion; version 1 was"
+    assert questions.promote("tiny", 2) == "version 2 of tiny is champion already"
+    promoted = questions.champion("tiny")
+    assert (promoted["version"], promoted["reason"]) == (2, "made champion by hand")
+    assert run("tiny")["alias"] == "champion"
+    aliases = MlflowClient().get_registered_model("tiny").aliases
+    assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 2}
+    train(data, IDENTITY)
+    evaluate(data, 2.5)
+    old = run("tiny")
+    assert (old["version"], old["alias"], old["champion"]) == (1, "challenger", 2)
+    assert old["reason"] == "version 2 was made champion by hand, after this one"
+    train(data, "ab" * 32, seed=2)
+    evaluate(data, 2.4)
+    assert (run("tiny")["version"], questions.champion("tiny")["version"]) == (3, 3)
+    assert "gristmill.promoted_by_hand" not in MlflowClient().get_model_version("tiny", "2").tags
+    with pytest.raises(GristmillError, match="tiny has no version 9; there are: 1, 2, 3"):
+        questions.promote("tiny", 9)
+
+
 def test_where_nobody_is_champion_nobody_is_said_to_be(project):
     recipe = Path("recipes/tiny.yaml")
     recipe.write_text(recipe.read_text() + "\nregister: {at_most: 1.0}\n")
