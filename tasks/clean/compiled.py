@@ -21,11 +21,12 @@ read-only, in the user's cache (`~/.cache/numba`). Where nothing can be written,
 import fcntl
 import hashlib
 import os
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -71,11 +72,11 @@ def read_only(array: NDArray[Number]) -> NDArray[Number]:
 
 def _kept(compiled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     with suppress(RuntimeError):  # no place that can be written to
-        compiled._cache = cache = _Cache(function)
+        compiled._cache = kept = _Cache(function)
         compile_or_load = compiled.compile
 
         def compile_alone(signature: Any) -> Any:
-            with global_compiler_lock, _alone(Path(cache.cache_path) / f"{function.__qualname__}.lock"):
+            with global_compiler_lock, _alone(Path(kept.cache_path) / f"{function.__qualname__}.lock"):
                 return compile_or_load(signature)
 
         compiled.compile = compile_alone
@@ -85,9 +86,9 @@ def _kept(compiled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """While no other process is inside with the same path."""
-    with path.open("wb") as lock:
-        with suppress(OSError):  # a file system without locks: each compiles for itself
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        with suppress(OSError):  # no locks here, or a lock of another user: each compiles for itself
+            fcntl.flock(stack.enter_context(path.open("wb")), fcntl.LOCK_EX)
         yield
 
 
@@ -134,8 +135,20 @@ class _Implementation(CompileResultCacheImpl):
 class _Cache(FunctionCache):
     _impl_class = _Implementation
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What was compiled before, or None, which means that it will take a while: that is told once a process."""
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            _tell()
+        return found
 
-@lru_cache
+
+@cache
+def _tell() -> None:
+    print("compiling rules that did not run here before: a minute, once", file=sys.stderr, flush=True)
+
+
+@cache
 def _digest(module: str) -> str:
     """Of everything that makes the compiled form what it is."""
     processor = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
