@@ -3,7 +3,7 @@
 A file is written as it comes, a batch at a time; the tally has a count and a few examples for every reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,7 +12,9 @@ from tasks.contract.corpus import BATCH_BYTES, document_writer, text_bytes
 from tasks.contract.stage import Drop
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 EXAMPLES = 5
 """Examples per reason in a report; the file has them all."""
@@ -36,20 +38,7 @@ class DropWriter:
         if batch.num_rows == 0:
             return
         batch = batch.select(self.schema.names).cast(self.schema)
-        more = self.schema.names[self.schema.get_field_index("reason") + 1 :]
-        counted = batch.column("reason").to_pylist() if kinds is None else kinds
-        rows = zip(
-            counted, text_bytes(batch).tolist(), *(batch.column(name).to_pylist() for name in ("id", "reason", *more)),
-            strict=True,
-        )  # fmt: skip
-        for kind, size, document, reason, *measured in rows:
-            drop = self._tally.setdefault(kind, Drop(kind, 0))
-            drop.documents += 1
-            drop.bytes += size
-            if len(drop.examples) < EXAMPLES:
-                facts = [f"{name} {value}" for name, value in zip(more, measured, strict=True) if value]
-                said = ", ".join(facts if kind == reason else [reason, *facts])
-                drop.examples.append(f"{document}: {said}" if said else document)
+        self._count(batch, batch.column("reason") if kinds is None else kinds)
         self._waiting.append(batch)
         self._waiting_bytes += batch.nbytes
         if self._waiting_bytes >= BATCH_BYTES:
@@ -74,6 +63,28 @@ class DropWriter:
             self.close()
         else:
             self._writer.close()
+
+    def _count(self, batch: "pa.RecordBatch", kinds: "pa.LargeStringArray | Sequence[str]") -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        coded = pa.array(kinds, pa.large_string()).dictionary_encode()
+        codes = coded.indices.to_numpy()
+        documents = np.bincount(codes)
+        sizes = np.bincount(codes, weights=text_bytes(batch))
+        rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(documents)[:-1])
+        for code, kind in enumerate(coded.dictionary.to_pylist()):
+            drop = self._tally.setdefault(kind, Drop(kind, 0))
+            drop.documents += int(documents[code])
+            drop.bytes += int(sizes[code])
+            drop.examples += self._examples(batch, rows[code][: EXAMPLES - len(drop.examples)], kind)
+
+    def _examples(self, batch: "pa.RecordBatch", rows: "NDArray[np.int64]", kind: str) -> Iterator[str]:
+        more = self.schema.names[self.schema.get_field_index("reason") + 1 :]
+        for row in batch.select(["id", "reason", *more]).take(rows).to_pylist():
+            facts = [f"{name} {row[name]}" for name in more if row[name]]
+            said = ", ".join(facts if kind == row["reason"] else [row["reason"], *facts])
+            yield f"{row['id']}: {said}" if said else row["id"]
 
     def _flush(self) -> None:
         import pyarrow as pa
