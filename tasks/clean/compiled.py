@@ -32,6 +32,7 @@ from typing import Any, TypeVar, cast
 
 import llvmlite.binding
 import numba
+import numba.core.entrypoints
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
@@ -41,6 +42,9 @@ from numpy.typing import NDArray
 from tasks.contract.imports import import_closure
 
 ROOT = Path(__file__).parents[2]
+
+# Other packages' extensions of numba are none that a function of ours needs, and awkward's takes long to import.
+numba.core.entrypoints._already_initialized = True
 
 Number = TypeVar("Number", bound=np.generic)
 

@@ -38,7 +38,7 @@ class Dealt:
 
 
 def deal(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSettings, out: Path) -> Dealt:
-    """Write the splits and `rejected.parquet` into a folder. While one shard is written, a thread reads the next."""
+    """Write the splits and `rejected.parquet` into a folder. While one shard is written, a thread deals the next."""
     named = {*settings.splits.validation_groups, *settings.splits.test_groups}
     sizes = {name: SplitSize() for name in SPLITS}
     there = set[str]()
@@ -46,13 +46,33 @@ def deal(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSett
         writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema())) for name in SPLITS}
         rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED)))
         shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
-        work = partial(_judged, shards, findings, settings)
-        for documents in in_threads(work, range(len(shards)), 1):
-            there |= named.intersection(documents.column("group").unique().to_pylist())
-            rejected.write(documents.filter(documents.column("reason").is_valid()))
-            _split(documents.filter(documents.column("reason").is_null()), settings, writers, sizes)
-            shown.advance(documents.num_rows)
+        work = partial(_dealt, shards, findings, settings)
+        for shard, parts in zip(shards, in_threads(work, range(len(shards)), 1), strict=True):
+            rejected.write(parts[None])
+            for name, size in sizes.items():
+                writers[name].write(parts[name])
+                _count(parts[name], size)
+            for part in parts.values():
+                there |= named.intersection(part.column("group").unique().to_pylist())
+            shown.advance(shard.documents)
     return Dealt(sizes, rejected.drops(), there)
+
+
+def _dealt(
+    shards: Sequence[CleanedShard], findings: Findings, settings: CleanSettings, number: int
+) -> dict[str | None, "pa.RecordBatch"]:
+    """The documents of a shard by their splits; under None those that are dropped."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    documents = _judged(shards, findings, settings, number)
+    groups = documents.column("group").dictionary_encode()
+    split_by_group = [split_of(group, settings.splits) for group in groups.dictionary.to_pylist()]
+    splits = pa.array(split_by_group, pa.string()).take(groups.indices)
+    splits = pc.if_else(documents.column("reason").is_null(), splits, None)
+    parts: dict[str | None, pa.RecordBatch] = {name: documents.filter(pc.equal(splits, name)) for name in SPLITS}
+    parts[None] = documents.filter(splits.is_null())
+    return parts
 
 
 def _judged(
@@ -95,23 +115,8 @@ def _mask(size: int, chosen: Mapping[int, Verdict]) -> "pa.Array":
     return pa.array([row in chosen for row in range(size)], pa.bool_())
 
 
-def _split(
-    documents: "pa.RecordBatch",
-    settings: CleanSettings,
-    writers: Mapping[str, CorpusWriter],
-    sizes: dict[str, SplitSize],
-) -> None:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    groups = documents.column("group").to_pylist()
-    split_by_group = {group: split_of(group, settings.splits) for group in dict.fromkeys(groups)}
-    splits = pa.array([split_by_group[group] for group in groups], pa.string())
-    for name in SPLITS:
-        part = documents.filter(pc.equal(splits, name))
-        writers[name].write(part)
-        size = sizes[name]
-        size.documents += part.num_rows
-        size.bytes += int(text_bytes(part).sum())
-        size.groups.add([group for group, split in split_by_group.items() if split == name])
-        size.labels.update(part.column("label").drop_null().to_pylist())
+def _count(documents: "pa.RecordBatch", size: SplitSize) -> None:
+    size.documents += documents.num_rows
+    size.bytes += int(text_bytes(documents).sum())
+    size.groups.add(documents.column("group").unique().to_pylist())
+    size.labels.update(documents.column("label").drop_null().to_pylist())

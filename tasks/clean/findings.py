@@ -201,18 +201,29 @@ def _contaminated(
     EvaluationIndex.of_columns(columns(), settings).write(index)
     documents, ngrams, shares = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     work = partial(overlaps_of, index=index)
-    for start, part, found in zip(first, parts, spread(work, shards, processes, threads=True), strict=False):
-        asked = (part == PRIORITY["train"]) | (part == PRIORITY["validation"])
-        here = np.flatnonzero(found.contaminated(settings) & asked)
-        documents.append(start + here)
+    results = spread(work, zip(shards, parts, strict=True), processes, threads=True)
+    for start, part, found in zip(first, parts, results, strict=False):
+        here = found.contaminated(settings)
+        documents.append(start + np.flatnonzero(_trained_on(part))[here])
         ngrams.append(found.ngrams[here])
         shares.append(found.shares[here])
     index.unlink()
     return Contaminated(np.concatenate(documents), Overlaps(np.concatenate(ngrams), np.concatenate(shares)), settings)
 
 
-def overlaps_of(shard: CleanedShard, index: Path) -> "Overlaps":
-    """What each document of a row group shares with the evaluation texts of an index file."""
+def overlaps_of(place: "tuple[CleanedShard, NDArray[np.uint8]]", index: Path) -> "Overlaps":
+    """What the documents of a row group that are trained on share with the evaluation texts of an index file.
+
+    `place`: the row group, and the PRIORITY or GONE of its documents.
+    """
+    import pyarrow as pa
+
     from tasks.clean.near.contamination import EvaluationIndex, overlaps
 
-    return overlaps(shard.read("text").column(0), EvaluationIndex.read(index))
+    shard, priorities = place
+    texts = shard.read("text").column(0).filter(pa.array(_trained_on(priorities)))
+    return overlaps(texts, EvaluationIndex.read(index))
+
+
+def _trained_on(priorities: "NDArray[np.uint8]") -> "NDArray[np.bool_]":
+    return (priorities == PRIORITY["train"]) | (priorities == PRIORITY["validation"])

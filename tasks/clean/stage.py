@@ -7,7 +7,9 @@ deal.py       pass 3: verdicts carried out, splits written
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from tasks.clean.deal import Dealt, deal
 from tasks.clean.documents import Noted
@@ -37,7 +39,9 @@ def clean(job: Job) -> Report:
     shards = clean_shards(job, settings, [place[:2] for place in places], processes)
     out = job.output("clean")
     out.mkdir()
-    dealt = deal(shards, find(shards, settings, job.partial, processes), settings, out)
+    findings = find(shards, settings, job.partial, processes)
+    Thread(target=import_module, args=("matplotlib.figure",)).start()  # takes a second; files are written meanwhile
+    dealt = deal(shards, findings, settings, out)
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in dealt.sizes.values()):
         raise DataError(_nothing_left(job, documents, dealt.dropped))

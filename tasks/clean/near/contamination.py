@@ -14,6 +14,7 @@ n-grams) and the tables behind it, in the byte order of the machine. It is mappe
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -28,6 +29,8 @@ from tasks.clean.near.settings import ContaminationSettings
 from tasks.clean.near.words import Words, words_of
 from tasks.clean.rules.verdict import Verdict
 from tasks.contract.errors import DataError
+from tasks.contract.runtime import workers
+from tasks.contract.threads import in_threads
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,16 +63,13 @@ class EvaluationIndex:
 
     @classmethod
     def of_columns(cls, columns: "Iterable[pa.Array | pa.ChunkedArray]", settings: ContaminationSettings) -> Self:
-        """The index of several columns, held one at a time."""
+        """The index of several columns; threads hash as many of them at a time as there are workers."""
         sets = {settings.ngram: HashSet()}
         skipped = 0
-        for texts in columns:
-            words = words_of(texts)
-            skipped += int((words.counts < settings.min_words).sum())
-            for length in range(settings.min_words, settings.ngram + 1):
-                chosen = words.counts >= length if length == settings.ngram else words.counts == length
-                if chosen.any():
-                    sets.setdefault(length, HashSet()).add(ngrams_of(_chosen(words, chosen), length).hashes)
+        for hashes, few in in_threads(partial(_hashed, settings=settings), columns, workers()):
+            skipped += few
+            for length, found in hashes.items():
+                sets.setdefault(length, HashSet()).add(found)
         return cls(dict(sorted(sets.items())), skipped)
 
     def write(self, path: Path) -> None:
@@ -143,6 +143,19 @@ def overlaps(texts: "pa.Array | pa.ChunkedArray", index: EvaluationIndex) -> Ove
         _sums(begins, ends),
         np.divide(_sums(covered, ends), words.counts, where=words.counts > 0, out=np.zeros(len(ends))),
     )
+
+
+def _hashed(
+    texts: "pa.Array | pa.ChunkedArray", settings: ContaminationSettings
+) -> tuple[dict[int, NDArray[np.uint64]], int]:
+    """The n-grams of evaluation texts by their lengths, and how many texts are too short."""
+    words = words_of(texts)
+    hashes = {}
+    for length in range(settings.min_words, settings.ngram + 1):
+        chosen = words.counts >= length if length == settings.ngram else words.counts == length
+        if chosen.any():
+            hashes[length] = ngrams_of(_chosen(words, chosen), length).hashes
+    return hashes, int((words.counts < settings.min_words).sum())
 
 
 def _chosen(words: Words, documents: NDArray[np.bool_]) -> Words:
