@@ -83,9 +83,7 @@ def register(
         decision = decide(
             settings, score, evidence.metrics, _score_of(champion), str(champion.version) if champion else ""
         )
-    _crown(client, version, decision)
-    if champion is not None and decision.alias == CHAMPION and int(champion.version) != int(version.version):
-        _dethrone(client, champion, version)
+    _crown(client, version, decision, champion)
     reigning = version if decision.alias == CHAMPION else champion
     return {
         "recipe": evidence.recipe,
@@ -116,10 +114,8 @@ def promote(client: "MlflowClient", name: str, number: int) -> "ModelVersion | N
     version, old = client.get_model_version(name, str(number)), find_alias(client, name, CHAMPION)
     if old is not None and int(old.version) == number:
         return old
-    _crown(client, version, Decision(CHAMPION, "made champion by hand"))
+    _crown(client, version, Decision(CHAMPION, "made champion by hand"), old)
     _set_tags(client, version, {BY_HAND: "yes"})
-    if old is not None:
-        _dethrone(client, old, version)
     return old
 
 
@@ -151,8 +147,10 @@ def _score_of(version: "ModelVersion | None") -> Score | None:
     return Score(tags.get(METRIC, "unknown metric"), float(tags.get(VALUE, "nan")), tags.get(SIGNATURE, ""))
 
 
-def _crown(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> None:
-    """Give a version its alias, and say why."""
+def _crown(
+    client: "MlflowClient", version: "ModelVersion", decision: Decision, champion: "ModelVersion | None"
+) -> None:
+    """Give a version its alias, and say why; where it becomes champion, the one before it steps down."""
     name, aliases = version.name, set(version.aliases)
     if decision.alias not in aliases:
         client.set_registered_model_alias(name, decision.alias, version.version)
@@ -162,6 +160,8 @@ def _crown(client: "MlflowClient", version: "ModelVersion", decision: Decision) 
     description = f"{decision.alias}: {decision.reason}. Trained as {version.tags[IDENTITY][:12]}."
     if version.description != description:
         client.update_model_version(name, version.version, description)
+    if champion is not None and decision.alias == CHAMPION and int(champion.version) != int(version.version):
+        _dethrone(client, champion, version)
 
 
 def _dethrone(client: "MlflowClient", old: "ModelVersion", new: "ModelVersion") -> None:
