@@ -40,8 +40,14 @@ bench)
     uv pip install --python "$venv/bin/python" --constraint requirements.lock --editable '.[bench]'
     ;;
 lock) # a build of torch for one kind of machine (2.13.0+cpu) is locked as its version; uv drops what a line is asked for
-    uv pip compile pyproject.toml --python "$venv/bin/python" --extra dev --upgrade --no-annotate --no-header \
-        --no-emit-index-url --no-emit-find-links |
+    compile() {
+        uv pip compile pyproject.toml --python "$venv/bin/python" --no-annotate --no-header --no-emit-index-url \
+            --no-emit-find-links "$@"
+    }
+    beside=$(mktemp)
+    trap 'rm -f "$beside"' EXIT
+    compile --extra dev --extra bench --upgrade >"$beside" # versions with which `make bench-peers` finds a solution
+    compile --extra dev --constraint "$beside" |
         sed "s/+[a-z0-9]*$//; s/^intel-openmp.*/& ; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
             >requirements.lock
     ;;
