@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import clean, flow, memory, near, privacy, quality, tokens, training
+from benchmarks.targets import Target, table
 
 BENCHMARKS = {
     "clean": clean.measure,
@@ -19,11 +20,15 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Run the benchmarks and print a line a figure."""
+    """Run the benchmarks and print a line a figure; last, those that have something to reach."""
+    targets = []
     for name in sys.argv[1:] or BENCHMARKS:
         with tempfile.TemporaryDirectory(prefix="gristmill-bench-") as folder:
             for line in BENCHMARKS[name](Path(folder)):
                 print(line, flush=True)
+                if isinstance(line, Target):
+                    targets.append(line)
+    print("\n".join(table(targets)))
 
 
 if __name__ == "__main__":

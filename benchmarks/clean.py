@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.growth import real_texts, write_grown
+from benchmarks.targets import Target
 from benchmarks.watch import run_stage
 from tasks.contract.runtime import workers
 from tests.scratch import make_project
@@ -17,6 +18,8 @@ SAMPLE = 300
 """Documents that the peer is given."""
 ASKED = 10
 """MB/s on 2 cores."""
+MEMORY = 2000
+"""MB, at most."""
 EVERYTHING = """
 task: causal-lm
 clean:
@@ -31,7 +34,7 @@ clean:
 """
 
 
-def measure(folder: Path) -> Iterator[str]:
+def measure(folder: Path) -> Iterator[str | Target]:
     """Compiled code first, on a little text; then the figures."""
     texts = real_texts()
     project = make_project(folder / "project")
@@ -45,8 +48,8 @@ def measure(folder: Path) -> Iterator[str]:
     report = json.loads((project / "data/tiny/clean/report.json").read_text())
     kept, rate = sum(report["produced"].values()), written / 1e6 / found.seconds
     yield f"clean, every rule on: {written / 1e6:,.0f} MB, {report['received']['documents']:,} documents, {kept:,} stay"
-    yield f"  from Parquet to Parquet, {workers()} cores      {rate:8.1f} MB/s  to reach {ASKED}"
-    yield f"  memory of all processes           {found.peak / 1e6:8,.0f} MB    at most 2,000"
+    yield Target(f"clean, every rule on, Parquet to Parquet, {workers()} cores", rate, "MB/s", ASKED)
+    yield Target("clean, memory of all processes", found.peak / 1e6, "MB", MEMORY, most=True)
     yield from _beside_datatrove(texts[:: max(1, len(texts) // SAMPLE)], rate)
 
 

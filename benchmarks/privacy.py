@@ -15,6 +15,7 @@ from pydoc_data.topics import topics
 import pyarrow as pa
 
 from benchmarks.privacy_peers import Finder, aho_corasick, best, datatrove_formatter, finders
+from benchmarks.targets import Target
 from tasks.clean.blocked.count import count
 from tasks.clean.blocked.settings import BlockedWords
 from tasks.clean.privacy.mask import mask
@@ -32,12 +33,12 @@ LISTS, SOME = (10, 1_000, 100_000), 1_000
 """How many blocked words, and how many at most in a regular expression, which takes minutes for more."""
 
 
-def measure(folder: Path) -> Iterator[str]:
+def measure(folder: Path) -> Iterator[str | Target]:
     """Speed on English text, then every kind beside its peers, then blocked words."""
     prose, dense = english(SIZE), [one.text for one in labelled(SEED, 3000)]
     ours = speed(masking(prose), prose)
-    yield f"privacy on English text                 {ours:8.1f} MB/s a core; {TO_REACH} to reach"
-    yield f"privacy on text full of it              {speed(masking(dense), dense):8.1f} MB/s a core"
+    yield Target("privacy, English text", ours, "MB/s a core", TO_REACH)
+    yield Target("privacy, text full of it", speed(masking(dense), dense), "MB/s a core", TO_REACH)
     yield from peers_speed(prose, ours)
     yield from surety(list(labelled(SEED, LABELLED)))
     yield from blocked_words(prose)
@@ -91,13 +92,17 @@ def beside(theirs: float, ours: float) -> str:
     return f"{theirs:8.3f} MB/s a core; ours is {ours / theirs:.1f} times that"
 
 
-def surety(texts: Sequence[Labelled]) -> Iterator[str]:
+def surety(texts: Sequence[Labelled]) -> Iterator[str | Target]:
     """Precision, recall and F1 of each kind, of ours and of every peer at its best threshold for that kind."""
-    lines = {kind: f"  {kind:14s} {numbers(one)}" for kind, one in sorted(score(texts, find).items())}
+    ours = score(texts, find)
+    lines = {kind: f"  {kind:14s} {numbers(one)}" for kind, one in sorted(ours.items())}
+    targets = []
     for peer, there in finders().items():
         for kind, (one, least) in best_scores(there, texts).items() if there is not None else ():
             lines[kind] += f"; {peer} {numbers(one)} from a score of {least:.2f}"
+            targets.append(Target(f"privacy, {kind} beside {peer}", ours[kind].f1, "F1", one.f1))
     yield from lines.values()
+    yield from targets
 
 
 def best_scores(peer: Finder, texts: Sequence[Labelled]) -> dict[str, tuple[Score, float]]:
@@ -121,14 +126,14 @@ def numbers(one: Score) -> str:
     return f"P {one.precision:.3f} R {one.recall:.3f} F1 {one.f1:.3f}"
 
 
-def blocked_words(prose: Sequence[str]) -> Iterator[str]:
+def blocked_words(prose: Sequence[str]) -> Iterator[str | Target]:
     """Lists of several lengths; beside one regular expression, as C4's and datatrove's filters have it."""
     column = pa.array(prose, pa.large_string())
     some = prose[: len(prose) // 40]
     for length in LISTS:
         words = tuple(f"no such {number:x}" if number % 3 else f"unheard{number:x}of" for number in range(length))
         ours = speed(partial(count, column, BlockedWords(words=words)), prose)
-        yield f"{length:7,} blocked words                   {ours:8.1f} MB/s a core; {TO_REACH} to reach"
+        yield Target(f"privacy, {length:,} blocked words", ours, "MB/s a core", TO_REACH)
         if length <= SOME:
             pattern = re.compile(rf"(?:\W|^)({'|'.join(map(re.escape, words))})(?:\W|$)", re.IGNORECASE)
             theirs = speed(each(pattern.search, some), some, times=1)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from benchmarks.growth import REAL, read_texts
 from benchmarks.quality_peers import datatrove
+from benchmarks.targets import Target
 from tasks.clean.quality.judge import judge
 from tasks.clean.quality.settings import QualitySettings
 from tests.clean.quality import reference
@@ -39,7 +40,7 @@ CHOSEN = {
 }
 
 
-def measure(_: Path) -> Iterator[str]:
+def measure(_: Path) -> Iterator[str | Target]:
     """Lines of figures on made text, and on real text where there is some."""
     corpora = {"made": made(MADE, seed=0)}
     if REAL.is_dir():
@@ -61,18 +62,21 @@ def measure(_: Path) -> Iterator[str]:
         yield f"datatrove: not installed ({missing.name}); make bench-peers"
 
 
-def _speed(name: str, texts: Sequence[str]) -> Iterator[str]:
+def _speed(name: str, texts: Sequence[str]) -> Iterator[str | Target]:
     column = pa.array(texts, pa.large_string())
     size = _bytes(texts)
     yield f"{name}: {len(texts)} documents, {size / 1e6:.1f} MB"
     for title, chosen in CHOSEN.items():
         judge(column[:10], chosen)
         seconds = min(_seconds(lambda chosen=chosen: judge(column, chosen)) for _ in range(TIMES))
-        asked = f"   asked: {ASKED}" if chosen == GOPHER_AND_FINEWEB else ""
-        yield f"  {title:32} {size / seconds / 1e6:8.1f} MB/s a core{asked}"
+        rate = size / seconds / 1e6
+        if chosen == GOPHER_AND_FINEWEB:
+            yield Target(f"quality, {name}, {title}", rate, "MB/s a core", ASKED)
+        else:
+            yield f"  {title:32} {rate:8.1f} MB/s a core"
 
 
-def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str]:
+def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str | Target]:
     """Verdicts, texts and lines dropped; and how much slower the plain reference is."""
     column = pa.array(texts, pa.large_string())
     chosen = CHOSEN["preset fineweb"]
@@ -84,8 +88,8 @@ def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str]:
         verdict == other and text == rewritten
         for verdict, text, (rewritten, other, _) in zip(found.verdicts, found.texts.to_pylist(), expected, strict=True)
     )
-    title = f"reference, {name}"
-    yield f"{title:34} {alike} of {len(texts)} alike   asked: all   {slow / fast:6.0f} times its speed"
+    yield f"the reference, {name}: ours is {slow / fast:.0f} times as fast"
+    yield Target(f"quality, verdicts of the reference, {name}", alike / len(texts), "of texts", 1)
 
 
 def _hostile() -> Iterator[str]:
@@ -99,10 +103,10 @@ def _hostile() -> Iterator[str]:
         rates[name], growths[name] = 4 * len(text.encode()) / four / 1e6, four / once
     slowest, steepest = min(rates, key=rates.__getitem__), max(growths, key=growths.__getitem__)
     yield f"of {len(UNITS)} hostile texts, the slowest           {rates[slowest]:8.1f} MB/s a core ({slowest})"
-    yield f"  four times as long takes at most     {growths[steepest]:8.1f} times as long ({steepest})   asked: linear"
+    yield f"  four times as long takes at most     {growths[steepest]:8.1f} times as long ({steepest}); 4 is linear"
 
 
-def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str]:
+def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str | Target]:
     """Kept or dropped by each section alone, by all, and what the speeds are to one another."""
     sections = datatrove()
     for name, texts in samples.items():
@@ -113,11 +117,9 @@ def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str]:
             slow = _seconds(lambda keeps=keeps, theirs=theirs, texts=texts: theirs.extend(map(keeps, texts)))
             fast = min(_seconds(lambda c=column, settings=settings: judge(c, settings)) for _ in range(TIMES))
             alike = sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(texts)
-            title = f"datatrove's {section}, {name}"
-            yield (
-                f"{title:46} {alike:8.2%} alike   asked: {ASKED_AGREEMENT:.0%}   "
-                f"{_bytes(texts) / slow / 1e6:6.2f} MB/s a core, {slow / fast:6.0f} times its speed"
-            )
+            rate = _bytes(texts) / slow / 1e6
+            yield f"datatrove's {section}, {name}: {rate:.2f} MB/s a core; ours is {slow / fast:.0f} times as fast"
+            yield Target(f"quality, datatrove's {section}, {name}", alike, "alike", ASKED_AGREEMENT)
 
 
 def _bytes(texts: Sequence[str]) -> int:
