@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 Batches = Callable[[], "Iterable[pa.LargeStringArray]"]
 """Begins the texts of a corpus anew."""
-ENDLESS = re.compile(r"(\S{1000}|\s{1000})")
-"""A run without a break, as of DNA or base64; what it captures stays when it splits."""
+RUN = 1000
+ENDLESS = re.compile(rf"(\S{{{RUN}}}|\s{{{RUN}}})")
+"""So many characters without a break, as of DNA or base64; what it captures stays when it splits."""
 METASPACE, TAB, WITHIN = "\u2581", "\t", "##"
 THREADS = 16
 """Of sentencepiece: the sums depend on their number, so it is the same on every machine."""
@@ -127,7 +128,8 @@ def _bert(lowercase: bool) -> "Tokenizer":
 def _pieces(texts: Batches) -> Iterator[list[str]]:
     """Texts cut within their endless runs: learning takes a time that grows with the square of the longest word."""
     for batch in texts():
-        yield [piece for text in batch.to_pylist() for piece in ENDLESS.split(text) if piece]
+        given = batch.to_pylist()
+        yield [piece for text in given for piece in (ENDLESS.split(text) if len(text) >= RUN else [text]) if piece]
 
 
 def save_vocabulary(tokenizer: "Tokenizer", specials: Specials, folder: Path) -> None:
