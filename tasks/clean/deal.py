@@ -1,5 +1,6 @@
 """Pass 3, shard by shard in corpus order: what was found is carried out, and what stays is dealt to the splits."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -48,20 +49,29 @@ def deal(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSett
         shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
         work = partial(_dealt, shards, findings, settings)
         for shard, parts in zip(shards, in_threads(work, range(len(shards)), 1), strict=True):
-            rejected.write(parts[None])
+            rejected.write(parts.dropped)
             for name, size in sizes.items():
-                writers[name].write(parts[name])
-                _count(parts[name], size)
-            for part in parts.values():
+                writers[name].write(parts.staying[name])
+                _count(parts.staying[name], size)
+                size.dropped += parts.reasons[name]
+            for part in (*parts.staying.values(), parts.dropped):
                 there |= named.intersection(part.column("group").unique().to_pylist())
             shown.advance(shard.documents)
     return Dealt(sizes, rejected.drops(), there)
 
 
-def _dealt(
-    shards: Sequence[CleanedShard], findings: Findings, settings: CleanSettings, number: int
-) -> dict[str | None, "pa.RecordBatch"]:
-    """The documents of a shard by their splits; under None those that are dropped."""
+@dataclass(frozen=True)
+class _Parts:
+    """The documents of a shard."""
+
+    staying: dict[str, "pa.RecordBatch"]
+    """By split."""
+    dropped: "pa.RecordBatch"
+    reasons: dict[str, Counter[str]]
+    """Of those that are dropped, by the split into which they fell."""
+
+
+def _dealt(shards: Sequence[CleanedShard], findings: Findings, settings: CleanSettings, number: int) -> _Parts:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -69,10 +79,14 @@ def _dealt(
     groups = documents.column("group").dictionary_encode()
     split_by_group = [split_of(group, settings.splits) for group in groups.dictionary.to_pylist()]
     splits = pa.array(split_by_group, pa.string()).take(groups.indices)
-    splits = pc.if_else(documents.column("reason").is_null(), splits, None)
-    parts: dict[str | None, pa.RecordBatch] = {name: documents.filter(pc.equal(splits, name)) for name in SPLITS}
-    parts[None] = documents.filter(splits.is_null())
-    return parts
+    stays = documents.column("reason").is_null()
+    dropped = documents.filter(pc.invert(stays))
+    of_dropped = splits.filter(pc.invert(stays))
+    return _Parts(
+        {name: documents.filter(pc.and_(stays, pc.equal(splits, name))) for name in SPLITS},
+        dropped,
+        {name: Counter(dropped.column("reason").filter(pc.equal(of_dropped, name)).to_pylist()) for name in SPLITS},
+    )
 
 
 def _judged(

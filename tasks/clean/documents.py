@@ -1,8 +1,11 @@
 """What is done to the documents of a batch, each by itself: rewritten, judged, freed of personal data.
 
 A pure function of each document and the settings. In the order of FineWeb (Penedo et al. 2024, arXiv 2406.17557): text
-repair, lengths and language, quality, blocked words, and personal data at last, in every document that is kept
-anywhere, those that are dropped too. The first verdict on a document counts.
+repair, lengths and language, quality, blocked words, and personal data, in every document that is kept anywhere, those
+that are dropped too. The first verdict on a document counts. Quality is asked of texts, all else of targets, too.
+
+Unlike in FineWeb, personal data is replaced before duplicates are looked for: what is compared is what a model will
+read, so that no text that it is scored on is one that it was trained on but for a telephone number.
 """
 
 import hashlib
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.clean.rewrite import rewrite, too_short_now
 from tasks.clean.rules import Batch, Verdict, rules_of
-from tasks.clean.rules.verdict import Side, of_side
+from tasks.clean.rules.verdict import SIDES, Side, of_side
 from tasks.clean.settings import CleanSettings
 from tasks.contract.corpus import corpus_schema
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 REJECTED = ("reason", "value", "threshold")
 """Columns behind those of a corpus; `reason` is null for a document that stays."""
+
+REWRITTEN, LINES, MASKED = "rewritten", "lines", "masked"
+"""Steps that change texts."""
 
 DIGEST_BYTES = 16
 """128 bits: two different texts among a thousand million get the same digest with a chance of 1 in 10^20."""
@@ -39,9 +45,11 @@ class Noted:
     """Lines that the rules about lines took out of documents, by their reasons."""
     personal: Counter[str] = field(default_factory=Counter)
     """Personal data and secrets that were found, by kind."""
+    bytes: Counter[str] = field(default_factory=Counter)
+    """Of texts and targets of all documents, behind each step that changes texts: REWRITTEN, LINES, MASKED."""
 
     def __add__(self, other: "Noted") -> "Noted":
-        return Noted(self.rewritten + other.rewritten, self.lines + other.lines, self.personal + other.personal)
+        return Noted(**{name: counts + getattr(other, name) for name, counts in vars(self).items()})
 
 
 @dataclass
@@ -56,6 +64,12 @@ class _Documents:
         import numpy as np
 
         return np.fromiter((verdict is None for verdict in self.verdicts), bool, len(self.verdicts))
+
+    def bytes(self) -> int:
+        """Of texts and targets."""
+        import pyarrow.compute as pc
+
+        return sum(pc.sum(pc.binary_length(self.columns[side])).as_py() or 0 for side in SIDES)
 
     def left(self, side: Side = "text") -> "pa.LargeStringArray":
         """One side of those; null for the others."""
@@ -82,10 +96,13 @@ def clean_batch(
     noted = Noted()
     documents = _rewrite_and_judge(batch, settings, rare, noted)
     _judge_languages(documents, settings)
+    noted.bytes[REWRITTEN] = documents.bytes()
     _judge_quality(documents, settings, noted)
+    noted.bytes[LINES] = documents.bytes()
     _drop_blocked(documents, settings)
-    _mask(documents, settings, noted)
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | documents.columns
+    source = _mask(documents, settings, noted, batch.column("source"))
+    noted.bytes[MASKED] = documents.bytes()
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | documents.columns | {"source": source}
     columns |= {name: [verdict and getattr(verdict, name) for verdict in documents.verdicts] for name in REJECTED}
     schema = corpus_schema(*REJECTED)
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
@@ -146,19 +163,27 @@ def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted)
 
 
 def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
-    if settings.blocked_words is not None:
-        from tasks.clean.blocked.count import count, dropped
-
-        documents.drop(dropped(count(documents.left(), settings.blocked_words), settings.blocked_words))
-
-
-def _mask(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:
-    if settings.privacy is None:
+    if settings.blocked_words is None:
         return
+    from tasks.clean.blocked.count import count, dropped
+
+    for side in SIDES:
+        found = dropped(count(documents.left(side), settings.blocked_words), settings.blocked_words)
+        documents.drop({row: of_side(side, verdict) for row, verdict in found.items()})
+
+
+def _mask(
+    documents: _Documents, settings: CleanSettings, noted: Noted, source: "pa.LargeStringArray"
+) -> "pa.LargeStringArray":
+    """Both sides masked, and returned what names their sources, in which a heading of the text may stand."""
+    if settings.privacy is None:
+        return source
     from tasks.clean.privacy.mask import dropped, mask
 
-    for side in ("text", "target"):
+    for side in SIDES:
         masked = mask(documents.columns[side], settings.privacy)
         documents.columns[side] = masked.column
         noted.personal.update({kind: found["found"] for kind, found in masked.totals().items()})
-        documents.drop(dropped(masked.counts, settings.privacy))
+        found = dropped(masked.counts, settings.privacy)
+        documents.drop({row: of_side(side, verdict) for row, verdict in found.items()})
+    return mask(source, settings.privacy).column

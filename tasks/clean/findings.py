@@ -5,7 +5,8 @@ one of the validation split: what a model is scored on was not trained on. The r
 the documents that stay so far: exact duplicates, near-duplicates, contamination, repeated paragraphs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,7 +18,8 @@ import numpy as np
 from tasks.clean.documents import REJECTED
 from tasks.clean.exact import exact_duplicates
 from tasks.clean.near.settings import ContaminationSettings
-from tasks.clean.rules.verdict import Verdict
+from tasks.clean.rewrite import rewrite
+from tasks.clean.rules.verdict import SIDES, Side, Verdict, of_side
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard
 from tasks.clean.splits import GONE, PRIORITY, split_of
@@ -42,8 +44,8 @@ class Found(Protocol):
     def keepers(self) -> "NDArray[np.int64]":
         """Documents whose ids are told [found], or none."""
 
-    def verdict(self, place: int, names: Mapping[int, str]) -> Verdict:
-        """Why the document at a place goes; `names`: ids of the keepers."""
+    def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
+        """Why the document at a place goes; `name`: the id of a keeper."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,15 @@ class Duplicates:
     """To the keeper [found]; None where they are the same."""
     threshold: float | None = None
 
-    def verdict(self, place: int, names: Mapping[int, str]) -> Verdict:
-        """`duplicate` or `near_duplicate`, with the id of the one that stays."""
-        keeper = names[int(self.keepers[place])]
-        if self.similarities is None:
+    def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
+        """`duplicate` or `near_duplicate`, with the id of the one that stays. Near that one may be others only, to
+        which this one is near."""
+        keeper = name(int(self.keepers[place]))
+        if self.similarities is None or self.threshold is None:
             return Verdict("duplicate", f"same as {keeper}", None)
-        return Verdict("near_duplicate", f"{self.similarities[place]:.3f} with {keeper}", f"{self.threshold:g}")
+        similarity = self.similarities[place]
+        through = ", through others" if similarity < np.float32(self.threshold) else ""
+        return Verdict("near_duplicate", f"{similarity:.3f} with {keeper}{through}", f"{self.threshold:g}")
 
 
 @dataclass(frozen=True)
@@ -72,31 +77,36 @@ class Contaminated:
     overlaps: "Overlaps"
     """Of these documents."""
     settings: ContaminationSettings
+    side: Side
 
     @property
     def keepers(self) -> "NDArray[np.int64]":
         """None is named."""
         return np.empty(0, np.int64)
 
-    def verdict(self, place: int, names: Mapping[int, str]) -> Verdict:
-        """`contaminated`, with how much is shared."""
+    def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
+        """`contaminated` or `target_contaminated`, with how much is shared."""
         verdict = self.overlaps.verdict(place, self.settings)
         assert verdict is not None
-        return verdict
+        return of_side(self.side, verdict)
 
 
 class Findings:
     """What the rules found, to be asked row group by row group."""
 
     def __init__(self, shards: Sequence[CleanedShard], first: "NDArray[np.int64]", found: Sequence[Found]) -> None:
+        import pyarrow as pa
+
         self._first, self._found = first, found
-        keepers = np.unique(np.concatenate([np.empty(0, np.int64), *(some.keepers for some in found)]))
-        self._names: dict[int, str] = {}
+        self._keepers = np.unique(np.concatenate([np.empty(0, np.int64), *(some.keepers for some in found)]))
+        names = [pa.array([], pa.large_string())]
         for shard, (start, stop) in zip(shards, pairwise(first.tolist()), strict=True):
-            here = keepers[slice(*np.searchsorted(keepers, (start, stop)))]
+            here = self._keepers[slice(*np.searchsorted(self._keepers, (start, stop)))]
             if len(here):
-                names = shard.read("id").column(0).take(here - start).to_pylist()
-                self._names.update(zip(here.tolist(), names, strict=True))
+                names.append(shard.read("id").column(0).take(here - start))
+        self._names = pa.concat_arrays(names)
+        self.facts: dict[str, object] = {}
+        """For the report."""
         self.staying_paragraphs: list[NDArray[np.bool_]] | None = None
         """Of the paragraphs of each row group which stay, where the settings ask for that."""
 
@@ -104,20 +114,25 @@ class Findings:
         """The verdicts on documents of a row group, by their places in it."""
         start, stop = self._first[number], self._first[number + 1]
         return {
-            int(some.documents[place] - start): some.verdict(place, self._names)
+            int(some.documents[place] - start): some.verdict(place, self._name)
             for some in self._found
             for place in range(*np.searchsorted(some.documents, (start, stop)))
         }
 
+    def _name(self, keeper: int) -> str:
+        return str(self._names[int(np.searchsorted(self._keepers, keeper))])
+
 
 def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int) -> Findings:
-    """Ask the rules about the whole corpus. Holds some 60 bytes a document, and what the rules say they do.
+    """Ask the rules about the whole corpus. Holds some 60 bytes a document, what the rules say they do, and the ids of
+    those that stay for others.
 
     `scratch`: a folder for what the processes need to know.
     """
     first = np.cumsum([0, *(shard.documents for shard in shards)])
     priorities = _priorities(shards, settings)
     found: list[Found] = []
+    facts: dict[str, object] = {}
     if settings.exact_duplicates == "drop":
         found.append(Duplicates(*exact_duplicates(_digests(shards), priorities, priorities != GONE)))
         priorities[found[-1].documents] = GONE
@@ -129,10 +144,16 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
         gone = np.flatnonzero(~kept.staying() & (priorities != GONE))
         found.append(Duplicates(gone, kept.keepers[gone].astype(np.int64), kept.similarities[gone], near.threshold))
         priorities[gone] = GONE
+        facts["near_duplicate_bytes_per_document"] = round(kept.stored / max(len(priorities), 1), 1)
     if settings.contamination is not None:
-        found.append(_contaminated(shards, first, priorities, settings.contamination, scratch, processes))
-        priorities[found[-1].documents] = GONE
+        index = scratch / "evaluation.index"
+        facts["evaluation_texts_too_short"] = _index_evaluation_texts(shards, first, priorities, settings, index)
+        for some in _contaminated(shards, first, priorities, settings.contamination, index, processes):
+            found.append(some)
+            priorities[some.documents] = GONE
+        index.unlink()
     findings = Findings(shards, first, found)
+    findings.facts = facts
     if settings.duplicate_paragraphs is not None:
         from tasks.clean.near.paragraphs import first_paragraphs
 
@@ -174,45 +195,91 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
 
 
+def _index_evaluation_texts(
+    shards: Sequence[CleanedShard],
+    first: "NDArray[np.int64]",
+    priorities: "NDArray[np.uint8]",
+    settings: CleanSettings,
+    path: Path,
+) -> int:
+    """Write the n-grams of the test documents that stay, and of the texts of the listed files, cleaned as these were.
+
+    Returns how many texts are too short to be looked for.
+    """
+    import pyarrow as pa
+
+    from tasks.clean.near.contamination import EvaluationIndex
+    from tasks.clean.near.evaluation_files import texts_in
+
+    chosen = settings.contamination
+    assert chosen is not None
+
+    def columns() -> "Iterator[pa.Array]":
+        for shard, (start, stop) in zip(shards, pairwise(first.tolist()), strict=True):
+            if (tested := priorities[start:stop] == PRIORITY["test"]).any():
+                for column in shard.read(*SIDES).columns:
+                    yield column.filter(pa.array(tested)).drop_null()
+        for file in chosen.files:
+            for texts in texts_in(Path(file)):
+                yield _as_documents(texts, settings)
+
+    index = EvaluationIndex.of_columns(columns(), chosen)
+    index.write(path)
+    return index.skipped
+
+
+def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
+    """Texts of an evaluation set, rewritten and masked as those of the corpus: what was the same text still is."""
+    import pyarrow as pa
+
+    column, _ = rewrite(texts.drop_null().cast(pa.large_string()), settings, defaultdict(set))
+    if settings.privacy is None:
+        return column
+    from tasks.clean.privacy.mask import mask
+
+    return mask(column, settings.privacy).column
+
+
 def _contaminated(
     shards: Sequence[CleanedShard],
     first: "NDArray[np.int64]",
     priorities: "NDArray[np.uint8]",
     settings: ContaminationSettings,
-    scratch: Path,
+    index: Path,
     processes: int,
-) -> Contaminated:
-    """What shares too much with the test documents that stay, or with the texts of the listed files."""
-    import pyarrow as pa
-
-    from tasks.clean.near.contamination import EvaluationIndex, Overlaps
-    from tasks.clean.near.evaluation_files import texts_in
+) -> list[Contaminated]:
+    """What shares too much with the texts of an index: by its text, and by its target alone."""
+    from tasks.clean.near.contamination import Overlaps
 
     parts = [priorities[start:stop] for start, stop in pairwise(first.tolist())]
-
-    def columns() -> "Iterator[pa.Array]":
-        for shard, part in zip(shards, parts, strict=True):
-            if (tested := part == PRIORITY["test"]).any():
-                yield shard.read("text").column(0).filter(pa.array(tested))
-        for path in settings.files:
-            yield from texts_in(Path(path))
-
-    index = scratch / "evaluation.index"
-    EvaluationIndex.of_columns(columns(), settings).write(index)
-    documents, ngrams, shares = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+    documents: dict[Side, list[NDArray[np.int64]]] = {side: [np.empty(0, np.int64)] for side in SIDES}
+    overlaps = {side: [Overlaps(np.empty(0, np.int64), np.empty(0))] for side in SIDES}
     work = partial(overlaps_of, index=index)
     results = spread(work, zip(shards, parts, strict=True), processes, threads=True)
     for start, part, found in zip(first, parts, results, strict=False):
-        here = found.contaminated(settings)
-        documents.append(start + np.flatnonzero(_trained_on(part))[here])
-        ngrams.append(found.ngrams[here])
-        shares.append(found.shares[here])
-    index.unlink()
-    return Contaminated(np.concatenate(documents), Overlaps(np.concatenate(ngrams), np.concatenate(shares)), settings)
+        rows = start + np.flatnonzero(_trained_on(part))
+        gone = np.zeros(len(rows), np.bool_)
+        for side, shared in zip(SIDES, found, strict=True):
+            here = shared.contaminated(settings) & ~gone
+            documents[side].append(rows[here])
+            overlaps[side].append(Overlaps(shared.ngrams[here], shared.shares[here]))
+            gone |= here
+    return [
+        Contaminated(
+            np.concatenate(documents[side]),
+            Overlaps(
+                np.concatenate([part.ngrams for part in overlaps[side]]),
+                np.concatenate([part.shares for part in overlaps[side]]),
+            ),
+            settings,
+            side,
+        )
+        for side in SIDES
+    ]
 
 
-def overlaps_of(place: "tuple[CleanedShard, NDArray[np.uint8]]", index: Path) -> "Overlaps":
-    """What the documents of a row group that are trained on share with the evaluation texts of an index file.
+def overlaps_of(place: "tuple[CleanedShard, NDArray[np.uint8]]", index: Path) -> "tuple[Overlaps, Overlaps]":
+    """What texts and targets of a row group that are trained on share with the evaluation texts of an index file.
 
     `place`: the row group, and the PRIORITY or GONE of its documents.
     """
@@ -221,8 +288,10 @@ def overlaps_of(place: "tuple[CleanedShard, NDArray[np.uint8]]", index: Path) ->
     from tasks.clean.near.contamination import EvaluationIndex, overlaps
 
     shard, priorities = place
-    texts = shard.read("text").column(0).filter(pa.array(_trained_on(priorities)))
-    return overlaps(texts, EvaluationIndex.read(index))
+    documents = shard.read(*SIDES).filter(pa.array(_trained_on(priorities)))
+    evaluated = EvaluationIndex.read(index)
+    text, target = (overlaps(documents.column(side), evaluated) for side in SIDES)
+    return text, target
 
 
 def _trained_on(priorities: "NDArray[np.uint8]") -> "NDArray[np.bool_]":

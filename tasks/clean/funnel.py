@@ -1,12 +1,14 @@
 """What is left of a corpus after each group of rules, in the order in which they are asked: as numbers, and drawn.
 
-In:  what came in, and why what did not come out was dropped. Out: steps for the report, and a picture.
+In:  what came in, what was cut out of documents, and why what did not come out was dropped. Out: steps for the report,
+and a picture. What is cut out of a document that is dropped counts as cut.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.clean.documents import LINES, MASKED, REWRITTEN
 from tasks.clean.privacy.settings import KINDS
 from tasks.clean.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
 from tasks.contract.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
@@ -30,6 +32,10 @@ GROUPS: dict[str, str] = {
 }
 """What rules are called together, by the reasons that they give, in the order in which they are asked."""
 
+CUT = "repeated paragraphs cut"
+CUTTING = {"C4": (LINES, "lines dropped"), "personal data": (MASKED, "personal data replaced")}
+"""Before which rules texts are cut: by the step whose bytes tell of it, and how that is called."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -40,10 +46,11 @@ class Step:
     bytes: int
 
 
-def funnel(documents: int, received: int, kept: int, dropped: Sequence[Drop]) -> list[Step]:
-    """What came in, what rewriting left of it, and what is left after each group of rules that dropped something.
+def funnel(documents: int, received: int, behind: Mapping[str, int], kept: int, dropped: Sequence[Drop]) -> list[Step]:
+    """What came in, and what is left after each step that cut something and each group of rules that dropped something.
 
-    `received`, `kept`: bytes before all rules and after them.
+    `received`, `kept`: bytes before all rules and after them. `behind`: bytes of all documents behind the steps that
+    change texts: REWRITTEN, LINES, MASKED.
     """
     gone: dict[str, tuple[int, int]] = {}
     for drop in dropped:
@@ -51,11 +58,20 @@ def funnel(documents: int, received: int, kept: int, dropped: Sequence[Drop]) ->
         before = gone.get(group, (0, 0))
         gone[group] = before[0] + drop.documents, before[1] + drop.bytes
     steps = [Step("received", documents, received)]
-    if (rewritten := kept + sum(drop.bytes for drop in dropped)) != received:
-        steps.append(Step("rewritten", documents, rewritten))
+
+    def leave(name: str, documents: int, size: int) -> None:
+        if documents or size:
+            steps.append(Step(name, steps[-1].documents - documents, steps[-1].bytes - size))
+
+    leave("rewritten", 0, received - behind[REWRITTEN])
+    before = behind[REWRITTEN]
     for group in dict.fromkeys(GROUPS.values()):
-        if group in gone:
-            steps.append(Step(group, steps[-1].documents - gone[group][0], steps[-1].bytes - gone[group][1]))
+        if group in CUTTING:
+            step, name = CUTTING[group]
+            leave(name, 0, before - behind[step])
+            before = behind[step]
+        leave(group, *gone.get(group, (0, 0)))
+    leave(CUT, 0, steps[-1].bytes - kept)
     return steps
 
 

@@ -79,6 +79,8 @@ class SplitSize:
     groups: Groups = field(default_factory=Groups)
     labels: Counter[str] = field(default_factory=Counter)
     """Documents of each class, where there are classes."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Documents that fell into it and did not stay, by reason."""
 
 
 def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSettings, recipe: str) -> None:
@@ -97,6 +99,12 @@ def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSe
     groups = sum(len(size.groups) for size in sizes.values())
     for name in SPLITS:
         wanted = name == "train" or getattr(settings, name) > 0 or bool(getattr(settings, f"{name}_groups"))
+        if wanted and not sizes[name].documents and (gone := sizes[name].dropped):
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in gone.most_common())
+            raise DataError(
+                f"{key}: the {name} split would be empty: of the {gone.total():,} documents that fell into it none "
+                f"stays ({reasons}); other rules under clean, or another clean.splits.seed, may leave some"
+            )
         if wanted and not sizes[name].documents:
             where, remedy = (key, "lower validation and test") if name == "train" else (f"{key}.{name}", "raise it")
             others = ", ".join(f"{other} {len(sizes[other].groups)}" for other in SPLITS if other != name)

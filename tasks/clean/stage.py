@@ -22,7 +22,7 @@ from tasks.clean.shard import CleanedShard, cleaned
 from tasks.clean.splits import SplitSize, check_splits
 from tasks.clean.text import require_library
 from tasks.contract.corpus import count_documents, row_groups
-from tasks.contract.errors import DataError
+from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.progress import progress
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.spread import processes_worth
@@ -34,6 +34,7 @@ def clean(job: Job) -> Report:
     settings = read_section(job.recipe, "clean", CleanSettings)
     require_library(settings)
     require_languages(settings.languages, job.recipe)
+    _require_evaluation_files(settings, job.recipe)
     places = row_groups(job.input("valid"))
     processes = processes_worth(sum(size for *_, size in places), len(places))
     shards = clean_shards(job, settings, [place[:2] for place in places], processes)
@@ -51,9 +52,17 @@ def clean(job: Job) -> Report:
     _keep_only(shards)
     received = sum(shard.bytes_received for shard in shards)
     kept = sum(size.bytes for size in dealt.sizes.values())
-    steps = funnel(documents, received, kept, dealt.dropped)
+    noted = sum((shard.noted for shard in shards), Noted())
+    steps = funnel(documents, received, noted.bytes, kept, dealt.dropped)
     draw_funnel(out / "funnel.png", steps, job.recipe)
-    return _report(shards, dealt, by_label, steps)
+    return _report(noted, dealt, by_label, steps, findings.facts, settings)
+
+
+def _require_evaluation_files(settings: CleanSettings, recipe: str) -> None:
+    """Raises RecipeError, before anything is done, where there are none."""
+    for path in settings.contamination.files if settings.contamination is not None else ():
+        if not Path(path).exists():
+            raise RecipeError(f"{recipe_path(recipe)}: clean.contamination.files: {path}: not there")
 
 
 def clean_shards(
@@ -88,9 +97,13 @@ def _nothing_left(job: Job, documents: int, dropped: list[Drop]) -> str:
 
 
 def _report(
-    shards: Sequence[CleanedShard], dealt: Dealt, labels: dict[str, dict[str, int]], steps: Sequence[Step]
+    noted: Noted,
+    dealt: Dealt,
+    labels: dict[str, dict[str, int]],
+    steps: Sequence[Step],
+    facts: dict[str, object],
+    settings: CleanSettings,
 ) -> Report:
-    noted = sum((shard.noted for shard in shards), Noted())
     total = sum(size.bytes for size in dealt.sizes.values())
     return Report(
         received={"documents": steps[0].documents, "bytes": steps[0].bytes},
@@ -101,17 +114,25 @@ def _report(
             "rewritten": dict(sorted(noted.rewritten.items())),
             "lines_dropped": dict(sorted(noted.lines.items())),
             "personal_data": dict(sorted(noted.personal.items())),
-            "splits": {name: _split(size, total) for name, size in dealt.sizes.items()},
+            "splits": {name: _split(size, total, settings) for name, size in dealt.sizes.items()},
+            **facts,
         }
         | ({"labels": labels} if labels else {}),
     )
 
 
-def _split(size: SplitSize, total: int) -> dict[str, object]:
+def _split(size: SplitSize, total: int, settings: CleanSettings) -> dict[str, object]:
+    names = size.groups.first
+    if settings.privacy is not None:
+        import pyarrow as pa
+
+        from tasks.clean.privacy.mask import mask
+
+        names = mask(pa.array(names, pa.large_string()), settings.privacy).column.to_pylist()
     return {
         "documents": size.documents,
         "bytes": size.bytes,
         "share_of_bytes": round(size.bytes / total, 6),
         "groups": len(size.groups),
-        "group_names": size.groups.first,
+        "group_names": names,
     }

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import get_args
 
+from tasks.clean.documents import LINES, MASKED, REWRITTEN
 from tasks.clean.funnel import GROUPS, Step, draw_funnel, funnel
 from tasks.clean.privacy.settings import Kind
 from tasks.clean.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
@@ -15,16 +16,23 @@ DROPPED = [
 
 
 def test_what_is_left_is_told_in_the_order_of_the_rules(tmp_path: Path) -> None:
-    steps = funnel(20, 2100, 1500, DROPPED)
+    behind = {REWRITTEN: 2000, LINES: 1990, MASKED: 1910}
+    steps = funnel(20, 2100, behind, 1500, DROPPED)
     assert steps == [
         Step("received", 20, 2100),
-        Step("rewritten", 20, 1900),
-        Step("length", 14, 1840),
-        Step("personal data", 13, 1800),
-        Step("near-duplicates", 10, 1500),
+        Step("rewritten", 20, 2000),
+        Step("length", 14, 1940),
+        Step("lines dropped", 14, 1930),
+        Step("personal data replaced", 14, 1850),
+        Step("personal data", 13, 1810),
+        Step("near-duplicates", 10, 1510),
+        Step("repeated paragraphs cut", 10, 1500),
     ]
-    assert funnel(20, 1900, 1500, DROPPED)[1:] == steps[2:]
-    assert funnel(0, 0, 0, []) == [Step("received", 0, 0)]
+    nothing_cut = dict.fromkeys(behind, 1900)
+    assert [step.rules for step in funnel(20, 1900, nothing_cut, 1500, DROPPED)] == [
+        "received", "length", "personal data", "near-duplicates"
+    ]  # fmt: skip
+    assert funnel(0, 0, dict.fromkeys(behind, 0), 0, []) == [Step("received", 0, 0)]
     for name in ("one.png", "two.png"):
         draw_funnel(tmp_path / name, steps, "a $recipe$")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

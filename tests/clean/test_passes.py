@@ -1,5 +1,7 @@
 """What the passes of the stage have to do with each other: rights between splits, and what is kept between runs."""
 
+import json
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +10,7 @@ import pytest
 
 from tasks.clean import shard
 from tasks.clean.__main__ import STAGE
+from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.stage import run
 from tests.clean.corpus import contents, project, rows
 from tests.clean.near.planted import planted
@@ -158,3 +161,112 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(
         path.unlink()
     run(STAGE, "small")
     assert contents(data / "clean") == again
+
+
+def test_what_a_pair_answers_is_tested_text_too(tmp_path: Path) -> None:
+    answer = words(*range(500, 520))
+    given = [
+        ("same answer", "some", words(*range(20)), answer),
+        ("answer as text", "some", answer, words(*range(20, 40))),
+        ("other", "some", words(*range(40, 60)), words(*range(60, 80))),
+        ("tested", "held out", words(*range(80, 100)), answer),
+    ]
+    data = project(tmp_path, "  contamination: {}\n" + TEST, given, row_group=3)
+    run(STAGE, "small")
+    assert [row["id"] for row in rows(data / "clean" / "train")] == ["other"]
+    assert rejected(data) == {
+        "same answer": ("target_contaminated", "8, 1.000 of the words", "1"),
+        "answer as text": ("contaminated", "8, 1.000 of the words", "1"),
+    }
+
+
+@pytest.mark.parametrize(
+    "exam",
+    [
+        unicodedata.normalize("NFD", "le café {} fermé"),
+        "le cafÃ© {} fermé",
+        "le caf\u200bé {} fermé",
+        "le café {} fermé joe@example.org",
+    ],
+)
+def test_an_evaluation_file_is_cleaned_before_it_is_compared(exam: str, tmp_path: Path) -> None:
+    middle = words(*range(15))
+    (tmp_path / "exam.txt").write_text(exam.format(middle))
+    given = [
+        ("learned", "some", f"le café {middle} fermé" + (" ann@example.org" if "@" in exam else "")),
+        ("own", "some", words(*range(30, 60))),
+        ("tested", "held out", words(*range(60, 90))),
+    ]
+    chosen = "  contamination: {ngram: 17, min_words: 17, files: [exam.txt]}\n  privacy: {}\n"
+    data = project(tmp_path, chosen + TEST, given)
+    run(STAGE, "small")
+    assert [row["id"] for row in rows(data / "clean" / "train")] == ["own"]
+    details = json.loads((data / "clean" / "report.json").read_text())["details"]
+    assert details["evaluation_texts_too_short"] == 0
+
+
+def test_an_evaluation_file_that_is_not_there_is_told_first(tmp_path: Path) -> None:
+    project(tmp_path, "  contamination: {files: [exams]}\n" + TEST, [("a", "some", words(1, 2))])
+    with pytest.raises(RecipeError, match=r"recipes/small.yaml: clean\.contamination\.files: exams: not there"):
+        run(STAGE, "small")
+
+
+def test_a_split_whose_documents_all_went_is_told_with_the_reasons(tmp_path: Path) -> None:
+    text = words(*range(30))
+    given = [("a", "some", text), ("b", "some", text), ("tested", "held out", text)]
+    project(tmp_path, TEST, given)
+    with pytest.raises(DataError, match=r"train split .* of the 2 documents .* none stays \(duplicate 2\)"):
+        run(STAGE, "small")
+
+
+def test_documents_near_through_others_say_so(tmp_path: Path) -> None:
+    given = [(name, "some", words(*range(start, start + 100))) for name, start in (("a", 0), ("b", 8), ("c", 16))]
+    data = project(tmp_path, NEAR + TEST, [*given, ("tested", "held out", words(*range(500, 600)))])
+    run(STAGE, "small")
+    assert rejected(data) == {
+        "b": ("near_duplicate", "0.846 with a", "0.8"),
+        "c": ("near_duplicate", "0.714 with a, through others", "0.8"),
+    }
+
+
+def test_nothing_personal_is_left_beside_the_text(tmp_path: Path) -> None:
+    row = ("a", "joe@example.org", "From: joe@example.org\n" + words(*range(9)))
+    data = project(tmp_path, "  privacy: {}\n" + TEST, [row, ("tested", "held out", words(*range(20, 30)))])
+    valid = data / "valid" / "part-00000.parquet"
+    table = pq.read_table(valid)
+    source = pa.array(["x.txt part 1: From: joe@example.org", "y"], table.schema.field("source").type)
+    pq.write_table(table.set_column(table.schema.get_field_index("source"), "source", source), valid)
+    run(STAGE, "small")
+    (kept,) = rows(data / "clean" / "train")
+    assert kept["source"] == "x.txt part 1: From: <EMAIL>"
+    assert "joe@" not in (data / "clean" / "report.json").read_text()
+
+
+def test_blocked_words_and_personal_data_of_a_target_drop_a_pair(tmp_path: Path) -> None:
+    chosen = "  blocked_words: {words: [casino bonus]}\n  privacy: {email: {action: drop}}\n" + TEST
+    given = [
+        ("one", "some", words(1, 2, 3), "a casino bonus here"),
+        ("two", "some", words(4, 5, 6), "write to joe@example.org"),
+        ("three", "some", words(7, 8, 9), "nothing of that"),
+        ("tested", "held out", words(10, 11, 12), "nor that"),
+    ]
+    data = project(tmp_path, chosen, given)
+    run(STAGE, "small")
+    assert {name: reason for name, (reason, *_) in rejected(data).items()} == {
+        "one": "target_blocked_words",
+        "two": "target_email",
+    }
+
+
+def test_the_funnel_tells_cut_paragraphs_from_rewriting(tmp_path: Path) -> None:
+    notice = words(*range(8))
+    given = [
+        ("first", "some", f"{words(*range(10, 20))}\n\n{notice}"),
+        ("second", "some", f"{words(*range(20, 30))}\n\n{notice}"),
+        ("tested", "held out", words(*range(30, 40))),
+    ]
+    data = project(tmp_path, "  duplicate_paragraphs: {}\n" + TEST, given)
+    run(STAGE, "small")
+    steps = json.loads((data / "clean" / "report.json").read_text())["details"]["funnel"]
+    assert [step["rules"] for step in steps] == ["received", "repeated paragraphs cut"]
+    assert steps[0]["bytes"] - steps[1]["bytes"] == len(f"\n\n{notice}")

@@ -4,7 +4,7 @@ As for GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C): a document that 
 evaluation text is taken out of the training data. What goes here is the whole document, and the thresholds can be
 raised; GPT-3 cut the place out and went on with the rest.
 
-    EvaluationIndex.of_files(paths, settings).write(path)                  # once; or `of` a column of texts
+    EvaluationIndex.of_columns(columns, settings).write(path)              # once
     found = overlaps(batch.column("text"), EvaluationIndex.read(path))     # of any batch, in any process
     verdict = found.verdict(0, settings)                                   # None where the document may stay
 
@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.compiled import array_kernel
-from tasks.clean.near.evaluation_files import texts_in
 from tasks.clean.near.hash_set import HashSet
 from tasks.clean.near.ngrams import ngrams_of
 from tasks.clean.near.settings import ContaminationSettings
@@ -55,11 +54,6 @@ class EvaluationIndex:
     def of(cls, texts: "pa.Array | pa.ChunkedArray", settings: ContaminationSettings) -> Self:
         """The index of a column of strings."""
         return cls.of_columns([texts], settings)
-
-    @classmethod
-    def of_files(cls, paths: Iterable[Path], settings: ContaminationSettings) -> Self:
-        """The index of every string in some files or folders, as `texts_in` reads them. Raises DataError as it does."""
-        return cls.of_columns((texts for path in paths for texts in texts_in(path)), settings)
 
     @classmethod
     def of_columns(cls, columns: "Iterable[pa.Array | pa.ChunkedArray]", settings: ContaminationSettings) -> Self:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Side = Literal["text", "target"]
+SIDES: tuple[Side, ...] = ("text", "target")
+"""Of a document; one of a corpus without pairs has no target."""
 
 
 @dataclass(frozen=True)

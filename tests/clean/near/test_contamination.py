@@ -12,11 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.clean.near.contamination import EvaluationIndex, Overlaps, overlaps
+from tasks.clean.near.evaluation_files import texts_in
 from tasks.clean.near.settings import ContaminationSettings
 from tasks.clean.rules.verdict import Verdict
 from tasks.contract.errors import DataError
 from tests.clean.near import reference
 from tests.clean.near.reference import column
+
+
+def index_of_files(paths: list[Path], chosen: ContaminationSettings) -> EvaluationIndex:
+    return EvaluationIndex.of_columns((texts for path in paths for texts in texts_in(path)), chosen)
 
 
 def measured(texts: list[str], evaluated: list[str], **keys: Any) -> Overlaps:
@@ -149,7 +154,7 @@ def test_every_string_of_a_file_is_an_evaluation_text(name: str, whole_folder: b
     path.parent.mkdir()
     FILES[name](path)
     (path.parent / "notes.md").write_text(" ".join(WORDS[::-1]))
-    found = EvaluationIndex.of_files([tmp_path if whole_folder else path], ContaminationSettings())
+    found = index_of_files([tmp_path if whole_folder else path], ContaminationSettings())
     texts = [QUESTION, *CHOICES, KIND, f"{QUESTION} more"]
     expected = EvaluationIndex.of(column(texts), ContaminationSettings())
     assert set(found.sets) == set(expected.sets) == {13}
@@ -162,9 +167,9 @@ def test_a_text_file_is_one_text_and_several_files_are_one_set(tmp_path: Path) -
     for number, part in enumerate((WORDS[:20], WORDS[20:])):
         (tmp_path / f"{number}.txt").write_bytes(b"\xef\xbb\xbf" + "\n\n".join(part).encode())
     paths = [tmp_path / "0.txt", tmp_path / "1.txt"]
-    found = EvaluationIndex.of_files(paths, ContaminationSettings())
+    found = index_of_files(paths, ContaminationSettings())
     assert len(found.sets[13]) == 8 + 8
-    again = EvaluationIndex.of_files(paths[::-1], ContaminationSettings())
+    again = index_of_files(paths[::-1], ContaminationSettings())
     assert again.sets[13].hashes().tolist() == found.sets[13].hashes().tolist()
 
 
@@ -182,7 +187,7 @@ def test_a_text_file_is_one_text_and_several_files_are_one_set(tmp_path: Path) -
 def test_a_file_without_evaluation_texts_is_told(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as error:
-        EvaluationIndex.of_files([tmp_path / name], ContaminationSettings())
+        index_of_files([tmp_path / name], ContaminationSettings())
     assert message in str(error.value)
     with pytest.raises(DataError, match="nothing: no evaluation texts"):
-        EvaluationIndex.of_files([tmp_path / "nothing"], ContaminationSettings())
+        index_of_files([tmp_path / "nothing"], ContaminationSettings())
