@@ -8,10 +8,10 @@ import pytest
 
 from flows.graph import changes, read_graph
 from tasks.contract.identity import hash_tree
+from tasks.contract.origin import FromRecipe
+from tasks.recipe import load
 from tests.families import tiny_recipe, write_source
-from tests.scratch import STAGES, command, make_project, run_stages, without_tracking
-
-pytestmark = pytest.mark.slow
+from tests.scratch import ROOT, STAGES, command, make_project, run_stages, without_tracking
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,14 @@ def test_changing_what_is_below_trains_what_is_above_anew(project: Path, monkeyp
     ran = [stage for stage in STAGES for name in ("below", "above") if f"Running stage '{stage}@{name}'" in said]
     assert ran == ["base", "tokenize", "train", "train"]  # all that reads the base, which holds its tokenizer, too
     assert hash_tree(project / "data/above/model") != before
+
+
+def test_no_shipped_recipe_is_scored_on_what_its_base_was_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of test documents are the first on a line from 0 to 1 by a hash of seed and name."""
+    monkeypatch.chdir(ROOT)
+    recipes = [load(path.stem) for path in sorted(Path("recipes").glob("*.yaml"))]
+    chains = [(recipe, load(start.name)) for recipe in recipes if isinstance(start := recipe.model.init, FromRecipe)]
+    assert chains
+    for above, below in chains:
+        assert below.clean.splits.seed == above.clean.splits.seed
+        assert below.clean.splits.test >= above.clean.splits.test

@@ -55,8 +55,8 @@ def funnel(documents: int, received: int, behind: Mapping[str, int], kept: int, 
     gone: dict[str, tuple[int, int]] = {}
     for drop in dropped:
         group = GROUPS[drop.reason.removeprefix("target_")]
-        before = gone.get(group, (0, 0))
-        gone[group] = before[0] + drop.documents, before[1] + drop.bytes
+        others, size = gone.get(group, (0, 0))
+        gone[group] = others + drop.documents, size + drop.bytes
     steps = [Step("received", documents, received)]
 
     def leave(name: str, documents: int, size: int) -> None:
