@@ -3,11 +3,14 @@
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import click
 import pytest
 
 from flows.cli import main
+from tasks.ingest.apt import AptSource
+from tasks.recipe import load
 from tests.scratch import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,3 +52,17 @@ def test_every_path_in_a_document_is_there(document: str) -> None:
 def test_a_wrong_option_is_told_in_a_sentence() -> None:
     with pytest.raises(click.UsageError, match="cron"):
         main.commands["schedule"].make_context("schedule", ["shakespeare"])
+
+
+def test_two_lines_make_the_translation_one_into_german(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "recipes/translate-en-fr.yaml").read_text(encoding="utf-8")
+    assert "`ingest.language: de` and `clean.languages.target: de`" in README
+    german, ingest = re.subn(r"(?m)^  language: fr$", "  language: de", text)
+    german, clean = re.subn(r"target: fr\b", "target: de", german)
+    assert (ingest, clean) == (1, 1)
+    monkeypatch.chdir(tmp_path)
+    Path("recipes").mkdir()
+    Path("recipes/translate-en-de.yaml").write_text(german, encoding="utf-8")
+    recipe = load("translate-en-de")
+    assert isinstance(recipe.ingest, AptSource) and recipe.ingest.language == "de"
+    assert recipe.clean.languages is not None and recipe.clean.languages.target == "de"
