@@ -64,5 +64,6 @@ def test_two_lines_make_the_translation_one_into_german(tmp_path: Path, monkeypa
     Path("recipes").mkdir()
     Path("recipes/translate-en-de.yaml").write_text(german, encoding="utf-8")
     recipe = load("translate-en-de")
-    assert isinstance(recipe.ingest, AptSource) and recipe.ingest.language == "de"
+    source = recipe.ingest.root
+    assert isinstance(source, AptSource) and source.language == "de"
     assert recipe.clean.languages is not None and recipe.clean.languages.target == "de"
