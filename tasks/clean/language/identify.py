@@ -27,29 +27,34 @@ class Identified:
     """Places in `languages` [documents]; -1 for a null."""
     scores: "NDArray[np.float64]"
     """The probability of that [documents]."""
+    wanted: "NDArray[np.float64]"
+    """The probability of the language that was asked for [documents]; 0 for a null, and where none was."""
     languages: tuple[str, ...]
     """Codes of ISO 639-1, or of 639-3 for languages without one."""
 
 
-def identify(column: "pa.Array") -> Identified:
-    """The likeliest language of each text; null has none. Looks at the first JUDGED characters.
+def identify(column: "pa.Array", wanted: str | None = None) -> Identified:
+    """The likeliest language of each text, and how likely a wanted one is; null has none.
 
-    The very labels of fastText's own code, several times as fast. What is written in capitals is looked at in small
+    Looks at the first JUDGED characters. The very labels of fastText's own code, several times as fast. What is written in capitals is looked at in small
     letters: the model takes it for Japanese.
     """
     import numpy as np
     import pyarrow as pa
 
-    from tasks.clean.language.model import model
+    from tasks.clean.language.model import model, way_to
     from tasks.clean.language.search import find_capitals, identify_texts
     from tasks.contract.utf8 import utf8
 
     found = model()
     column = column.cast(pa.large_string())
-    labels, scores = np.empty(len(column), np.int32), np.empty(len(column), np.float64)
+    way = np.empty((0, 2), np.int32)
+    if wanted in found.languages:
+        way = way_to(found.languages.index(wanted), found.tables)
+    labels, scores, asked = np.empty(len(column), np.int32), np.empty(len(column)), np.empty(len(column))
     valid = column.is_valid().to_numpy(zero_copy_only=False)
     data, offsets = utf8(column)
-    identify_texts(data, offsets, valid, JUDGED, found.tables, labels, scores)
+    identify_texts(data, offsets, valid, JUDGED, found.tables, way, labels, scores, asked)
     capitals = np.empty(len(column), np.int8)
     find_capitals(data, offsets, JUDGED, capitals)
     rows = [
@@ -57,27 +62,37 @@ def identify(column: "pa.Array") -> Identified:
     ]
     if rows:
         texts = pa.array([column[row].as_py()[:JUDGED].lower() for row in rows], pa.large_string())
-        again, certain = np.empty(len(rows), np.int32), np.empty(len(rows), np.float64)
-        identify_texts(*utf8(texts), np.ones(len(rows), bool), JUDGED, found.tables, again, certain)
-        labels[rows], scores[rows] = again, certain
-    return Identified(labels, scores, found.languages)
+        small = np.empty(len(rows), np.int32), np.empty(len(rows)), np.empty(len(rows))
+        identify_texts(*utf8(texts), np.ones(len(rows), bool), JUDGED, found.tables, way, *small)
+        labels[rows], scores[rows], asked[rows] = small
+    return Identified(labels, scores, asked, found.languages)
 
 
 def other_language(column: "pa.Array", wanted: str, settings: LanguageSettings) -> Mapping[int, Verdict]:
-    """`other_language` by row, where the model is sure of another one; short texts are not judged."""
+    """`other_language` by row, where the model is sure of another one; short texts are not judged.
+
+    And where the wanted one has less than `min_score`, if that is set.
+    """
     import pyarrow.compute as pc
 
     judged = pc.if_else(pc.greater_equal(pc.utf8_length(column), settings.min_characters), column, None)
-    found = identify(judged)
+    found = identify(judged, wanted)
     other = (found.labels >= 0) & (found.scores >= settings.threshold)
     if wanted in found.languages:
         other &= found.labels != found.languages.index(wanted)
-    return {
+    verdicts = {
         row: Verdict(
             "other_language", f"{found.languages[found.labels[row]]} {found.scores[row]:.2f}", f"{settings.threshold:g}"
         )
         for row in other.nonzero()[0].tolist()
     }
+    if settings.min_score is not None:
+        unlikely = (found.labels >= 0) & (found.wanted < settings.min_score) & ~other
+        verdicts |= {
+            row: Verdict("other_language", f"{wanted} {found.wanted[row]:.2f}", f"{settings.min_score:g}")
+            for row in unlikely.nonzero()[0].tolist()
+        }
+    return verdicts
 
 
 def require_languages(settings: LanguageSettings | None, recipe: str) -> None:

@@ -1,7 +1,7 @@
 """Texts to languages: words and n-grams of characters are looked up, their rows averaged, and the tree descended.
 
-In:  the UTF-8 bytes and offsets of a column, and the model's tables. Out: the likeliest label of each text, and its
-probability, as fastText's `predict` gives them: linear in what is looked at.
+In:  the UTF-8 bytes and offsets of a column, and the model's tables. Out: the likeliest label of each text, its
+probability, and that of one label, as fastText's `predict` gives them: linear in what is looked at.
 """
 
 from typing import Any, NamedTuple
@@ -32,8 +32,13 @@ class Memory(NamedTuple):
 
 
 @array_kernel
-def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any, labels: Any, scores: Any) -> None:
-    """Fill in `labels` and `scores` [documents] by up to `limit` characters of each text that is valid; else -1."""
+def identify_texts(
+    data: Any, offsets: Any, valid: Any, limit: int, tables: Any, way: Any, labels: Any, scores: Any, wanted: Any
+) -> None:
+    """Fill in `labels` and `scores` [documents] by up to `limit` characters of each text that is valid; else -1.
+
+    And `wanted` [documents], the probability of the label to which `way` leads; 0 where that is empty.
+    """
     hidden, word = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
     memory = Memory(
         np.zeros(REMEMBERED, np.int64),
@@ -43,7 +48,7 @@ def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any,
     )
     waiting, reached = np.empty(len(tables.children) + 2, np.int32), np.empty(len(tables.children) + 2, np.float64)
     for d in range(len(labels)):
-        labels[d], scores[d] = -1, 0
+        labels[d], scores[d], wanted[d] = -1, 0, 0
         if not valid[d]:
             continue
         hidden[:] = 0
@@ -56,6 +61,8 @@ def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any,
             for k in range(WIDTH):
                 hidden[k] /= count
             labels[d], scores[d] = _likeliest(tables, hidden, waiting, reached)
+            if len(way):
+                wanted[d] = _score(tables, hidden, way)
 
 
 @kernel
@@ -227,13 +234,29 @@ def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> Any:
         if node < labels:
             best, found = score, node
             continue
-        product = np.float32(0)
-        for k in range(WIDTH):
-            product += tables.nodes[node - labels, k] * hidden[k]
-        right = 1 / (1 + np.exp(-np.float64(product)))
+        right = _right(tables, hidden, node - labels)
         first = np.int64(right >= 0.5)  # the likelier way is gone first: the other one seldom has to be
         for way in (1 - first, first):
             chance = right if way else 1 - right
             waiting[depth], reached[depth] = tables.children[node - labels, way], score + np.log(chance + LITTLE)
             depth += 1
     return found, np.exp(best)
+
+
+@helper
+def _score(tables: Any, hidden: Any, way: Any) -> Any:
+    """The product of the probabilities on a way."""
+    score = 0.0
+    for step in range(len(way)):
+        right = _right(tables, hidden, np.int64(way[step, 0]))
+        score += np.log((right if way[step, 1] else 1 - right) + LITTLE)
+    return np.exp(score)
+
+
+@helper
+def _right(tables: Any, hidden: Any, node: int) -> Any:
+    """The probability of the right one of the two ways from an inner node."""
+    product = np.float32(0)
+    for k in range(WIDTH):
+        product += tables.nodes[node, k] * hidden[k]
+    return 1 / (1 + np.exp(-np.float64(product)))

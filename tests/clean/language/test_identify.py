@@ -34,6 +34,9 @@ MANY = [
     "इस पैकेज में साझा पुस्तकालय हैं जिनकी कई अन्य कार्यक्रमों को आवश्यकता होती है।",
     "Gói này chứa các thư viện dùng chung mà nhiều chương trình khác cần khi chạy.",
 ]
+LETTERS = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz     ", k=300))
+CODE = "for (int i = 0; i < n; ++i) { x[i] += y[i] * z[j]; } return x == NULL ? -1 : x[0]; #define MAX 10\n" * 3
+MIX = " ".join([ENGLISH, FRENCH, GERMAN])
 ODD = ["", " ", "\n\n", "\0", "a", "</s>", "__label__en is no word", "x" * 5000, "é" * 3000, "🎭" * 40, "\u0301" * 900]
 PIECES = "abcdeEFxyz<>_ \t\n\0éßжДي漢한🎭\u200d\u0301</s>__label__"
 
@@ -97,6 +100,29 @@ def test_another_language_is_told_where_the_text_is_long_enough_and_the_model_su
     ):
         chosen = LanguageSettings.model_validate({"text": "en", key: value})
         assert (1 in other_language(column, "en", chosen)) == told
+
+
+def test_the_wanted_language_has_the_probability_that_fasttext_gives_it() -> None:
+    texts = [*MANY, ENGLISH.upper(), MIX, CODE, LETTERS]
+    for code in ("en", "fr", "zh"):
+        found = identify(pa.array([*texts, None], pa.large_string()), code)
+        for row, text in enumerate(texts):
+            expected = {one["lang"]: one["score"] for one in reference().detect(text, k=400)}.get(code, 0)
+            assert min(found.wanted[row], 1.0) == pytest.approx(expected, abs=2e-5), text
+        assert found.wanted[-1] == 0
+    assert not identify(pa.array(MANY)).wanted.any()
+
+
+def test_what_is_in_no_language_or_in_several_goes_where_the_wanted_one_must_be_likely() -> None:
+    column = pa.array([ENGLISH, LETTERS, CODE, MIX, None, LETTERS[:79], FRENCH], pa.large_string())
+    wanted = identify(column, "en").wanted
+    assert other_language(column, "en", LanguageSettings(text="en")).keys() == {6}
+    found = other_language(column, "en", LanguageSettings(text="en", min_score=0.65))
+    assert found.pop(6).value.startswith("fr ")
+    assert found == {row: Verdict("other_language", f"en {wanted[row]:.2f}", "0.65") for row in (1, 2, 3)}
+    score = float(wanted[2])
+    for least, goes in ((score, False), (float(np.nextafter(score, 2)), True)):
+        assert (2 in other_language(column, "en", LanguageSettings(text="en", min_score=least))) == goes
 
 
 def test_a_language_that_the_model_does_not_know_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
