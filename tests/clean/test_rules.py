@@ -6,6 +6,7 @@ import pytest
 
 from tasks.clean.rewrite import measured
 from tasks.clean.rules import Batch, Verdict, rules_of
+from tasks.clean.rules.verdict import shown
 from tasks.clean.settings import CleanSettings
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import validate
@@ -60,6 +61,7 @@ def test_an_empty_target_never_stays() -> None:
         ("a b", "c d\ne\u3000f", 2.0, None),
         ("a b c d e", "f g", 2.0, Verdict("length_ratio", "2.5", "2")),
         ("a b", "c d e f g", 2.4, Verdict("length_ratio", "2.5", "2.4")),
+        ("a " * 2001, "b " * 1000, 2.0, Verdict("length_ratio", "2.001", "2")),
         ("a b", " ", 9.0, Verdict("length_ratio", "2 words and none", "9")),
         ("a b c d e", "f g", None, None),
         ("a b c d e", None, 2.0, None),
@@ -69,6 +71,13 @@ def test_the_words_of_one_side_are_at_most_so_many_times_those_of_the_other(
     text: str, target: str | None, most: float | None, expected: Verdict | None
 ) -> None:
     assert verdict(text, target, max_length_ratio=most) == expected
+
+
+def test_a_value_is_never_shown_as_the_threshold_that_it_breaks() -> None:
+    assert shown(2.5, 2) == "2.5" and shown(1 / 3, 0.3) == "0.333"
+    assert shown(0.10001, 0.1) == "0.10001" and shown(0.09999, 0.1) == "0.09999"
+    assert shown(0.64996, 0.65, 2) == "0.64996"
+    assert shown(0.1 + 0.2, 0.3) == "0.30000000000000004"
 
 
 def test_what_was_not_translated_goes_where_that_is_asked_for() -> None:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tasks.clean.language.settings import LanguageSettings
-from tasks.clean.rules.verdict import Verdict
+from tasks.clean.rules.verdict import Verdict, shown
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import recipe_path
 
@@ -36,8 +36,8 @@ class Identified:
 def identify(column: "pa.Array", wanted: str | None = None) -> Identified:
     """The likeliest language of each text, and how likely a wanted one is; null has none.
 
-    Looks at the first JUDGED characters. The very labels of fastText's own code, several times as fast. What is written in capitals is looked at in small
-    letters: the model takes it for Japanese.
+    Looks at the first JUDGED characters. The very labels of fastText's own code, several times as fast. What is written
+    in capitals is looked at in small letters: the model takes it for Japanese.
     """
     import numpy as np
     import pyarrow as pa
@@ -86,10 +86,10 @@ def other_language(column: "pa.Array", wanted: str, settings: LanguageSettings) 
         )
         for row in other.nonzero()[0].tolist()
     }
-    if settings.min_score is not None:
-        unlikely = (found.labels >= 0) & (found.wanted < settings.min_score) & ~other
+    if (least := settings.min_score) is not None:
+        unlikely = (found.labels >= 0) & (found.wanted < least) & ~other
         verdicts |= {
-            row: Verdict("other_language", f"{wanted} {found.wanted[row]:.2f}", f"{settings.min_score:g}")
+            row: Verdict("other_language", f"{wanted} {shown(float(found.wanted[row]), least, 2)}", f"{least:g}")
             for row in unlikely.nonzero()[0].tolist()
         }
     return verdicts

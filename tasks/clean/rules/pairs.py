@@ -1,6 +1,6 @@
 """Text and target that cannot be of one pair: one much longer than the other, or both the same."""
 
-from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict
+from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict, shown
 from tasks.clean.settings import CleanSettings
 
 
@@ -27,7 +27,7 @@ def ratio_at_most(most: float) -> Rule:
         more = np.maximum(batch.text.words, batch.target.words)
 
         def why(row: int) -> Verdict:
-            value = f"{more[row] / less[row]:.3g}" if less[row] else f"{more[row]} words and none"
+            value = shown(float(more[row] / less[row]), most) if less[row] else f"{more[row]} words and none"
             return Verdict("length_ratio", value, f"{most:g}")
 
         return batch.target.there & (more > most * less), why

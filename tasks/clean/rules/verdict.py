@@ -51,6 +51,15 @@ Finding = tuple["NDArray[np.bool_]", Callable[[int], Verdict]]
 Rule = Callable[[Batch], Finding]
 
 
+def shown(value: float, threshold: float, digits: int = 3) -> str:
+    """A value that breaks a threshold, in so many digits, or in as many more as tell the two apart."""
+    for enough in range(digits, 17):
+        text = f"{value:.{enough}g}"
+        if (float(text) - threshold) * (value - threshold) > 0:
+            return text
+    return repr(value)
+
+
 def of_side(side: Side, verdict: Verdict) -> Verdict:
     """A verdict with a reason that tells of which side it is."""
     return verdict if side == "text" else Verdict(f"target_{verdict.reason}", verdict.value, verdict.threshold)
