@@ -18,6 +18,8 @@ class Sizes:
     characters: "NDArray[np.int64]"
     words: "NDArray[np.int64]"
     """Separated by white space [documents]."""
+    lengths: "NDArray[np.int64]"
+    """In words of scripts without blanks, too, where sides are compared (`scripts`), else the words [documents]."""
     there: "NDArray[np.bool_]"
     """Has the document this side [documents]?"""
 
