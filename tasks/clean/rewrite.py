@@ -38,7 +38,7 @@ def rewrite(
             changed[row] |= names
     again = pa.array([text for text, _ in written], pa.large_string())
     now, _ = measured(again, settings)
-    sizes.characters[rows], sizes.words[rows] = now.characters, now.words
+    sizes.characters[rows], sizes.words[rows], sizes.lengths[rows] = now.characters, now.words, now.lengths
     return pc.replace_with_mask(column, pa.array(asks & sizes.there), again), sizes
 
 
@@ -57,7 +57,12 @@ def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[S
     measure_texts(
         *utf8(column), kinds, settings.trailing_blanks == "keep", blank_lines, characters, words, asks
     )  # fmt: skip
-    return Sizes(characters, words, there), asks
+    lengths = words
+    if settings.max_length_ratio is not None:
+        from tasks.clean.rules.scripts import lengths_in_words
+
+        lengths = lengths_in_words(column)
+    return Sizes(characters, words, lengths, there), asks
 
 
 def too_short_now(
@@ -70,7 +75,7 @@ def too_short_now(
     rows = pc.indices_nonzero(changed).to_pylist()
     sizes, _ = measured(texts.filter(changed), settings)
     nothing = np.zeros(len(rows), np.int64)
-    none = Sizes(nothing, nothing, np.zeros(len(rows), np.bool_))
+    none = Sizes(nothing, nothing, nothing, np.zeros(len(rows), np.bool_))
     batch = Batch(sizes, none, none.there, [None] * len(rows))
     found: dict[int, Verdict] = {}
     for rule in length_rules(settings, "text"):

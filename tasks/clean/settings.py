@@ -85,7 +85,9 @@ class CleanSettings(Lengths):
     """Pairs: bounds of the target."""
     max_length_ratio: Annotated[float, Field(ge=1)] | None = None
     """Pairs: documents are dropped where the longer side has more than so many times the words of the other; for
-    translations, whose sides are about as long. Moses takes 9."""
+    translations, whose sides are about as long. Moses takes 9. Words are what stands between white space; of scripts
+    without blanks between words, two ideographs or kana are taken for one, or four letters of Thai, Lao, Khmer, Burmese
+    or Tibetan."""
     identical_sides: Literal["keep", "drop"] = "keep"
     """Pairs: documents whose target is their text; in translations, what was never translated."""
     languages: LanguageSettings | None = None

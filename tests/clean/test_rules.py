@@ -1,14 +1,33 @@
+import math
+import unicodedata
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tasks.clean.rewrite import measured
+from tasks.clean.blocked.characters import UNSPACED
+from tasks.clean.rewrite import measured, rewrite
 from tasks.clean.rules import Batch, Verdict, rules_of
+from tasks.clean.rules.scripts import lengths_in_words
+from tasks.clean.rules.verdict import shown
 from tasks.clean.settings import CleanSettings
 from tasks.contract.errors import RecipeError
 from tasks.contract.settings import validate
+
+ENGLISH = (
+    "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience and "
+    "should act towards one another in a spirit of brotherhood."
+)
+CHINESE = "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。"
+JAPANESE = (
+    "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。人間は、理性と良心とを授けられて"
+    "おり、互いに同胞の精神をもって行動しなければならない。"
+)
+THAI = "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ ต่างมีเหตุผลและมโนธรรม และควรปฏิบัติต่อกันด้วยเจตนารมณ์แห่งภราดรภาพ"
 
 
 def verdict(text: str, target: str | None = None, label: str | None = None, /, **settings: Any) -> Verdict | None:
@@ -60,6 +79,13 @@ def test_an_empty_target_never_stays() -> None:
         ("a b", "c d\ne\u3000f", 2.0, None),
         ("a b c d e", "f g", 2.0, Verdict("length_ratio", "2.5", "2")),
         ("a b", "c d e f g", 2.4, Verdict("length_ratio", "2.5", "2.4")),
+        ("a " * 2001, "b " * 1000, 2.0, Verdict("length_ratio", "2.001", "2")),
+        (ENGLISH, CHINESE, 2.0, None),
+        (ENGLISH, JAPANESE, 2.0, None),
+        (ENGLISH, THAI, 2.0, None),
+        (CHINESE, THAI, 2.0, None),
+        (ENGLISH, "人人", 9.0, Verdict("length_ratio", "30", "9")),
+        ("one two", CHINESE * 2, 9.0, Verdict("length_ratio", "19.5", "9")),
         ("a b", " ", 9.0, Verdict("length_ratio", "2 words and none", "9")),
         ("a b c d e", "f g", None, None),
         ("a b c d e", None, 2.0, None),
@@ -69,6 +95,58 @@ def test_the_words_of_one_side_are_at_most_so_many_times_those_of_the_other(
     text: str, target: str | None, most: float | None, expected: Verdict | None
 ) -> None:
     assert verdict(text, target, max_length_ratio=most) == expected
+
+
+def slow_length(text: str) -> int:
+    """Words of a text as `scripts` has them."""
+    ideographs = sum(kind(character) == "ideograph" for character in text)
+    letters = sum(kind(character) == "letter" for character in text)
+    words = 0
+    for word in text.split():
+        parts = "".join(" " if kind(character) in ("ideograph", "letter") else character for character in word).split()
+        words += sum(any(kind(character) == "other" for character in part) for part in parts) if parts != [word] else 1
+    return words + math.ceil(ideographs / 2) + math.ceil(letters / 4)
+
+
+def kind(character: str) -> str:
+    inside = unicodedata.category(character)[0] in "LMN" or unicodedata.category(character) == "Pc"
+    without_blanks = any(first <= ord(character) <= last for first, last in UNSPACED)
+    if 0x20000 <= ord(character) < 0x40000:
+        return "ideograph"
+    if not inside or ord(character) >= 0x40000:
+        return "sign"
+    if not without_blanks:
+        return "other"
+    if 0x0E00 <= ord(character) < 0x2000 or 0xA9E0 <= ord(character) < 0xAAE0:
+        return "sign" if unicodedata.category(character)[0] == "M" else "letter"
+    return "ideograph"
+
+
+@given(
+    st.lists(
+        st.text("ab1é-,.“ \n\u3000\u00a0漢か〇ー、กำ่ခ་ག한🎭𠮷\U000e0100", max_size=30) | st.text(max_size=30),
+        max_size=6,
+    )
+)
+def test_lengths_are_those_of_the_slow_reference_and_words_where_scripts_have_blanks(texts: list[str]) -> None:
+    lengths = lengths_in_words(pa.array([*texts, None], pa.large_string())).tolist()
+    assert lengths == [*map(slow_length, texts), 0]
+    spaced = ["".join(one for one in text if kind(one) in ("other", "sign")) for text in texts]
+    assert lengths_in_words(pa.array(spaced, pa.large_string())).tolist() == [len(text.split()) for text in spaced]
+
+
+def test_rewritten_pairs_are_compared_by_what_they_became() -> None:
+    chosen = CleanSettings.model_validate({"max_length_ratio": 2.0})
+    column = pa.array([CHINESE + " \r\n\x07 a", CHINESE, None], pa.large_string())
+    _, sizes = rewrite(column, chosen, defaultdict(set))
+    assert sizes.lengths.tolist() == [21, 20, 0] and sizes.words.tolist() == [2, 1, 0]
+
+
+def test_a_value_is_never_shown_as_the_threshold_that_it_breaks() -> None:
+    assert shown(2.5, 2) == "2.5" and shown(1 / 3, 0.3) == "0.333"
+    assert shown(0.10001, 0.1) == "0.10001" and shown(0.09999, 0.1) == "0.09999"
+    assert shown(0.64996, 0.65, 2) == "0.64996"
+    assert shown(0.1 + 0.2, 0.3) == "0.30000000000000004"
 
 
 def test_what_was_not_translated_goes_where_that_is_asked_for() -> None:

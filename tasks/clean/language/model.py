@@ -111,6 +111,18 @@ def read_model(raw: bytes) -> Model:
     return Model(codes, tables)
 
 
+def way_to(label: int, tables: Tables) -> NDArray[np.int32]:
+    """The inner nodes from the root of the tree to a label, and on which side each is left [nodes, 2]."""
+    labels = len(tables.children) + 1
+    way: list[tuple[int, int]] = []
+    node = label
+    while node != 2 * labels - 2:
+        ((inner, side),) = np.argwhere(tables.children == node).tolist()
+        way.append((inner, side))
+        node = labels + inner
+    return np.array(way[::-1], np.int32)
+
+
 def fnv(raw: bytes) -> int:
     """FNV-1a of 32 bits, with fastText's bytes, which have a sign."""
     number = 2166136261

@@ -1,14 +1,15 @@
 """Texts to languages: words and n-grams of characters are looked up, their rows averaged, and the tree descended.
 
-In:  the UTF-8 bytes and offsets of a column, and the model's tables. Out: the likeliest label of each text, and its
-probability, as fastText's `predict` gives them: linear in what is looked at.
+In:  the UTF-8 bytes and offsets of a column, and the model's tables. `find_pieces` says which places of each text are
+looked at; a text that is short enough is one piece. Out: the likeliest label of each text, its
+probability, and that of one label, as fastText's `predict` gives them: linear in what is looked at.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.clean.compiled import array_kernel, helper, kernel
+from tasks.clean.compiled import array_kernel, helper, int64, kernel
 from tasks.clean.language.model import BUCKET, MAXN, MINN, WIDTH
 
 FNV, PRIME = np.uint32(2166136261), np.uint32(16777619)
@@ -16,6 +17,8 @@ SIGN = np.uint32(0xFFFFFF00)
 MOST, SHORT = 0.8, 5
 """Texts with a larger share of capitals among the letters are looked at in small ones, unless they are so short."""
 LABEL = np.frombuffer(b"__label__", np.uint8)
+LONGEST_WORD = 100
+"""Bytes within which a blank is sought to begin a piece behind."""
 REMEMBERED = 1 << 12
 """Words whose rows are remembered, a power of two: most words of a text are among those that were there before."""
 LITTLE = 1e-5
@@ -31,9 +34,36 @@ class Memory(NamedTuple):
     sums: Any
 
 
+@kernel
+def find_pieces(data: Any, offsets: Any, limit: int, starts: Any, stops: Any) -> None:
+    """Fill in where the pieces begin and end [documents, pieces]: of longer texts, at even distances all over them.
+
+    With a blank between each two they are at most `limit` characters. The time for a text does not grow with it.
+    """
+    pieces = starts.shape[1]
+    each = (limit + 1) // pieces - 1
+    for d in range(len(starts)):
+        start, stop = offsets[d], offsets[d + 1]
+        starts[d], stops[d] = stop, stop
+        if _end_of(data, start, stop, limit) == stop:
+            starts[d, 0] = start
+            continue
+        at = start
+        for p in range(pieces):
+            end = _border(data, start + (stop - start) * (p + 1) // pieces, stop)
+            starts[d, p] = _behind_blank(data, at, end) if p else at
+            stops[d, p] = _end_of(data, starts[d, p], end, each)
+            at = end
+
+
 @array_kernel
-def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any, labels: Any, scores: Any) -> None:
-    """Fill in `labels` and `scores` [documents] by up to `limit` characters of each text that is valid; else -1."""
+def identify_texts(
+    data: Any, starts: Any, stops: Any, valid: Any, tables: Any, way: Any, labels: Any, scores: Any, wanted: Any
+) -> None:
+    """Fill in `labels` and `scores` [documents] by the pieces of each text that is valid; else -1.
+
+    And `wanted` [documents], the probability of the label to which `way` leads; 0 where that is empty.
+    """
     hidden, word = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
     memory = Memory(
         np.zeros(REMEMBERED, np.int64),
@@ -43,12 +73,13 @@ def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any,
     )
     waiting, reached = np.empty(len(tables.children) + 2, np.int32), np.empty(len(tables.children) + 2, np.float64)
     for d in range(len(labels)):
-        labels[d], scores[d] = -1, 0
+        labels[d], scores[d], wanted[d] = -1, 0, 0
         if not valid[d]:
             continue
         hidden[:] = 0
-        start, stop = offsets[d], _end_of(data, offsets[d], offsets[d + 1], limit)
-        count = _add_words(data, start, stop, tables, memory, word, hidden)
+        count = 0
+        for p in range(starts.shape[1]):
+            count += _add_words(data, starts[d, p], stops[d, p], tables, memory, word, hidden)
         if tables.end_of_line >= 0:
             _add_row(hidden, tables.rows, tables.end_of_line)
             count += 1
@@ -56,18 +87,20 @@ def identify_texts(data: Any, offsets: Any, valid: Any, limit: int, tables: Any,
             for k in range(WIDTH):
                 hidden[k] /= count
             labels[d], scores[d] = _likeliest(tables, hidden, waiting, reached)
+            if len(way):
+                wanted[d] = _score(tables, hidden, way)
 
 
 @kernel
-def find_capitals(data: Any, offsets: Any, limit: int, found: Any) -> None:
+def find_capitals(data: Any, starts: Any, stops: Any, found: Any) -> None:
     """Is each text written in capitals [documents]: 1 where most letters of ASCII are, else -1 where none is small."""
     for d in range(len(found)):
         characters = capitals = small = 0
-        stop = _end_of(data, offsets[d], offsets[d + 1], limit)
-        for at in range(offsets[d], stop):
-            characters += data[at] & 0xC0 != 0x80
-            capitals += 0x41 <= data[at] <= 0x5A
-            small += 0x61 <= data[at] <= 0x7A
+        for p in range(starts.shape[1]):
+            for at in range(starts[d, p], stops[d, p]):
+                characters += data[at] & 0xC0 != 0x80
+                capitals += 0x41 <= data[at] <= 0x5A
+                small += 0x61 <= data[at] <= 0x7A
         found[d] = 1 if characters > SHORT and capitals > MOST * (capitals + small) else 0 if small else -1
 
 
@@ -81,6 +114,23 @@ def _end_of(data: Any, at: int, stop: int, limit: int) -> int:
             limit -= 1
         at += 1
     return stop
+
+
+@helper
+def _border(data: Any, at: int, stop: int) -> int:
+    """Where the next character begins."""
+    while at < stop and data[at] & 0xC0 == 0x80:
+        at += 1
+    return at
+
+
+@helper
+def _behind_blank(data: Any, at: int, stop: int) -> int:
+    """Behind the next blank; the place itself where there is none near, as in scripts without."""
+    for place in range(at, min(at + LONGEST_WORD, stop)):
+        if _is_blank(data[place]):
+            return int64(place + 1)
+    return at
 
 
 @helper
@@ -227,13 +277,29 @@ def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> Any:
         if node < labels:
             best, found = score, node
             continue
-        product = np.float32(0)
-        for k in range(WIDTH):
-            product += tables.nodes[node - labels, k] * hidden[k]
-        right = 1 / (1 + np.exp(-np.float64(product)))
+        right = _right(tables, hidden, node - labels)
         first = np.int64(right >= 0.5)  # the likelier way is gone first: the other one seldom has to be
         for way in (1 - first, first):
             chance = right if way else 1 - right
             waiting[depth], reached[depth] = tables.children[node - labels, way], score + np.log(chance + LITTLE)
             depth += 1
     return found, np.exp(best)
+
+
+@helper
+def _score(tables: Any, hidden: Any, way: Any) -> Any:
+    """The product of the probabilities on a way."""
+    score = 0.0
+    for step in range(len(way)):
+        right = _right(tables, hidden, np.int64(way[step, 0]))
+        score += np.log((right if way[step, 1] else 1 - right) + LITTLE)
+    return np.exp(score)
+
+
+@helper
+def _right(tables: Any, hidden: Any, node: int) -> Any:
+    """The probability of the right one of the two ways from an inner node."""
+    product = np.float32(0)
+    for k in range(WIDTH):
+        product += tables.nodes[node, k] * hidden[k]
+    return 1 / (1 + np.exp(-np.float64(product)))

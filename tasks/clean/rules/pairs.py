@@ -1,6 +1,6 @@
 """Text and target that cannot be of one pair: one much longer than the other, or both the same."""
 
-from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict
+from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict, shown
 from tasks.clean.settings import CleanSettings
 
 
@@ -18,16 +18,17 @@ def ratio_at_most(most: float) -> Rule:
     """`length_ratio` where the longer side has more than `most` times the words of the other.
 
     As `clean-corpus-n.perl` of Moses does (Koehn et al. 2007, https://aclanthology.org/P07-2045), whose bound is 9.
+    Characters of scripts without blanks are taken together to words (`scripts`).
     """
 
     def rule(batch: Batch) -> Finding:
         import numpy as np
 
-        less = np.minimum(batch.text.words, batch.target.words)
-        more = np.maximum(batch.text.words, batch.target.words)
+        less = np.minimum(batch.text.lengths, batch.target.lengths)
+        more = np.maximum(batch.text.lengths, batch.target.lengths)
 
         def why(row: int) -> Verdict:
-            value = f"{more[row] / less[row]:.3g}" if less[row] else f"{more[row]} words and none"
+            value = shown(float(more[row] / less[row]), most) if less[row] else f"{more[row]} words and none"
             return Verdict("length_ratio", value, f"{most:g}")
 
         return batch.target.there & (more > most * less), why

@@ -20,6 +20,8 @@ class Sizes:
     characters: "NDArray[np.int64]"
     words: "NDArray[np.int64]"
     """Separated by white space [documents]."""
+    lengths: "NDArray[np.int64]"
+    """In words of scripts without blanks, too, where sides are compared (`scripts`), else the words [documents]."""
     there: "NDArray[np.bool_]"
     """Has the document this side [documents]?"""
 
@@ -51,6 +53,15 @@ class Verdict:
 Finding = tuple["NDArray[np.bool_]", Callable[[int], Verdict]]
 """Which documents a rule drops [documents], and why each of them."""
 Rule = Callable[[Batch], Finding]
+
+
+def shown(value: float, threshold: float, digits: int = 3) -> str:
+    """A value that breaks a threshold, in so many digits, or in as many more as tell the two apart."""
+    for enough in range(digits, 17):
+        text = f"{value:.{enough}g}"
+        if (float(text) - threshold) * (value - threshold) > 0:
+            return text
+    return repr(value)
 
 
 def of_side(side: Side, verdict: Verdict) -> Verdict:
