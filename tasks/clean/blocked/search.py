@@ -62,7 +62,7 @@ def count_rows(
 
 
 @helper
-def _character(text: Text, at: int, end: int) -> tuple[np.int64, int]:
+def character_at(text: Text, at: int, end: int) -> tuple[np.int64, int]:
     """The code point at a place of UTF-8, and its bytes (RFC 3629, section 3); nothing is read behind the end."""
     byte = int64(text[at])
     if byte < 0x80:
@@ -82,7 +82,7 @@ def _part(
     text: Text, at: int, end: int, kinds: NDArray[np.uint8], folds: NDArray[np.uint32]
 ) -> tuple[int, np.uint64, int]:
     """The word, sign or blank at a place: where it stops, its hash and its kind."""
-    point, width = _character(text, at, end)
+    point, width = character_at(text, at, end)
     kind = kinds[point] if point < TABLED else WORD
     value = (FNV_BASIS ^ np.uint64(folds[point] if point < TABLED else point)) * FNV_PRIME
     at += width
@@ -94,7 +94,7 @@ def _part(
             value = (value ^ ASCII_FOLDS[byte]) * FNV_PRIME
             at += 1
         else:
-            point, width = _character(text, at, end)
+            point, width = character_at(text, at, end)
             if point >= TABLED or kinds[point] != IN_WORD:
                 break
             value = (value ^ np.uint64(folds[point])) * FNV_PRIME

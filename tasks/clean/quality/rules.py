@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from tasks.clean.quality.settings import C4
 from tasks.clean.rules.verdict import Verdict
+from tasks.clean.rules.verdict import shown as told_apart
 from tasks.contract.settings import Section
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ def drop(verdicts: Verdicts, rules: Sequence[Rule], section: Section, records: R
             continue
         values = records[rule.measure] if rule.place is None else records[rule.measure][:, rule.place]
         fails = left & (values < bound if rule.key.startswith("min_") else values > bound)
-        told = shown(bound)
+        told = shown(bound, bound)
         for row, value in zip(np.flatnonzero(fails).tolist(), values[fails].tolist(), strict=True):
-            verdicts[row] = Verdict(rule.reason, shown(value), told)
+            verdicts[row] = Verdict(rule.reason, shown(value, bound), told)
         left &= ~fails
 
 
@@ -118,6 +119,6 @@ def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, left: Chosen) ->
         left[row] = False
 
 
-def shown(value: float) -> str:
-    """A whole number as it is, a share to four digits."""
-    return str(int(value)) if value == int(value) else f"{value:.4g}"
+def shown(value: float, bound: float) -> str:
+    """A whole number as it is, a share to four digits, or to as many more as tell it from its bound."""
+    return str(int(value)) if value == int(value) else told_apart(value, bound, 4)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.blocked.characters import BLANK, IN_WORD, SIGN, TABLED, WORD, kinds_of
-from tasks.clean.blocked.search import _character
+from tasks.clean.blocked.search import character_at
 from tasks.clean.compiled import kernel
 from tasks.contract.utf8 import utf8
 
@@ -55,7 +55,7 @@ def measure_lengths(data: Any, offsets: Any, kinds: Any, lengths: Any) -> None:
         words = ideographs = letters = 0
         begun, counted, signs = False, False, False  # between blanks; in a word that was counted; only signs so far
         while at < stop:
-            point, width = _character(data, at, stop)
+            point, width = character_at(data, at, stop)
             at += width
             kind = kinds[point] if point < TABLED else WORD if point <= LAST_IDEOGRAPH else SIGN
             if kind == BLANK:

@@ -57,6 +57,8 @@ Rule = Callable[[Batch], Finding]
 
 def shown(value: float, threshold: float, digits: int = 3) -> str:
     """A value that breaks a threshold, in so many digits, or in as many more as tell the two apart."""
+    if value == threshold:
+        return f"{value:.{digits}g}"
     for enough in range(digits, 17):
         text = f"{value:.{enough}g}"
         if (float(text) - threshold) * (value - threshold) > 0:

@@ -307,12 +307,17 @@ def c4(text: str, rules: C4) -> tuple[str, Verdict | None, Counter[str]]:
 def first_failing(rules: Iterator[tuple[str, float, float | None, str]]) -> Verdict | None:
     for reason, value, bound, kind in rules:
         if bound is not None and (value < bound if kind == "least" else value > bound):
-            return Verdict(reason, shown(value), shown(bound))
+            return Verdict(reason, shown(value, bound), shown(bound, bound))
     return None
 
 
-def shown(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.4g}"
+def shown(value: float, bound: float) -> str:
+    digits = 4
+    while value != bound and digits < 17 and (float(f"{value:.{digits}g}") > bound) != (value > bound):
+        digits += 1
+    while value != bound and digits < 17 and float(f"{value:.{digits}g}") == bound:
+        digits += 1
+    return str(int(value)) if value == int(value) else f"{value:.{digits}g}"
 
 
 def judged(text: str, settings: QualitySettings) -> tuple[str, Verdict | None, Counter[str]]:
