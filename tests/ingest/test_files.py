@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 import zstandard
 
 from tasks.contract.errors import DataError, RecipeError
+from tasks.ingest.ids import Ids
 from tests.ingest.conftest import RAW, read_report
 
 TEN = [{"n": i, "text": f"text {i}"} for i in range(10)]
@@ -102,6 +104,38 @@ def test_an_id_that_comes_twice_is_told_with_both_places(run):
     write("b.csv", "text,id\nx,j\ny,k\n")
     with pytest.raises(DataError, match=r"^b\.csv row 2: the id 'k' is also that of a\.jsonl line 1; "):
         run(kind="files", files=["a.jsonl", "b.csv"], documents={"id_column": "id"})
+
+
+def test_of_several_ids_that_come_twice_the_first_is_told_and_the_last_good_corpus_stands(run, monkeypatch):
+    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 8)  # row groups, and shards, of a few documents
+    monkeypatch.setattr("tasks.contract.corpus.SHARD_BYTES", 64)
+    names = [*range(100), 70, 3, 70, 5]
+    write("a.jsonl", json_lines([{"text": "some text", "id": i} for i in range(100)]))
+    run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})
+    before = {path.name: path.read_bytes() for path in RAW.iterdir()}
+    assert len(before) > 3
+    write("a.jsonl", json_lines([{"text": "some text", "id": name} for name in names]))
+    with pytest.raises(DataError, match=r"^a\.jsonl line 101: the id '70' is also that of a\.jsonl line 71; ids must"):
+        run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})
+    assert {path.name: path.read_bytes() for path in RAW.iterdir()} == before
+
+
+def test_ids_with_the_same_hash_are_told_apart(run, monkeypatch):
+    monkeypatch.setattr("tasks.ingest.ids.hash", len, raising=False)
+    write("a.jsonl", json_lines([{"text": "a", "id": f"{i:02}"} for i in range(50)]))
+    assert len(run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})) == 50
+    write("b.jsonl", json_lines([{"text": "b", "id": "31"}]))
+    with pytest.raises(DataError, match=r"^b\.jsonl line 1: the id '31' is also that of a\.jsonl line 32; "):
+        run(kind="files", files=["?.jsonl"], documents={"id_column": "id"})
+
+
+def test_what_is_kept_of_an_id_is_8_bytes():
+    ids = Ids()
+    tracemalloc.start()
+    ids.add(f"a name of some length, {i}" for i in range(100_000))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 10 * 100_000
 
 
 def test_ids_do_not_depend_on_other_files(run):
