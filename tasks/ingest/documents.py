@@ -12,7 +12,7 @@ from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.formats import TEXTS, SourceFile, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
 from tasks.ingest.rows import Row
-from tasks.ingest.source import Bench, Document, Documents
+from tasks.ingest.source import Bench, Document, Documents, require_length
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 TITLE = 60
@@ -36,7 +36,10 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
     for file in files:  # all names are checked before the first is read
         _check(file, wanted, bench)
         bench.count("files")
-        bench.count("bytes", file.path.stat().st_size)
+        size = file.path.stat().st_size
+        if file.format in TEXTS and wanted.split_at is None:
+            require_length(size, file.name)
+        bench.count("bytes", size)
     for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
         if are_texts:
             texts = [
@@ -87,7 +90,7 @@ def documents_of_rows(
 def documents_of_text(text: Text) -> list[Document]:
     """The documents of one text file: all of it, or its parts. Raises DataError for a damaged file."""
     file, form = text.file, text.file.format
-    content = read_text(file)
+    content = read_text(file, in_parts=text.split_at is not None)
     offset = len(BOM.encode()) if content.startswith(BOM) else 0
     content = content.removeprefix(BOM)
     if text.split_at is None:

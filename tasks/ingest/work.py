@@ -10,7 +10,7 @@ from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
 from tasks.ingest.ids import Ids
 from tasks.ingest.settings import IngestSettings
-from tasks.ingest.source import Bench, Document
+from tasks.ingest.source import Bench, Document, require_lengths
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +58,7 @@ def ingest(job: Job) -> Report:
     ):
         for documents in _batches(source.read(bench)):
             for document in documents:
+                require_lengths(document)
                 if document.problem is not None:
                     problems.add(document)
             if given:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import resource
 import tracemalloc
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from tasks.clean.quality import judge
 from tasks.contract.errors import DataError, RecipeError
+from tasks.ingest import source
 from tasks.ingest.ids import Ids
 from tests.ingest.conftest import RAW, read_report
 
@@ -256,6 +259,51 @@ def test_a_line_of_50_mb_is_a_document(run, name):
     rows = run(kind="files", files=[name])
     assert len(rows) == 1
     assert rows[0]["text"] == line
+
+
+def test_a_document_that_is_too_long_is_told_with_its_place(run, monkeypatch):
+    monkeypatch.setattr("tasks.ingest.source.LONGEST", 100)
+    fits, more = "é" * 50, "é" * 50 + "x"
+    rows = [{"text": fits, "other": fits}, {"text": "a", "other": more}]
+    write("a.txt.gz", gzip.compress(fits.encode()))
+    write("b.md.gz", gzip.compress(more.encode()))
+    write("c.jsonl", json_lines(rows))
+    write("d.csv", f"text\n{fits}\n{more}\n")
+    pq.write_table(pa.Table.from_pylist(rows), "e.parquet")
+    write("f.txt", f"# 1\n# 2\n{more}\n# 3\n")
+    write("g.txt", b"\xff" * 40)  # 40 bytes become 120
+    for name, wanted, place in [
+        ("b.md.gz", {}, "b.md.gz: its text"),
+        ("c.jsonl", {"text_column": "other"}, "c.jsonl line 2: its text"),
+        ("c.jsonl", {"target_column": "other"}, "c.jsonl line 2: its target"),
+        ("d.csv", {}, "d.csv row 2: its text"),
+        ("e.parquet", {"text_column": "other"}, "e.parquet row 2: its text"),
+        ("f.txt", {}, "f.txt: its text"),
+        ("f.txt", {"split_at": "^# [23]"}, "f.txt part 2: # 2: its text"),
+        ("g.txt", {}, "g.txt: its text"),
+    ]:
+        with pytest.raises(DataError) as raised:
+            run(kind="files", files=[name], documents=wanted)
+        assert str(raised.value) == (
+            f"{place} has more than 100 bytes, the most of a document; split it (text files: documents.split_at)"
+        )
+    assert [row["text"] for row in run(kind="files", files=["a.txt.gz", "c.jsonl"])] == [fits, fits, "a"]
+    write("h.txt", f"# 1\n{fits[:40]}\n# 2\n{fits[:40]}")
+    assert len(run(kind="files", files=["h.txt"], documents={"split_at": "^#"})) == 2
+
+
+def test_a_text_file_of_3_gb_is_told_by_its_size(run):
+    write("a.txt", "first")
+    with Path("b.txt").open("wb") as file:
+        file.truncate(3 << 30)  # no block of it is on the disk
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=r"^b\.txt: its text has more than 2,147,483,647 bytes"):
+        run(kind="files", files=["?.txt"])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
+
+
+def test_the_longest_document_is_the_longest_that_the_rules_take():
+    assert source.LONGEST == judge.LONGEST
 
 
 def test_bytes_order_marks_go_and_line_ends_are_newlines(run):
