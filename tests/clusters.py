@@ -22,6 +22,10 @@ import distributed
 cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
 address = cluster.scheduler_address
 """
+DASK_ALONE = DASK.replace("n_workers=2", "n_workers=0")
+DASK_THAT_GROWS = f"{DASK_ALONE}cluster.adapt(minimum=0, maximum=1)\n"
+"""It starts a worker where there is work."""
+RAY_ALONE = RAY.replace("num_cpus=2", "num_cpus=0")
 CALM = {
     "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "2s",
     "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
@@ -57,13 +61,19 @@ def serving(start: str, folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Two workers. Who connects has the token, as those who share a cluster have."""
+def ray_token() -> Iterator[None]:
+    """Who connects has the token, as those who share a cluster have."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        with serving(RAY, tmp_path_factory.mktemp("ray")) as address:
-            yield f"ray:{address}"
+        yield
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(ray_token: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Two workers."""
+    with serving(RAY, tmp_path_factory.mktemp("ray")) as address:
+        yield f"ray:{address}"
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ AHEAD = 2
 CONNECT = 20.0
 """Seconds to wait for a cluster's answer."""
 
+FIRST_WORKER = 120.0
+"""Seconds to wait for a cluster's first worker: one that grows with the work has to start a machine for it."""
+
 
 def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str | None) -> Iterator[Result]:
     """By the Ray cluster at an address, or the one that Ray finds on this machine."""
@@ -36,8 +40,14 @@ def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str |
         place = f"at {address}" if address else "is running here"
         raise GristmillError(f"GRISTMILL_ENGINE: no Ray cluster {place}: {error}") from error
     try:
-        submit = partial(ray.remote(num_cpus=1)(_here).remote, Path.cwd(), work)
-        yield from _in_order(submit, ray.get, items, AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))))
+        task = partial(ray.remote(num_cpus=1)(_here).remote, Path.cwd())
+        processors = _processors(
+            lambda: int(ray.cluster_resources().get("CPU", 0)),
+            lambda: ray.get(task(bool, 0), timeout=FIRST_WORKER),
+            "Ray",
+            address,
+        )
+        yield from _in_order(partial(task, work), ray.get, items, AHEAD * processors)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     finally:
@@ -52,9 +62,14 @@ def by_dask(work: Callable[[Item], Result], items: Iterable[Item], address: str 
     except (OSError, ValueError) as error:
         raise GristmillError(f"GRISTMILL_ENGINE: no Dask scheduler at {address}: {error}") from error
     with client:
-        submit = partial(client.submit, _here, Path.cwd(), work, pure=False)
-        threads = sum(client.nthreads().values())
-        yield from _in_order(submit, lambda future: future.result(), items, AHEAD * max(1, threads))
+        task = partial(client.submit, _here, Path.cwd(), pure=False)
+        threads = _processors(
+            lambda: sum(client.nthreads().values()),
+            lambda: task(bool, 0).result(FIRST_WORKER),
+            "Dask",
+            address,
+        )
+        yield from _in_order(partial(task, work), lambda future: future.result(), items, AHEAD * threads)
 
 
 CLUSTERS: dict[str, Callable[[Callable[[Any], Any], Iterable[Any], str | None], Iterator[Any]]] = {
@@ -62,6 +77,22 @@ CLUSTERS: dict[str, Callable[[Callable[[Any], Any], Iterable[Any], str | None], 
     "dask": by_dask,
 }
 """By what GRISTMILL_ENGINE calls them."""
+
+
+def _processors(count: Callable[[], int], first: Callable[[], object], kind: str, address: str | None) -> int:
+    """How many a cluster has. Raises GristmillError where it has none, and none comes in time.
+
+    `first` waits for a task that is nothing: a cluster that grows with its work starts a worker for it.
+    """
+    if not count():
+        with suppress(TimeoutError):
+            first()
+    if not (processors := count()):
+        place = f"at {address}" if address else "here"
+        raise GristmillError(
+            f"GRISTMILL_ENGINE: the {kind} cluster {place} has no worker, and none came in {FIRST_WORKER:.0f} s"
+        )
+    return processors
 
 
 def _in_order(

@@ -8,7 +8,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 LINE_ENDS = re.compile("\r\n?")
 
 
-def escape(data: bytes) -> str:
+def escape(data: bytes | bytearray) -> str:
     """UTF-8 to text; each byte that is not UTF-8 becomes a lone surrogate (PEP 383), to be found by `unescape`."""
     return data.decode("utf-8", "surrogateescape")
 

@@ -3,18 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import groupby
 from typing import Literal
 
-from tasks.contract.errors import DataError
 from tasks.contract.runtime import workers
 from tasks.contract.spread import spread
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.formats import TEXTS, SourceFile, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
 from tasks.ingest.rows import Row
-from tasks.ingest.source import Bench, Document, Documents
+from tasks.ingest.source import Bench, Document, Documents, require_length
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 TITLE = 60
@@ -38,8 +36,10 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
     for file in files:  # all names are checked before the first is read
         _check(file, wanted, bench)
         bench.count("files")
-        bench.count("bytes", file.path.stat().st_size)
-    ids = Ids()
+        size = file.path.stat().st_size
+        if file.format in TEXTS and wanted.split_at is None:
+            require_length(size, file.name)
+        bench.count("bytes", size)
     for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
         if are_texts:
             texts = [
@@ -57,7 +57,7 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
             for file in run:
                 group, label = (_of_path(what, file, wanted, bench) for what in ("group", "label"))
                 unit = "line" if file.format == ".jsonl" else "row"
-                yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, ids, label)
+                yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, label)
 
 
 def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:
@@ -75,7 +75,7 @@ def _processes(texts: list[Text]) -> int:
 
 
 def documents_of_rows(
-    rows: Iterable[Row], name: str, unit: str, group: str | None, ids: "Ids", label: str | None = None
+    rows: Iterable[Row], name: str, unit: str, group: str | None, label: str | None = None
 ) -> Iterator[Document]:
     """A document per row: id from its column or `<name>#<number>`, group from its column, `group`, or its id.
 
@@ -83,30 +83,14 @@ def documents_of_rows(
     """
     for row in rows:
         place = f"{name} {unit} {row.number}"
-        key = f"{name}#{row.number}"
-        if row.id is not None:
-            ids.add(row.id, place)
-            key = row.id
+        key = f"{name}#{row.number}" if row.id is None else row.id
         yield Document(key, row.group or group or key, row.text, place, row.problem, row.target, row.label or label)
-
-
-class Ids:
-    """Sees that the ids of a column are unique. The one thing that grows with the corpus: some 200 bytes an id."""
-
-    def __init__(self) -> None:
-        self._seen: dict[bytes, str] = {}
-
-    def add(self, name: str, place: str) -> None:
-        """Raises DataError with both places where an id comes a second time."""
-        first = self._seen.setdefault(blake2b(name.encode(), digest_size=16).digest(), place)
-        if first is not place:
-            raise DataError(f"{place}: the id {name!r} is also that of {first}; ids must be unique")
 
 
 def documents_of_text(text: Text) -> list[Document]:
     """The documents of one text file: all of it, or its parts. Raises DataError for a damaged file."""
     file, form = text.file, text.file.format
-    content = read_text(file)
+    content = read_text(file, in_parts=text.split_at is not None)
     offset = len(BOM.encode()) if content.startswith(BOM) else 0
     content = content.removeprefix(BOM)
     if text.split_at is None:

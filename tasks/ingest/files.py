@@ -1,5 +1,6 @@
 """`kind: files`: text files and tables of the project, by glob."""
 
+import re
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -13,9 +14,15 @@ from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Source
 
 WILD = "*?["
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def _inside(pattern: str) -> str:
+    if URL.match(pattern):
+        raise ValueError(
+            f"{pattern} is no path; fetch it into a folder of the project with `dvc import-url` (README, Buckets), or "
+            "pin one file with kind: url"
+        )
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         raise ValueError("must be relative and stay inside")
     if any("**" in part and part != "**" for part in PurePosixPath(pattern).parts):

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 from tasks.contract.errors import DataError
 from tasks.ingest.decoding import Lines, escape
 from tasks.ingest.rows import Row, columns_wanted, make_row, require_column
-from tasks.ingest.source import Documents
+from tasks.ingest.source import Documents, require_length
 
 TEXTS = (".txt", ".md")
 TABLES = (".jsonl", ".csv", ".parquet")
@@ -20,6 +20,9 @@ FIELD_LIMIT = (1 << 31) - 1
 """Characters of a CSV field; the csv module stops at 131,072 by itself."""
 PARQUET_ROWS = 1024
 """Rows of a Parquet file held in memory at a time."""
+
+PIECE = 1 << 20
+"""Bytes of a text file that are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,18 @@ class SourceFile:
         return PurePosixPath(name.stem).stem if name.suffix.lower() in PACKED else name.stem
 
 
-def read_text(file: SourceFile) -> str:
-    """All of a text file, wrong bytes escaped (see `decoding.unescape`), line ends as they are."""
+def read_text(file: SourceFile, in_parts: bool) -> str:
+    """All of a text file, wrong bytes escaped (see `decoding.unescape`), line ends as they are.
+
+    Raises DataError for one that is longer than a document, as soon as that is seen, but where it has several in parts.
+    """
+    content = bytearray()
     with _open(file) as stream:
-        return escape(stream.read())
+        while piece := stream.read(PIECE):
+            content += piece
+            if not in_parts:
+                require_length(len(content), file.name)
+    return escape(content)
 
 
 def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from tasks.contract.errors import DataError, GristmillError, TransientError
 from tasks.contract.settings import Name
-from tasks.ingest.documents import Ids, documents_of_rows
+from tasks.ingest.documents import documents_of_rows
 from tasks.ingest.formats import nested_names
 from tasks.ingest.rows import Row, columns_wanted, make_row, path_of, require_column
 from tasks.ingest.source import Bench, Document, Source
@@ -40,24 +40,23 @@ class HubSource(Source):
             if getattr(self.documents, key) is not None:
                 raise bench.wrong(f"documents.{key}", "is for files; the rows of a data set are documents")
         if isinstance(self.split, str):
-            return self._documents(self.split, None, Ids(), bench)
+            return self._documents(self.split, None, bench)
         if self.documents.group_column is not None:
             raise bench.wrong("documents.group_column", "split is a list, and the group of a row is its split")
         if len(set(self.split)) < len(self.split):
             raise bench.wrong("split", "names a split twice")
-        ids = Ids()
         groups = (None, *self.split[1:])
         return chain.from_iterable(
-            self._documents(split, group, ids, bench) for split, group in zip(self.split, groups, strict=True)
+            self._documents(split, group, bench) for split, group in zip(self.split, groups, strict=True)
         )
 
-    def _documents(self, split: str, group: str | None, ids: Ids, bench: Bench) -> Iterator[Document]:
+    def _documents(self, split: str, group: str | None, bench: Bench) -> Iterator[Document]:
         """Of one split; of several, its name stands before the ids of a column."""
         name = "/".join(part for part in (self.config, split) if part)
         rows: Iterable[Row] = _rows(self, split, name, bench)
         if not isinstance(self.split, str) and self.documents.id_column is not None:
             rows = (replace(row, id=f"{split}/{row.id}") for row in rows)
-        return documents_of_rows(rows, name, "row", group, ids)
+        return documents_of_rows(rows, name, "row", group)
 
     def local_paths(self) -> list[str]:
         """See `Source.local_paths`: the folder, where it is one."""

@@ -9,8 +9,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.contract.errors import RecipeError
+from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.settings import Name, Section
+
+LONGEST = 2**31 - 1
+"""Bytes of a document's text, and of its target: the rules of `clean` count places in them with 32 bits."""
 
 
 def _compilable(pattern: str) -> str:
@@ -69,6 +72,22 @@ class Document:
     problem: str | None = None
     target: str | None = None
     label: str | None = None
+
+
+def require_length(size: int, place: str, what: str = "text") -> None:
+    """Raises DataError for more bytes than a document may have."""
+    if size > LONGEST:
+        raise DataError(
+            f"{place}: its {what} has more than {LONGEST:,} bytes, the most of a document; split it (text files: "
+            "documents.split_at)"
+        )
+
+
+def require_lengths(document: Document) -> None:
+    """`require_length` of text and target; only what is long is measured, as a character has at most 4 bytes."""
+    for what, text in (("text", document.text), ("target", document.target)):
+        if text is not None and len(text) > LONGEST // 4:
+            require_length(len(text.encode()), document.source, what)
 
 
 @dataclass

@@ -8,8 +8,9 @@ from tasks.contract.corpus import BATCH_BYTES, CorpusWriter, corpus_schema
 from tasks.contract.progress import progress
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
+from tasks.ingest.ids import Ids
 from tasks.ingest.settings import IngestSettings
-from tasks.ingest.source import Bench, Document
+from tasks.ingest.source import Bench, Document, require_lengths
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,23 +45,29 @@ class Problems:
 def ingest(job: Job) -> Report:
     """Read the recipe's source and write its documents to `raw`.
 
-    Raises RecipeError, DataError or TransientError, see `Source.read`, and RecipeError for a corpus without text.
+    Raises RecipeError, DataError or TransientError, see `Source.read`, RecipeError for a corpus without text, and
+    DataError for an id that comes twice.
     """
     source = read_section(job.recipe, "ingest", IngestSettings).root
     bench = Bench(recipe_path(job.recipe), job.partial / "scratch")
-    problems = Problems()
+    problems, ids = Problems(), Ids()
+    given = source.documents.id_column is not None  # else they are names of files and numbers in them
     with (
         CorpusWriter(job.output("raw"), corpus_schema("problem")) as writer,
         progress("ingest", None, "documents") as shown,
     ):
         for documents in _batches(source.read(bench)):
             for document in documents:
+                require_lengths(document)
                 if document.problem is not None:
                     problems.add(document)
+            if given:
+                ids.add(document.id for document in documents)
             writer.write(_record_batch(documents, writer.schema))
             shown.advance(len(documents))
     if writer.bytes == 0:
         raise bench.wrong("kind", f"the corpus is empty: {writer.documents} documents without any text")
+    ids.require_unique(writer.folder)
     job.say(f"{writer.documents:,} documents, {writer.bytes:,} bytes of text")
     return Report(
         received=bench.received,

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.contract.errors import DataError, GristmillError
 from tasks.contract.spread import spread
+from tests.clusters import DASK_ALONE, DASK_THAT_GROWS, RAY_ALONE, serving
 
 
 def slow_square(number: int) -> int:
@@ -88,6 +89,30 @@ def test_an_engine_that_is_not_there_is_told(wanted: str, message: str, monkeypa
     with pytest.raises(GristmillError) as raised:
         list(spread(slow_square, range(3), 2))
     assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "name"), [("dask", DASK_ALONE, "Dask"), ("ray", RAY_ALONE, "Ray")], ids=["dask", "ray"]
+)
+def test_a_cluster_without_workers_is_told(
+    kind: str, start: str, name: str, ray_token: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.contract.clusters.FIRST_WORKER", 1.0)
+    with serving(start, tmp_path) as address:
+        monkeypatch.setenv("GRISTMILL_ENGINE", f"{kind}:{address}")
+        with pytest.raises(GristmillError) as raised:
+            list(spread(slow_square, range(3), 2))
+    assert str(raised.value) == (
+        f"GRISTMILL_ENGINE: the {name} cluster at {address} has no worker, and none came in 1 s"
+    )
+
+
+def test_a_cluster_that_starts_its_workers_for_the_work_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(DASK_THAT_GROWS, tmp_path) as address:
+        monkeypatch.setenv("GRISTMILL_ENGINE", f"dask:{address}")
+        assert list(spread(slow_square, range(8), 2)) == [n * n for n in range(8)]
 
 
 def test_a_library_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,6 +138,16 @@ def test_the_union_of_sources_names_keys_as_they_stand_in_the_file(project: Path
         check("shakespeare")
 
 
+def test_files_in_a_bucket_are_told_how_they_come_into_the_project(project: Path) -> None:
+    reads('["s3://corpora/texts/*.jsonl"]')
+    with pytest.raises(RecipeError) as raised:
+        check("shakespeare")
+    assert str(raised.value) == (
+        "recipes/shakespeare.yaml: ingest.files.0: s3://corpora/texts/*.jsonl is no path; fetch it into a folder of "
+        "the project with `dvc import-url` (README, Buckets), or pin one file with kind: url"
+    )
+
+
 def fine_tunes(init: str, name: str = "tuned") -> None:
     """A recipe that starts from another model, beside the one that there is."""
     text = Path("recipes/shakespeare.yaml").read_text()

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import resource
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from tasks.clean.quality import judge
 from tasks.contract.errors import DataError, RecipeError
+from tasks.ingest import source
+from tasks.ingest.ids import Ids
 from tests.ingest.conftest import RAW, read_report
 
 TEN = [{"n": i, "text": f"text {i}"} for i in range(10)]
@@ -102,6 +107,38 @@ def test_an_id_that_comes_twice_is_told_with_both_places(run):
     write("b.csv", "text,id\nx,j\ny,k\n")
     with pytest.raises(DataError, match=r"^b\.csv row 2: the id 'k' is also that of a\.jsonl line 1; "):
         run(kind="files", files=["a.jsonl", "b.csv"], documents={"id_column": "id"})
+
+
+def test_of_several_ids_that_come_twice_the_first_is_told_and_the_last_good_corpus_stands(run, monkeypatch):
+    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 8)  # row groups, and shards, of a few documents
+    monkeypatch.setattr("tasks.contract.corpus.SHARD_BYTES", 64)
+    names = [*range(100), 70, 3, 70, 5]
+    write("a.jsonl", json_lines([{"text": "some text", "id": i} for i in range(100)]))
+    run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})
+    before = {path.name: path.read_bytes() for path in RAW.iterdir()}
+    assert len(before) > 3
+    write("a.jsonl", json_lines([{"text": "some text", "id": name} for name in names]))
+    with pytest.raises(DataError, match=r"^a\.jsonl line 101: the id '70' is also that of a\.jsonl line 71; ids must"):
+        run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})
+    assert {path.name: path.read_bytes() for path in RAW.iterdir()} == before
+
+
+def test_ids_with_the_same_hash_are_told_apart(run, monkeypatch):
+    monkeypatch.setattr("tasks.ingest.ids.hash", len, raising=False)
+    write("a.jsonl", json_lines([{"text": "a", "id": f"{i:02}"} for i in range(50)]))
+    assert len(run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})) == 50
+    write("b.jsonl", json_lines([{"text": "b", "id": "31"}]))
+    with pytest.raises(DataError, match=r"^b\.jsonl line 1: the id '31' is also that of a\.jsonl line 32; "):
+        run(kind="files", files=["?.jsonl"], documents={"id_column": "id"})
+
+
+def test_what_is_kept_of_an_id_is_8_bytes():
+    ids = Ids()
+    tracemalloc.start()
+    ids.add(f"a name of some length, {i}" for i in range(100_000))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 10 * 100_000
 
 
 def test_ids_do_not_depend_on_other_files(run):
@@ -222,6 +259,51 @@ def test_a_line_of_50_mb_is_a_document(run, name):
     rows = run(kind="files", files=[name])
     assert len(rows) == 1
     assert rows[0]["text"] == line
+
+
+def test_a_document_that_is_too_long_is_told_with_its_place(run, monkeypatch):
+    monkeypatch.setattr("tasks.ingest.source.LONGEST", 100)
+    fits, more = "é" * 50, "é" * 50 + "x"
+    rows = [{"text": fits, "other": fits}, {"text": "a", "other": more}]
+    write("a.txt.gz", gzip.compress(fits.encode()))
+    write("b.md.gz", gzip.compress(more.encode()))
+    write("c.jsonl", json_lines(rows))
+    write("d.csv", f"text\n{fits}\n{more}\n")
+    pq.write_table(pa.Table.from_pylist(rows), "e.parquet")
+    write("f.txt", f"# 1\n# 2\n{more}\n# 3\n")
+    write("g.txt", b"\xff" * 40)  # 40 bytes become 120
+    for name, wanted, place in [
+        ("b.md.gz", {}, "b.md.gz: its text"),
+        ("c.jsonl", {"text_column": "other"}, "c.jsonl line 2: its text"),
+        ("c.jsonl", {"target_column": "other"}, "c.jsonl line 2: its target"),
+        ("d.csv", {}, "d.csv row 2: its text"),
+        ("e.parquet", {"text_column": "other"}, "e.parquet row 2: its text"),
+        ("f.txt", {}, "f.txt: its text"),
+        ("f.txt", {"split_at": "^# [23]"}, "f.txt part 2: # 2: its text"),
+        ("g.txt", {}, "g.txt: its text"),
+    ]:
+        with pytest.raises(DataError) as raised:
+            run(kind="files", files=[name], documents=wanted)
+        assert str(raised.value) == (
+            f"{place} has more than 100 bytes, the most of a document; split it (text files: documents.split_at)"
+        )
+    assert [row["text"] for row in run(kind="files", files=["a.txt.gz", "c.jsonl"])] == [fits, fits, "a"]
+    write("h.txt", f"# 1\n{fits[:40]}\n# 2\n{fits[:40]}")
+    assert len(run(kind="files", files=["h.txt"], documents={"split_at": "^#"})) == 2
+
+
+def test_a_text_file_of_3_gb_is_told_by_its_size(run):
+    write("a.txt", "first")
+    with Path("b.txt").open("wb") as file:
+        file.truncate(3 << 30)  # no block of it is on the disk
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=r"^b\.txt: its text has more than 2,147,483,647 bytes"):
+        run(kind="files", files=["?.txt"])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
+
+
+def test_the_longest_document_is_the_longest_that_the_rules_take():
+    assert source.LONGEST == judge.LONGEST
 
 
 def test_bytes_order_marks_go_and_line_ends_are_newlines(run):

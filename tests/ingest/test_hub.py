@@ -68,6 +68,14 @@ def test_ids_that_each_split_counts_anew_stay_unique(run, folder):
     assert ids == [*(f"train/{n}" for n in range(20)), "test/1"]
 
 
+def test_an_id_that_comes_twice_in_a_split_is_told(run, folder):
+    section = {"kind": "hub", "dataset": "sets/mine", "config": "plays", "documents": {"id_column": "play"}}
+    with pytest.raises(DataError, match=r"^plays/train row 4: the id 'p0' is also that of plays/train row 1; "):
+        run(**section, split="train")
+    with pytest.raises(DataError, match=r"^plays/train row 4: the id 'train/p0' is also that of plays/train row 1; "):
+        run(**section, split=["test", "train"])
+
+
 def test_a_list_of_splits_that_cannot_be_read_so_is_told(run, folder):
     section = {"kind": "hub", "dataset": "sets/mine", "config": "plays"}
     with pytest.raises(RecipeError, match=r"ingest\.documents\.group_column: split is a list, and the group"):

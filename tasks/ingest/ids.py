@@ -1,0 +1,61 @@
+"""Whether the ids of a column are unique, told by 8 bytes an id: what is alike in them is looked up in the corpus."""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contract.corpus import read_batches
+from tasks.contract.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Ids:
+    """The ids of a corpus as it is written. The one thing that grows with its documents."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")  # grows in place, by a sixteenth; at the end, a sorted copy stands beside it
+
+    def add(self, names: Iterable[str]) -> None:
+        """The ids of the next documents."""
+        self._hashes.extend(map(hash, names))
+
+    def require_unique(self, folder: Path) -> None:
+        """Raises DataError with both places of the first id that comes again; `folder` is the corpus, whole."""
+        import numpy as np
+
+        hashes = np.frombuffer(self._hashes, np.int64)
+        for row in _again(hashes):
+            places: dict[str, str] = {}  # more than one id, where different ones have the same hash
+            for name, place in _ids_and_places(folder, np.flatnonzero(hashes == hashes[row])):
+                if name in places:
+                    raise DataError(f"{place}: the id {name!r} is also that of {places[name]}; ids must be unique")
+                places[name] = place
+
+
+def _again(hashes: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """The rows, in order, with a hash that an earlier row has."""
+    import numpy as np
+
+    ordered = np.sort(hashes)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.empty(0, np.int64)
+    order = np.argsort(hashes, kind="stable")
+    np.take(hashes, order, out=ordered)
+    again = order[1:][ordered[1:] == ordered[:-1]]
+    again.sort()
+    return again
+
+
+def _ids_and_places(folder: Path, rows: "NDArray[np.int64]") -> Iterator[tuple[str, str]]:
+    """Of some rows of a corpus, in order."""
+    start = 0
+    for batch in read_batches(folder, ["id", "source"]):
+        stop = start + batch.num_rows
+        inside = rows[rows.searchsorted(start) : rows.searchsorted(stop)] - start
+        for found in batch.take(inside).to_pylist() if len(inside) else ():
+            yield found["id"], found["source"]
+        start = stop
