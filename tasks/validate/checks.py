@@ -1,6 +1,7 @@
 """Great Expectations at work: expectations of a recipe on a table of statistics.
 
-An ephemeral context and one batch: no store, no file, no network. Imported where it is used, as it takes seconds.
+An ephemeral context: no store, no file, no network. Imported where it is used, as it takes seconds. The library copies
+a table for each thing that it measures, so an expectation is shown only the columns that it is about.
 """
 
 import json
@@ -14,7 +15,7 @@ from tasks.validate.catalogue import signature
 from tasks.validate.settings import ExpectationSettings
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import polars as pl
 
 LISTED = 20
 """Unexpected values that a result names; it counts them all."""
@@ -78,9 +79,9 @@ class Outcome:
 
 
 def run_checks(
-    frame: "pd.DataFrame", expectations: tuple[ExpectationSettings, ...], recipe: Path
+    frame: "pl.DataFrame", expectations: tuple[ExpectationSettings, ...], recipe: Path
 ) -> tuple[list[Outcome], Any]:
-    """Outcomes in the order of the recipe, and the library's own result, for its pages.
+    """Outcomes in the order of the recipe, and the library's own result, for its pages. `frame` is that of a scan.
 
     Raises RecipeError for an expectation that cannot be made or asked, by its key.
     """
@@ -89,23 +90,48 @@ def run_checks(
     from great_expectations.compatibility import pydantic
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    made = []
+    made: dict[tuple[str, ...], list[Any]] = {}
     for index, settings in enumerate(expectations):
         expectation = getattr(gxe, signature(settings.name).class_name)
         try:
-            made.append(expectation(**settings.arguments, severity=settings.severity, meta={"index": index}))
+            one = expectation(**settings.arguments, severity=settings.severity, meta={"index": index})
         except pydantic.ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {problems}") from error
         except TypeError as error:  # an abstract one, which the library lists but does not implement
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {error}") from error
+        made.setdefault(_shown(settings, frame), []).append(one)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("corpus").add_dataframe_asset("documents")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    suite = gx.ExpectationSuite(name="expectations", expectations=made)
-    result = batch.validate(suite, result_format={"result_format": "COMPLETE", "partial_unexpected_count": LISTED})
-    return _outcomes(result, expectations, recipe), result
+    form = {"result_format": "COMPLETE", "partial_unexpected_count": LISTED}
+    results = []
+    for columns, some in made.items() or [(("row",), [])]:
+        definition = asset.add_batch_definition_whole_dataframe(" ".join(columns))
+        batch = definition.get_batch({"dataframe": frame.select(columns).to_pandas()})
+        results.append(batch.validate(gx.ExpectationSuite(name="expectations", expectations=some), result_format=form))
+    return _outcomes(result := _joined(results), expectations, recipe), result
+
+
+def _shown(settings: ExpectationSettings, frame: "pl.DataFrame") -> tuple[str, ...]:
+    """The columns of the frame that an expectation is shown; one that is about none of them counts rows."""
+    about = settings.columns if not settings.about_the_table else set(frame.columns) - {"row"}
+    return tuple(name for name in frame.columns if name in about) or ("row",)
+
+
+def _joined(results: list[Any]) -> Any:
+    """Results about several columns as one."""
+    whole = results[0]
+    whole.results = [one for result in results for one in result.results]
+    met = sum(bool(one.success) for one in whole.results)
+    whole.success = met == len(whole.results)
+    whole.statistics = {
+        "evaluated_expectations": len(whole.results),
+        "successful_expectations": met,
+        "unsuccessful_expectations": len(whole.results) - met,
+        "success_percent": 100 * met / len(whole.results) if whole.results else None,
+    }
+    return whole
 
 
 def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe: Path) -> list[Outcome]:

@@ -66,6 +66,11 @@ class ExpectationSettings(Section):
         """Columns that it may look at: those that any of its arguments names."""
         return {name for name in COLUMNS if name in set(re.findall(r"\w+", repr(self.arguments)))}
 
+    @property
+    def about_the_table(self) -> bool:
+        """Whether it is about which columns there are."""
+        return self.name.startswith("expect_table_column") or self.name == "expect_column_to_exist"
+
     @model_validator(mode="after")
     def _known(self) -> Self:
         name = canonical_name(self.expectation)

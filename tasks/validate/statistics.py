@@ -59,19 +59,20 @@ def expressions() -> "dict[str, Any]":
     """How each column of `settings.COLUMNS` is made."""
     import polars as pl
 
+    count = pl.Int32  # no text is longer: see `tasks.ingest.source.LONGEST`
     text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
     return {
         **{name: pl.col(name) for name in COLUMNS},
-        "characters": characters.cast(pl.Int64),
-        "bytes": text.str.len_bytes().cast(pl.Int64),
-        "words": text.str.count_matches(r"\S+").cast(pl.Int64),
-        "lines": text.str.count_matches("\n", literal=True).cast(pl.Int64) + 1,
-        "longest_line": text.str.split("\n").list.eval(pl.element().str.len_chars()).list.max().cast(pl.Int64),
+        "characters": characters.cast(count),
+        "bytes": text.str.len_bytes().cast(count),
+        "words": text.str.count_matches(r"\S+").cast(count),
+        "lines": text.str.count_matches("\n", literal=True).cast(count) + 1,
+        "longest_line": text.str.split("\n").list.eval(pl.element().str.len_chars()).list.max().cast(count),
         "letter_share": text.str.count_matches(r"\p{L}") / characters.clip(1),
-        "control_characters": text.str.count_matches(CONTROL).cast(pl.Int64),
-        "replacement_characters": text.str.count_matches("\ufffd", literal=True).cast(pl.Int64),
-        "target_characters": target.str.len_chars().cast(pl.Int64),
-        "target_words": target.str.count_matches(r"\S+").cast(pl.Int64),
+        "control_characters": text.str.count_matches(CONTROL).cast(count),
+        "replacement_characters": text.str.count_matches("\ufffd", literal=True).cast(count),
+        "target_characters": target.str.len_chars().cast(count),
+        "target_words": target.str.count_matches(r"\S+").cast(count),
         "length_ratio": target.str.len_chars() / characters.clip(1),
     }
