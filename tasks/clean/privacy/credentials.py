@@ -1,7 +1,9 @@
 """Secrets that programs use: blocks of private keys, JSON Web Tokens, and tokens that begin with a well-known prefix.
 
 private key   from `-----BEGIN … PRIVATE KEY-----` (RFC 7468, section 10; RFC 1421; OpenSSH; PGP: `KEY BLOCK`) to its
-              END, with 40 characters of base64 in a row between them, which prose about such keys has not
+              END, with 40 characters of base64 in a row between them, which prose about such keys has not; brackets
+              only in header lines (`Comment: Joe <joe@example.org>`). Without such an END to the last line of base64:
+              40 characters or more of it, or all of a line just behind another
 jwt           three parts of base64url, the first two of which begin like an object in JSON (RFC 7515, section 3)
 access token  the prefix, then as many characters of its alphabet as its service gives, and no word beside it
 """
@@ -102,6 +104,8 @@ LEAST_PART, LEAST_SIGNATURE = 10, 20
 IN_BASE64 = table(ALPHANUMERIC + "+/=")
 IN_LABEL = table(LOWER.upper() + DIGITS + " ")
 BRACKETS = table("<>[]{}")
+IN_HEADER = table(ALPHANUMERIC + "-")
+IN_SPACE = table(" \t\r\n>")
 LEAST_BASE64 = 40
 BEGIN, END, HYPHENS, KEY, BLOCK = (
     np.frombuffer(marker, np.uint8) for marker in (b"-----BEGIN ", b"-----END ", b"-----", b"PRIVATE KEY", b" BLOCK")
@@ -187,14 +191,24 @@ def private_key(text: Text, at: int, end: int) -> int:
     body = _key_label(text, label, end)
     if body < 0:
         return -1
+    stop = _key_end(text, label, body, end)
+    return stop if stop > 0 else _cut_key_end(text, body, end)
+
+
+@helper
+def _key_end(text: Text, label: int, body: int, end: int) -> int:
+    """Where the END of a key stops that has this label and body; -1 where there is none."""
     run = longest = 0
+    in_header = False
     i = body
-    while i < end and not BRACKETS[text[i]]:
+    while i < end and (in_header or not BRACKETS[text[i]]):
         if text[i] == ord("-") and _is(text, i, end, HYPHENS):
             break
         run = run + 1 if IN_BASE64[text[i]] else 0
         longest = max(longest, run)
         i += 1
+        if text[i - 1] == ord("\n"):
+            in_header = _is_header(text, i, end)
     if longest < LEAST_BASE64 or not _is(text, i, end, END):
         return -1
     stop = _key_label(text, i + 9, end)
@@ -204,6 +218,53 @@ def private_key(text: Text, at: int, end: int) -> int:
         if text[label + k] != text[i + 9 + k]:
             return -1
     return stop
+
+
+@helper
+def _cut_key_end(text: Text, body: int, end: int) -> int:
+    """Where the last line of base64 stops of a key that was cut off; -1 where there is none."""
+    i, stop, lines = body, -1, 0
+    while i < end:
+        width, is_end = _space(text, i, end)
+        if width:
+            lines += is_end
+            i += width
+        elif stop < 0 and _is_header(text, i, end):
+            while i < end and text[i] != ord("\n") and not _is(text, i, end, HYPHENS):
+                i += 1
+        else:
+            start = i
+            while i < end and IN_BASE64[text[i]]:
+                i += 1
+            is_line = stop > 0 and i > start and lines == 1 and _ends_line(text, i, end)
+            if i - start < LEAST_BASE64 and not is_line:
+                return stop
+            stop, lines = i, 0
+    return stop
+
+
+@helper
+def _space(text: Text, at: int, end: int) -> tuple[int, bool]:
+    """The bytes of what may stand between lines of base64, also as programs write it (`\\n`) and letters quote it
+    (`>`); and does it end a line?"""
+    if text[at] == ord("\\") and at + 1 < end and (text[at + 1] == ord("n") or text[at + 1] == ord("r")):
+        return 2, text[at + 1] == ord("n")
+    return (1, text[at] == ord("\n")) if IN_SPACE[text[at]] else (0, False)
+
+
+@helper
+def _ends_line(text: Text, at: int, end: int) -> bool:
+    """Does the text end here, or a line, as programs write it too?"""
+    return at == end or text[at] == ord("\n") or text[at] == ord("\r") or _space(text, at, end)[0] == 2
+
+
+@helper
+def _is_header(text: Text, at: int, end: int) -> bool:
+    """Does a header begin here: a name, a colon and a blank (RFC 1421, section 4.6; RFC 9580, section 6.2.2)?"""
+    i = at
+    while i < end and i - at < LONGEST_LABEL and IN_HEADER[text[i]]:
+        i += 1
+    return i > at and text[at] != ord("-") and i + 1 < end and text[i] == ord(":") and text[i + 1] == ord(" ")
 
 
 @helper

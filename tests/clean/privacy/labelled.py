@@ -178,11 +178,14 @@ def block(label: str, content: str) -> str:
 
 
 def private_key(chance: random.Random) -> str:
-    label = chance.choice(["PRIVATE KEY", "RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY"])
+    label = chance.choice(
+        ["PRIVATE KEY", "RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY", "PGP PRIVATE KEY BLOCK"]
+    )
+    headers = [f"Comment: Joe <{email(chance)}>", ""] if label.startswith("PGP") else []
     lines = [some(chance, ALPHANUMERIC + "+/", 64) for _ in range(chance.randint(1, 6))] + [
         some(chance, ALPHANUMERIC, 22) + "=="
     ]
-    return block(label, "\n".join(["", *lines, ""]))
+    return block(label, "\n".join(["", *headers, *lines, ""]))
 
 
 def jwt(chance: random.Random) -> str:

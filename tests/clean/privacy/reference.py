@@ -99,11 +99,18 @@ def domain(text: str) -> int:
 
 def private_keys(text: str) -> Iterator[Found]:
     label = r"[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?"
+    header = r"(?=[A-Za-z0-9][A-Za-z0-9-]{0,39}: )(?:(?!-----)[^\n])+"
+    base64 = "[A-Za-z0-9+/=]"
+    space, end_of_line, other_space = r"(?:[ \t\r\n>]|\\[nr])", r"(?:\n|\\n)", r"(?:[ \t\r>]|\\r)*"
+    short = rf"{other_space}{end_of_line}{other_space}{base64}+(?=[\r\n]|\\[nr]|\Z)"
     for match in everywhere(rf"-----BEGIN (?=[A-Z0-9 ]{{1,40}}-----)({label})-----", text):
-        body = re.compile(r"(?:(?!-----)[^<>\[\]{}])*").match(text, match.end())
+        body = re.compile(rf"(?:(?<=\n){header}|(?!-----)[^<>\[\]{{}}])*").match(text, match.end())
         last = re.compile(rf"-----END {match.group(1)}-----").match(text, body.end())
-        if last and re.search(r"[A-Za-z0-9+/=]{40}", body.group()):
+        lines = re.compile(rf"(?>(?:{space}|{header})*){base64}{{40,}}(?>{space}*{base64}{{40,}}|{short})*")
+        if last and re.search(base64 + "{40}", body.group()):
             yield match.start(), last.end(), "private_key"
+        elif cut := lines.match(text, match.end()):
+            yield match.start(), cut.end(), "private_key"
 
 
 def jwts(text: str) -> Iterator[Found]:

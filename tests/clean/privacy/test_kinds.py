@@ -9,6 +9,9 @@ from tests.clean.privacy.test_search import find
 TEXT_64 = "Ab1+" * 16
 
 
+BEGIN = block("RSA PRIVATE KEY", "").partition("-----END")[0]
+
+
 def joined(*parts: str) -> str:
     return "".join(parts)
 
@@ -26,6 +29,10 @@ WHOLE = {
         block("RSA PRIVATE KEY", f"\n{TEXT_64}\n"),
         block("PGP PRIVATE KEY BLOCK", f"\n\n{TEXT_64}\n=abcd\n"),
         block("PRIVATE KEY", "A" * 40),
+        block("PGP PRIVATE KEY BLOCK", f"\nVersion: 1\nComment: Joe <joe@example.org> [a]\n\n{TEXT_64}\n=abcd\n"),
+        BEGIN + f"\n{TEXT_64}",
+        BEGIN + f"\\n{TEXT_64}\\n{TEXT_64}",
+        BEGIN + f"\n> Comment: Joe <joe@example.org>\n>\n> {TEXT_64}",
     ],
     "jwt": [joined("ey", "J" + "a" * 7, ".ey", "J" + "b" * 7, ".", "c" * 20)],
     "access_token": [
@@ -76,6 +83,10 @@ NOTHING = [
     block("PUBLIC KEY", f"\n{TEXT_64}\n"),
     block("PRIVATE KEY", "A" * 39),
     block("PRIVATE KEY", " … "),
+    block("PUBLIC KEY", f"\n{TEXT_64}\n").partition("-----END")[0],
+    block("CERTIFICATE", f"\nComment: <a>\n{TEXT_64}\n"),
+    BEGIN + "\nComment: nothing else\n" + "A" * 39,
+    BEGIN + f" begins a key, and its lines are as long as this: {TEXT_64}",
     joined("ey", "J" + "a" * 6, ".ey", "J" + "b" * 7, ".", "c" * 20),
     joined("ey", "J" + "a" * 7, ".ey", "J" + "b" * 7, ".", "c" * 19),
     joined("AK", "IA", "A2" * 7 + "A"),
@@ -128,3 +139,13 @@ def test_a_card_may_have_its_security_code_beside_it() -> None:
 def test_an_address_ends_with_its_sentence() -> None:
     assert find("joe@example.com.Then") == [(0, 15, "email")]
     assert find("joe@example.com.au.") == [(0, 18, "email")]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\n> ", "\\n"])
+def test_a_key_that_is_cut_off_goes_to_its_last_line(line_end: str) -> None:
+    key = line_end.join([BEGIN, TEXT_64, TEXT_64, "Ab1="])
+    assert find(key) == [(0, len(key), "private_key")]
+    assert find(f"{key}{line_end}{line_end}Then{line_end}") == [(0, len(key), "private_key")]
+    assert find(f"{key}{line_end}And so on.") == [(0, len(key), "private_key")]
+    other = block("EC PRIVATE KEY", "").partition("-----BEGIN EC PRIVATE KEY-----")[2]
+    assert find(f"{key}{line_end}{other}") == [(0, len(key), "private_key")]

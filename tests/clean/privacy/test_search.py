@@ -11,8 +11,10 @@ from tasks.clean.privacy.search import search
 from tasks.clean.privacy.settings import KINDS, SPECIAL
 from tasks.contract.utf8 import utf8
 from tests.clean.privacy import reference
-from tests.clean.privacy.labelled import NEAR_MISSES, VALUES
+from tests.clean.privacy.labelled import NEAR_MISSES, VALUES, block
 
+LINES = [block("PRIVATE KEY", "/").split("/")[0], "-----END PRIVATE KEY-----", "-----", "A" * 40, "b" * 39, "+=", "\n"]
+LINES += ["\n", "\r\n", "\\n", "\\", " ", ">", "<", "Comment: ", "DEK-Info: <x>\n", "a@b.org", "é", "."]
 NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１中😀\u200b0123456789aAfFzxJeyKS"
 
 
@@ -71,3 +73,10 @@ def test_so_it_does_among_digits(text: str) -> None:
 @given(st.text(st.sampled_from("0129adf:.%/2"), max_size=50))
 def test_so_it_does_among_colons(text: str) -> None:
     assert find(text, SPECIAL) == reference.find(text, SPECIAL)
+
+
+@quick
+@given(st.lists(st.sampled_from(LINES), max_size=12).map("".join))
+def test_so_it_does_among_lines_of_keys(text: str) -> None:
+    for key in (text, LINES[0] + text, LINES[0] + "\n" + LINES[3] + text):
+        assert find(key) == reference.find(key)
