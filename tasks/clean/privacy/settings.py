@@ -59,7 +59,7 @@ class PrivacySettings(Section):
     jwt: Treatment = Treatment()
     """Signed JSON Web Tokens (RFC 7519)."""
     access_token: Treatment = Treatment()
-    """Keys and tokens of well-known services, which begin with a prefix of their own."""
+    """Keys and tokens of well-known services, which begin with a prefix of their own or are of an unmistakable form."""
     iban: Treatment = Treatment()
     """International bank account numbers of the length of their country, with a valid checksum (ISO 13616)."""
     credit_card: Treatment = Treatment()

@@ -123,12 +123,15 @@ def access_tokens(text: str) -> Iterator[Found]:
     for prefix in (prefix for prefix in PREFIXES if prefix.text in text):
         letters = re.escape(prefix.text)
         alphabet = "".join(map(re.escape, prefix.alphabet))
-        pattern = (
-            rf"(?<![A-Za-z0-9_.\-]){letters}([{alphabet}]{{{prefix.least},{prefix.most}}})(?![{alphabet}_A-Za-z0-9])"
-        )
-        for match in everywhere(pattern, text):
+        before, dot = (prefix.dot, 1) if prefix.dot >= 0 else (0, 0)
+        least, most = prefix.least - before - dot, prefix.most - before - dot
+        body = rf"[{alphabet}]{{{before}}}\.{{{dot}}}[{alphabet}]{{{least},{most}}}"
+        for match in everywhere(rf"(?<![A-Za-z0-9_.\-]){letters}({body})(?![{alphabet}_A-Za-z0-9])", text):
             if len(re.findall("[0-9]", match.group(1))) >= prefix.digits:
                 yield match.start(), match.end(), "access_token"
+    apart = r"(?:(?<![A-Za-z0-9_.\-])|(?<=bot)(?<![A-Za-z0-9_.\-]bot))"
+    for match in everywhere(rf"{apart}[0-9]{{8,10}}:A[A-Za-z0-9_\-]{{34}}(?![A-Za-z0-9_\-])", text):
+        yield match.start(), match.end(), "access_token"
 
 
 def luhn(digits: str) -> bool:

@@ -42,6 +42,15 @@ WHOLE = {
         joined("sk", "-", "a" * 30 + "12"),
         joined("h", "f_", "x" * 34),
         joined("github", "_pat_", "a1" * 30),
+        joined("S", "G.", "a-_9" * 5 + "xx", ".", "B" * 43),
+        joined("ya", "29.", "a0" * 15),
+        joined("ya", "29.c.", "a0" * 14),
+        joined("dckr", "_pat_", "aB-" * 9),
+        joined("dckr", "_oat_", "aB-_" * 8),
+        joined("hooks.slack.com/", "services/T0", "1A" * 4, "/B", "1A" * 4, "/", "aB3" * 8),
+        joined("Account", "Key=", "a+/B" * 21, "ab=="),
+        joined("12345678", ":", "AA", "h" * 33),
+        joined("1234567890", ":", "Ab-_", "9" * 31),
     ],
     "iban": ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "GB29-NWBK-6016-1331-9268-19", "NO9386011117947"],
     "credit_card": [
@@ -93,6 +102,19 @@ NOTHING = [
     joined("AK", "IA", "A2" * 8 + "A"),
     joined("gh", "p_", "aB3" * 11 + "aB"),
     joined("sk", "-", "a" * 31 + "1"),
+    joined("S", "G.", "a" * 22, ".", "B" * 42),
+    joined("S", "G.", "a" * 21, ".", "B" * 44),
+    joined("S", "G.", "a" * 66),
+    joined("ya", "29.", "a0" * 14 + "a"),
+    joined("dckr", "_pat_", "aB-" * 9 + "a"),
+    joined("hooks.slack.com/", "services/T0", "1A" * 4, "/B", "1A" * 4, "/", "a" * 22),
+    joined("Account", "Key=", "a+/B" * 21, "a=="),
+    joined("1234567", ":", "A" * 35),
+    joined("12345678901", ":", "A" * 35),
+    joined("12345678", ":", "B" * 35),
+    joined("12345678", ":", "A" * 34),
+    joined("12345678", ":", "A" * 36),
+    joined("robot12345678", ":", "A" * 35),
     joined("sk", "-", "a" * 29 + "12"),
     "DE89370400440532013001",
     "DE8937040044053201300",
@@ -149,3 +171,12 @@ def test_a_key_that_is_cut_off_goes_to_its_last_line(line_end: str) -> None:
     assert find(f"{key}{line_end}And so on.") == [(0, len(key), "private_key")]
     other = block("EC PRIVATE KEY", "").partition("-----BEGIN EC PRIVATE KEY-----")[2]
     assert find(f"{key}{line_end}{other}") == [(0, len(key), "private_key")]
+
+
+def test_a_token_in_an_address_of_its_service_is_found() -> None:
+    secret = joined("12345678", ":", "A" * 35)
+    assert find(f"https://api.telegram.org/bot{secret}/getMe") == [(28, 72, "access_token")]
+    hook = joined("hooks.slack.com/", "services/T", "1" * 8, "/B", "1" * 8, "/", "a" * 24)
+    assert find(f"curl https://{hook}.") == [(13, 13 + len(hook), "access_token")]
+    key = joined("Account", "Key=", "ab" * 43, "==")
+    assert find(f"AccountName=joe;{key};EndpointSuffix=core") == [(16, 16 + len(key), "access_token")]
