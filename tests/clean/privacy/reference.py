@@ -158,20 +158,23 @@ def cards(text: str) -> Iterator[Found]:
         if separator:
             fours = [*[f"{d}{{4}}"] * 4]
             groups = [separator.join([*fours, f"{d}{{{more}}}(?!{d})"]) for more in (1, 2, 3)]
-            series = f"(?!{separator}{d}{{4}}(?!{d}))"
-            groups += [separator.join(fours) + series]
+            groups += [separator.join(fours)]
             groups += [separator.join([f"{d}{{4}}", f"{d}{{6}}", f"{d}{{{last}}}"]) for last in (4, 5)]
         candidates: dict[int, int] = {}
         for group in groups:
             for match in everywhere(BEGINS + group + STOPS, text):
-                behind_four = re.search(rf"(?<![0-9])[0-9]{{4}}{BLANK}\Z", text[: match.start()])
                 number = re.sub("[^0-9]", "", match.group())
                 more = re.compile(f"{separator}([0-9]{{1,3}})(?![0-9])").match(text, match.end())
                 if separator and more and len(number) == 16 and may_be_card(number + more.group(1)):
                     continue
-                if is_card(number) and not (separator == BLANK and behind_four):
+                if is_card(number):
                     candidates[match.start()] = max(match.end(), candidates.get(match.start(), 0))
-        yield from ((start, end, "credit_card") for start, end in candidates.items())
+        for start, end in candidates.items():
+            behind_four = re.search(rf"(?<![0-9])[0-9]{{4}}{BLANK}\Z", text[:start])
+            four = re.compile(f"{separator}(?={d}{{4}}(?!{d}))").match(text, end)
+            in_series = four and len(re.findall(d, text[start:end])) == 16 and four.end() not in candidates
+            if not (separator and in_series) and not (separator == BLANK and behind_four):
+                yield start, end, "credit_card"
 
 
 def ibans(text: str) -> Iterator[Found]:

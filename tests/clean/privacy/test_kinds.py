@@ -124,6 +124,8 @@ NOTHING = [
     "4111 1111 1111 1112",
     "9111111111111111",
     "4111 1111 1111 1111 1234",
+    "4111 1111 1111 1111 5555 5555 5555 4445",
+    "1234 4111 1111 1111 1111",
     "4111.1111.1111.1111",
     "6264 8276 3076 2023 150",
     "std::vector a::b 10:20:30 de:ad:be:ef:00:01",
@@ -156,6 +158,16 @@ def test_this_is_none_of_them(text: str) -> None:
 
 def test_a_card_may_have_its_security_code_beside_it() -> None:
     assert find("4111 1111 1111 1111 123") == [(0, 19, "credit_card")]
+
+
+def test_cards_with_a_blank_between_them_are_all_found() -> None:
+    cards = ["4111 1111 1111 1111", "5555 5555 5555 4444", "4111 1111 1111 1111", "3782 822463 10005"]
+    for count in (2, 3, 4):
+        starts = range(0, 20 * count, 20)
+        expected = [
+            (start, start + len(card), "credit_card") for start, card in zip(starts, cards[:count], strict=True)
+        ]
+        assert find(" ".join(cards[:count])) == expected
 
 
 def test_an_address_ends_with_its_sentence() -> None:

@@ -196,6 +196,7 @@ NASTY = {
     "chain of addresses": "a" * 58 + "@x.com%",
     "chain of numbers": "0049 30 1234567 ",
     "chain of cards": "3600 000000 0008 ",
+    "chain of cards in fours": "4111 1111 1111 1111 ",
     "domains": "a@b.",
     "groups of hex": "a:",
 }

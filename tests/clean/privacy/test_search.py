@@ -15,6 +15,8 @@ from tests.clean.privacy.labelled import NEAR_MISSES, VALUES, block
 
 LINES = [block("PRIVATE KEY", "/").split("/")[0], "-----END PRIVATE KEY-----", "-----", "A" * 40, "b" * 39, "+=", "\n"]
 LINES += ["\n", "\r\n", "\\n", "\\", " ", ">", "<", "Comment: ", "DEK-Info: <x>\n", "a@b.org", "é", "."]
+CARDS = ["4111 1111 1111 1111", "5555 5555 5555 4444", "3782 822463 10005", "3600 000000 0008", "4111 1111 1111 1112"]
+CARDS += ["6264 8276 3076 2023 150", "4111-1111-1111-1111", "4111111111111111", "1234", "123", "12", ".", "x"]
 NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１中😀\u200b0123456789aAfFzxJeyKSG="
 
 
@@ -67,6 +69,14 @@ def test_the_search_finds_what_the_reference_finds(text: str, special: set[str])
 @given(st.text(st.sampled_from("0123456789 -.+()/"), max_size=40))
 def test_so_it_does_among_digits(text: str) -> None:
     assert find(text) == reference.find(text)
+
+
+@quick
+@given(st.lists(st.sampled_from(CARDS), max_size=6), st.sampled_from([" ", "-", "\u00a0", "\u2011"]))
+def test_so_it_does_among_cards(parts: list[str], separator: str) -> None:
+    text = " ".join(parts)
+    assert find(text) == reference.find(text)
+    assert find(text.replace(" ", separator)) == reference.find(text.replace(" ", separator))
 
 
 @quick
