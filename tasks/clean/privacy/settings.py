@@ -53,7 +53,8 @@ class PrivacySettings(Section):
     """Personal data and secrets, a treatment for each kind."""
 
     email: Treatment = Treatment()
-    """Addresses whose domain ends in a top-level domain of the root zone."""
+    """Addresses whose domain, of any script, ends in a top-level domain of the root zone. What is before the @ has
+    letters of ASCII and of Latin with diacritics."""
     private_key: Treatment = Treatment()
     """PEM and PGP blocks of private keys, from BEGIN to END, or to the last line of base64 where they are cut off."""
     jwt: Treatment = Treatment()

@@ -47,10 +47,10 @@ LAST = (
     "rossi",
 )  # fmt: skip
 SITES = (
-    "example", "mailbox", "uni-north", "shop24", "acme-corp", "post", "firma", "dept.uni", "my-site",
+    "example", "mailbox", "uni-north", "shop24", "acme-corp", "post", "firma", "dept.uni", "my-site", "пример",
 )  # fmt: skip
 ENDS = (
-    "com", "org", "net", "de", "fr", "co.uk", "io", "edu", "com.br", "info", "ac.jp",
+    "com", "org", "net", "de", "fr", "co.uk", "io", "edu", "com.br", "info", "ac.jp", "рф",
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def email(chance: random.Random) -> str:
         [f"{first}.{last}", f"{first}{chance.randint(1, 99)}", f"{first}_{last}", f"{first}+list", f"{first[0]}-{last}"]
     )
     address = f"{local}@{chance.choice(SITES)}.{chance.choice(ENDS)}"
-    return address.title() if chance.random() < 0.1 else address
+    return address.title() if address.isascii() and chance.random() < 0.1 else address
 
 
 def north_american(chance: random.Random) -> str:

@@ -2,6 +2,8 @@
 
 import ipaddress
 import re
+import string
+import unicodedata
 from collections.abc import Iterator
 
 from tasks.clean.privacy.credentials import PREFIXES
@@ -10,7 +12,7 @@ from tasks.clean.privacy.payment import ACCOUNT_LENGTHS, ISSUERS
 from tasks.clean.privacy.phone import COUNTRY_CODES, DOTTED, NATIONAL_ZERO, ZERO_SHAPES
 from tasks.clean.privacy.settings import KINDS, PrivacySettings
 from tasks.clean.privacy.social_security import NOBODYS
-from tasks.clean.privacy.top_level import TOP_LEVEL_DOMAINS
+from tasks.clean.privacy.top_level import TOP_LEVEL_DOMAINS, shown
 
 Found = tuple[int, int, str]
 
@@ -21,7 +23,8 @@ BEGINS = r"(?<![A-Za-z0-9_.\-/+])"
 STOPS = rf"(?![A-Za-z0-9_@])(?![.\-+]{W})"
 
 
-KNOWN = set(TOP_LEVEL_DOMAINS.split())
+KNOWN = {form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))}
+SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 LENGTHS = {item[:2]: int(item[3:]) for item in ACCOUNT_LENGTHS.split()}
 
 
@@ -81,13 +84,18 @@ def domain(text: str) -> int:
     end = 0
     labels: list[str] = []
     place = 0
-    label = re.compile(rf"(?!-)[A-Za-z0-9\-{LATIN}]*[A-Za-z0-9{LATIN}]")
+    others = {c for c in text if 0x24F < ord(c) < 0x10000 and unicodedata.category(c)[0] in "LM"}
+    other = f"[{''.join(others)}]" if others else "(?!)"
+    letters = rf"[A-Za-z0-9{LATIN}]"
+    label = re.compile(
+        rf"(?={other})(?:{other}|-|{letters})*(?:{other}|{letters})|(?!{other})(?!-)(?:-|{letters})*{letters}"
+    )
     while match := label.match(text, place):
         labels.append(match.group())
         if len(match.group().encode()) > 63 or len(text[: match.end()].encode()) > 253:
             break
         ends = re.compile(rf"(?![A-Za-z0-9_{LATIN}])").match(text, match.end())
-        if len(labels) > 1 and ends and match.group().isascii() and match.group().lower() in KNOWN:
+        if len(labels) > 1 and ends and match.group().translate(SMALL) in KNOWN:
             end = match.end()
         if text[match.end() : match.end() + 1] != ".":
             break

@@ -23,6 +23,11 @@ WHOLE = {
         "o'neil+x@dept.uni-north.ac.uk",
         "müller@bücher.de",
         "JOE@EXAMPLE.COM",
+        "joe@пример.рф",
+        "joe@пример-2.com",
+        "joe@mail.xn--p1ai",
+        "joe@उदाहरण.भारत",
+        "joe@例子.中国",
     ],
     "private_key": [
         block("PRIVATE KEY", f"\n{TEXT_64}\n"),
@@ -88,6 +93,9 @@ NOTHING = [
     "a" * 65 + "@example.org",
     "icon@2x.png",
     "joe@localhost",
+    "joe@пример.нетакого",
+    "joe@例子.中国谢谢",
+    "иван@localhost.нетакого",
     "joe.@example.org",
     block("PUBLIC KEY", f"\n{TEXT_64}\n"),
     block("PRIVATE KEY", "A" * 39),
@@ -172,6 +180,9 @@ def test_cards_with_a_blank_between_them_are_all_found() -> None:
 
 def test_an_address_ends_with_its_sentence() -> None:
     assert find("joe@example.com.Then") == [(0, 15, "email")]
+    assert find("joe@example.com谢谢") == [(0, 15, "email")]
+    assert find("joe@example.com.Москва") == [(0, 15, "email")]
+    assert find("«joe@пример.рф».") == [(1, 14, "email")]
     assert find("joe@example.com.au.") == [(0, 18, "email")]
 
 

@@ -72,6 +72,14 @@ def test_so_it_does_among_digits(text: str) -> None:
 
 
 @quick
+@given(
+    st.text(st.sampled_from("joe@@@..пример中国рф-é2Ā\u093f»a"), max_size=30), st.sampled_from([".рф", ".中国", ".com"])
+)
+def test_so_it_does_among_domains(text: str, end: str) -> None:
+    assert find(text + end) == reference.find(text + end)
+
+
+@quick
 @given(st.lists(st.sampled_from(CARDS), max_size=6), st.sampled_from([" ", "-", "\u00a0", "\u2011"]))
 def test_so_it_does_among_cards(parts: list[str], separator: str) -> None:
     text = " ".join(parts)
