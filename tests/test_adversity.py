@@ -65,6 +65,23 @@ def test_hostile_texts_are_kept_or_dropped_for_a_reason() -> None:
     assert kept >= 40
 
 
+def test_deep_pages_take_a_time_in_proportion() -> None:
+    recipe = RECIPE.replace("clean:", "clean:\n  html: main")
+    Path("recipes/hostile.yaml").write_text(recipe, encoding="utf-8")
+    units = ["<div>", "<article>a", "<ul><li>", "<table><tr><td>", "<b>", "<div><!--</div>-->"]
+    spent = []
+    for size in (20_000, 1_000_000):
+        for place, unit in enumerate(units):
+            Path(f"texts/{place}.txt").write_text(unit * (size // len(unit)) + "a word", encoding="utf-8")
+        began = time.process_time()
+        gone, kept, _ = through_all_stages()
+        spent.append(time.process_time() - began)
+        assert gone + kept == 60 + len(units)
+        report = json.loads(Path("data/hostile/clean/report.json").read_text(encoding="utf-8"))
+        assert report["details"]["rewritten"]["deep_html"] == len(units)
+    assert spent[1] < spent[0] + 60, "pages that take a time in the square of their depth take many minutes"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("unit", ["a", "word ", "\n", "😀", "e\u0301\u0323", "\u200b", "שלום ", "Ã©", "<p>", "a@b.c "])

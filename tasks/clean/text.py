@@ -30,8 +30,12 @@ ZERO_WIDTH = {
 LONGEST_RUN_OF_MARKS = 30
 """Of the Stream-Safe Text Format (UAX #15, section 13): more marks on one letter occur in no language."""
 
-HTML = "html"
-"""The one step that is not repeated: what it leaves may look like tags."""
+HTML, DEEP_HTML = "html", "deep_html"
+"""A page goes through one of these steps, once: what it leaves may look like tags."""
+
+DEEPEST = 256
+"""Elements within each other, up to which the main part of a page is looked for: the search takes a time in the square
+of the depth. Pages are some ten to thirty deep; browsers end at 512."""
 
 GRAPHEME_JOINER = "\u034f"
 
@@ -48,6 +52,8 @@ def rewriting(settings: CleanSettings) -> dict[str, Step]:
     if settings.html != "keep":
         main = settings.html == "main"
         steps[HTML] = lambda text: text_of_html(text, main)
+        if main:
+            steps[DEEP_HTML] = lambda text: text_of_html(text, main=False)
     if settings.mojibake == "repair":
         steps["mojibake"] = repair_mojibake
     steps["line_ends"] = unify_line_ends
@@ -66,7 +72,9 @@ def rewriting(settings: CleanSettings) -> dict[str, Step]:
 def rewritten(text: str, steps: Mapping[str, Step]) -> tuple[str, set[str]]:
     """The text after all steps, until they find nothing more, and the names of those that did something."""
     changed = set[str]()
-    once, again = steps, {name: step for name, step in steps.items() if name != HTML}
+    other = HTML if DEEP_HTML in steps and is_deep(text) else DEEP_HTML
+    once = {name: step for name, step in steps.items() if name != other}
+    again = {name: step for name, step in once.items() if name not in (HTML, DEEP_HTML)}
     while True:
         start = text
         for name, step in once.items():
@@ -92,6 +100,16 @@ def text_of_html(text: str, main: bool) -> str:
     from resiliparse.extract.html2text import extract_plain_text
 
     return str(extract_plain_text(text, main_content=main))
+
+
+def is_deep(text: str) -> bool:
+    """Is it a page with more than `DEEPEST` elements within each other, once it is parsed as browsers do?"""
+    if not _tag().search(text):
+        return False
+    from resiliparse.parse.html import HTMLTree
+
+    document = HTMLTree.parse(text).document
+    return document is not None and document.query_selector(" > ".join("*" * (DEEPEST + 1))) is not None
 
 
 def repair_mojibake(text: str) -> str:

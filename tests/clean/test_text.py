@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import (
+    DEEPEST,
+    is_deep,
     limit_blank_lines,
     normalise,
     remove_trailing_blanks,
@@ -92,6 +94,31 @@ def test_a_page_becomes_what_it_shows() -> None:
     assert rewrite(page) == page
     for text in ("1 < 2 and\n2 > 1", "a <T> b", "List<String> and <stdio.h>", "x <- y"):
         assert rewrite(text, CleanSettings(html="text")) == text
+
+
+def test_a_page_that_is_too_deep_becomes_all_that_it_shows() -> None:
+    main = rewriting(CleanSettings(html="main"))
+
+    def nested(depth: int) -> str:
+        start, end = "<html><body>", "</body></html>"
+        inner = depth - 3
+        return f"{start}{'<div>' * inner}<nav><ul><li>a menu</li></ul></nav><p>A text</p>{'</div>' * inner}{end}"
+
+    assert rewritten(nested(DEEPEST - 2), main) == ("A text", {"html"})
+    deep, changed = rewritten(nested(DEEPEST + 1), main)
+    assert changed == {"deep_html"}
+    assert deep == rewrite(nested(DEEPEST + 1), CleanSettings(html="text"))
+    assert "a menu" in deep
+
+
+def test_the_deepest_page_of_which_the_main_part_is_looked_for() -> None:
+    inner = DEEPEST - 2  # beside html and body
+    assert not is_deep("<div>" * inner)
+    assert is_deep("<div>" * (inner + 1))
+    assert is_deep("<div><!--</div>-->" * (inner + 1))
+    assert not is_deep("<p>a<br>" * 10 * DEEPEST)
+    assert not is_deep("&lt;div>" * 10 * DEEPEST)
+    assert not is_deep("<div></div>" * 10 * DEEPEST)
 
 
 def test_every_line_end_becomes_a_line_feed() -> None:

@@ -52,7 +52,7 @@ def hashes(names: Iterable[str]) -> NDArray[np.uint64]:
 
 @helper
 def is_among(names: NDArray[np.uint64], text: Text, start: int, stop: int) -> bool:
-    """Are the ASCII letters, digits and hyphens in [start, stop) one of the names, whatever their case? (64-bit FNV-1a,
+    """Are the bytes in [start, stop) one of the names, whatever the case of ASCII letters? (64-bit FNV-1a,
     http://www.isthe.com/chongo/tech/comp/fnv)"""
     value = np.uint64(FNV_BASIS)
     for i in range(start, stop):

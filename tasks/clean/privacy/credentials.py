@@ -1,9 +1,12 @@
-"""Secrets that programs use: blocks of private keys, JSON Web Tokens, and tokens that begin with a well-known prefix.
+"""Secrets that programs use: blocks of private keys, JSON Web Tokens, and tokens of well-known services.
 
 private key   from `-----BEGIN … PRIVATE KEY-----` (RFC 7468, section 10; RFC 1421; OpenSSH; PGP: `KEY BLOCK`) to its
-              END, with 40 characters of base64 in a row between them, which prose about such keys has not
+              END, with 40 characters of base64 in a row between them, which prose about such keys has not; brackets
+              only in header lines (`Comment: Joe <joe@example.org>`). Without such an END to the last line of base64:
+              40 characters or more of it, or all of a line just behind another
 jwt           three parts of base64url, the first two of which begin like an object in JSON (RFC 7515, section 3)
-access token  the prefix, then as many characters of its alphabet as its service gives, and no word beside it
+access token  the prefix, then as many characters of its alphabet as its service gives, and no word beside it; of
+              Telegram, which has no prefix, the number of a bot, a colon, an A and 34 characters
 """
 
 from typing import NamedTuple
@@ -24,6 +27,8 @@ class Prefix(NamedTuple):
     most: int
     digits: int = 0
     """The least digits among these, where the prefix is too short to tell a token from a name."""
+    dot: int = -1
+    """How many of these stand before a full stop, which is one of them and not of the alphabet; -1 without one."""
 
 
 HEX = DIGITS + "abcdef"
@@ -63,16 +68,24 @@ PREFIXES = (
     Prefix("ntn_", ALPHANUMERIC, 43, 50),  # Notion
     Prefix("PMAK-", DASHED, 59, 59),  # Postman
     Prefix("NRAK-", ALPHANUMERIC, 27, 27),  # New Relic
+    Prefix("SG.", BASE64_URL, 66, 66, dot=22),  # SendGrid
+    Prefix("ya29.", BASE64_URL, 30, 2048),  # Google OAuth: of people, of machines
+    Prefix("ya29.", BASE64_URL, 30, 2048, dot=1),
+    Prefix("dckr_pat_", BASE64_URL, 27, 27),  # Docker: of people, of organisations
+    Prefix("dckr_oat_", BASE64_URL, 32, 32),
+    Prefix("hooks.slack.com/services/T", ALPHANUMERIC + "/", 43, 60),  # Slack: team, hook and secret
+    Prefix("AccountKey=", ALPHANUMERIC + "+/=", 88, 88),  # Azure storage
 )
 """As their services document them."""
 
-SELDOM = "_-zKS"
-"""A search stops at the first of these that a prefix has, at its last place in the prefix; they are rare in prose."""
+SELDOM = "_-zKSG/."
+"""A search stops at the first of these that a prefix has, at its last place in the prefix; they are rare in prose, or
+behind the character before them."""
 
 
 def trigger(prefix: Prefix) -> tuple[int, str]:
     """Where in a prefix a search stops, and at which character."""
-    character = next(character for character in SELDOM if character in prefix.text)
+    character = next(character for character in SELDOM if character in prefix.text[1:])
     return prefix.text.rindex(character), character
 
 
@@ -95,13 +108,19 @@ ALPHABET = np.array([table(prefix.alphabet) for prefix in SORTED])
 LEAST = np.array([prefix.least for prefix in SORTED])
 MOST = np.array([prefix.most for prefix in SORTED])
 LEAST_DIGITS = np.array([prefix.digits for prefix in SORTED])
+DOT = np.array([prefix.dot for prefix in SORTED])
 
 IN_JWT = table(BASE64_URL)
 LEAST_PART, LEAST_SIGNATURE = 10, 20
 
+LEAST_BOT, MOST_BOT, BOT_SECRET = 8, 10, 35
+BOT = np.frombuffer(b"bot", np.uint8)
+
 IN_BASE64 = table(ALPHANUMERIC + "+/=")
 IN_LABEL = table(LOWER.upper() + DIGITS + " ")
 BRACKETS = table("<>[]{}")
+IN_HEADER = table(ALPHANUMERIC + "-")
+IN_SPACE = table(" \t\r\n>")
 LEAST_BASE64 = 40
 BEGIN, END, HYPHENS, KEY, BLOCK = (
     np.frombuffer(marker, np.uint8) for marker in (b"-----BEGIN ", b"-----END ", b"-----", b"PRIVATE KEY", b" BLOCK")
@@ -136,7 +155,9 @@ def access_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
         if k < LENGTH[row]:
             continue
         stop, digits = body, 0
-        while stop < end and stop - body <= MOST[row] and ALPHABET[row, text[stop]]:
+        while stop < end and stop - body <= MOST[row]:
+            if not (text[stop] == ord(".") if stop - body == DOT[row] else ALPHABET[row, text[stop]]):
+                break
             digits += IS_DIGIT[text[stop]]
             stop += 1
         if not LEAST[row] <= stop - body <= MOST[row] or digits < LEAST_DIGITS[row]:
@@ -144,6 +165,24 @@ def access_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
         if stop == end or not IS_WORD[text[stop]]:
             return start, stop
     return -1, -1
+
+
+@helper
+def bot_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
+    """The token of a Telegram bot whose colon is at a place, (-1, -1) where there is none. A `bot` may stand before it,
+    as in the addresses of the service (https://core.telegram.org/bots/api#authorizing-your-bot)."""
+    start = at
+    while start > begin and at - start <= MOST_BOT and IS_DIGIT[text[start - 1]]:
+        start -= 1
+    if not LEAST_BOT <= at - start <= MOST_BOT:
+        return -1, -1
+    word = start - 3 if start - 3 >= begin and _is(text, start - 3, end, BOT) else start
+    if not _apart(text, word, begin) or at + 1 >= end or text[at + 1] != ord("A"):
+        return -1, -1
+    stop = at + 1
+    while stop < end and stop - at <= BOT_SECRET + 1 and IN_JWT[text[stop]]:
+        stop += 1
+    return (start, stop) if stop - at - 1 == BOT_SECRET else (-1, -1)
 
 
 @helper
@@ -187,14 +226,24 @@ def private_key(text: Text, at: int, end: int) -> int:
     body = _key_label(text, label, end)
     if body < 0:
         return -1
+    stop = _key_end(text, label, body, end)
+    return stop if stop > 0 else _cut_key_end(text, body, end)
+
+
+@helper
+def _key_end(text: Text, label: int, body: int, end: int) -> int:
+    """Where the END of a key stops that has this label and body; -1 where there is none."""
     run = longest = 0
+    in_header = False
     i = body
-    while i < end and not BRACKETS[text[i]]:
+    while i < end and (in_header or not BRACKETS[text[i]]):
         if text[i] == ord("-") and _is(text, i, end, HYPHENS):
             break
         run = run + 1 if IN_BASE64[text[i]] else 0
         longest = max(longest, run)
         i += 1
+        if text[i - 1] == ord("\n"):
+            in_header = _is_header(text, i, end)
     if longest < LEAST_BASE64 or not _is(text, i, end, END):
         return -1
     stop = _key_label(text, i + 9, end)
@@ -204,6 +253,53 @@ def private_key(text: Text, at: int, end: int) -> int:
         if text[label + k] != text[i + 9 + k]:
             return -1
     return stop
+
+
+@helper
+def _cut_key_end(text: Text, body: int, end: int) -> int:
+    """Where the last line of base64 stops of a key that was cut off; -1 where there is none."""
+    i, stop, lines = body, -1, 0
+    while i < end:
+        width, is_end = _space(text, i, end)
+        if width:
+            lines += is_end
+            i += width
+        elif stop < 0 and _is_header(text, i, end):
+            while i < end and text[i] != ord("\n") and not _is(text, i, end, HYPHENS):
+                i += 1
+        else:
+            start = i
+            while i < end and IN_BASE64[text[i]]:
+                i += 1
+            is_line = stop > 0 and i > start and lines == 1 and _ends_line(text, i, end)
+            if i - start < LEAST_BASE64 and not is_line:
+                return stop
+            stop, lines = i, 0
+    return stop
+
+
+@helper
+def _space(text: Text, at: int, end: int) -> tuple[int, bool]:
+    """The bytes of what may stand between lines of base64, also as programs write it (`\\n`) and letters quote it
+    (`>`); and does it end a line?"""
+    if text[at] == ord("\\") and at + 1 < end and (text[at + 1] == ord("n") or text[at + 1] == ord("r")):
+        return 2, text[at + 1] == ord("n")
+    return (1, text[at] == ord("\n")) if IN_SPACE[text[at]] else (0, False)
+
+
+@helper
+def _ends_line(text: Text, at: int, end: int) -> bool:
+    """Does the text end here, or a line, as programs write it too?"""
+    return at == end or text[at] == ord("\n") or text[at] == ord("\r") or _space(text, at, end)[0] == 2
+
+
+@helper
+def _is_header(text: Text, at: int, end: int) -> bool:
+    """Does a header begin here: a name, a colon and a blank (RFC 1421, section 4.6; RFC 9580, section 6.2.2)?"""
+    i = at
+    while i < end and i - at < LONGEST_LABEL and IN_HEADER[text[i]]:
+        i += 1
+    return i > at and text[at] != ord("-") and i + 1 < end and text[i] == ord(":") and text[i + 1] == ord(" ")
 
 
 @helper

@@ -5,21 +5,40 @@
     domain       labels of letters, digits and inner hyphens, at most 63 bytes each, 253 in all (RFC 1035, section
                  2.3.4)
 
-Letters are those of ASCII and of Latin with diacritics (`müller.de`). A top-level domain is one of the root zone, which
-tells `joe@site.com` from `icon@2x.png`. Where it is followed by a dot and more, the longest domain counts, but a
-capital after a small letter begins a new sentence: `joe@site.com.Then`.
+Letters are those of ASCII and of Latin with diacritics (`müller.de`); a label of a domain that begins with a letter of
+another script has the letters and marks of all (`joe@пример.рф`). A top-level domain is one of the root zone, in ASCII
+(`xn--p1ai`) or as it is shown, in small letters, which tells `joe@site.com` from `icon@2x.png`. Where it is followed by
+a dot and more, the longest domain counts, but a capital after a small letter begins a new sentence:
+`joe@site.com.Then`.
 """
+
+import unicodedata
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tasks.clean.compiled import helper
 from tasks.clean.privacy.characters import ALPHANUMERIC, IS_UPPER, IS_WORD, Text, hashes, is_among, table
-from tasks.clean.privacy.top_level import TOP_LEVEL_DOMAINS
+from tasks.clean.privacy.top_level import TOP_LEVEL_DOMAINS, shown
 
 LONGEST_LOCAL, LONGEST_LABEL, LONGEST_DOMAIN = 64, 63, 253
 
 BEGINS_LOCAL = table(ALPHANUMERIC)
 IN_LOCAL = table(ALPHANUMERIC + "._%+'-")
 IN_LABEL = table(ALPHANUMERIC + "-")
-TOP_LEVEL = hashes(TOP_LEVEL_DOMAINS.split())
+TOP_LEVEL = hashes({form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))})
+FIRST_OTHER = 0x250
+"""The first code point behind Latin with diacritics."""
+
+
+def _other_letters() -> NDArray[np.bool_]:
+    """Which code points of the first plane are letters or marks of scripts other than Latin [65536]."""
+    found = np.zeros(1 << 16, np.bool_)
+    found[FIRST_OTHER:] = [unicodedata.category(chr(code))[0] in "LM" for code in range(FIRST_OTHER, 1 << 16)]
+    return found
+
+
+OTHER_LETTERS = _other_letters()
 
 
 @helper
@@ -87,11 +106,25 @@ def _domain(text: Text, start: int, end: int) -> int:
 def _label(text: Text, start: int, end: int) -> int:
     """Where the letters, digits and hyphens that begin at a place stop."""
     i = start
+    of_others = _other(text, start, end) > 0
     while i < end:
         if IN_LABEL[text[i]]:
             i += 1
         elif i + 1 < end and _latin(text[i], text[i + 1]):
             i += 2
+        elif of_others and _other(text, i, end) > 0:
+            i += _other(text, i, end)
         else:
             break
     return i
+
+
+@helper
+def _other(text: Text, at: int, end: int) -> int:
+    """The bytes of the letter or mark of another script at a place, 0 where there is none."""
+    if at + 1 < end and 0xC9 <= text[at] < 0xE0:
+        return 2 if OTHER_LETTERS[np.int64(text[at] & 0x1F) << 6 | text[at + 1] & 0x3F] else 0
+    if at + 2 < end and 0xE0 <= text[at] < 0xF0:
+        code = np.int64(text[at] & 0x0F) << 12 | np.int64(text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F
+        return 3 if OTHER_LETTERS[code] else 0
+    return 0

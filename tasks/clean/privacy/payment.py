@@ -1,8 +1,9 @@
 """Numbers that money goes to: payment cards and international bank accounts, both with a valid checksum.
 
 Cards are written without separators, or with a blank or hyphen between groups of 4-4-4-4, and up to 3 digits more,
-4-6-5 or 4-6-4; of an issuer without numbers so long, the digits more are a security code. Account numbers are written
-without separators, or with one after every fourth character.
+4-6-5 or 4-6-4; of an issuer without numbers so long, the digits more are a security code. Four groups beside another
+one of four digits are a series of numbers, unless the groups behind them are a card as well. Account numbers are
+written without separators, or with one after every fourth character.
 """
 
 import numpy as np
@@ -102,23 +103,31 @@ def _grouped_card(text: Text, at: int, begin: int, end: int) -> int:
     kind, _ = separator(text, at + 4, end)
     if (kind != BLANK and kind != HYPHEN) or (kind == BLANK and _is_four(text, before_blank(text, at, begin), begin)):
         return -1
+    value, digits, stop = _groups(text, at, end, kind)
+    following, length = _group(text, stop, end, kind)
+    if digits == 16 and length == 4:  # a series of numbers, or cards one after the other
+        other, other_digits, other_stop = _groups(text, following, end, kind)
+        if _card_end(text, other, other_digits, other_stop, end) < 0:
+            return -1
+    return _card_end(text, value, digits, stop, end)
+
+
+@helper
+def _groups(text: Text, at: int, end: int, kind: int) -> tuple[int, int, int]:
+    """The number in groups whose first four digits are at a place, how many it has (0 for none), and where it stops."""
     second, length = _group(text, at + 4, end, kind)
     value = _number(text, _number(text, 0, at, 4), second, length)
     third, third_length = _group(text, second + length, end, kind)
-    if length == 6:
-        if third_length != 4 and third_length != 5:
-            return -1
-        return _card_end(text, _number(text, value, third, third_length), 10 + third_length, third + third_length, end)
+    if length == 6 and (third_length == 4 or third_length == 5):
+        return _number(text, value, third, third_length), 10 + third_length, third + third_length
     fourth, fourth_length = _group(text, third + third_length, end, kind)
     if length != 4 or third_length != 4 or fourth_length != 4:
-        return -1
+        return 0, 0, at
     value = _number(text, _number(text, value, third, 4), fourth, 4)
     fifth, length = _group(text, fourth + 4, end, kind)
-    if length == 4:  # a series of numbers
-        return -1
     if 0 < length < 4 and LENGTHS_BY_PREFIX[value // 10**12] >> (16 + length) & 1:
-        return _card_end(text, _number(text, value, fifth, length), 16 + length, fifth + length, end)
-    return _card_end(text, value, 16, fourth + 4, end)
+        return _number(text, value, fifth, length), 16 + length, fifth + length
+    return value, 16, fourth + 4
 
 
 @helper
@@ -130,7 +139,7 @@ def _group(text: Text, at: int, end: int, kind: int) -> tuple[int, int]:
 
 @helper
 def _card_end(text: Text, value: int, digits: int, stop: int, end: int) -> int:
-    return stop if stops(text, stop, end) and _is_card(value, digits) else -1
+    return stop if digits and stops(text, stop, end) and _is_card(value, digits) else -1
 
 
 @helper

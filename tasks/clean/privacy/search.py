@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.clean.compiled import helper, kernel
 from tasks.clean.privacy.characters import DIGITS, DOT, IS_DIGIT, IS_WORD, Text, digits_from, separator, table
-from tasks.clean.privacy.credentials import PREFIXES, access_token, jwt, private_key, trigger
+from tasks.clean.privacy.credentials import PREFIXES, access_token, bot_token, jwt, private_key, trigger
 from tasks.clean.privacy.ip import GROUPS, NOT_IN_USE, ipv4, ipv6
 from tasks.clean.privacy.mail import IN_LOCAL, LONGEST_LOCAL, mail
 from tasks.clean.privacy.payment import LEAST_DIGITS, credit_card, iban
@@ -161,6 +161,9 @@ def _judge(
         start, stop = mail(text, at, begin, end)
         return start, stop, EMAIL
     if what == COLON:
+        start, stop = bot_token(text, at, begin, end)
+        if stop > 0:
+            return start, stop, ACCESS_TOKEN
         start, stop, known = ipv6(text, at, begin, end, groups)
         return start, stop if known != NOT_IN_USE and ranges[known] else -1, IPV6
     if what == J:

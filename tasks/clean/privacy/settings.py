@@ -22,8 +22,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which they are reported, and preferred where two begin at the same place."""
 
 Placeholder = Annotated[str, Field(pattern=r"^(<[A-Za-z_| -]{1,16}>|\[[A-Za-z_| -]{1,16}\]|\{[A-Za-z_| -]{1,16}\})$")]
-"""A name in angle, square or curly brackets. Nothing that is found has such brackets in it, and nothing that is found
-is so short and without a digit, dot or colon: a placeholder is never taken for something to replace."""
+"""A name in angle, square or curly brackets. Only the header lines of a private key may have such brackets in what is
+found, and nothing that is found is so short and without a digit, dot or colon: a placeholder is never taken for
+something to replace."""
 
 Special = Literal["private", "loopback", "link_local", "documentation", "reserved"]
 SPECIAL: tuple[Special, ...] = get_args(Special)
@@ -52,13 +53,14 @@ class PrivacySettings(Section):
     """Personal data and secrets, a treatment for each kind."""
 
     email: Treatment = Treatment()
-    """Addresses whose domain ends in a top-level domain of the root zone."""
+    """Addresses whose domain, of any script, ends in a top-level domain of the root zone. What is before the @ has
+    letters of ASCII and of Latin with diacritics."""
     private_key: Treatment = Treatment()
-    """PEM and PGP blocks of private keys, from BEGIN to END."""
+    """PEM and PGP blocks of private keys, from BEGIN to END, or to the last line of base64 where they are cut off."""
     jwt: Treatment = Treatment()
     """Signed JSON Web Tokens (RFC 7519)."""
     access_token: Treatment = Treatment()
-    """Keys and tokens of well-known services, which begin with a prefix of their own."""
+    """Keys and tokens of well-known services, which begin with a prefix of their own or are of an unmistakable form."""
     iban: Treatment = Treatment()
     """International bank account numbers of the length of their country, with a valid checksum (ISO 13616)."""
     credit_card: Treatment = Treatment()

@@ -89,3 +89,8 @@ xn--vermgensberatung-pwb xn--vhquv xn--vuq861b xn--w4r85el8fhu5dnra xn--w4rs40l 
 xn--xkc2al3hye2a xn--xkc2dl3a5ee0h xn--y9a3aq xn--yfro4i67o xn--ygbi2ammx xn--zfr164b xxx xyz yachts yahoo yamaxun
 yandex ye yodobashi yoga yokohama you youtube yt yun zappos zara zero zip zm zone zuerich zw
 """
+
+
+def shown(name: str) -> str:
+    """A domain in the letters of its language: `рф` for `xn--p1ai` (RFC 5891, section 4.4)."""
+    return name[4:].encode().decode("punycode") if name.startswith("xn--") else name

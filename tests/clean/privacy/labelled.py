@@ -47,10 +47,10 @@ LAST = (
     "rossi",
 )  # fmt: skip
 SITES = (
-    "example", "mailbox", "uni-north", "shop24", "acme-corp", "post", "firma", "dept.uni", "my-site",
+    "example", "mailbox", "uni-north", "shop24", "acme-corp", "post", "firma", "dept.uni", "my-site", "пример",
 )  # fmt: skip
 ENDS = (
-    "com", "org", "net", "de", "fr", "co.uk", "io", "edu", "com.br", "info", "ac.jp",
+    "com", "org", "net", "de", "fr", "co.uk", "io", "edu", "com.br", "info", "ac.jp", "рф",
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def email(chance: random.Random) -> str:
         [f"{first}.{last}", f"{first}{chance.randint(1, 99)}", f"{first}_{last}", f"{first}+list", f"{first[0]}-{last}"]
     )
     address = f"{local}@{chance.choice(SITES)}.{chance.choice(ENDS)}"
-    return address.title() if chance.random() < 0.1 else address
+    return address.title() if address.isascii() and chance.random() < 0.1 else address
 
 
 def north_american(chance: random.Random) -> str:
@@ -178,11 +178,14 @@ def block(label: str, content: str) -> str:
 
 
 def private_key(chance: random.Random) -> str:
-    label = chance.choice(["PRIVATE KEY", "RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY"])
+    label = chance.choice(
+        ["PRIVATE KEY", "RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY", "PGP PRIVATE KEY BLOCK"]
+    )
+    headers = [f"Comment: Joe <{email(chance)}>", ""] if label.startswith("PGP") else []
     lines = [some(chance, ALPHANUMERIC + "+/", 64) for _ in range(chance.randint(1, 6))] + [
         some(chance, ALPHANUMERIC, 22) + "=="
     ]
-    return block(label, "\n".join(["", *lines, ""]))
+    return block(label, "\n".join(["", *headers, *lines, ""]))
 
 
 def jwt(chance: random.Random) -> str:
@@ -192,6 +195,8 @@ def jwt(chance: random.Random) -> str:
 
 
 def access_token(chance: random.Random) -> str:
+    if chance.random() < 0.3:
+        return in_parts(chance)
     prefix, alphabet, length = chance.choice(
         [
             ("AKIA", string.ascii_uppercase + "234567", 16),
@@ -205,12 +210,29 @@ def access_token(chance: random.Random) -> str:
             ("sk-proj-", ALPHANUMERIC, 48),
             ("sk-ant-api03-", ALPHANUMERIC, 95),
             ("npm_", ALPHANUMERIC, 36),
+            ("dckr_pat_", ALPHANUMERIC, 27),
+            ("ya29.", ALPHANUMERIC, 180),
         ]
     )
     return (
         prefix + some(chance, alphabet, length - 2) + "x7"
         if alphabet is ALPHANUMERIC
         else prefix + some(chance, alphabet.strip("-"), length)
+    )
+
+
+def in_parts(chance: random.Random) -> str:
+    """Tokens with a character that no word has between their parts."""
+    upper, secret = string.ascii_uppercase + string.digits, ALPHANUMERIC + "_"
+    return chance.choice(
+        [
+            f"SG.{some(chance, secret, 22)}.{some(chance, secret, 43)}",
+            f"ya29.c.{some(chance, secret, 200)}",
+            f"hooks.slack.com/services/T{some(chance, upper, 10)}/B{some(chance, upper, 10)}/"
+            + some(chance, ALPHANUMERIC, 24),
+            f"AccountKey={some(chance, ALPHANUMERIC + '+/', 86)}==",
+            f"{digits(chance, 'Xddddddddd')}:A{some(chance, secret + '-', 34)}",
+        ]
     )
 
 
@@ -301,7 +323,18 @@ NEAR_MISSES: tuple[Make, ...] = (
     lambda chance: block("PUBLIC KEY", "\n" + some(chance, ALPHANUMERIC, 64) + "\n"),
     lambda chance: block("PRIVATE KEY", " and "),
     lambda chance: chance.choice(
-        ["sk-folding-cube", "hf_hub_download", "task-force-one-and-more-of-the-same-kind-12", "ghp_", "xoxo-love"]
+        [
+            "SG.some.name",
+            "ya29.txt",
+            "hooks.slack.com/services/",
+            "AccountKey=...",
+            "1700000000:Alert",
+            "sk-folding-cube",
+            "hf_hub_download",
+            "task-force-one-and-more-of-the-same-kind-12",
+            "ghp_",
+            "xoxo-love",
+        ]
     ),
     lambda chance: "eyJ" + some(chance, ALPHANUMERIC, 30),
 )

@@ -2,6 +2,8 @@
 
 import ipaddress
 import re
+import string
+import unicodedata
 from collections.abc import Iterator
 
 from tasks.clean.privacy.credentials import PREFIXES
@@ -10,7 +12,7 @@ from tasks.clean.privacy.payment import ACCOUNT_LENGTHS, ISSUERS
 from tasks.clean.privacy.phone import COUNTRY_CODES, DOTTED, NATIONAL_ZERO, ZERO_SHAPES
 from tasks.clean.privacy.settings import KINDS, PrivacySettings
 from tasks.clean.privacy.social_security import NOBODYS
-from tasks.clean.privacy.top_level import TOP_LEVEL_DOMAINS
+from tasks.clean.privacy.top_level import TOP_LEVEL_DOMAINS, shown
 
 Found = tuple[int, int, str]
 
@@ -21,7 +23,8 @@ BEGINS = r"(?<![A-Za-z0-9_.\-/+])"
 STOPS = rf"(?![A-Za-z0-9_@])(?![.\-+]{W})"
 
 
-KNOWN = set(TOP_LEVEL_DOMAINS.split())
+KNOWN = {form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))}
+SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 LENGTHS = {item[:2]: int(item[3:]) for item in ACCOUNT_LENGTHS.split()}
 
 
@@ -81,13 +84,18 @@ def domain(text: str) -> int:
     end = 0
     labels: list[str] = []
     place = 0
-    label = re.compile(rf"(?!-)[A-Za-z0-9\-{LATIN}]*[A-Za-z0-9{LATIN}]")
+    others = {c for c in text if 0x24F < ord(c) < 0x10000 and unicodedata.category(c)[0] in "LM"}
+    other = f"[{''.join(others)}]" if others else "(?!)"
+    letters = rf"[A-Za-z0-9{LATIN}]"
+    label = re.compile(
+        rf"(?={other})(?:{other}|-|{letters})*(?:{other}|{letters})|(?!{other})(?!-)(?:-|{letters})*{letters}"
+    )
     while match := label.match(text, place):
         labels.append(match.group())
         if len(match.group().encode()) > 63 or len(text[: match.end()].encode()) > 253:
             break
         ends = re.compile(rf"(?![A-Za-z0-9_{LATIN}])").match(text, match.end())
-        if len(labels) > 1 and ends and match.group().isascii() and match.group().lower() in KNOWN:
+        if len(labels) > 1 and ends and match.group().translate(SMALL) in KNOWN:
             end = match.end()
         if text[match.end() : match.end() + 1] != ".":
             break
@@ -99,11 +107,18 @@ def domain(text: str) -> int:
 
 def private_keys(text: str) -> Iterator[Found]:
     label = r"[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?"
+    header = r"(?=[A-Za-z0-9][A-Za-z0-9-]{0,39}: )(?:(?!-----)[^\n])+"
+    base64 = "[A-Za-z0-9+/=]"
+    space, end_of_line, other_space = r"(?:[ \t\r\n>]|\\[nr])", r"(?:\n|\\n)", r"(?:[ \t\r>]|\\r)*"
+    short = rf"{other_space}{end_of_line}{other_space}{base64}+(?=[\r\n]|\\[nr]|\Z)"
     for match in everywhere(rf"-----BEGIN (?=[A-Z0-9 ]{{1,40}}-----)({label})-----", text):
-        body = re.compile(r"(?:(?!-----)[^<>\[\]{}])*").match(text, match.end())
+        body = re.compile(rf"(?:(?<=\n){header}|(?!-----)[^<>\[\]{{}}])*").match(text, match.end())
         last = re.compile(rf"-----END {match.group(1)}-----").match(text, body.end())
-        if last and re.search(r"[A-Za-z0-9+/=]{40}", body.group()):
+        lines = re.compile(rf"(?>(?:{space}|{header})*){base64}{{40,}}(?>{space}*{base64}{{40,}}|{short})*")
+        if last and re.search(base64 + "{40}", body.group()):
             yield match.start(), last.end(), "private_key"
+        elif cut := lines.match(text, match.end()):
+            yield match.start(), cut.end(), "private_key"
 
 
 def jwts(text: str) -> Iterator[Found]:
@@ -116,12 +131,15 @@ def access_tokens(text: str) -> Iterator[Found]:
     for prefix in (prefix for prefix in PREFIXES if prefix.text in text):
         letters = re.escape(prefix.text)
         alphabet = "".join(map(re.escape, prefix.alphabet))
-        pattern = (
-            rf"(?<![A-Za-z0-9_.\-]){letters}([{alphabet}]{{{prefix.least},{prefix.most}}})(?![{alphabet}_A-Za-z0-9])"
-        )
-        for match in everywhere(pattern, text):
+        before, dot = (prefix.dot, 1) if prefix.dot >= 0 else (0, 0)
+        least, most = prefix.least - before - dot, prefix.most - before - dot
+        body = rf"[{alphabet}]{{{before}}}\.{{{dot}}}[{alphabet}]{{{least},{most}}}"
+        for match in everywhere(rf"(?<![A-Za-z0-9_.\-]){letters}({body})(?![{alphabet}_A-Za-z0-9])", text):
             if len(re.findall("[0-9]", match.group(1))) >= prefix.digits:
                 yield match.start(), match.end(), "access_token"
+    apart = r"(?:(?<![A-Za-z0-9_.\-])|(?<=bot)(?<![A-Za-z0-9_.\-]bot))"
+    for match in everywhere(rf"{apart}[0-9]{{8,10}}:A[A-Za-z0-9_\-]{{34}}(?![A-Za-z0-9_\-])", text):
+        yield match.start(), match.end(), "access_token"
 
 
 def luhn(digits: str) -> bool:
@@ -148,20 +166,23 @@ def cards(text: str) -> Iterator[Found]:
         if separator:
             fours = [*[f"{d}{{4}}"] * 4]
             groups = [separator.join([*fours, f"{d}{{{more}}}(?!{d})"]) for more in (1, 2, 3)]
-            series = f"(?!{separator}{d}{{4}}(?!{d}))"
-            groups += [separator.join(fours) + series]
+            groups += [separator.join(fours)]
             groups += [separator.join([f"{d}{{4}}", f"{d}{{6}}", f"{d}{{{last}}}"]) for last in (4, 5)]
         candidates: dict[int, int] = {}
         for group in groups:
             for match in everywhere(BEGINS + group + STOPS, text):
-                behind_four = re.search(rf"(?<![0-9])[0-9]{{4}}{BLANK}\Z", text[: match.start()])
                 number = re.sub("[^0-9]", "", match.group())
                 more = re.compile(f"{separator}([0-9]{{1,3}})(?![0-9])").match(text, match.end())
                 if separator and more and len(number) == 16 and may_be_card(number + more.group(1)):
                     continue
-                if is_card(number) and not (separator == BLANK and behind_four):
+                if is_card(number):
                     candidates[match.start()] = max(match.end(), candidates.get(match.start(), 0))
-        yield from ((start, end, "credit_card") for start, end in candidates.items())
+        for start, end in candidates.items():
+            behind_four = re.search(rf"(?<![0-9])[0-9]{{4}}{BLANK}\Z", text[:start])
+            four = re.compile(f"{separator}(?={d}{{4}}(?!{d}))").match(text, end)
+            in_series = four and len(re.findall(d, text[start:end])) == 16 and four.end() not in candidates
+            if not (separator and in_series) and not (separator == BLANK and behind_four):
+                yield start, end, "credit_card"
 
 
 def ibans(text: str) -> Iterator[Found]:

@@ -184,13 +184,19 @@ NASTY = {
     "no-break": "1\u00a0",
     "tokens": "sk-",
     "beginnings of tokens": "eyJ",
+    "tokens that never end": "ya29.a",
+    "parts of tokens": "SG." + "a" * 22,
+    "bots": "12345678:A",
     "keys without an end": "-" * 5 + "BEGIN " + "PRIVATE KEY" + "-" * 5,
     "keys": KEY,
+    "keys without an end, with headers": KEY.partition("MIIE")[0] + "Comment: <a@b.org>\nA: b\n" + "MIIE" * 16 + "\n",
+    "lines of a key that never ends": "MIIE" * 16 + "\n",
     "addresses": "8.8.8.8 ",
     "addresses and signs": "8.8.8.8@",
     "chain of addresses": "a" * 58 + "@x.com%",
     "chain of numbers": "0049 30 1234567 ",
     "chain of cards": "3600 000000 0008 ",
+    "chain of cards in fours": "4111 1111 1111 1111 ",
     "domains": "a@b.",
     "groups of hex": "a:",
 }
@@ -198,7 +204,8 @@ NASTY = {
 
 @pytest.mark.parametrize("unit", NASTY.values(), ids=NASTY)
 def test_time_is_linear_in_the_text(unit: str) -> None:
-    text = pa.array([unit * (LONG // len(unit.encode()))])
+    long = unit * (LONG // len(unit.encode()))
+    text = pa.array([long, KEY.partition("MIIE")[0] + long])
     mask(pa.array(["a"]), DEFAULT)
     began = time.process_time()
     mask(text, DEFAULT)

@@ -11,9 +11,13 @@ from tasks.clean.privacy.search import search
 from tasks.clean.privacy.settings import KINDS, SPECIAL
 from tasks.contract.utf8 import utf8
 from tests.clean.privacy import reference
-from tests.clean.privacy.labelled import NEAR_MISSES, VALUES
+from tests.clean.privacy.labelled import NEAR_MISSES, VALUES, block
 
-NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１中😀\u200b0123456789aAfFzxJeyKS"
+LINES = [block("PRIVATE KEY", "/").split("/")[0], "-----END PRIVATE KEY-----", "-----", "A" * 40, "b" * 39, "+=", "\n"]
+LINES += ["\n", "\r\n", "\\n", "\\", " ", ">", "<", "Comment: ", "DEK-Info: <x>\n", "a@b.org", "é", "."]
+CARDS = ["4111 1111 1111 1111", "5555 5555 5555 4444", "3782 822463 10005", "3600 000000 0008", "4111 1111 1111 1112"]
+CARDS += ["6264 8276 3076 2023 150", "4111-1111-1111-1111", "4111111111111111", "1234", "123", "12", ".", "x"]
+NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１中😀\u200b0123456789aAfFzxJeyKSG="
 
 
 def find(text: str, special: tuple[str, ...] = ()) -> list[tuple[int, int, str]]:
@@ -68,6 +72,29 @@ def test_so_it_does_among_digits(text: str) -> None:
 
 
 @quick
+@given(
+    st.text(st.sampled_from("joe@@@..пример中国рф-é2Ā\u093f»a"), max_size=30), st.sampled_from([".рф", ".中国", ".com"])
+)
+def test_so_it_does_among_domains(text: str, end: str) -> None:
+    assert find(text + end) == reference.find(text + end)
+
+
+@quick
+@given(st.lists(st.sampled_from(CARDS), max_size=6), st.sampled_from([" ", "-", "\u00a0", "\u2011"]))
+def test_so_it_does_among_cards(parts: list[str], separator: str) -> None:
+    text = " ".join(parts)
+    assert find(text) == reference.find(text)
+    assert find(text.replace(" ", separator)) == reference.find(text.replace(" ", separator))
+
+
+@quick
 @given(st.text(st.sampled_from("0129adf:.%/2"), max_size=50))
 def test_so_it_does_among_colons(text: str) -> None:
     assert find(text, SPECIAL) == reference.find(text, SPECIAL)
+
+
+@quick
+@given(st.lists(st.sampled_from(LINES), max_size=12).map("".join))
+def test_so_it_does_among_lines_of_keys(text: str) -> None:
+    for key in (text, LINES[0] + text, LINES[0] + "\n" + LINES[3] + text):
+        assert find(key) == reference.find(key)
