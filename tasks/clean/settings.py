@@ -66,8 +66,9 @@ class CleanSettings(Lengths):
     """
 
     html: Literal["keep", "text", "main"] = "keep"
-    """Documents with tags become what a page shows: all of it, or without menus, footers and the like. Tags that a page
-    shows as text are text, so that cleaning it once more would take them for tags."""
+    """Documents with tags become what a page shows: all of it, or without menus, footers and the like; a page that is
+    nested very deeply becomes all of it either way. Tags that a page shows as text are text, so that cleaning it once
+    more would take them for tags."""
     mojibake: Literal["repair", "keep"] = "repair"
     """Text of UTF-8 that was read in another encoding (`cafÃ©`) is made what it was."""
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"

@@ -27,7 +27,7 @@ def replace_all(
 
     A kind without a placeholder (None) stays and is counted. Replacing changes what stands beside a span, so a text
     in which something was replaced is searched again until there is nothing more: a second call changes nothing.
-    It ends because no placeholder can be part of what is found.
+    It ends because each round takes away some text that is no placeholder.
 
     Costs one search; a column in which nothing is replaced is returned itself. Where something is, the texts concerned
     are searched once or twice more, and the column is copied once.
