@@ -80,17 +80,21 @@ class Recipe(Section):
                     yield f"train.{key}: {length} is more than the {positions} positions of model.config"
             if isinstance(positions, int) and self._reads_one_row():
                 yield from self._row(positions)
+            elif isinstance(positions, int) and self.model.from_scratch:
+                yield from self._output(positions)
             return
         longest = self.train.context_length
         if isinstance(positions, int) and longest > positions:
             yield f"train.context_length: {longest} is more than the {positions} positions of model.config"
         if (window := getattr(self.evaluate, "window", 0)) > longest:
             yield f"evaluate.window: {window} is more than train.context_length, {longest}: not trained"
-        if (
-            isinstance(positions, int)
-            and isinstance(self.evaluate, CausalEvaluateSettings)
-            and self.evaluate.generation.max_new_tokens >= positions
-        ):
+        if isinstance(positions, int):
+            yield from self._output(positions)
+
+    def _output(self, positions: int) -> Iterator[str]:
+        if not isinstance(self.evaluate, CausalEvaluateSettings | PairEvaluateSettings):
+            return
+        if self.evaluate.generation.max_new_tokens >= positions:
             yield f"evaluate.generation.max_new_tokens: more than the {positions} positions of model.config hold"
 
     def _reads_one_row(self) -> bool:
