@@ -262,7 +262,14 @@ def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> No
     facts = run(STAGE, "tiny").details["data"]["training"]
     assert facts["cut"] > 0 == facts["left_out"] and facts["documents"] == 80
     project("translation", "marian", steps=1, source_length=4)
-    with pytest.raises(DataError, match=r"no document of the (training|validation) split is short"):
+    told = r"^recipes/tiny\.yaml: no document of the (training|validation) split is short enough for "
+    with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 \(the shortest text has \d\d? tokens\)$"):
+        run(STAGE, "tiny")
+    project("summarization", "t5", steps=1, source_length=4, target_length=2)
+    with pytest.raises(RecipeError, match=rf"{told}train\.target_length: 2 \(the shortest target has \d\d? tokens\)$"):
+        run(STAGE, "tiny")
+    project("translation", "marian", steps=1, source_length=4, target_length=2)
+    with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 .* and train\.target_length: 2 "):
         run(STAGE, "tiny")
 
 
