@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import RecipeError
 from tasks.contract.origin import FromFolder, FromRecipe
-from tasks.contract.settings import NAME, RECIPES, read_yaml, recipe_path, require_name
+from tasks.contract.settings import NAME, RECIPES, read_section, read_yaml, recipe_path, require_name
 from tasks.contract.stage import DATA
+from tasks.contract.task import read_task
 
 if TYPE_CHECKING:
     from tasks.recipe import Recipe
@@ -124,13 +125,32 @@ def _one_folder(paths: Sequence[str], otherwise: str, key: str, what: str) -> st
 
 
 def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str:
-    """What DVC has to watch for the model that a recipe starts from."""
+    """What DVC has to watch for the model that a recipe starts from. Raises RecipeError where it cannot start so."""
     origin = recipe.model.init
     if isinstance(origin, FromFolder):
         return origin.path
     if not isinstance(origin, FromRecipe):
         return INIT
-    if origin.name not in wired:
-        known = ", ".join(wired)
-        raise RecipeError(f"{recipe_path(name)}: model.init: no recipe {origin.name!r} (there are: {known})")
+    _require_start(name, recipe, wired)
     return f"{DATA}/{origin.name}/model"
+
+
+def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
+    """Raises RecipeError where recipes start from one another in a circle, or from what cannot do for the task."""
+    from tasks.recipe import base_problem
+    from tasks.train.settings import ModelSettings
+
+    line, model = [name], recipe.model
+    while isinstance(origin := model.init, FromRecipe):
+        where = f"{recipe_path(line[-1])}: model.init"
+        if origin.name not in wired:
+            raise RecipeError(f"{where}: no recipe {origin.name!r} (there are: {', '.join(wired)})")
+        if origin.name in line:
+            circle = [*line[line.index(origin.name) :], origin.name]
+            raise RecipeError(f"{recipe_path(origin.name)}: model.init: starts from itself ({' -> '.join(circle)})")
+        line.append(origin.name)
+        model = read_section(origin.name, "model", ModelSettings)
+    if model.architecture is None:
+        return
+    if problem := base_problem(recipe.task, read_task(line[-1]), model.architecture):
+        raise RecipeError(f"{recipe_path(name)}: model.init: {line[-1]} cannot do for {recipe.task}: {problem}")

@@ -10,14 +10,14 @@ from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
 from tasks.contract.settings import Section, read_yaml, recipe_path, validate
-from tasks.contract.task import FAMILIES, PAIRS, TASKS, Task, read_task
+from tasks.contract.task import FAMILIES, PAIRS, TASKS, Task, is_causal, read_task
 from tasks.evaluate.settings import SETTINGS as EVALUATION
 from tasks.evaluate.settings import CausalEvaluateSettings, PairEvaluateSettings
 from tasks.ingest.settings import IngestSettings
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
 from tasks.tokenize.settings import TokenizeSettings
-from tasks.train.catalogue import is_encoder_decoder
+from tasks.train.catalogue import architecture_problem, is_encoder_decoder
 from tasks.train.settings import SETTINGS as TRAINING
 from tasks.train.settings import ModelSettings, PackedTraining, PairTraining, TrainSettings
 from tasks.train.settings import problems as train_problems
@@ -80,17 +80,21 @@ class Recipe(Section):
                     yield f"train.{key}: {length} is more than the {positions} positions of model.config"
             if isinstance(positions, int) and self._reads_one_row():
                 yield from self._row(positions)
+            elif isinstance(positions, int) and self.model.from_scratch:
+                yield from self._output(positions)
             return
         longest = self.train.context_length
         if isinstance(positions, int) and longest > positions:
             yield f"train.context_length: {longest} is more than the {positions} positions of model.config"
         if (window := getattr(self.evaluate, "window", 0)) > longest:
             yield f"evaluate.window: {window} is more than train.context_length, {longest}: not trained"
-        if (
-            isinstance(positions, int)
-            and isinstance(self.evaluate, CausalEvaluateSettings)
-            and self.evaluate.generation.max_new_tokens >= positions
-        ):
+        if isinstance(positions, int):
+            yield from self._output(positions)
+
+    def _output(self, positions: int) -> Iterator[str]:
+        if not isinstance(self.evaluate, CausalEvaluateSettings | PairEvaluateSettings):
+            return
+        if self.evaluate.generation.max_new_tokens >= positions:
             yield f"evaluate.generation.max_new_tokens: more than the {positions} positions of model.config hold"
 
     def _reads_one_row(self) -> bool:
@@ -129,6 +133,21 @@ def _of_task(task: Task) -> type[Recipe]:
 
 RECIPES: dict[str, type[Recipe]] = {task: _of_task(task) for task in TASKS}
 """By task."""
+
+
+def base_problem(task: str, learned: str, architecture: str) -> str | None:
+    """Why a model of an architecture, with the vocabulary learned from scratch for the task `learned`, is no base for a
+    task, where that is certain: its architecture has no such head, or its vocabulary lacks a token."""
+    if (problem := architecture_problem(architecture, task)) is not None:
+        return problem
+    if task == "causal-lm" and is_encoder_decoder(architecture):
+        return f"{architecture} reads one text and writes another"
+    of_bert = learned in ("masked-lm", "classification")
+    if task == "masked-lm" and not of_bert:
+        return f"the vocabulary of {learned} has no mask"
+    if of_bert and is_causal(task, is_encoder_decoder(architecture)):
+        return f"the vocabulary of {learned} has no token that ends what is written"
+    return None
 
 
 def load(name: str) -> Recipe:

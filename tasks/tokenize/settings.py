@@ -58,5 +58,5 @@ class TokenizeSettings(Section):
         for key, fits in fitting.items():
             if key in self.model_fields_set and not fits:
                 yield f"tokenize.{key}: means nothing to {task}; leave it out"
-        if task == "causal-lm" and self.kind == "wordpiece":
+        if task in ("causal-lm", *PAIRS) and self.kind == "wordpiece":
             yield "tokenize.kind: wordpiece loses spaces and line ends, so that no text could be written again"

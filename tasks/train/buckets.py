@@ -1,18 +1,19 @@
 """Batches of documents of about the same length, with the least padding: for pairs and classes.
 
 Documents are sorted by length (text, then target; where both are one row, their sum), and the sorted row is cut into
-batches of at most `batch_tokens` tokens, padding counted. Documents of equal lengths change places in every pass, and
-so do whole batches, both by a generator seeded with (seed, pass); where the cuts are does not depend on it, so that
-every pass has as many batches.
+batches of at most `batch_tokens` tokens, padding counted; a document that has more is a batch by itself. Documents of
+equal lengths change places in every pass, and so do whole batches, both by a generator seeded with (seed, pass); where
+the cuts are does not depend on it, so that every pass has as many batches.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.errors import DataError
+from tasks.contract.errors import DataError, RecipeError
 from tasks.contract.rows import Ids, joined, padded, shifted
 from tasks.contract.task import PAIRS
 from tasks.contract.tokens import Labels, Tokens
@@ -100,15 +101,21 @@ class Layout:
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
-def bucket_data(train: Sides, validation: Sides, settings: BucketTraining, cut: bool, layout: Layout) -> Data:
-    """Batches of both splits. `cut`: whether a text that is too long is cut or left out. Raises DataError where no
-    document is left."""
+def bucket_data(
+    train: Sides, validation: Sides, settings: BucketTraining, cut: bool, layout: Layout, where: str
+) -> Data:
+    """Batches of both splits. `cut`: whether a text that is too long is cut or left out; `where`: the recipe's file.
+
+    Raises RecipeError where no document is left.
+    """
     facts: dict[str, object] = {}
     made = []
     for name, sides in (("training", train), ("validation", validation)):
         documents, told = choose(sides, settings, cut)
         if not len(documents.numbers):
-            raise DataError(f"no document of the {name} split is short enough for train.source_length")
+            limits = " and ".join(_exceeded(sides, settings, cut))
+            state = f"short enough for {limits}" if limits else "there"
+            raise RecipeError(f"{where}: no document of the {name} split is {state}")
         if name == "validation" and settings.evaluation_documents is not None:
             documents = first(documents, settings.evaluation_documents)
         batches = BucketBatches(documents, settings, layout, shuffled=name == "training")
@@ -133,6 +140,15 @@ def choose(sides: Sides, settings: BucketTraining, cut: bool) -> tuple[Documents
     labels = None if sides.labels is None else sides.labels.indices[numbers]
     told = {"documents": len(numbers), "left_out": int(left_out.sum()), "cut": int((long_text & ~left_out).sum())}
     return Documents(sides.text, sides.target, labels, numbers, lengths.astype(np.int64)), told
+
+
+def _exceeded(sides: Sides, settings: BucketTraining, cut: bool) -> Iterator[str]:
+    """The keys that leave documents out, with the length that the shortest one has."""
+    given = {"text": None if cut else sides.text, "target": sides.target}
+    for side, key in (("text", "source_length"), ("target", "target_length")):
+        most, tokens = getattr(settings, key, None), given[side]
+        if most is not None and tokens is not None and (lengths := np.diff(tokens.starts)).max(initial=0) > most:
+            yield f"train.{key}: {most} (the shortest {side} has {lengths.min():,} tokens)"
 
 
 def first(documents: Documents, count: int) -> Documents:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 UNFIT = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ZeroDivisionError, IndexError)
 """What the classes of an architecture stumble over when the numbers of a recipe do not fit together."""
 
+KNOWN = 12
+"""Names of layers in a message."""
+
 
 @dataclass(frozen=True)
 class Design:
@@ -64,19 +67,19 @@ def _fresh(design: Design) -> "PreTrainedModel":
 
     architecture = design.settings.architecture or ""
     try:
-        causal = is_causal(design.task, AutoConfig.for_model(architecture).is_encoder_decoder)
-        config = AutoConfig.for_model(architecture, **_from_data(design, causal), **design.settings.config)
+        from_data = _from_data(design, AutoConfig.for_model(architecture).is_encoder_decoder)
+        config = AutoConfig.for_model(architecture, **from_data, **design.settings.config)
         return design.loader(config).from_config(config, attn_implementation=design.attention)
     except (*UNFIT, StrictDataclassError) as error:
         sentence = " ".join(str(error).split())
         raise design.wrong("model.config", f"{architecture} cannot be built: {sentence}") from error
 
 
-def _from_data(design: Design, causal: bool) -> dict[str, Any]:
-    """What the configuration of a model, causal or not, has from the tokenizer and the corpus."""
+def _from_data(design: Design, encoder_decoder: bool) -> dict[str, Any]:
+    """What the configuration of a model has from the tokenizer and the corpus."""
     vocabulary = design.vocabulary
     known: dict[str, Any] = {"vocab_size": vocabulary.size}
-    if causal:
+    if is_causal(design.task, encoder_decoder):
         padding = None if design.task == "causal-lm" else vocabulary.pad
         return known | {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "pad_token_id": padding}
     if design.task in PAIRS:
@@ -90,6 +93,8 @@ def _from_data(design: Design, causal: bool) -> dict[str, Any]:
             }
         return known
     known |= {"pad_token_id": vocabulary.pad, "bos_token_id": vocabulary.cls, "eos_token_id": vocabulary.sep}
+    if encoder_decoder:
+        known["decoder_start_token_id"] = vocabulary.pad
     return known | _classes(design)
 
 
@@ -106,6 +111,7 @@ def _classes(design: Design) -> dict[str, Any]:
 
 def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoConfig
 
@@ -118,7 +124,8 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
             design.base, config=config, dtype=torch.float32, attn_implementation=design.attention,
             local_files_only=True, output_loading_info=True,
         )  # fmt: skip
-    except (*UNFIT, OSError, SafetensorError) as error:
+    except (*UNFIT, OSError, SafetensorError, StrictDataclassError) as error:
+        _require_shapes(design)
         raise DataError(f"{design.base}: cannot be loaded for {design.task}: {' '.join(str(error).split())}") from error
     if (size := model.get_input_embeddings().num_embeddings) < design.vocabulary.size:
         raise DataError(f"{design.base}: {size:,} embeddings, but {design.vocabulary.size:,} tokens in its tokenizer")
@@ -128,10 +135,15 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
 
 def _override(config: "PretrainedConfig", design: Design) -> None:
     """The classes of the corpus and what the recipe changes, in the configuration of a base."""
+    from huggingface_hub.errors import StrictDataclassFieldValidationError
+
     for key, value in design.settings.config.items():
         if not hasattr(config, key):
             raise design.wrong(f"model.config.{key}", f"unknown to {config.model_type}, the architecture of the base")
-        setattr(config, key, value)
+        try:
+            setattr(config, key, value)
+        except StrictDataclassFieldValidationError as error:
+            raise design.wrong(f"model.config.{key}", " ".join(str(error.__cause__ or error).split())) from error
     for key, value in _classes(design).items():
         setattr(config, key, value)
     if design.labels is not None:  # by its padding, a decoder knows the last token of a text
@@ -146,9 +158,38 @@ def _require_weights(model: "PreTrainedModel", info: dict[str, Any], design: Des
     heads = () if design.task != "classification" else ("pooler",)
     missing = [name for name in sorted(info["missing_keys"]) if name.startswith(body)]
     if lost := [name for name in missing if not any(head in name for head in heads)]:
+        _require_shapes(design)
         raise DataError(f"{design.base}: {len(lost)} weights of {design.task} are not in it, {lost[0]} among them")
     if info["mismatched_keys"]:
         raise DataError(f"{design.base}: its weights have other shapes than its configuration says")
+
+
+def _require_shapes(design: Design) -> None:
+    """Raises RecipeError with a line per key of `model.config` with which a base has other weights, or is no model."""
+    import torch
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    def shapes(**changed: Any) -> dict[str, "torch.Size"]:
+        config = AutoConfig.from_pretrained(design.base, local_files_only=True)
+        for key, value in changed.items():
+            setattr(config, key, value)
+        with torch.device("meta"):
+            return {name: weight.shape for name, weight in design.loader(config).from_config(config).named_parameters()}
+
+    problems = []
+    try:
+        plain = shapes()
+    except (*UNFIT, OSError, StrictDataclassError):  # no key's fault
+        return
+    for key, value in design.settings.config.items():
+        try:
+            if shapes(**{key: value}) != plain:
+                problems.append(f"model.config.{key}: changes the shapes of the base's weights; leave it out")
+        except (*UNFIT, StrictDataclassError) as error:
+            problems.append(f"model.config.{key}: the base cannot be built with it: {' '.join(str(error).split())}")
+    if problems:
+        raise RecipeError("\n".join(f"{design.where}: {problem}" for problem in problems))
 
 
 def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> None:
@@ -196,9 +237,19 @@ def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, des
 
     Raises RecipeError for unknown layers.
     """
+    import torch
     from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    layers = dict(model.named_modules())
+    for target in targets if isinstance(targets, list) else ():
+        if not any(f".{name}".endswith(f".{target}") for name in layers):
+            linear = [name for name, layer in layers.items() if isinstance(layer, torch.nn.Linear | Conv1D)]
+            known = ", ".join(list(dict.fromkeys(name.rpartition(".")[2] for name in linear))[:KNOWN])
+            raise design.wrong(
+                "model.lora.targets", f"no layer {target!r} in {model.config.model_type} (some: {known})"
+            )
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets,
         modules_to_save=drawn or None, exclude_modules=drawn or None,

@@ -177,7 +177,7 @@ class BucketTraining(TrainSettings):
     """Documents one by one, in batches of about the same length; see `buckets`."""
 
     batch_tokens: Count = 4096
-    """Tokens of a batch, padding and both sides counted."""
+    """Most tokens of a batch, padding and both sides counted; a document that has more is a batch by itself."""
     source_length: Annotated[int, Field(ge=4)] = 256
     """Most tokens of a text, special ones counted. Longer ones are cut; of a translation the pair is left out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -151,7 +151,7 @@ def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, co
     train, validation, settings = splits["train"], splits["validation"], order.train
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
-        return bucket_data(train, validation, settings, order.task != "translation", layout)
+        return bucket_data(train, validation, settings, order.task != "translation", layout, order.where)
     if isinstance(settings, MaskedTraining):
         make = sentence_data if settings.next_sentence else masked_data
         return make(train.text, validation.text, settings, vocabulary)

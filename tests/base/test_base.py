@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -138,17 +139,20 @@ def test_weights_of_an_older_kind_are_converted(bert: Path) -> None:
 @pytest.mark.parametrize(
     ("without", "sentence"),
     [
-        ("config.json", r"models/cut: no config\.json in it"),
-        ("model.safetensors", r"the model that the recipe starts from has no weights"),
-        ("tokenizer", r"the model that the recipe starts from has no tokenizer"),
+        ("config.json", "no config.json in it"),
+        ("model.safetensors", "the model that the recipe starts from has no weights"),
+        ("tokenizer", "the model that the recipe starts from has no tokenizer"),
     ],
 )
 def test_a_model_that_is_not_whole_is_told(bert: Path, without: str, sentence: str) -> None:
     copy(bert, Path("models/cut"))
     for path in Path("models/cut").glob(f"{without}*"):
         path.unlink()
-    with pytest.raises(DataError, match=sentence):
+    with pytest.raises(DataError, match=rf"^recipes/tiny\.yaml: model\.init: models/cut: {sentence}"):
         start({"kind": "folder", "path": "models/cut"})
+    shutil.copytree("models/cut", "data/cut/model")
+    with pytest.raises(DataError, match=rf"^recipes/tiny\.yaml: model\.init: cut: {sentence}"):
+        start("recipe:cut")
 
 
 def test_a_file_that_is_no_gguf_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -165,13 +165,31 @@ def test_signature_says_how_words_are_found(evaluated):
     )
 
 
-def test_a_tokenizer_that_reads_nothing_of_a_script_is_refused(summaries):
-    cyrillic = ["Кошка спит.", "Дом стар.", "Rain", "Дождь идёт."]
+def refer(targets):
     shutil.rmtree("data/tiny/clean/test")
-    write_corpus(Path("data/tiny/clean/test"), SOURCES[:4], ["a"] * 4, target=cyrillic)
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge.tokenizer: latin .* 3 of 4 references"):
+    write_corpus(Path("data/tiny/clean/test"), SOURCES[: len(targets)], ["a"] * len(targets), target=targets)
+
+
+@pytest.mark.parametrize(
+    ("targets", "share"),
+    [
+        (["Кошка спит.", "Дом стар.", "Rain", "Дождь идёт."], 86),
+        (["библиотека Debian для чтения образов ISO 9660", "редактор для GNOME 3"], 66),
+        (["Debian GNU/Linux のパッケージ管理ツール", "これは本です5"], 53),
+        (["A cat sleeps on the mat.", "Кошка спит на коврике и на крыше."], 59),
+    ],
+)
+def test_a_tokenizer_that_drops_much_of_a_script_is_refused(summaries, targets, share):
+    refer(targets)
+    told = rf"^recipes/tiny.yaml: evaluate.rouge.tokenizer: latin .* drops {share}% of the letters of the references"
+    with pytest.raises(RecipeError, match=told):
         run(STAGE, "tiny")
     write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode"})
+    run(STAGE, "tiny")
+
+
+def test_a_few_accents_do_no_harm(summaries):
+    refer(["A café named after Beyoncé in São Paulo.", "Dvořák's naïve visitors", "Une bibliothèque déjà enregistrée."])
     run(STAGE, "tiny")
 
 

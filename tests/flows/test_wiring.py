@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from flows.wiring import LIST, check, new_recipe, wired_recipes
 from tasks.contract.errors import RecipeError
+from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY
 
 FILES = """ingest:
@@ -181,3 +183,69 @@ def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
     fine_tunes("{kind: folder, path: models/mine}")
     with pytest.raises(RecipeError, match=r"but the recipe reads models/mine; write .*init: models/mine, "):
         check("tuned")
+
+
+def starts(**recipes: dict) -> None:
+    """Recipes that start from one another, all of them wired."""
+    lines = "".join(f"      {name}: {WITH_TEXTS}\n" for name in recipes)
+    for name, recipe in recipes.items():
+        Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
+        if base := recipe["model"]["init"].partition(":")[2]:
+            wired = WITH_TEXTS.replace("tasks/base", f"data/{base}/model")
+            lines = lines.replace(f" {name}: {WITH_TEXTS}", f" {name}: {wired}")
+    graph = Path("dvc.yaml")
+    graph.write_text(LIST.sub(f"  - recipes:\n{lines}\n", graph.read_text(), count=1))
+
+
+def masked(init: str) -> dict:
+    return tiny_recipe("masked-lm", "texts/all.jsonl", init=init)
+
+
+def test_a_recipe_cannot_start_from_itself() -> None:
+    starts(a=masked("recipe:b"), b=masked("recipe:c"), c=masked("recipe:b"), d=masked("recipe:d"))
+    for name, circle in {"a": "b -> c -> b", "b": "b -> c -> b", "c": "c -> b -> c", "d": "d -> d"}.items():
+        told = f"recipes/{circle[0]}.yaml: model.init: starts from itself ({circle})"
+        with pytest.raises(RecipeError, match=f"^{re.escape(told)}$"):
+            check(name)
+    starts(a=masked("recipe:b"), b=masked("recipe:c"), c=masked("scratch"))
+    check("a")
+    Path("recipes/c.yaml").write_text(json.dumps(masked("recipe:nobody")))
+    with pytest.raises(RecipeError, match=r"^recipes/c\.yaml: model\.init: no recipe 'nobody'"):
+        check("a")
+
+
+@pytest.mark.parametrize(
+    ("task", "base", "like", "sentence"),
+    [
+        ("causal-lm", "masked-lm", "", "the vocabulary of masked-lm has no token that ends what is written"),
+        ("translation", "masked-lm", "", "the vocabulary of masked-lm has no token that ends what is written"),
+        ("summarization", "classification", "", "the vocabulary of classification has no token that ends"),
+        ("causal-lm", "translation", "", "marian reads one text and writes another"),
+        ("causal-lm", "summarization", "", "'t5' is no architecture of transformers for causal-lm"),
+        ("masked-lm", "translation", "", "'marian' is no architecture of transformers for masked-lm"),
+        ("masked-lm", "causal-lm", "masked-lm", "the vocabulary of causal-lm has no mask"),
+        ("classification", "translation", "", "'marian' is no architecture of transformers for classification"),
+        ("causal-lm", "causal-lm", "", None),
+        ("causal-lm", "translation", "causal-lm", None),
+        ("translation", "causal-lm", "", None),
+        ("translation", "summarization", "", None),
+        ("masked-lm", "classification", "", None),
+        ("classification", "summarization", "", None),
+        ("classification", "causal-lm", "", None),
+        ("classification", "masked-lm", "", None),
+    ],
+)
+def test_a_base_must_do_for_the_task(task: str, base: str, like: str, sentence: str | None) -> None:
+    """Of those without a sentence all stages run."""
+    first = tiny_recipe(base, "texts/all.jsonl", like=like)
+    between, last = (tiny_recipe(name, "texts/all.jsonl", init="recipe:a") for name in ("classification", task))
+    starts(a=first, b=last)
+    if sentence is None:
+        assert check("b").task == task
+        return
+    told = f"recipes/b.yaml: model.init: a cannot do for {task}: {sentence}"
+    with pytest.raises(RecipeError, match=f"^{re.escape(told)}"):
+        check("b")
+    starts(a=first, between=between, b={**last, "model": {"init": "recipe:between"}})
+    with pytest.raises(RecipeError, match=f"^{re.escape(told)}"):
+        check("b")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,7 @@ def losses(folder: Path) -> list[float]:
     [
         ("translation", "marian"), ("translation", "bart"), ("summarization", "t5"), ("masked-lm", "bert"),
         ("summarization", "llama"), ("masked-lm", "roberta"), ("classification", "bert"), ("classification", "gpt2"),
-        ("classification", "llama"),
+        ("classification", "llama"), ("classification", "t5"), ("classification", "bart"),
     ],
 )  # fmt: skip
 def test_the_loss_falls_and_the_class_of_the_task_loads_the_model(
@@ -261,7 +262,14 @@ def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> No
     facts = run(STAGE, "tiny").details["data"]["training"]
     assert facts["cut"] > 0 == facts["left_out"] and facts["documents"] == 80
     project("translation", "marian", steps=1, source_length=4)
-    with pytest.raises(DataError, match=r"no document of the (training|validation) split is short"):
+    told = r"^recipes/tiny\.yaml: no document of the (training|validation) split is short enough for "
+    with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 \(the shortest text has \d\d? tokens\)$"):
+        run(STAGE, "tiny")
+    project("summarization", "t5", steps=1, source_length=4, target_length=2)
+    with pytest.raises(RecipeError, match=rf"{told}train\.target_length: 2 \(the shortest target has \d\d? tokens\)$"):
+        run(STAGE, "tiny")
+    project("translation", "marian", steps=1, source_length=4, target_length=2)
+    with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 .* and train\.target_length: 2 "):
         run(STAGE, "tiny")
 
 
@@ -279,6 +287,37 @@ def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
         run(STAGE, "tiny")
     with pytest.raises(DataError, match=r"data/tiny/base: its tokenizer has no eos_token, with which a text ends"):
         project("translation", None, tokenize={"kind": "base"}, base=base / "model")
+
+
+def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) -> None:
+    base = project("masked-lm", "bert", name="bert", steps=1)
+    run(STAGE, "bert")
+    wrong = {
+        "hidden_size": (64, "changes the shapes of the base's weights; leave it out"),
+        "num_hidden_layers": (2, "changes the shapes of the base's weights; leave it out"),
+        "hidden_act": ("none", "the base cannot be built with it: 'none'"),
+        "layer_norm_eps": ("small", "Field 'layer_norm_eps' expected float, got str"),
+    }
+    for key, (value, sentence) in wrong.items():
+        config = {"config": {"hidden_dropout_prob": 0.2, key: value}}
+        project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=config, steps=1)
+        with pytest.raises(RecipeError) as told:
+            run(STAGE, "tiny")
+        assert str(told.value).startswith(f"recipes/tiny.yaml: model.config.{key}: {sentence}")
+        assert "hidden_dropout_prob" not in str(told.value)
+    fine = {"config": {"hidden_dropout_prob": 0.2}}
+    project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=fine, steps=1)
+    run(STAGE, "tiny")
+
+
+def test_layers_that_a_base_does_not_have_are_told_with_those_it_has(project: Project) -> None:
+    base = project("masked-lm", "bert", name="bert", steps=1)
+    run(STAGE, "bert")
+    lora = {"lora": {"targets": ["query", "zzz"]}}
+    project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=lora, steps=1)
+    told = "recipes/tiny.yaml: model.lora.targets: no layer 'zzz' in bert (some: query, key, value, dense, decoder)"
+    with pytest.raises(RecipeError, match=f"^{re.escape(told)}$"):
+        run(STAGE, "tiny")
 
 
 def test_a_base_with_two_vocabularies_is_tuned_with_both(project: Project) -> None:
