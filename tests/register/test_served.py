@@ -12,7 +12,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 
-from tasks.register.served.pairs import PairModel
+from tasks.contract.usage import TOKEN_SETTINGS
+from tasks.register.served.pairs import KEPT, PairModel
 from tests.register import GENERATION
 from tests.register.models import LABELS, save_model, save_roberta
 
@@ -144,6 +145,10 @@ def test_only_the_parameters_say_how_an_output_is_searched_for(load, tmp_path):
     model = PairModel()
     model.load_context(PythonModelContext({"model": str(tmp_path)}, None))
     assert ask(model, "summarization", OTHERS) == ask(load("summarization"), "summarization", OTHERS)
+
+
+def test_evaluation_and_service_take_the_same_from_the_generation_config_of_pairs():
+    assert KEPT == TOKEN_SETTINGS  # twice, because the served file stands alone
 
 
 def test_the_likeliest_tokens_come_first_and_fill_the_masks(load):
