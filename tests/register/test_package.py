@@ -1,14 +1,17 @@
 """What is stored as the registered model, and what changes around weights that do not."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.pyfunc import load_model
+from mlflow.pyfunc.scoring_server import invocations
 
 from tasks.contract.errors import DataError
 from tasks.contract.task import FAMILIES, PAIRS
@@ -58,6 +61,20 @@ def test_a_translation_or_summary_is_written_as_it_was_evaluated(project_of, tas
     assert model.predict(TEXTS) == model.predict(pd.DataFrame({"any name": TEXTS}))
     assert model.predict(pd.DataFrame({"any name": []}, dtype=str)) == []
     assert model.predict(TEXTS) != model.predict(TEXTS, params={"max_new_tokens": 2})
+
+
+@pytest.mark.parametrize("content", [None, ["a"], 5])
+def test_a_row_without_a_text_is_refused(project, content):
+    run("tiny")
+    model = load_model(CHAMPION)
+    sentence = rf"text 2: no text, but {'null' if content is None else re.escape(repr(content))}"
+    with pytest.raises(MlflowException, match=sentence):
+        model.predict(pd.DataFrame({"text": ["the cat", content]}, dtype=object))
+    columns = {"columns": ["text"], "data": [["the cat"], [content]]}
+    for sent in ({"dataframe_split": columns}, {"dataframe_records": [{"text": "the cat"}, {"text": content}]}):
+        with pytest.raises(MlflowException, match=sentence) as told:
+            invocations(json.dumps(sent), "application/json", model, model.metadata.get_input_schema())
+        assert told.value.get_http_status_code() == 400
 
 
 def test_a_changed_default_reaches_the_champion_and_leaves_its_weights_alone(project_of):

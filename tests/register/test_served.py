@@ -1,6 +1,7 @@
 """What each kind of registered model answers, as the code that MLflow runs does it."""
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -76,6 +77,19 @@ def test_answers_come_in_the_order_of_the_texts_and_are_the_same_each_time(load,
 @pytest.mark.parametrize("task", KINDS)
 def test_no_text_no_answer(load, task):
     assert ask(load(task), task, []) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "null"), (math.nan, "null"), (pd.NA, "null"), (5, "5"), (["a", "b"], "['a', 'b']"), ([None], "[None]")],
+)
+@pytest.mark.parametrize("task", KINDS)
+def test_what_is_no_text_is_named(load, task, value, shown):
+    text = TEXTS.get(task, OTHERS)[0]
+    with pytest.raises(MlflowException) as told:
+        ask(load(task), task, [text, value, text])
+    assert told.value.message == f"text 2: no text, but {shown}"
+    assert told.value.get_http_status_code() == 400
 
 
 @pytest.mark.parametrize("task", [task for task in KINDS if task not in TEXTS])
