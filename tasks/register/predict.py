@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TYPES: dict[str, type] = {"boolean": bool, "long": int, "integer": int, "double": float, "float": float, "string": str}
 """MLflow's types of parameters."""
 
+LONG = 2**63 - 1
+"""The largest whole number that MLflow takes."""
+
 
 class Champion:
     """The champion of a recipe. Its weights are loaded with the first text, so that mistakes are told before that."""
@@ -72,10 +75,13 @@ class Champion:
             )
         kind = self.types[name]
         try:
-            return name, {"true": True, "false": False}[text] if kind is bool else kind(text)
+            value = {"true": True, "false": False}[text] if kind is bool else kind(text)
         except (KeyError, ValueError) as error:
             wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
             raise GristmillError(f"--param {given}: {name} is {wanted}") from error
+        if kind is int and not -LONG <= value <= LONG:
+            raise GristmillError(f"--param {given}: {name} is a whole number from {-LONG} to {LONG}")
+        return name, value
 
     def _load(self) -> "PyFuncModel":
         if self._model is None:

@@ -104,6 +104,12 @@ def test_parameters_reach_the_model_in_their_types(gristmill):
         ("num_beams=two", "--param num_beams=two: num_beams is a whole number"),
         ("length_penalty=long", "--param length_penalty=long: length_penalty is a number"),
         ("early_stopping=1", "--param early_stopping=1: early_stopping is true or false"),
+        (
+            "num_beams=99999999999999999999",
+            "--param num_beams=99999999999999999999: num_beams is a whole number from -92",
+        ),
+        ("repetition_penalty=nan", "repetition_penalty: must be a finite number, not nan"),
+        ("length_penalty=-inf", "length_penalty: must be a finite number, not -inf"),
         ("num_beams=0", "num_beams: must be at least 1, not 0"),
     ],
 )
@@ -187,6 +193,13 @@ def test_generate_continues_texts_of_causal_models_alone(gristmill):
     assert good(gristmill("causal-lm", "generate", "tiny", "a", "--max-new-tokens", "3"))[0].startswith("a")
     sentence = told(gristmill("translation", "generate", "tiny", "a"))
     assert sentence == "recipes/tiny.yaml: task: translation continues no text; use `gristmill predict tiny`"
+
+
+@pytest.mark.parametrize("value", ["99999999999999999999", "9223372036854775808", "-1"])
+def test_a_seed_that_is_none_is_told(gristmill, value):
+    done = gristmill("causal-lm", "predict", "tiny", "a", "--param", f"seed={value}")
+    assert told(done).startswith(("--param seed=", "seed: must be from 0 to 9223372036854775807, not -1"))
+    assert len(good(gristmill("causal-lm", "predict", "tiny", "a", "--param", "seed=9223372036854775807"))) == 1
 
 
 def test_without_a_champion_it_is_told_what_to_run(tmp_path, monkeypatch):

@@ -220,6 +220,10 @@ def test_a_text_has_the_probabilities_of_all_classes(load):
     [
         ("causal-lm", {"top_p": 1.5}, "top_p: must be from 0 to 1, not 1.5"),
         ("causal-lm", {"temperature": -1.0}, "temperature: must be at least 0, not -1"),
+        ("causal-lm", {"temperature": math.inf}, "temperature: must be a finite number, not inf"),
+        ("causal-lm", {"seed": 2**63}, "seed: must be from 0 to 9223372036854775807, not 9223372036854775808"),
+        ("translation", {"length_penalty": math.nan}, "length_penalty: must be a finite number, not nan"),
+        ("translation", {"repetition_penalty": math.nan}, "repetition_penalty: must be a finite number, not nan"),
         ("translation", {"num_beams": 0}, "num_beams: must be at least 1, not 0"),
         ("translation", {"max_new_tokens": 33}, "max_new_tokens: must be from 1 to 32, for which the model has"),
         ("summarization", {"repetition_penalty": 0.0}, "repetition_penalty: must be more than 0"),
