@@ -138,6 +138,7 @@ def test_lines_of_a_file_of_a_pipe_and_of_json_give_the_same(gristmill, tmp_path
     [
         ("x.jsonl", b'{"text": "a"}\n{"b": "", "n": 1}\n', (), "x.jsonl line 2: no column 'text' (there are: b, n)"),
         ("x.jsonl", b'{"text": 3}\n', (), "x.jsonl line 1: text: 3 is no text"),
+        ("x.jsonl", b'{"text": "a\\ud800 ka"}\n', (), "x.jsonl line 1: not Unicode: character 2 of it is '\\ud800'"),
         ("x.jsonl", b"[1]\n", (), "x.jsonl line 1: not a JSON object: [1]"),
         ("x.txt", b"hello\n", ("--column", "text"), "x.txt line 1: not a JSON object: "),
         ("x.txt", b"one\ntw\xff\n", (), "x.txt line 2: not UTF-8: byte 3 of it is 0xff"),
@@ -147,6 +148,19 @@ def test_a_line_that_is_no_text_is_named(gristmill, tmp_path, monkeypatch, name,
     (tmp_path / name).write_bytes(content)
     done = gristmill("classification", "predict", "tiny", "--file", str(tmp_path / name), *options)
     assert told(done).removeprefix(f"{tmp_path}/").startswith(sentence)
+
+
+def test_a_word_that_is_not_utf_8_is_named(gristmill):
+    word = os.fsdecode(b"\xff ka")
+    sentence = "text 2: not Unicode: character 1 of it is '\\udcff'"
+    assert told(gristmill("classification", "predict", "tiny", "a", word)) == sentence
+
+
+@pytest.mark.parametrize("source", [("--file", "-"), (), ("--column", "text"), ("--file", "nothing.jsonl")])
+def test_that_no_text_came_in_is_said(gristmill, registered, source):
+    (registered("classification") / "nothing.jsonl").write_text("\n")
+    done = gristmill("classification", "predict", "tiny", *source)
+    assert good(done) == [] and done.stderr == "warning: no text came in, so there is no answer\n"
 
 
 def test_texts_before_one_that_cannot_be_answered_have_their_answers(gristmill):
@@ -167,6 +181,7 @@ def test_texts_that_are_too_long_are_counted_in_a_warning(gristmill):
     [
         (("a", "--file", "-"), "give texts on the command line or in a file, not both"),
         (("a", "--column", "b"), "give texts on the command line or in a file, not both"),
+        (("--column", ""), "--column is empty: give the name of the column"),
         (("--file", "nowhere.txt"), "File 'nowhere.txt' does not exist"),
     ],
 )
