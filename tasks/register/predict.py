@@ -101,19 +101,11 @@ class Champion:
             return None
 
 
-def generate(
-    recipe: str,
-    prompt: str,
-    max_new_tokens: int = 200,
-    temperature: float = 0.8,
-    top_k: int = 50,
-    seed: int = 0,
-) -> str:
-    """The prompt and what the registered champion makes of it.
+def generate(recipe: str, prompt: str, **parameters: float) -> str:
+    """The prompt and what the registered champion makes of it; what is not given is as in the recipe's evaluation.
 
     Raises GristmillError for a recipe of another task, and where there is no champion.
     """
     if (task := read_task(recipe)) != "causal-lm":
         raise GristmillError(f"{recipe_path(recipe)}: task: {task} continues no text; use `gristmill predict {recipe}`")
-    parameters = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
     return str(Champion(recipe).predict([prompt], parameters)[0])

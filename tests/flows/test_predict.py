@@ -210,6 +210,14 @@ def test_generate_continues_texts_of_causal_models_alone(gristmill):
     assert sentence == "recipes/tiny.yaml: task: translation continues no text; use `gristmill predict tiny`"
 
 
+def test_generate_and_predict_write_the_same_text(gristmill):
+    for given in ((), ("max_new_tokens=9", "temperature=1.5", "top_k=7", "seed=3"), ("temperature=0",)):
+        options = [word for text in given for word in ("--" + text.replace("_", "-")).split("=")]
+        parameters = [word for text in given for word in ("--param", text)]
+        (row,) = good(gristmill("causal-lm", "predict", "tiny", "--json", "a", *parameters))
+        assert gristmill("causal-lm", "generate", "tiny", "a", *options).stdout == json.loads(row)["output"] + "\n"
+
+
 @pytest.mark.parametrize("value", ["99999999999999999999", "9223372036854775808", "-1"])
 def test_a_seed_that_is_none_is_told(gristmill, value):
     done = gristmill("causal-lm", "predict", "tiny", "a", "--param", f"seed={value}")

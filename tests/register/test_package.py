@@ -15,6 +15,7 @@ from mlflow.pyfunc.scoring_server import invocations
 
 from tasks.contract.errors import DataError
 from tasks.contract.task import FAMILIES, PAIRS
+from tasks.evaluate.settings import GenerationSettings
 from tasks.register.package import served_code
 from tasks.register.registration import run
 from tests.register import GENERATION, PROMPTS, evaluate
@@ -61,6 +62,19 @@ def test_a_translation_or_summary_is_written_as_it_was_evaluated(project_of, tas
     assert model.predict(TEXTS) == model.predict(pd.DataFrame({"any name": TEXTS}))
     assert model.predict(pd.DataFrame({"any name": []}, dtype=str)) == []
     assert model.predict(TEXTS) != model.predict(TEXTS, params={"max_new_tokens": 2})
+
+
+def test_a_causal_model_goes_on_as_the_evaluation_of_its_recipe(project):
+    run("tiny")
+    assert defaults() == GenerationSettings.model_validate({}).model_dump()
+    recipe = Path("recipes/tiny.yaml")
+    said = "{max_new_tokens: 30, temperature: 1, top_p: 0.95, seed: 3}"
+    recipe.write_text(recipe.read_text().replace("{window: 16}", f"{{window: 16, generation: {said}}}"))
+    run("tiny")
+    wanted = {"max_new_tokens": 30, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "seed": 3}
+    assert defaults() == wanted
+    model = load_model(CHAMPION)
+    assert model.predict(TEXTS) == model.predict(TEXTS, params=wanted) != model.predict(TEXTS, params={"top_k": 5})
 
 
 @pytest.mark.parametrize("content", [None, ["a"], 5])

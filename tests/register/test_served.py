@@ -27,7 +27,7 @@ KINDS = {
     "classification": ("classes", "Classifier"),
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "causal-lm": {"max_new_tokens": 8, "temperature": 0.8, "top_k": 50, "top_p": 1.0, "seed": 0},
+    "causal-lm": {"max_new_tokens": 8, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 0},
     "translation": {**GENERATION, "batch_size": 2},
     "summarization": {**GENERATION, "batch_size": 2},
     "masked-lm": {"top_k": 3, "batch_size": 2},
