@@ -15,6 +15,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT = "shakespeare"
+LONG = 2**63 - 1
+"""The largest whole number that a model takes as a parameter."""
 
 
 def sentences(command: Callable[P, R]) -> Callable[P, R]:
@@ -98,20 +100,19 @@ def profile(recipe: str) -> None:
 @main.command()
 @click.argument("recipe")
 @click.argument("prompt")
-@click.option("--max-new-tokens", default=200, show_default=True, type=click.IntRange(1), help="Tokens to write.")
-@click.option("--temperature", default=0.8, show_default=True, type=click.FloatRange(0), help="0: the likeliest token.")
-@click.option(
-    "--top-k", default=0, show_default=True, type=click.IntRange(0), help="Draw from the k likeliest; 0: all."
-)
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="The same seed, the same text."
-)
+@click.option("--max-new-tokens", type=click.IntRange(1, LONG), help="Tokens to write.")
+@click.option("--temperature", type=click.FloatRange(0), help="0: the likeliest token.")
+@click.option("--top-k", type=click.IntRange(0, LONG), help="Draw from the k likeliest; 0: all.")
+@click.option("--seed", type=click.IntRange(0, LONG), help="The same seed, the same text.")
 @sentences
-def generate(recipe: str, prompt: str, max_new_tokens: int, temperature: float, top_k: int, seed: int) -> None:
-    """Continue PROMPT with the registered champion of RECIPE, a causal model."""
+def generate(recipe: str, prompt: str, **given: float | None) -> None:
+    """Continue PROMPT with the registered champion of RECIPE, a causal model.
+
+    What is not given is as in evaluate.generation of the recipe.
+    """
     from tasks.register.predict import generate as continue_text
 
-    click.echo(continue_text(recipe, prompt, max_new_tokens, temperature, top_k, seed))
+    click.echo(continue_text(recipe, prompt, **{name: value for name, value in given.items() if value is not None}))
 
 
 @main.command()

@@ -50,6 +50,8 @@ def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: b
         for place, problem in sorted(problems.items())[:1]:
             raise DataError(f"{batch[place].place}: {problem}")
         answered += len(good)
+    if not answered:
+        click.echo("warning: no text came in, so there is no answer", err=True)
     if cut:
         click.echo(f"warning: {cut:,} of {answered:,} texts are longer than the model takes and were cut off", err=True)
 
@@ -57,12 +59,14 @@ def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: b
 def read_texts(words: Sequence[str], file: str | None, column: str | None) -> Iterator[Text]:
     """Texts of the command line, or of the lines of a file or of standard input (`-`), as they are asked for.
 
-    Raises UsageError where there are none, or two kinds of them; DataError for a line that is no text.
+    Raises UsageError where there are none, or two kinds of them; DataError for a word or a line that is no text.
     """
+    if column == "":
+        raise click.UsageError("--column is empty: give the name of the column")
     if words:
         if file is not None or column is not None:
             raise click.UsageError("give texts on the command line or in a file, not both")
-        return (Text(f"text {number}", word) for number, word in enumerate(words, 1))
+        return (_text(f"text {number}", word) for number, word in enumerate(words, 1))
     if file in (None, "-"):
         if file is None and at_terminal():
             raise click.UsageError("no texts: give some behind the recipe, or --file PATH, or pipe them in, one a line")
@@ -119,7 +123,16 @@ def _texts(lines: BinaryIO, name: str, column: str | None) -> Iterator[Text]:
         if column is None:
             yield Text(place, text)
         elif text.strip():
-            yield Text(place, _column_of(text, column, place))
+            yield _text(place, _column_of(text, column, place))
+
+
+def _text(place: str, text: str) -> Text:
+    """Raises DataError for half of a surrogate pair: JSON can spell it, and a byte that is not UTF-8 comes as one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{place}: not Unicode: character {error.start + 1} of it is {text[error.start]!a}") from error
+    return Text(place, text)
 
 
 def _column_of(row: str, column: str, place: str) -> str:

@@ -66,12 +66,14 @@ def test_so_does_a_causal_one_with_the_tokenizer_of_its_base() -> None:
     assert champion.predict(texts, {}) == scored and len(set(scored)) > 3
 
 
+@pytest.mark.parametrize("drawn", [{"temperature": 0}, {"temperature": 0.8, "top_p": 0.95}, {}])
 @pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram"])
-def test_a_causal_model_goes_on_as_its_samples_do(kind: str) -> None:
+def test_a_causal_model_goes_on_as_its_samples_do(kind: str, drawn: dict) -> None:
     recipe = tiny_recipe("causal-lm", "texts/all.jsonl", steps=30)
     recipe["tokenize"] = {"kind": kind, "vocab_size": 300 if kind == "byte-level-bpe" else 45}
-    recipe["evaluate"]["generation"] = {"max_new_tokens": 12, "temperature": 0}
+    generation = {"max_new_tokens": 12, "seed": 4, **drawn}
+    recipe["evaluate"] = {**recipe["evaluate"], "generation": generation}
     champion = champion_of("tiny", recipe)
     (sample,) = json.loads(Path("data/tiny/evaluation/samples.json").read_text())
-    answer = champion.predict([sample["prompt"]], {"temperature": 0.0, "max_new_tokens": 12})
+    answer = champion.predict([sample["prompt"]], {})
     assert answer == [sample["prompt"] + sample["text"]] and sample["text"].strip()

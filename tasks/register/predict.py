@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TYPES: dict[str, type] = {"boolean": bool, "long": int, "integer": int, "double": float, "float": float, "string": str}
 """MLflow's types of parameters."""
 
+LONG = 2**63 - 1
+"""The largest whole number that MLflow takes."""
+
 
 class Champion:
     """The champion of a recipe. Its weights are loaded with the first text, so that mistakes are told before that."""
@@ -72,10 +75,13 @@ class Champion:
             )
         kind = self.types[name]
         try:
-            return name, {"true": True, "false": False}[text] if kind is bool else kind(text)
+            value = {"true": True, "false": False}[text] if kind is bool else kind(text)
         except (KeyError, ValueError) as error:
             wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
             raise GristmillError(f"--param {given}: {name} is {wanted}") from error
+        if kind is int and not -LONG <= value <= LONG:
+            raise GristmillError(f"--param {given}: {name} is a whole number from {-LONG} to {LONG}")
+        return name, value
 
     def _load(self) -> "PyFuncModel":
         if self._model is None:
@@ -95,19 +101,11 @@ class Champion:
             return None
 
 
-def generate(
-    recipe: str,
-    prompt: str,
-    max_new_tokens: int = 200,
-    temperature: float = 0.8,
-    top_k: int = 50,
-    seed: int = 0,
-) -> str:
-    """The prompt and what the registered champion makes of it.
+def generate(recipe: str, prompt: str, **parameters: float) -> str:
+    """The prompt and what the registered champion makes of it; what is not given is as in the recipe's evaluation.
 
     Raises GristmillError for a recipe of another task, and where there is no champion.
     """
     if (task := read_task(recipe)) != "causal-lm":
         raise GristmillError(f"{recipe_path(recipe)}: task: {task} continues no text; use `gristmill predict {recipe}`")
-    parameters = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
     return str(Champion(recipe).predict([prompt], parameters)[0])

@@ -1,7 +1,7 @@
 """What a registered model takes and gives: columns, parameters with their defaults, an example.
 
-The defaults of translations and summaries are those with which the recipe's evaluation measured the model, so that
-what is served is what was scored, but for the precision: what is served always multiplies in fp32.
+The defaults of what writes texts are those with which the recipe's evaluation wrote its own, so that what is served is
+what was scored, but for the precision: what is served always multiplies in fp32.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ KINDS = {
 
 Defaults = dict[str, bool | int | float]
 
-SAMPLING: Defaults = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 50, "top_p": 1.0, "seed": 0}
+SAMPLING: Defaults = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 0}
+"""Of causal models, where `evaluate.generation` of the recipe says nothing else."""
+
 GENERATION = {
     "num_beams": int, "max_new_tokens": int, "length_penalty": float, "repetition_penalty": float,
     "no_repeat_ngram_size": int, "early_stopping": bool,
@@ -36,7 +38,8 @@ def defaults(evidence: Evidence) -> Defaults:
     """The parameters of a prediction. Raises DataError where the evaluation does not say how it wrote its texts."""
     match KINDS[evidence.task]:
         case "causal":
-            return SAMPLING
+            said = (evidence.settings.get("evaluate") or {}).get("generation") or {}
+            return {name: type(value)(said.get(name, value)) for name, value in SAMPLING.items()}
         case "pairs":
             return _generation(evidence) | BATCH
         case "masked":

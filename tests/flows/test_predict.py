@@ -104,6 +104,12 @@ def test_parameters_reach_the_model_in_their_types(gristmill):
         ("num_beams=two", "--param num_beams=two: num_beams is a whole number"),
         ("length_penalty=long", "--param length_penalty=long: length_penalty is a number"),
         ("early_stopping=1", "--param early_stopping=1: early_stopping is true or false"),
+        (
+            "num_beams=99999999999999999999",
+            "--param num_beams=99999999999999999999: num_beams is a whole number from -92",
+        ),
+        ("repetition_penalty=nan", "repetition_penalty: must be a finite number, not nan"),
+        ("length_penalty=-inf", "length_penalty: must be a finite number, not -inf"),
         ("num_beams=0", "num_beams: must be at least 1, not 0"),
     ],
 )
@@ -132,6 +138,7 @@ def test_lines_of_a_file_of_a_pipe_and_of_json_give_the_same(gristmill, tmp_path
     [
         ("x.jsonl", b'{"text": "a"}\n{"b": "", "n": 1}\n', (), "x.jsonl line 2: no column 'text' (there are: b, n)"),
         ("x.jsonl", b'{"text": 3}\n', (), "x.jsonl line 1: text: 3 is no text"),
+        ("x.jsonl", b'{"text": "a\\ud800 ka"}\n', (), "x.jsonl line 1: not Unicode: character 2 of it is '\\ud800'"),
         ("x.jsonl", b"[1]\n", (), "x.jsonl line 1: not a JSON object: [1]"),
         ("x.txt", b"hello\n", ("--column", "text"), "x.txt line 1: not a JSON object: "),
         ("x.txt", b"one\ntw\xff\n", (), "x.txt line 2: not UTF-8: byte 3 of it is 0xff"),
@@ -141,6 +148,19 @@ def test_a_line_that_is_no_text_is_named(gristmill, tmp_path, monkeypatch, name,
     (tmp_path / name).write_bytes(content)
     done = gristmill("classification", "predict", "tiny", "--file", str(tmp_path / name), *options)
     assert told(done).removeprefix(f"{tmp_path}/").startswith(sentence)
+
+
+def test_a_word_that_is_not_utf_8_is_named(gristmill):
+    word = os.fsdecode(b"\xff ka")
+    sentence = "text 2: not Unicode: character 1 of it is '\\udcff'"
+    assert told(gristmill("classification", "predict", "tiny", "a", word)) == sentence
+
+
+@pytest.mark.parametrize("source", [("--file", "-"), (), ("--column", "text"), ("--file", "nothing.jsonl")])
+def test_that_no_text_came_in_is_said(gristmill, registered, source):
+    (registered("classification") / "nothing.jsonl").write_text("\n")
+    done = gristmill("classification", "predict", "tiny", *source)
+    assert good(done) == [] and done.stderr == "warning: no text came in, so there is no answer\n"
 
 
 def test_texts_before_one_that_cannot_be_answered_have_their_answers(gristmill):
@@ -161,6 +181,7 @@ def test_texts_that_are_too_long_are_counted_in_a_warning(gristmill):
     [
         (("a", "--file", "-"), "give texts on the command line or in a file, not both"),
         (("a", "--column", "b"), "give texts on the command line or in a file, not both"),
+        (("--column", ""), "--column is empty: give the name of the column"),
         (("--file", "nowhere.txt"), "File 'nowhere.txt' does not exist"),
     ],
 )
@@ -187,6 +208,21 @@ def test_generate_continues_texts_of_causal_models_alone(gristmill):
     assert good(gristmill("causal-lm", "generate", "tiny", "a", "--max-new-tokens", "3"))[0].startswith("a")
     sentence = told(gristmill("translation", "generate", "tiny", "a"))
     assert sentence == "recipes/tiny.yaml: task: translation continues no text; use `gristmill predict tiny`"
+
+
+def test_generate_and_predict_write_the_same_text(gristmill):
+    for given in ((), ("max_new_tokens=9", "temperature=1.5", "top_k=7", "seed=3"), ("temperature=0",)):
+        options = [word for text in given for word in ("--" + text.replace("_", "-")).split("=")]
+        parameters = [word for text in given for word in ("--param", text)]
+        (row,) = good(gristmill("causal-lm", "predict", "tiny", "--json", "a", *parameters))
+        assert gristmill("causal-lm", "generate", "tiny", "a", *options).stdout == json.loads(row)["output"] + "\n"
+
+
+@pytest.mark.parametrize("value", ["99999999999999999999", "9223372036854775808", "-1"])
+def test_a_seed_that_is_none_is_told(gristmill, value):
+    done = gristmill("causal-lm", "predict", "tiny", "a", "--param", f"seed={value}")
+    assert told(done).startswith(("--param seed=", "seed: must be from 0 to 9223372036854775807, not -1"))
+    assert len(good(gristmill("causal-lm", "predict", "tiny", "a", "--param", "seed=9223372036854775807"))) == 1
 
 
 def test_without_a_champion_it_is_told_what_to_run(tmp_path, monkeypatch):

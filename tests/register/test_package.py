@@ -1,17 +1,21 @@
 """What is stored as the registered model, and what changes around weights that do not."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.pyfunc import load_model
+from mlflow.pyfunc.scoring_server import invocations
 
 from tasks.contract.errors import DataError
 from tasks.contract.task import FAMILIES, PAIRS
+from tasks.evaluate.settings import GenerationSettings
 from tasks.register.package import served_code
 from tasks.register.registration import run
 from tests.register import GENERATION, PROMPTS, evaluate
@@ -58,6 +62,33 @@ def test_a_translation_or_summary_is_written_as_it_was_evaluated(project_of, tas
     assert model.predict(TEXTS) == model.predict(pd.DataFrame({"any name": TEXTS}))
     assert model.predict(pd.DataFrame({"any name": []}, dtype=str)) == []
     assert model.predict(TEXTS) != model.predict(TEXTS, params={"max_new_tokens": 2})
+
+
+def test_a_causal_model_goes_on_as_the_evaluation_of_its_recipe(project):
+    run("tiny")
+    assert defaults() == GenerationSettings.model_validate({}).model_dump()
+    recipe = Path("recipes/tiny.yaml")
+    said = "{max_new_tokens: 30, temperature: 1, top_p: 0.95, seed: 3}"
+    recipe.write_text(recipe.read_text().replace("{window: 16}", f"{{window: 16, generation: {said}}}"))
+    run("tiny")
+    wanted = {"max_new_tokens": 30, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "seed": 3}
+    assert defaults() == wanted
+    model = load_model(CHAMPION)
+    assert model.predict(TEXTS) == model.predict(TEXTS, params=wanted) != model.predict(TEXTS, params={"top_k": 5})
+
+
+@pytest.mark.parametrize("content", [None, ["a"], 5])
+def test_a_row_without_a_text_is_refused(project, content):
+    run("tiny")
+    model = load_model(CHAMPION)
+    sentence = rf"text 2: no text, but {'null' if content is None else re.escape(repr(content))}"
+    with pytest.raises(MlflowException, match=sentence):
+        model.predict(pd.DataFrame({"text": ["the cat", content]}, dtype=object))
+    columns = {"columns": ["text"], "data": [["the cat"], [content]]}
+    for sent in ({"dataframe_split": columns}, {"dataframe_records": [{"text": "the cat"}, {"text": content}]}):
+        with pytest.raises(MlflowException, match=sentence) as told:
+            invocations(json.dumps(sent), "application/json", model, model.metadata.get_input_schema())
+        assert told.value.get_http_status_code() == 400
 
 
 def test_a_changed_default_reaches_the_champion_and_leaves_its_weights_alone(project_of):

@@ -1,6 +1,7 @@
 """What each kind of registered model answers, as the code that MLflow runs does it."""
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -12,7 +13,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 
-from tasks.register.served.pairs import PairModel
+from tasks.contract.usage import TOKEN_SETTINGS
+from tasks.register.served.pairs import KEPT, PairModel
 from tests.register import GENERATION
 from tests.register.models import LABELS, save_model, save_roberta
 
@@ -25,7 +27,7 @@ KINDS = {
     "classification": ("classes", "Classifier"),
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "causal-lm": {"max_new_tokens": 8, "temperature": 0.8, "top_k": 50, "top_p": 1.0, "seed": 0},
+    "causal-lm": {"max_new_tokens": 8, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 0},
     "translation": {**GENERATION, "batch_size": 2},
     "summarization": {**GENERATION, "batch_size": 2},
     "masked-lm": {"top_k": 3, "batch_size": 2},
@@ -75,6 +77,19 @@ def test_answers_come_in_the_order_of_the_texts_and_are_the_same_each_time(load,
 @pytest.mark.parametrize("task", KINDS)
 def test_no_text_no_answer(load, task):
     assert ask(load(task), task, []) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "null"), (math.nan, "null"), (pd.NA, "null"), (5, "5"), (["a", "b"], "['a', 'b']"), ([None], "[None]")],
+)
+@pytest.mark.parametrize("task", KINDS)
+def test_what_is_no_text_is_named(load, task, value, shown):
+    text = TEXTS.get(task, OTHERS)[0]
+    with pytest.raises(MlflowException) as told:
+        ask(load(task), task, [text, value, text])
+    assert told.value.message == f"text 2: no text, but {shown}"
+    assert told.value.get_http_status_code() == 400
 
 
 @pytest.mark.parametrize("task", [task for task in KINDS if task not in TEXTS])
@@ -146,6 +161,10 @@ def test_only_the_parameters_say_how_an_output_is_searched_for(load, tmp_path):
     assert ask(model, "summarization", OTHERS) == ask(load("summarization"), "summarization", OTHERS)
 
 
+def test_evaluation_and_service_take_the_same_from_the_generation_config_of_pairs():
+    assert KEPT == TOKEN_SETTINGS  # twice, because the served file stands alone
+
+
 def test_the_likeliest_tokens_come_first_and_fill_the_masks(load):
     text = "The cat\n[MASK] on, the [MASK]."
     (answer,) = ask(load("masked-lm"), "masked-lm", [text], top_k=4)
@@ -201,6 +220,10 @@ def test_a_text_has_the_probabilities_of_all_classes(load):
     [
         ("causal-lm", {"top_p": 1.5}, "top_p: must be from 0 to 1, not 1.5"),
         ("causal-lm", {"temperature": -1.0}, "temperature: must be at least 0, not -1"),
+        ("causal-lm", {"temperature": math.inf}, "temperature: must be a finite number, not inf"),
+        ("causal-lm", {"seed": 2**63}, "seed: must be from 0 to 9223372036854775807, not 9223372036854775808"),
+        ("translation", {"length_penalty": math.nan}, "length_penalty: must be a finite number, not nan"),
+        ("translation", {"repetition_penalty": math.nan}, "repetition_penalty: must be a finite number, not nan"),
         ("translation", {"num_beams": 0}, "num_beams: must be at least 1, not 0"),
         ("translation", {"max_new_tokens": 33}, "max_new_tokens: must be from 1 to 32, for which the model has"),
         ("summarization", {"repetition_penalty": 0.0}, "repetition_penalty: must be more than 0"),

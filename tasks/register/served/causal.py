@@ -18,7 +18,7 @@ class CausalModel(Served):
         "temperature": (0, math.inf),
         "top_k": (0, math.inf),
         "top_p": (0, 1),
-        "seed": (0, math.inf),
+        "seed": (0, 2**63 - 1),
     }
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:

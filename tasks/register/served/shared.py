@@ -52,11 +52,17 @@ class Served(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[Any]:
         """Column of texts (MLflow makes it from a list) → a prediction for each; `params` as the signature has them."""
-        texts, given = [str(text) for text in model_input.iloc[:, 0]], dict(params or {})
-        for name, (least, most) in self.bounds.items():
-            if not least <= given[name] <= most:
-                limits = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-                raise MlflowException.invalid_parameter_value(f"{name}: must be {limits}, not {given[name]}")
+        texts, given = list(model_input.iloc[:, 0]), dict(params or {})
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                found = "null" if pd.api.types.is_scalar(text) and pd.isna(text) else f"{text!r:.60}"
+                raise MlflowException.invalid_parameter_value(f"text {place + 1}: no text, but {found}")
+        for name, value in given.items():
+            least, most = self.bounds.get(name, (-math.inf, math.inf))
+            if not (math.isfinite(value) and least <= value <= most):
+                limits = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+                limits = limits if math.isfinite(value) else "a finite number"
+                raise MlflowException.invalid_parameter_value(f"{name}: must be {limits}, not {value}")
         with self.lock:
             for place, problem in self.check(texts).items():
                 raise MlflowException.invalid_parameter_value(f"text {place + 1}: {problem}")
