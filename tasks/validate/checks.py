@@ -6,19 +6,18 @@ a table for each thing that it measures, so an expectation is shown only the col
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract.errors import RecipeError
 from tasks.validate.catalogue import signature
+from tasks.validate.parts import LISTED, ask_in_parts, kind_of
 from tasks.validate.settings import ExpectationSettings
 
 if TYPE_CHECKING:
     import polars as pl
-
-LISTED = 20
-"""Unexpected values that a result names; it counts them all."""
 
 KEPT = (
     "element_count",
@@ -90,7 +89,7 @@ def run_checks(
     from great_expectations.compatibility import pydantic
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    made: dict[tuple[str, ...], list[Any]] = {}
+    made: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
     for index, settings in enumerate(expectations):
         expectation = getattr(gxe, signature(settings.name).class_name)
         try:
@@ -100,17 +99,24 @@ def run_checks(
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {problems}") from error
         except TypeError as error:  # an abstract one, which the library lists but does not implement
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {error}") from error
-        made.setdefault(_shown(settings, frame), []).append(one)
+        made.setdefault((kind_of(settings.name), _shown(settings, frame)), []).append(one)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("corpus").add_dataframe_asset("documents")
     form = {"result_format": "COMPLETE", "partial_unexpected_count": LISTED}
+    definition = asset.add_batch_definition_whole_dataframe("all")
+    seen = []
+
+    def ask(table: "pl.DataFrame", some: Sequence[Any]) -> list[Any]:
+        batch = definition.get_batch({"dataframe": table.to_pandas()})
+        suite = gx.ExpectationSuite(name="expectations", expectations=list(some))
+        seen.append(batch.validate(suite, result_format=form))
+        return list(seen[-1].results)
+
     results = []
-    for columns, some in made.items() or [(("row",), [])]:
-        definition = asset.add_batch_definition_whole_dataframe(" ".join(columns))
-        batch = definition.get_batch({"dataframe": frame.select(columns).to_pandas()})
-        results.append(batch.validate(gx.ExpectationSuite(name="expectations", expectations=some), result_format=form))
-    return _outcomes(result := _joined(results), expectations, recipe), result
+    for (kind, columns), some in made.items() or [(("whole", ("row",)), [])]:
+        results += ask_in_parts(frame.select(columns), kind, some, ask)
+    return _outcomes(result := _whole(seen[0], results), expectations, recipe), result
 
 
 def _shown(settings: ExpectationSettings, frame: "pl.DataFrame") -> tuple[str, ...]:
@@ -119,10 +125,9 @@ def _shown(settings: ExpectationSettings, frame: "pl.DataFrame") -> tuple[str, .
     return tuple(name for name in frame.columns if name in about) or ("row",)
 
 
-def _joined(results: list[Any]) -> Any:
-    """Results about several columns as one."""
-    whole = results[0]
-    whole.results = [one for result in results for one in result.results]
+def _whole(whole: Any, results: list[Any]) -> Any:
+    """One of the library's answers as the one about everything."""
+    whole.results = results
     met = sum(bool(one.success) for one in whole.results)
     whole.success = met == len(whole.results)
     whole.statistics = {
