@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import polars as pl
 
-ROWS = 1_000_000
+ROWS = 500_000
 """Documents of a part."""
 
 LISTED = 20
@@ -68,15 +68,10 @@ def _parts(frame: "pl.DataFrame", kind: str) -> Iterator[NDArray[np.int64]]:
         for start in range(0, frame.height, ROWS):
             yield np.arange(start, min(start + ROWS, frame.height))
         return
-    part = (frame.hash_rows() % count).cast(_small(count)).to_numpy()
+    hashed = (frame.slice(start, ROWS).hash_rows() % count for start in range(0, frame.height, ROWS))
+    part = np.concatenate([numbers.to_numpy().astype(np.min_scalar_type(count)) for numbers in hashed])
     for number in range(count):
         yield np.flatnonzero(part == number)
-
-
-def _small(count: int) -> Any:
-    import polars as pl
-
-    return pl.UInt8 if count <= 256 else pl.UInt32
 
 
 def _joined(parts: list[tuple[NDArray[np.int64], Any]]) -> Any:
