@@ -1,5 +1,6 @@
 # make run    sets up, then takes Shakespeare's plays to a registered model
 # make test   sets up, then runs the tests; make test-slow: every shipped recipe in small, with its real data
+# make same   after a change of the code: shows that it gives the same bytes
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 unexport PYTHONDONTWRITEBYTECODE # it would have every stage compile again, for half of its time, what it imports
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-slow lint format bench bench-peers ui prove-schedule setup lock clean
+.PHONY: run test test-slow same lint format bench bench-peers ui prove-schedule setup lock clean
 
 run: $(READY)
 	gristmill run $(RECIPE)
@@ -22,6 +23,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	python -m pytest -m slow -n 0
+
+same: $(READY) # changed code gives the same bytes: list it, so that no stage runs again
+	python -m tests.same $(if $(FROM),--from $(FROM)) $(if $(NEW),--new $(NEW))
+	dvc repro --quiet code
 
 lint: $(READY)
 	ruff format --check .

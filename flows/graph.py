@@ -16,13 +16,16 @@ from tasks.contract.runtime import switch_off_telemetry
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+CODE = "code"
+"""The address of the stage that belongs to no recipe: what the code of all others is."""
+
 PATIENCE = 15.0
 """Seconds to wait for another DVC process before giving up; DVC itself waits for 3 of them at a time."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A stage of one recipe, `train@shakespeare`; paths are relative to the project's root."""
+    """A stage of one recipe, `train@shakespeare`, or `code`, of none; paths are relative to the project's root."""
 
     address: str
     stage: str

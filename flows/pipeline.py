@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from flows.api import reachable_api
-from flows.graph import Node, changes, fill_cache, read_graph
+from flows.graph import CODE, Node, changes, fill_cache, read_graph
 from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
 from flows.summary import Row, Summary, figure, read_metrics, read_registration
 from flows.wiring import check
@@ -47,7 +47,7 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
     try:
         check(recipe)
         nodes = read_graph(recipe)
-        with claim(recipe, [node.recipe for node in nodes], logger.info):
+        with claim(recipe, [node.recipe for node in nodes if node.recipe], logger.info):
             rows, states = _run_stages(recipe, nodes)
             registration, warning = _register(recipe, list(states.values()))
             _require_clean(nodes)
@@ -80,7 +80,9 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
         row = _result(state)
         rows.append(row)
         states[node.address] = state
-        if row.happened != "unchanged":
+        if node.address == CODE and row.happened != "unchanged":
+            stale = changes(addresses)  # a change in the code may have changed nothing that it does
+        elif row.happened != "unchanged":
             touched.add(node.address)
     return rows, states
 

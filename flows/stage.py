@@ -58,7 +58,7 @@ def as_task(work: Callable[..., State], name: str, run_name: str, recipe: str) -
     decorate = task(
         name=name,
         task_run_name=run_name,
-        tags=[recipe, name],
+        tags=[*filter(None, [recipe]), name],
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=retries(),

@@ -1,10 +1,10 @@
 """How recipes hang in the graph: the mapping `vars.recipes` of dvc.yaml, a key per recipe.
 
-shakespeare: {source: tasks/ingest, init: tasks/base, unseen: tasks/clean}
+    shakespeare: *alone
 
-has nothing to watch: these are dependencies that the stages have anyway.
+reads no folder of the project; `vars.alone` names what its stages depend on anyway.
 
-mine: {source: texts, init: data/bert/model, unseen: exams}
+    mine: {<<: *alone, source: texts, init: data/bert/model, unseen: exams}
 
 DVC watches texts/, from which the recipe's globs read, the model of the recipe bert, from which this one starts, and
 exams/, whose texts nothing is trained on (`clean.contamination.files`).
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from tasks.recipe import Recipe
 
 GRAPH = Path("dvc.yaml")
-SOURCE, INIT, UNSEEN = "tasks/ingest", "tasks/base", "tasks/clean"
-"""What the stages depend on anyway, for recipes that have nothing of their own to watch."""
+ALONE = {key: f"data/code/{stage}.json" for key, stage in (("source", "ingest"), ("init", "base"), ("unseen", "clean"))}
+"""`vars.alone`: what the stages depend on anyway, for a recipe that reads no folder of the project."""
+RENEW = "then `dvc repro code` and, if `dvc status` was clean before, `dvc commit --force`: nothing is trained again"
+"""What brings a project up to date that was made before the stage `code`."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
 
@@ -41,17 +43,26 @@ def check(name: str) -> "Recipe":
     if "." in texts:
         raise RecipeError(f"{place}: ingest.files: give the texts a folder of their own to watch")
     start = _init(name, recipe, wired)
-    source_wanted = _one_folder(texts, SOURCE, f"{place}: ingest.files", "texts")
-    unseen_wanted = _one_folder(unseen, UNSEEN, f"{place}: clean.contamination.files", "evaluation sets")
-    entry = f"write `{name}: {{source: {source_wanted}, init: {start}, unseen: {unseen_wanted}}}`"
+    wanted = {
+        "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
+        "init": start,
+        "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
+    }
+    entry = f"write `{name}: {_entry({key: path for key, path in wanted.items() if path is not None})}`"
     if name not in wired:
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
-    bases = [start] if start != INIT else []
-    for key, otherwise, paths in (("source", SOURCE, texts), ("init", INIT, bases), ("unseen", UNSEEN, unseen)):
-        watched = _watched(name, wired[name], key, otherwise)
+    for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
+        watched = _watched(name, wired[name], key, entry)
         for path in paths:
             _require(watched, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.{key}", entry)
     return recipe
+
+
+def _entry(own: dict[str, Any]) -> str:
+    """How a recipe stands in dvc.yaml."""
+    if not own:
+        return "*alone"
+    return f"{{<<: *alone, {', '.join(f'{key}: {json.dumps(path).strip(chr(34))}' for key, path in own.items())}}}"
 
 
 def _require(watched: PurePosixPath, path: PurePosixPath, key: str, entry: str) -> None:
@@ -73,10 +84,10 @@ def new_recipe(name: str, like: str) -> Path:
     found = LIST.search(graph)
     if found is None or like not in wired:
         raise RecipeError(f"{GRAPH}: vars: {like} is not in a `- recipes:` block, to which {name} could be added")
-    entry = ", ".join(f"{key}: {json.dumps(value).strip(chr(34))}" for key, value in (wired[like] or {}).items())
+    own = {key: path for key, path in (wired[like] or {}).items() if path != ALONE.get(key)}
     end = found.start() + len(found[0].rstrip()) + 1
     path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    line = f"{found['indent']}    {name}: {{{entry}}}\n"
+    line = f"{found['indent']}    {name}: {_entry(own)}\n"
     GRAPH.write_text(graph[:end] + line + graph[end:], encoding="utf-8")
     return path
 
@@ -85,7 +96,13 @@ def wired_recipes() -> dict[str, Any]:
     """The recipes over which dvc.yaml fans its stages out. Raises RecipeError where it has no such mapping."""
     if not GRAPH.is_file():
         raise RecipeError(f"{GRAPH}: not there; run gristmill in the root of the project")
-    for item in read_yaml(GRAPH).get("vars") or []:
+    graph = read_yaml(GRAPH)
+    if "code" not in (graph.get("stages") or {}):
+        raise RecipeError(
+            f"{GRAPH}: it has no stage `code`, on which all others depend now: take `vars.alone` and `stages` from the "
+            f"dvc.yaml of this version, {RENEW}"
+        )
+    for item in graph.get("vars") or []:
         if isinstance(item, dict) and isinstance(item.get("recipes"), dict):
             for name in item["recipes"]:
                 if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -94,14 +111,14 @@ def wired_recipes() -> dict[str, Any]:
     raise RecipeError(f"{GRAPH}: vars: there is no mapping `recipes`")
 
 
-def _watched(name: str, item: Any, key: str, otherwise: str) -> PurePosixPath:
+def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:
     """The folder or file that DVC watches for a recipe. Raises RecipeError where it cannot."""
     path = item.get(key) if isinstance(item, dict) else None
     place = f"{GRAPH}: vars.recipes.{name}"
     if not isinstance(path, str) or not path:
-        raise RecipeError(
-            f"{place}: write `{name}: {{source: …, init: …, unseen: …}}`; {key} is a folder of its own or {otherwise}"
-        )
+        raise RecipeError(f"{place}: {key} is missing; {entry}")
+    if PurePosixPath(path).parts[:1] == ("tasks",):
+        raise RecipeError(f"{place}.{key}: {path} was for versions before the stage `code`; {entry}, {RENEW}")
     if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
         raise RecipeError(f"{place}.{key}: {path}: no folder or file inside the project")
     return PurePosixPath(path)
@@ -113,24 +130,24 @@ def _unseen(recipe: "Recipe") -> list[str]:
     return [] if settings is None else [PurePosixPath(path).as_posix() for path in settings.files]
 
 
-def _one_folder(paths: Sequence[str], otherwise: str, key: str, what: str) -> str:
+def _one_folder(paths: Sequence[str], key: str, what: str) -> str | None:
     """What DVC has to watch for files and folders of the project: the one folder that holds them all."""
     found = [PurePosixPath(path) for path in paths]
     if not found:
-        return otherwise
+        return None
     shared = [folder for folder in (found[0], *found[0].parents) if all(folder in (p, *p.parents) for p in found)]
     if not shared or shared[0] == PurePosixPath():
         raise RecipeError(f"{key}: DVC watches one folder of the project; put all {what} under one")
     return shared[0].as_posix()
 
 
-def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str:
+def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
     """What DVC has to watch for the model that a recipe starts from. Raises RecipeError where it cannot start so."""
     origin = recipe.model.init
     if isinstance(origin, FromFolder):
         return origin.path
     if not isinstance(origin, FromRecipe):
-        return INIT
+        return None
     _require_start(name, recipe, wired)
     return f"{DATA}/{origin.name}/model"
 

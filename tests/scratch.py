@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.wiring import LIST
+from tasks.code.versions import write_versions
 from tasks.contract.stage import DATA, run
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 RECIPE = "tiny"
 PARTS = (
     "dvc.yaml",
+    "requirements.lock",
     "pyproject.toml",
     "prefect.yaml",
     "flows",
@@ -42,6 +44,7 @@ def without_tracking(patch: "pytest.MonkeyPatch") -> None:
 
 def run_stages(recipe: str) -> Path:
     """All stages of a recipe in this process, in the working directory; the folder with what they made."""
+    write_versions()
     for stage in STAGES:
         run(import_module(f"tasks.{stage}.__main__").STAGE, recipe)
     return DATA / recipe
@@ -64,10 +67,10 @@ def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init
     for name, path in recipes.items():
         shutil.copy2(path, folder / "recipes" / f"{name}.yaml")
     graph = folder / "dvc.yaml"
+    starts = {name: init.get(name.replace("-", "_")) for name in recipes}
     wired = "".join(
-        f"      {name}: {{source: tasks/ingest, init: {init.get(name.replace('-', '_'), 'tasks/base')}, "
-        "unseen: tasks/clean}\n"
-        for name in recipes
+        f"      {name}: {'*alone' if start is None else f'{{<<: *alone, init: {start}}}'}\n"
+        for name, start in starts.items()
     )
     graph.write_text(LIST.sub(f"  - recipes:\n{wired}\n", graph.read_text(encoding="utf-8"), count=1), encoding="utf-8")
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)

@@ -35,7 +35,7 @@ def test_texts_come_from_a_bucket_and_results_go_to_one(tmp_path: Path, bucket: 
     aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     project = make_project(tmp_path / "project", {"mine": recipe})
     graph = project / "dvc.yaml"
-    graph.write_text(graph.read_text().replace("mine: {source: tasks/ingest", "mine: {source: texts"))
+    graph.write_text(graph.read_text().replace("mine: *alone", "mine: {<<: *alone, source: texts}"))
 
     def dvc(*arguments: str, folder: Path = project) -> str:
         return command(folder, "dvc", *arguments, **aws).stdout

@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipes = {name: texts / f"{name}.yaml" for name in ("below", "above")}
     folder = make_project(root / "project", recipes, above="data/below/model")
     graph = folder / "dvc.yaml"
-    graph.write_text(graph.read_text().replace("source: tasks/ingest", "source: texts"))
+    graph.write_text(graph.read_text().replace("source: data/code/ingest.json", "source: texts"))
     write_source(folder / "texts/all.jsonl")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

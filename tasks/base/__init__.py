@@ -8,3 +8,6 @@ settings  `model.init` by itself
 work      from an origin to a folder; one function a kind
 gguf      weights in llama.cpp's format to plain ones
 """
+
+LIBRARIES = ("gguf", "safetensors", "transformers")
+"""Another release of one of these may give other bytes."""

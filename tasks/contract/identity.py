@@ -1,19 +1,14 @@
-"""Content hashes: of settings, of files, and of the code that a module needs.
+"""Content hashes of settings and of files.
 
 A hash never falls back on `str()` of something: a value that has no stable JSON form is an error.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.imports import import_closure
-
 CHUNK = 1 << 20
-CODE = Path(__file__).resolve().parents[2]
-"""Where our own code stands, which need not be where the recipes and the data are."""
 
 
 def fingerprint(value: Any) -> str:
@@ -41,12 +36,6 @@ def hash_tree(path: Path) -> str:
     if path.is_file():
         return hash_file(path)
     return fingerprint({p.relative_to(path).as_posix(): hash_file(p) for p in sorted(path.rglob("*")) if p.is_file()})
-
-
-def hash_code(modules: Iterable[str]) -> str:
-    """SHA-256 (hex) of our own files that the modules import, directly or not."""
-    files = sorted({path for module in modules for path in import_closure(module, CODE)})
-    return fingerprint({path.as_posix(): hash_file(CODE / path) for path in files})
 
 
 def _refuse(value: Any) -> None:

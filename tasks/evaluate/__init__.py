@@ -33,3 +33,15 @@ masked_lm       pseudo-perplexity and accuracy on hidden tokens: `masking` says 
 classification  accuracy and F1: `classifier` is the model at work, `class_baselines` what it must beat
 samples         text after a prompt, tokens for a [MASK]
 """
+
+LIBRARIES = (
+    "matplotlib",
+    "numpy",
+    "rouge-score-rs",
+    "sacrebleu",
+    "scikit-learn",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+"""Another release of one of these may give other bytes."""

@@ -19,3 +19,6 @@ The way of Debian's descriptions: `apt_lists` (fetched by apt-get), `apt_table` 
 
 To add a kind: a module with a `Source` like the others, and its name in the union in `settings`.
 """
+
+LIBRARIES = ("datasets", "markdown-it-py", "pyarrow", "zstandard")
+"""Another release of one of these may give other bytes."""

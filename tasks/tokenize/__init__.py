@@ -15,3 +15,6 @@ engine      texts to ids
 codec       a tokenizer with what the work needs of it, learned here or the base's
 work        a split after the other; `labels` of classes beside it
 """
+
+LIBRARIES = ("gigatoken", "numpy", "sentencepiece", "tokenizers", "transformers")
+"""Another release of one of these may give other bytes."""

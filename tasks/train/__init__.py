@@ -28,3 +28,6 @@ work          the stage, from its inputs to its report
 A killed training goes on from its last whole checkpoint, in data/<recipe>/checkpoints/<identity>/, and ends with the
 same bytes as one that was never killed: on the same machine, with the same number of threads.
 """
+
+LIBRARIES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
+"""Another release of one of these may give other bytes."""

@@ -6,8 +6,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.contract.code import read_code
 from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.identity import fingerprint, hash_code, hash_tree
+from tasks.contract.identity import fingerprint, hash_tree
 from tasks.contract.runtime import workers
 from tasks.contract.settings import read_section, recipe_path
 from tasks.contract.stage import Job, Report
@@ -166,7 +167,7 @@ def identify(job: Job, order: Order, machine: Machine) -> str:
     return fingerprint({
         **order.resolved(),
         "inputs": {name: hash_tree(job.input(name)) for name in job.stage.inputs},
-        "code": hash_code(["tasks.train.__main__"]),
+        "code": read_code("train"),
         "machine": {"precision": machine.precision, "attention": machine.attention},
         "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
     })  # fmt: skip

@@ -20,3 +20,6 @@ checks       Great Expectations at work: from settings to outcomes
 docs         its result and HTML pages, the same for the same data
 stage        all of it on a corpus
 """
+
+LIBRARIES = ("great-expectations", "pandas", "polars", "pyarrow")
+"""Another release of one of these may give other bytes."""

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.identity import fingerprint, hash_code, hash_tree
-from tasks.contract.imports import import_closure
+from tasks.contract.identity import fingerprint, hash_tree
 
 
 def test_the_order_of_keys_does_not_matter_but_values_do() -> None:
@@ -31,25 +30,3 @@ def test_a_tree_changes_with_any_byte_or_name(tmp_path: Path) -> None:
     second = hash_tree(tmp_path)
     (tmp_path / "a/x").rename(tmp_path / "a/y")
     assert len({first, second, hash_tree(tmp_path)}) == 3
-
-
-def test_an_import_closure_follows_lazy_imports_and_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {
-        "tasks/__init__.py": "",
-        "tasks/a.py": "def f():\n    from tasks.b import g\n",
-        "tasks/b/__init__.py": "import json\n",
-        "tasks/b/g.py": "from tasks import c\n",
-        "tasks/c.py": "",
-        "tasks/unused.py": "",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    found = {path.as_posix() for path in import_closure("tasks.a", tmp_path)}
-    assert found == files.keys() - {"tasks/unused.py"}
-    monkeypatch.setattr("tasks.contract.identity.CODE", tmp_path)
-    before = hash_code(["tasks.b.g"])
-    (tmp_path / "tasks/unused.py").write_text("x = 1")
-    assert hash_code(["tasks.b.g"]) == before
-    (tmp_path / "tasks/c.py").write_text("x = 1")
-    assert hash_code(["tasks.b.g"]) != before

@@ -15,8 +15,8 @@ FILES = """ingest:
   licence: my own
   files: {files}
 """
-WIRED = "{source: tasks/ingest, init: tasks/base, unseen: tasks/clean}"
-WITH_TEXTS = WIRED.replace("tasks/ingest", "texts")
+WIRED = "*alone"
+WITH_TEXTS = "{<<: *alone, source: texts}"
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     alone = f"  - recipes:\n      shakespeare: {WIRED}\n\n"
     (tmp_path / "dvc.yaml").write_text(LIST.sub(alone, (ROOT / "dvc.yaml").read_text(), count=1))
-    for folder in ("recipes", "tasks/ingest", "tasks/base", "tasks/clean", "texts"):
+    for folder in ("recipes", "texts"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
     return tmp_path
@@ -40,9 +40,7 @@ def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
     before = Path("dvc.yaml").read_text().splitlines()
     new_recipe("sonnets", "shakespeare")
     after = Path("dvc.yaml").read_text().splitlines()
-    assert [line for line in after if line not in before] == [
-        "      sonnets: {source: tasks/ingest, init: tasks/base, unseen: tasks/clean}"
-    ]
+    assert [line for line in after if line not in before] == ["      sonnets: *alone"]
     assert len(after) == len(before) + 1
     assert wired_recipes()["sonnets"] == wired_recipes()["shakespeare"]
     assert Path("recipes/sonnets.yaml").read_text() == Path("recipes/shakespeare.yaml").read_text()
@@ -75,11 +73,11 @@ def test_a_name_that_cannot_be_is_refused_and_changes_nothing(name: str, like: s
         "texts",
         "",
         "{sources: texts}",
-        "{source: 3, init: tasks/base, unseen: tasks/clean}",
-        "{source: ., init: tasks/base, unseen: tasks/clean}",
-        "{source: nowhere, init: tasks/base, unseen: tasks/clean}",
-        "{source: tasks/ingest}",
-        "{source: tasks/ingest, init: nowhere}",
+        "{<<: *alone, source: 3}",
+        "{<<: *alone, source: .}",
+        "{<<: *alone, source: nowhere}",
+        "{source: texts}",
+        "{<<: *alone, init: nowhere}",
     ],
 )
 def test_what_dvc_cannot_watch_is_told(item: str) -> None:
@@ -106,7 +104,9 @@ def test_a_recipe_that_is_not_wired_says_how(project: Path) -> None:
 
 def test_dvc_must_watch_the_files_that_a_recipe_reads(project: Path) -> None:
     reads("[texts/*.txt]")
-    with pytest.raises(RecipeError, match=f"DVC watches tasks/ingest, .* reads texts; write .*{re.escape(WITH_TEXTS)}"):
+    with pytest.raises(
+        RecipeError, match=f"DVC watches data/code/ingest.json, .* reads texts; write .*{re.escape(WITH_TEXTS)}"
+    ):
         check("shakespeare")
     graph = Path("dvc.yaml")
     graph.write_text(graph.read_text().replace(WIRED, WITH_TEXTS))
@@ -118,8 +118,10 @@ def test_dvc_must_watch_the_evaluation_sets_that_a_recipe_is_not_trained_on(proj
     text = recipe.read_text()
     recipe.write_text(text.replace("clean:\n", "clean:\n  contamination: {files: [exams/a.jsonl, exams/b/c.txt]}\n"))
     Path("exams").mkdir()
-    wanted = WIRED.replace("tasks/clean", "exams")
-    with pytest.raises(RecipeError, match=rf"unseen: DVC watches tasks/clean, .*exams/a\.jsonl; .*{re.escape(wanted)}"):
+    wanted = "{<<: *alone, unseen: exams}"
+    with pytest.raises(
+        RecipeError, match=rf"unseen: DVC watches data/code/clean\.json, .*exams/a\.jsonl; .*{re.escape(wanted)}"
+    ):
         check("shakespeare")
     graph.write_text(graph.read_text().replace(WIRED, wanted))
     check("shakespeare")
@@ -161,19 +163,19 @@ def fine_tunes(init: str, name: str = "tuned") -> None:
 
 def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
     fine_tunes("recipe:shakespeare")
-    with pytest.raises(
-        RecipeError, match=re.escape(f"write `tuned: {WIRED.replace('tasks/base', 'data/shakespeare/model')}`")
-    ):
+    with pytest.raises(RecipeError, match=re.escape("write `tuned: {<<: *alone, init: data/shakespeare/model}`")):
         check("tuned")
     graph = Path("dvc.yaml")
     line = f"      shakespeare: {WIRED}\n"
     graph.write_text(graph.read_text().replace(line, line + line.replace("shakespeare", "tuned")))
-    with pytest.raises(RecipeError, match=r"tuned\.init: DVC watches tasks/base, but the recipe reads data/shakesp"):
+    with pytest.raises(
+        RecipeError, match=r"tuned\.init: DVC watches data/code/base\.json, but the recipe reads data/shakesp"
+    ):
         check("tuned")
     graph.write_text(
         graph.read_text().replace(
             f"tuned: {WIRED}",
-            "tuned: {source: tasks/ingest, init: data/shakespeare/model, unseen: tasks/clean}",
+            "tuned: {<<: *alone, init: data/shakespeare/model}",
         )
     )
     assert check("tuned").model.from_scratch is False
@@ -181,7 +183,7 @@ def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
     with pytest.raises(RecipeError, match=r"recipes/tuned\.yaml: model\.init: no recipe 'nobody'"):
         check("tuned")
     fine_tunes("{kind: folder, path: models/mine}")
-    with pytest.raises(RecipeError, match=r"but the recipe reads models/mine; write .*init: models/mine, "):
+    with pytest.raises(RecipeError, match=r"but the recipe reads models/mine; write .*init: models/mine}"):
         check("tuned")
 
 
@@ -191,7 +193,7 @@ def starts(**recipes: dict) -> None:
     for name, recipe in recipes.items():
         Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
         if base := recipe["model"]["init"].partition(":")[2]:
-            wired = WITH_TEXTS.replace("tasks/base", f"data/{base}/model")
+            wired = WITH_TEXTS.replace("}", f", init: data/{base}/model}}")
             lines = lines.replace(f" {name}: {WITH_TEXTS}", f" {name}: {wired}")
     graph = Path("dvc.yaml")
     graph.write_text(LIST.sub(f"  - recipes:\n{lines}\n", graph.read_text(), count=1))
@@ -249,3 +251,16 @@ def test_a_base_must_do_for_the_task(task: str, base: str, like: str, sentence: 
     starts(a=first, between=between, b={**last, "model": {"init": "recipe:between"}})
     with pytest.raises(RecipeError, match=f"^{re.escape(told)}"):
         check("b")
+
+
+def test_a_graph_from_before_the_stage_code_says_what_to_do() -> None:
+    graph = Path("dvc.yaml")
+    text = graph.read_text()
+    graph.write_text(text.replace(f"shakespeare: {WIRED}", "shakespeare: {source: tasks/ingest, init: tasks/base}"))
+    with pytest.raises(
+        RecipeError, match=r"source: tasks/ingest was for versions .*; write `shakespeare: \*alone`, then"
+    ):
+        check("shakespeare")
+    graph.write_text(text.replace("\n  code:", "\n  other:"))
+    with pytest.raises(RecipeError, match=r"^dvc\.yaml: it has no stage `code`, .* nothing is trained again$"):
+        check("shakespeare")

@@ -1,0 +1,83 @@
+"""`tasks/code.yaml`, which lists the known code of each stage, and the files that the stages depend on.
+
+    train: {version: 1, code: [656a…, 7421…]}
+
+Code whose hash is listed has this version, whichever of the hashes it is. Any other code is known by its own hash.
+"""
+
+import re
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+
+from tasks.contract.code import FOLDER, ROOT, hash_stage
+from tasks.contract.errors import GristmillError
+from tasks.contract.settings import Section, read_yaml, validate
+from tasks.contract.stage import write_json
+
+LISTED = Path("tasks/code.yaml")
+LOCK = Path("requirements.lock")
+PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;]+)", re.MULTILINE)
+
+
+class Known(Section):
+    """The version of a stage's code, and the hashes of all code that gives the bytes of this version."""
+
+    version: int
+    code: list[str]
+
+
+def write_versions() -> None:
+    """Write `data/code/<stage>.json` for every stage. Raises GristmillError for a damaged list or lock."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    listed, pins = read_listed(), _pins()
+    for stage in stages():
+        code, known = hash_stage(stage), listed.get(stage)
+        found = {"version": known.version} if known is not None and code in known.code else {"code": code}
+        write_json(FOLDER / f"{stage}.json", {**found, "libraries": _libraries(stage, pins)})
+
+
+def stages() -> list[str]:
+    """The stages of DVC: the rooms that name the libraries that they stand on."""
+    rooms = sorted(path.parent.name for path in ROOT.glob("tasks/*/__main__.py"))
+    return [room for room in rooms if hasattr(import_module(f"tasks.{room}"), "LIBRARIES")]
+
+
+def read_listed(root: Path = ROOT) -> dict[str, Known]:
+    """By stage. Raises RecipeError for what is not such a list."""
+    path = root / LISTED
+    return {name: validate(Known, entry, path, prefix=name) for name, entry in read_yaml(path).items()}
+
+
+def _libraries(stage: str, pins: dict[str, str]) -> dict[str, str]:
+    """The locked version of each library that the room names; where another one is installed, that one, too."""
+    found = {}
+    for library in import_module(f"tasks.{stage}").LIBRARIES:
+        name = _normal(library)
+        if name not in pins:
+            raise GristmillError(f"{LOCK}: {library} is missing; tasks/{stage}/__init__.py names it in LIBRARIES")
+        found[library] = pins[name]
+        installed = _installed(library)
+        if installed != pins[name]:
+            found[library] = f"{installed or 'not'} installed, {pins[name]} locked"
+            print(f"code: {library} {found[library]}; `make setup` installs what is locked", file=sys.stderr)
+    return found
+
+
+def _installed(library: str) -> str | None:
+    """Without the build of torch for one kind of machine: 2.13.0 for 2.13.0+cpu."""
+    try:
+        return metadata.version(library).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _pins() -> dict[str, str]:
+    if not LOCK.is_file():
+        raise GristmillError(f"{LOCK}: not there; `make lock` writes it")
+    return {_normal(name): version for name, version in PIN.findall(LOCK.read_text(encoding="utf-8"))}
+
+
+def _normal(name: str) -> str:
+    """As in PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()

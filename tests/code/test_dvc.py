@@ -1,0 +1,112 @@
+"""What DVC runs again after a change of the code, by real DVC."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.families import tiny_recipe, write_source
+from tests.scratch import command, make_project, run_stages, without_tracking
+
+CLEAN = "Data and pipelines are up to date."
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after all stages of a recipe, which DVC knows to have run; committed to git."""
+    root = tmp_path_factory.mktemp("code")
+    (root / "tiny.yaml").write_text(json.dumps(tiny_recipe("causal-lm", "texts/all.jsonl")))
+    folder = make_project(root / "project", {"tiny": root / "tiny.yaml"})
+    graph = folder / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("source: data/code/ingest.json", "source: texts"))
+    write_source(folder / "texts/all.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        without_tracking(patch)
+        run_stages("tiny")
+    command(folder, "dvc", "config", "--local", "cache.dir", str(root / "cache"))
+    command(folder, "dvc", "commit", "--force", "--quiet")
+    command(folder, "git", "add", "--all")
+    command(folder, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "all")
+    return folder
+
+
+@pytest.fixture
+def project(made: Path) -> Iterator[Path]:
+    """The same project; what a test changes in it is taken back."""
+    yield made
+    command(made, "git", "checkout", "--quiet", ".")
+    command(made, "dvc", "checkout", "--quiet", "--force")
+
+
+def edit(folder: Path, name: str, old: str, new: str) -> None:
+    path = folder / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def stale(folder: Path) -> set[str]:
+    """The stages that DVC would run."""
+    said = command(folder, "dvc", "status", "--json").stdout
+    return set(json.loads(said))
+
+
+def test_a_comment_and_a_docstring_run_the_stage_code_alone(project: Path) -> None:
+    edit(project, "tasks/train/schedule.py", '"""The share', '# A remark.\n"""In short: the share')
+    assert stale(project) == {"code"}
+    assert "Running stage 'code'" in command(project, "dvc", "repro", "code").stdout
+    assert command(project, "dvc", "status").stdout.strip() == CLEAN
+
+
+def test_a_changed_constant_runs_what_uses_it(project: Path) -> None:
+    edit(project, "tasks/train/schedule.py", "settings.warmup_steps + 1)", "settings.warmup_steps + 2)")
+    command(project, "dvc", "repro", "code")
+    assert stale(project) == {"train@tiny"}
+
+
+def test_a_rename_that_is_listed_runs_nothing(project: Path) -> None:
+    edit(project, "tasks/train/schedule.py", "fall = ", "fallen = ")
+    edit(project, "tasks/train/schedule.py", "* fall\n", "* fallen\n")
+    command(project, "dvc", "repro", "code")
+    assert stale(project) == {"train@tiny"}
+    code = json.loads((project / "data/code/train.json").read_text())["code"]
+    edit(
+        project,
+        "tasks/code.yaml",
+        "train:\n  version: 1\n  code:\n",
+        f"train:\n  version: 1\n  code:\n    - '{code}'\n",
+    )
+    command(project, "dvc", "repro", "code")
+    assert command(project, "dvc", "status").stdout.strip() == CLEAN
+
+
+def test_a_new_version_runs_its_stage(project: Path) -> None:
+    edit(project, "tasks/code.yaml", "clean:\n  version: 1", "clean:\n  version: 2")
+    command(project, "dvc", "repro", "code")
+    assert stale(project) == {"clean@tiny"}
+
+
+def test_a_new_torch_runs_what_stands_on_it_and_a_new_rich_nothing(project: Path) -> None:
+    edit(project, "requirements.lock", "\nrich==", "\nrich==1")
+    command(project, "dvc", "repro", "code")
+    assert command(project, "dvc", "status").stdout.strip() == CLEAN
+    edit(project, "requirements.lock", "\ntorch==", "\ntorch==9")
+    said = command(project, "dvc", "repro", "code").stderr
+    assert "code: torch 2" in said and "locked; `make setup` installs what is locked" in said
+    assert stale(project) == {"train@tiny", "evaluate@tiny"}
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_a_clone_with_the_shared_cache_runs_nothing(made: Path, tmp_path: Path, lock: bool) -> None:
+    clone = tmp_path / "clone"
+    command(tmp_path, "git", "clone", "--quiet", str(made), str(clone))
+    shutil.copy(made / ".dvc/config.local", clone / ".dvc/config.local")
+    if not lock:
+        (clone / "dvc.lock").unlink()
+    said = command(clone, "dvc", "repro").stdout
+    assert said.count("skipping") == 8
+    assert "Running stage" not in said
+    assert (clone / "data/tiny/model/model.safetensors").is_file()
+    assert command(clone, "dvc", "status").stdout.strip() == CLEAN

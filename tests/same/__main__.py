@@ -1,0 +1,167 @@
+"""`make same`: show that changed code gives the same bytes, and list it in tasks/code.yaml under the same version.
+
+    make same                    against the last commit that listed code
+    make same FROM=COMMIT        against another one
+    make same NEW="clean train"  these stages give other bytes, on purpose: their versions rise by one
+
+The code of that commit and the code of this folder take the same tiny recipes through all stages, each stage of the
+new code from what the old code made. A stage is listed where every output is the same byte for byte and every changed
+line of it ran. This is evidence, not proof: the recipes are small.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.code.versions import LISTED, Known, read_listed
+from tasks.contract.code import ROOT, hash_stage, import_closure
+from tests.same.changed import not_run, units
+from tests.same.roads import roads, write_texts
+from tests.same.take import STAGES
+
+BY_DESIGN = {"training/report.json": ("details", "identity")}
+"""Outputs with a key that says which code made them."""
+HEAD = """# The known code of each stage; see tasks/code. `make same` adds the hash of code that gives the bytes of a version.
+# Code that is not here has no version: its stage runs again.
+"""
+
+
+@dataclass
+class Verdict:
+    """What the comparison found about the code of one stage."""
+
+    differing: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+    """Changed lines that did not run."""
+
+
+def main() -> int:
+    """Compare, list what may be listed, and say what may not. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="make same", description=__doc__)
+    parser.add_argument("--from", dest="commit")
+    parser.add_argument("--new", nargs="*", default=[], choices=[*STAGES, []])
+    asked = parser.parse_args()
+    commit = asked.commit or _git("log", "-1", "--format=%H", "--", str(LISTED))
+    listed = read_listed() if (ROOT / LISTED).is_file() else {}
+    hashes = {stage: hash_stage(stage) for stage in STAGES}
+    unlisted = [stage for stage in STAGES if stage not in listed or hashes[stage] not in listed[stage].code]
+    if not unlisted and asked.commit is None:
+        print("the code of every stage is listed")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="gristmill-same-") as folder:
+        verdicts = compare(commit, Path(folder), STAGES if asked.commit else unlisted)
+    good = [stage for stage, verdict in verdicts.items() if not verdict.differing and not verdict.unseen]
+    for stage in unlisted:
+        if stage in asked.new:
+            version = listed[stage].version + 1 if stage in listed else 1
+            listed[stage] = Known(version=version, code=[hashes[stage]])
+        elif stage in good:
+            before = listed.get(stage, Known(version=1, code=[]))
+            listed[stage] = Known(version=before.version, code=[*before.code, hashes[stage]])
+    (ROOT / LISTED).write_text(HEAD + "".join(_entries(listed)), encoding="utf-8")
+    return max([_tell(stage, verdict, stage in asked.new) for stage, verdict in verdicts.items()], default=0)
+
+
+def compare(commit: str, scratch: Path, stages: Sequence[str]) -> dict[str, Verdict]:
+    """What the tiny recipes show about these stages, this folder's code beside that of a commit."""
+    old = scratch / "code"
+    _git("worktree", "add", "--detach", "--quiet", os.fspath(old), commit)
+    try:
+        made = {name: _take(code, scratch / name, scratch / "old") for name, code in (("old", old), ("new", ROOT))}
+        return {stage: _verdict(stage, made["old"], made["new"], old) for stage in stages}
+    finally:
+        _git("worktree", "remove", "--force", os.fspath(old))
+
+
+def _take(code: Path, folder: Path, before: Path) -> Path:
+    """Take all recipes through all stages by the code of a tree; the folder with what they made."""
+    folder.mkdir()
+    write_texts(folder)
+    (folder / "recipes").mkdir()
+    recipes = roads()
+    for name, recipe in recipes.items():
+        (folder / f"recipes/{name}.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    (folder / "requirements.lock").write_bytes((ROOT / "requirements.lock").read_bytes())
+    if before != folder:
+        (folder / "before").symlink_to(before / "made")
+    quiet = {
+        "PYTHONPATH": os.fspath(code), "GRISTMILL_DEVICE": "cpu", "GRISTMILL_WORKERS": "1", "OMP_NUM_THREADS": "1",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "NUMBA_CACHE_DIR": os.fspath(ROOT / "tests/__pycache__/numba"),
+    }  # fmt: skip
+    driver = Path(__file__).with_name("take.py")
+    done = subprocess.run(
+        [sys.executable, "-P", os.fspath(driver), "made", *recipes], cwd=folder, env={**os.environ, **quiet},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{done.stdout[-4000:]}\nmake same: the recipes of tests/same/roads.py failed with {code}")
+    return folder / "made"
+
+
+def _verdict(stage: str, old: Path, new: Path, tree: Path) -> Verdict:
+    files = {root: _closure(stage, root) for root in (tree, ROOT)}
+    before, after = (units(root, files[root]) for root in (tree, ROOT))
+    ran = {made: json.loads((made / "lines.json").read_text()) for made in (old, new)}
+    gone = [f"was {line}" for line in not_run(before, after, ran[old], tree)]
+    return Verdict(list(_differing(old / stage, new / stage)), [*not_run(after, before, ran[new], ROOT), *gone])
+
+
+def _closure(stage: str, root: Path) -> list[Path]:
+    return import_closure(f"tasks.{stage}.__main__", root)
+
+
+def _differing(old: Path, new: Path) -> Iterator[str]:
+    """Outputs of a stage that are not the same, by recipe and name."""
+    names = {path.relative_to(tree) for tree in (old, new) for path in tree.rglob("*") if path.is_file()}
+    for name in sorted(names):
+        pair = [(tree / name).read_bytes() if (tree / name).is_file() else b"" for tree in (old, new)]
+        if pair[0] != pair[1] and not _same_by_design(name, pair):
+            yield name.as_posix()
+
+
+def _same_by_design(name: Path, pair: list[bytes]) -> bool:
+    key = BY_DESIGN.get("/".join(name.parts[1:]))
+    if key is None or not all(pair):
+        return False
+    reports = [json.loads(content) for content in pair]
+    for report in reports:
+        del report[key[0]][key[1]]
+    return reports[0] == reports[1]
+
+
+def _tell(stage: str, verdict: Verdict, new: bool) -> int:
+    if new:
+        print(f"{stage}: a new version; {len(verdict.differing)} outputs of the tiny recipes differ")
+        return 0
+    if verdict.differing:
+        print(f"{stage}: other bytes in {', '.join(verdict.differing)}; if that is meant: make same NEW={stage}")
+    for line in verdict.unseen:
+        print(f"{stage}: changed, and did not run: {line}")
+    if verdict.unseen:
+        print(f"{stage}: not listed; let a recipe in tests/same/roads.py run these lines")
+    if verdict.differing or verdict.unseen:
+        return 1
+    print(f"{stage}: the same bytes, and every changed line ran")
+    return 0
+
+
+def _entries(listed: dict[str, Known]) -> Iterator[str]:
+    for stage in STAGES:
+        if stage in listed:
+            codes = "".join(f"\n    - '{code}'" for code in listed[stage].code) or " []"
+            yield f"{stage}:\n  version: {listed[stage].version}\n  code:{codes}\n"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

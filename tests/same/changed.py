@@ -1,0 +1,110 @@
+"""Which lines of Python differ between two trees, whatever file they moved to, and which of them did not run."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from tasks.contract.code import without_remarks
+
+Units = dict[tuple[str, str], list["Unit"]]
+"""By file and name."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A function, a method, or another statement of a module or of a class."""
+
+    file: str
+    name: str
+    lines: tuple[tuple[int, str], ...]
+    """Numbers and text, without imports, comments, docstrings and blank lines."""
+
+    @property
+    def text(self) -> str:
+        """What it does, wherever it stands."""
+        return "\n".join(line.strip() for _, line in self.lines)
+
+
+def units(root: Path, files: Iterable[Path]) -> list[Unit]:
+    """All units of some files under a folder."""
+    return [unit for file in files if file.suffix == ".py" for unit in _units(root, file)]
+
+
+def not_run(changed: Iterable[Unit], others: Iterable[Unit], ran: dict[str, list[int]], root: Path) -> Iterator[str]:
+    """`file:line: text` of lines that are in `changed` and not in the unit of the same name in `others`, and never ran.
+
+    A line of a statement counts as run where its statement did. What only raises an error writes no output, and so
+    needs no run.
+    """
+    by_text = {unit.text for unit in others}
+    by_name: dict[str, list[Unit]] = {}
+    for unit in others:
+        by_name.setdefault(unit.name, []).append(unit)
+    for unit in changed:
+        if unit.text in by_text or not unit.lines:
+            continue
+        was = max(by_name.get(unit.name, []), key=lambda other: _likeness(unit, other), default=None)
+        statements = _statements(root / unit.file)
+        for number, line in _differing(unit, was):
+            here = [span for span in statements if span[0] <= number <= span[1]]
+            start, stop, kind = min(here, key=lambda span: span[1] - span[0], default=(number, number, ast.stmt))
+            if kind is not ast.Raise and not set(range(start, stop + 1)) & set(ran.get(unit.file, ())):
+                yield f"{unit.file}:{number}: {line.strip()}"
+
+
+def _units(root: Path, file: Path) -> Iterator[Unit]:
+    source = (root / file).read_text(encoding="utf-8")
+    kept = dict(without_remarks(source))
+    pending = [("", node) for node in ast.parse(source).body]
+    while pending:
+        scope, node = pending.pop()
+        name = f"{scope}{getattr(node, 'name', '')}"
+        if isinstance(node, ast.ClassDef):
+            pending += [(f"{name}.", child) for child in node.body]
+            stop = node.body[0].lineno - 1
+        else:
+            stop = node.end_lineno or node.lineno
+        start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+        imported = {number for each in ast.walk(node) for number in _lines_of_import(each)}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            name = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+        numbers = [number for number in range(start, stop + 1) if number in kept and number not in imported]
+        yield Unit(file.as_posix(), name, tuple((number, kept[number]) for number in numbers))
+
+
+def _lines_of_import(node: ast.AST) -> range:
+    """Their names are held by the type checker."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    return range(0)
+
+
+def _likeness(unit: Unit, other: Unit) -> tuple[bool, float]:
+    return unit.file == other.file, SequenceMatcher(None, unit.text, other.text, autojunk=False).quick_ratio()
+
+
+def _differing(unit: Unit, was: Unit | None) -> list[tuple[int, str]]:
+    if was is None:
+        return list(unit.lines)
+    new, old = ([line.strip() for _, line in one.lines] for one in (unit, was))
+    blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    same = {block.b + offset for block in blocks for offset in range(block.size)}
+    return [line for place, line in enumerate(unit.lines) if place not in same]
+
+
+def _statements(path: Path) -> list[tuple[int, int, type[ast.AST]]]:
+    """First and last line of every statement; of a compound one, of its head."""
+    spans = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ExceptHandler) and all(isinstance(each, ast.Raise) for each in node.body):
+            spans.append((node.lineno, node.body[0].lineno - 1, ast.Raise))
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            stop = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+            spans.append((start, max(start, stop), type(node)))
+    return spans

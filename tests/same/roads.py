@@ -1,0 +1,80 @@
+"""The tiny recipes by which two versions of the code are compared: every family, and settings that take other paths."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from tests.families import tiny_recipe, write_source
+
+LICENSE = Path(__file__).parents[2] / "LICENSE"
+DIRTY = (
+    "Write to jane.doe@example.org or call +1 212 555 0199 before Friday, from 203.0.113.7 or 2001:db8::17.",
+    "The card 4111 1111 1111 1111 and the account DE89 3704 0044 0532 0130 00 are for tests only.",
+    "<p>A page of <b>HTML</b> with a <a href='https://example.org/'>link</a> &amp; an entity.</p>",
+    "The cafÃ© opens at nine\u200b; the naïve façade stays shut.   \n\n\n\n\nIts last line is here.\x07",
+    "lorem ipsum dolor sit amet, consectetur adipiscing elit { javascript } Terms of use and cookie policy.",
+    "- one\n- two\n- three\n- four ...\nread more ...\nread more ...",
+    "Le contrat est soumis au droit français et le tribunal de Paris est seul compétent pour en connaître.",
+    "password = 'hunter2hunter2' AKIAIOSFODNN7EXAMPLE ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+    "buy buy buy buy buy buy buy casino bonus buy buy buy buy buy buy buy buy buy buy buy",
+)
+CLEAN_ALL: dict[str, Any] = {
+    "html": "text",
+    "min_characters": 20,
+    "max_words": 5000,
+    "languages": {"text": "en"},
+    "quality": {"preset": "fineweb"},
+    "blocked_words": {"words": ["casino bonus"]},
+    "privacy": {"iban": {"action": "drop"}},
+    "near_duplicates": {},
+    "duplicate_paragraphs": {},
+    "contamination": {"files": ["unseen/exam.txt"]},
+    "splits": {"validation": 0.1, "test": 0.2, "seed": 1},
+}
+
+
+def write_texts(folder: Path) -> None:
+    """Words at random for the families, prose with every kind of dirt for cleaning, and an evaluation set."""
+    write_source(folder / "texts/all.jsonl")
+    words = LICENSE.read_text(encoding="utf-8").lower().replace("(", " ").replace(")", " ").split()
+    generator = random.Random(1)
+
+    def prose() -> str:
+        sentences = [" ".join(generator.choices(words, k=generator.randint(9, 16))) for _ in range(7)]
+        return "\n\n".join(f"{sentence.strip('.,;:').capitalize()}." for sentence in sentences)
+
+    rows = [prose() for _ in range(90)]
+    rows += [f"{prose()}\n\n{line}" for line in DIRTY for _ in range(3)]
+    rows += [*rows[:3], f"{rows[5]} Once more.", *DIRTY]
+    with (folder / "texts/prose.jsonl").open("w", encoding="utf-8") as file:
+        for number, text in enumerate(rows):
+            file.write(json.dumps({"text": text, "group": f"g{number % 40}"}) + "\n")
+    (folder / "unseen").mkdir()
+    (folder / "unseen/exam.txt").write_text(f"{rows[7]}\n", encoding="utf-8")
+
+
+def roads() -> dict[str, dict[str, Any]]:
+    """Recipes by name, each after those that it starts from."""
+    adamw = {"name": "adamw", "learning_rate": 0.003, "embedding_learning_rate": 0.01, "weight_decay": 0.1}
+    muon = {"name": "muon", "matrix_learning_rate": 0.01, "learning_rate": 0.003}
+    words, prose = "texts/all.jsonl", "texts/prose.jsonl"
+    found = {
+        "causal": tiny_recipe("causal-lm", words, optimizer=muon, accumulation=2),
+        "lora": tiny_recipe("causal-lm", words, init="recipe:causal", precision="fp32", keep="best", patience=1),
+        "translation": tiny_recipe("translation", words, optimizer=adamw, label_smoothing=0.1),
+        "summarization": tiny_recipe("summarization", words, clip_norm=None),
+        "one-row": tiny_recipe("summarization", words, init="recipe:causal"),
+        "masked": tiny_recipe("masked-lm", words, next_sentence=True),
+        "classification": tiny_recipe("classification", words, init="recipe:masked"),
+        "unigram": tiny_recipe("translation", words, like="causal-lm"),
+        "prose": tiny_recipe("causal-lm", prose, schedule={"name": "cosine", "warmup_steps": 2}),
+    }
+    found["lora"]["model"]["lora"] = {"rank": 2, "dropout": 0.1}
+    found["unigram"]["tokenize"] = {"kind": "unigram", "vocab_size": 60}
+    found["masked"]["tokenize"] = {"kind": "wordpiece", "vocab_size": 90, "lowercase": True}
+    found["prose"]["clean"] = CLEAN_ALL
+    found["prose"]["model"]["config"] |= {"attention_dropout": 0.1}
+    found["summarization"]["train"] |= {"steps": None, "epochs": 2}
+    del found["summarization"]["train"]["steps"]
+    return found
