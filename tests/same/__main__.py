@@ -27,7 +27,8 @@ from tests.same.take import STAGES
 
 BY_DESIGN = {"training/report.json": ("details", "identity")}
 """Outputs with a key that says which code made them."""
-HEAD = """# The known code of each stage; see tasks/code. `make same` adds the hash of code that gives the bytes of a version.
+HEAD = """\
+# The known code of each stage; see tasks/code. `make same` adds the hash of code that gives the bytes of a version.
 # Code that is not here has no version: its stage runs again.
 """
 
