@@ -25,7 +25,7 @@ test-slow: $(READY)
 	python -m pytest -m slow -n 0
 
 same: $(READY) # changed code gives the same bytes: list it, so that no stage runs again
-	python -m tests.same $(if $(FROM),--from $(FROM)) $(if $(NEW),--new $(NEW))
+	python -m tests.same $(if $(FROM),--from $(FROM)) $(if $(NEW),--new $(NEW)) $(if $(RENAMED),--renamed $(RENAMED))
 	dvc repro --quiet code
 
 lint: $(READY)
@@ -44,7 +44,7 @@ bench-peers: $(READY) # beside ours, what `make bench` compares it with
 	infra/install.sh $(PYTHON) $(VENV) bench
 
 ui: $(READY)
-	python -m flows.ui
+	python -m flows.cli.ui
 
 prove-schedule: $(READY) # a real server, a worker, schedules that fire, runs that complete
 	python -m pytest tests/flows/prove_schedule.py

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.growth import real_texts, write_grown
 from benchmarks.targets import Target
 from benchmarks.watch import run_stage
-from tasks.contract.runtime import workers
+from tasks.stage.runtime import workers
 from tests.scratch import make_project
 
 SIZE = 200_000_000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.contract.corpus import CorpusWriter, corpus_schema, read_batches
-from tests.clean.quality.perturbed import made
+from tasks.formats.corpus import CorpusWriter, corpus_schema, read_batches
+from tests.clean.rules.quality.perturbed import made
 from tests.scratch import ROOT
 
 REAL = ROOT / "data" / "bert" / "raw"

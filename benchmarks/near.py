@@ -22,15 +22,21 @@ from benchmarks.growth import read_texts
 from benchmarks.near_pairs import near_pairs
 from benchmarks.near_peers import PEERS, megabytes_a_second
 from benchmarks.targets import Target
-from tasks.clean.near.contamination import EvaluationIndex, overlaps
-from tasks.clean.near.duplicates import NearDuplicates, near_duplicates
-from tasks.clean.near.files import SketchFiles
-from tasks.clean.near.paragraphs import first_paragraphs, paragraphs_of, read_paragraphs, without, write_paragraphs
-from tasks.clean.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
-from tasks.clean.near.sketch import sketch_of, write_sketch
-from tasks.contract.runtime import workers
-from tasks.contract.spread import spread
-from tests.clean.near.planted import from_a_template, planted
+from tasks.clean.rules.near.contamination import EvaluationIndex, overlaps
+from tasks.clean.rules.near.duplicates import NearDuplicates, near_duplicates
+from tasks.clean.rules.near.files import SketchFiles
+from tasks.clean.rules.near.paragraphs import (
+    first_paragraphs,
+    paragraphs_of,
+    read_paragraphs,
+    without,
+    write_paragraphs,
+)
+from tasks.clean.rules.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
+from tasks.clean.rules.near.sketch import sketch_of, write_sketch
+from tasks.stage.runtime import workers
+from tasks.workers.parallel_map import parallel_map
+from tests.clean.rules.near.planted import from_a_template, planted
 from tests.scratch import ROOT
 
 DEFAULT = NearDuplicateSettings()
@@ -49,8 +55,8 @@ FORCED = 64 << 20
 RESOLVE = """
 import json, sys, time
 from pathlib import Path
-from tasks.clean.near.duplicates import near_duplicates
-from tasks.clean.near.settings import NearDuplicateSettings
+from tasks.clean.rules.near.duplicates import near_duplicates
+from tasks.clean.rules.near.settings import NearDuplicateSettings
 
 def peak():  # ru_maxrss would begin with that of the process that started this one
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
@@ -178,7 +184,7 @@ def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
     documents = COPIES * len(texts)
     for processes in dict.fromkeys((1, workers())):
         began, used = time.perf_counter(), _processor_seconds()
-        list(spread(partial(_sketched, chosen=DEFAULT), parts, processes))
+        list(parallel_map(partial(_sketched, chosen=DEFAULT), parts, processes))
         seconds, used = time.perf_counter() - began, _processor_seconds() - used
         yield (
             f"{documents:,} documents, {size:.0f} MB, to sketches, {processes} processes {size / seconds:7.1f} MB/s, "

@@ -2,7 +2,7 @@
 
 Exact, by the prefix filter of Chaudhuri et al. 2006 and Bayardo et al. 2007: with shingles in order of how rare they
 are, two sets of similarity t share one among the first size - ceil(t · size) + 1 of each. Nothing here is of
-`tasks.clean.near`: words are found by a regular expression, shingles are compared as words.
+`tasks.clean.rules.near`: words are found by a regular expression, shingles are compared as words.
 """
 
 import re

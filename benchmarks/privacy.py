@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from benchmarks.privacy_peers import Finder, aho_corasick, best, datatrove_formatter, finders
 from benchmarks.targets import Target
-from tasks.clean.blocked.count import count
-from tasks.clean.blocked.settings import BlockedWords
-from tasks.clean.privacy.mask import mask
-from tasks.clean.privacy.settings import PrivacySettings
-from tests.clean.privacy.labelled import Labelled, Span, labelled
-from tests.clean.privacy.scores import Score, score
-from tests.clean.privacy.test_search import find
+from tasks.clean.rules.blocked.count import count
+from tasks.clean.rules.blocked.settings import BlockedWords
+from tasks.clean.rules.privacy.mask import mask
+from tasks.clean.rules.privacy.settings import PrivacySettings
+from tests.clean.rules.privacy.labelled import Labelled, Span, labelled
+from tests.clean.rules.privacy.scores import Score, score
+from tests.clean.rules.privacy.test_search import find
 
 TO_REACH = 40
 """MB/s a core."""

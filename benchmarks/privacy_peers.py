@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.clean.privacy.labelled import Span
-from tests.clean.privacy.scores import overlap
+from tests.clean.rules.privacy.labelled import Span
+from tests.clean.rules.privacy.scores import overlap
 
 Finder = Callable[[str], list[tuple[float, Span]]]
 """What is in a text, and how sure that is."""

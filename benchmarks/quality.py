@@ -14,10 +14,10 @@ import pyarrow as pa
 from benchmarks.growth import REAL, read_texts
 from benchmarks.quality_peers import datatrove
 from benchmarks.targets import Target
-from tasks.clean.quality.judge import judge
-from tasks.clean.quality.settings import QualitySettings
-from tests.clean.quality import reference
-from tests.clean.quality.perturbed import UNITS, made, perturbed
+from tasks.clean.rules.quality.judge import judge
+from tasks.clean.rules.quality.settings import QualitySettings
+from tests.clean.rules.quality import reference
+from tests.clean.rules.quality.perturbed import UNITS, made, perturbed
 from tests.scratch import ROOT
 
 ASKED = 30

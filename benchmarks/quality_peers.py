@@ -6,7 +6,7 @@ It is not among Gristmill's dependencies: `make bench-peers` installs it.
 from collections.abc import Callable
 from typing import Any
 
-from tasks.clean.quality.settings import C4, FineWeb, GopherQuality, GopherRepetition, QualitySettings
+from tasks.clean.rules.quality.settings import C4, FineWeb, GopherQuality, GopherRepetition, QualitySettings
 
 Keeps = Callable[[str], bool]
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from benchmarks.growth import real_texts, write_grown
 from benchmarks.targets import Target
-from tasks.contract.runtime import workers
-from tasks.contract.tokens import Tokens
+from tasks.formats.tokens import Tokens
+from tasks.stage.runtime import workers
 from tasks.tokenize.codec import learn
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.work import Side, encode_split, texts_of

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.runtime import workers
-from tasks.contract.settings import read_yaml
+from tasks.stage.runtime import workers
+from tasks.stage.settings import read_yaml
 from tests.scratch import ROOT, command, make_project
 
 SIZE = 2048

@@ -1,6 +1,6 @@
 """Prefect's API for a run: the configured server, or else a temporary one over the same database, as Prefect's own.
 
-Prefect's own temporary server stays behind when its flow is killed outright; ours is tied to the flow (`flows.tied`).
+Prefect's own temporary server stays behind when its flow is killed outright; ours is tied to the flow (`flows.child`).
 """
 
 import os
@@ -23,7 +23,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tasks.contract.errors import GristmillError, TransientError
+from tasks.stage.errors import GristmillError, TransientError
 
 STARTUP = 120
 """Seconds that the temporary server may take where nothing else is set: it takes 12 to 20 s on two processors."""
@@ -43,7 +43,7 @@ def reachable_api() -> Iterator[None]:
     url = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "flows.tied", str(os.getpid()), "uvicorn", "--factory"),
+            *(sys.executable, "-m", "flows.child", str(os.getpid()), "uvicorn", "--factory"),
             *("prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)),
             *("--log-level", "error", "--lifespan", "on"),
         ],

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import GristmillError, TransientError
-from tasks.contract.runtime import switch_off_telemetry
+from tasks.stage.errors import GristmillError, TransientError
+from tasks.stage.runtime import switch_off_telemetry
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -1,7 +1,7 @@
 """A program in a process group of its own: its output line by line, a time-out, and an end that leaves nothing behind.
 
 However the wait ends (the program's end, a time-out, Ctrl-C, SIGTERM, an error), the whole group is gone when
-`launch` is left. If this process is killed outright, the program ends with it (`flows.tied`).
+`launch` is left. If this process is killed outright, the program ends with it (`flows.child`).
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks.contract.errors import GristmillError
+from tasks.stage.errors import GristmillError
 
 GRACE = 5.0
 """Seconds between asking a group to end and killing it."""
@@ -39,7 +39,7 @@ def launch(
     `timeout` is in seconds. Raises TookTooLong.
     """
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.tied", str(os.getpid()), module, *arguments],
+        [sys.executable, "-m", "flows.child", str(os.getpid()), module, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

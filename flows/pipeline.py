@@ -12,11 +12,11 @@ from prefect.states import Completed, Failed
 
 from flows.api import reachable_api
 from flows.graph import CODE, Node, changes, fill_cache, read_graph
+from flows.recipes import check
 from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
 from flows.summary import Row, Summary, figure, read_metrics, read_registration
-from flows.wiring import check
 from flows.workspace import claim
-from tasks.contract.errors import EXIT_TRANSIENT, GristmillError
+from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 
 
 def run(recipe: str) -> Summary:

@@ -17,7 +17,7 @@ from prefect.schedules import Cron, Schedule
 from prefect.settings import PREFECT_API_URL
 
 from flows.api import reachable_api
-from tasks.contract.errors import GristmillError
+from tasks.stage.errors import GristmillError
 
 POOL = "gristmill"
 ENTRYPOINT = "flows/pipeline.py:gristmill"

@@ -26,8 +26,8 @@ from prefect.utilities.urls import url_for
 from flows.graph import Node, restore
 from flows.launch import TookTooLong, launch
 from flows.summary import Happened, Row
-from tasks.contract.errors import EXIT_TRANSIENT, GristmillError, TransientError
-from tasks.contract.runtime import retries, timeout
+from tasks.stage.errors import EXIT_TRANSIENT, GristmillError, TransientError
+from tasks.stage.runtime import retries, timeout
 
 BACKOFF = 2.0
 """Seconds before the first new try; each later one waits twice as long, more or less by up to half."""

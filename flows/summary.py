@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.contract.errors import DataError
-from tasks.contract.stage import DATA
+from tasks.stage.errors import DataError
+from tasks.stage.run import DATA
 
 Happened = Literal["ran", "unchanged", "restored"]
 """restored: DVC had run the stage with these very inputs before and took its outputs from the cache."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.contract.errors import GristmillError
+from tasks.stage.errors import GristmillError
 
 LOCKS = Path(".dvc/tmp")
 

@@ -1,5 +1,7 @@
 """What Gristmill does to text and models: one room per stage, in plain Python that knows nothing of Prefect or DVC.
 
-The rooms `ingest validate clean tokenize train evaluate register` never import one another; they meet in the files
-that `tasks.contract` describes. `tasks.recipe` puts their settings together to a whole recipe.
+The stages `base ingest validate clean tokenize train evaluate` and `register` never import one another; they meet in
+the files that `tasks.formats` describes. Under them: `stage` (how a stage runs), `fetch`, `workers` and
+`tracking` (MLflow). `code` tells DVC when the code of a stage changed. `recipe` puts the settings of all stages
+together.
 """

@@ -9,13 +9,13 @@ from typing import Any, Self
 from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
-from tasks.contract.settings import Section, read_yaml, recipe_path, validate
-from tasks.contract.task import FAMILIES, PAIRS, TASKS, Task, is_causal, read_task
 from tasks.evaluate.settings import SETTINGS as EVALUATION
 from tasks.evaluate.settings import CausalEvaluateSettings, PairEvaluateSettings
 from tasks.ingest.settings import IngestSettings
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
+from tasks.stage.settings import Section, read_yaml, recipe_path, validate
+from tasks.stage.task import FAMILIES, PAIRS, TASKS, Task, is_causal, read_task
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.train.catalogue import architecture_problem, is_encoder_decoder
 from tasks.train.settings import SETTINGS as TRAINING

@@ -1,11 +1,11 @@
-"""Small corpora for tests, written with the contract's own writers."""
+"""Small corpora for tests, written with `tasks.formats.corpus`."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.contract.corpus import OPTIONAL, CorpusWriter, corpus_schema
+from tasks.formats.corpus import OPTIONAL, CorpusWriter, corpus_schema
 
 
 def write_corpus(folder: Path, texts: Iterable[str], group: str = "g", **columns: list[str | None]) -> None:

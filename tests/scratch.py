@@ -9,9 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.wiring import LIST
+from flows.recipes import LIST
 from tasks.code.versions import write_versions
-from tasks.contract.stage import DATA, run
+from tasks.stage.run import DATA, run
 
 if TYPE_CHECKING:
     import pytest

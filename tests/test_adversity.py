@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.stage import run
-from tasks.contract.tokens import Tokens
+from tasks.formats.tokens import Tokens
+from tasks.stage.run import run
 from tests.clean.corpus import rows
-from tests.clean.quality.perturbed import UNITS, made
+from tests.clean.rules.quality.perturbed import UNITS, made
 
 RECIPE = """
 task: causal-lm

@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,17 @@ from typing import Any
 import pytest
 
 from tasks.code.versions import read_listed, stages
-from tasks.contract.code import hash_stage, import_closure
-from tasks.contract.settings import read_yaml
-from tasks.contract.stage import Stage
+from tasks.stage.code import hash_stage, import_closure
+from tasks.stage.run import Stage
+from tasks.stage.settings import read_yaml
 
 ROOT = Path(__file__).parents[1]
 GRAPH = read_yaml(ROOT / "dvc.yaml")
 STAGES = sorted(set(GRAPH["stages"]) - {"code"})
 ROOMS = sorted(path.parent.name for path in ROOT.glob("tasks/*/__main__.py"))
+FLOORS = (("stage",), ("fetch", "tracking", "workers"), ("formats",))
+"""Rooms under the stages, from the ground up."""
+MODULES = sorted(path for folder in ("tasks", "flows") for path in (ROOT / folder).rglob("*.py"))
 HEAVY = ("torch", "transformers", "great_expectations", "mlflow", "datasets", "polars", "prefect", "dvc", "matplotlib")
 
 
@@ -31,6 +36,14 @@ def imports(path: Path) -> Iterator[str]:
             assert not node.level, f"{path} line {node.lineno}: relative import"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def _ours(path: Path) -> frozenset[Path]:
+    """The files of ours that a file imports by itself."""
+    places = (ROOT.joinpath(*name.split(".")) for name in imports(path) if name.split(".")[0] in ("tasks", "flows"))
+    files = (file for place in places for file in (place.with_suffix(".py"), place / "__init__.py"))
+    return frozenset(file for file in files if file.is_file() and file != path)
 
 
 def offenders(folder: str, *forbidden: str) -> list[str]:
@@ -56,8 +69,26 @@ def test_stages_never_import_one_another(room: str) -> None:
     assert offenders(f"tasks/{room}", *others, "tasks.recipe") == []
 
 
-def test_the_ground_floor_imports_no_stage() -> None:
-    assert offenders("tasks/contract", *(f"tasks.{room}" for room in ROOMS), "tasks.recipe") == []
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_the_rooms_under_the_stages_import_downwards_only(floor: int) -> None:
+    below = {"stage", *(room for rooms in FLOORS[:floor] for room in rooms)}
+    for room in FLOORS[floor]:
+        others = {path.stem for path in (ROOT / "tasks").iterdir()} - below - {room}
+        assert offenders(f"tasks/{room}", *(f"tasks.{other}" for other in sorted(others))) == []
+
+
+@pytest.mark.parametrize(
+    "room", sorted({path.parent for path in MODULES}), ids=lambda room: str(room.relative_to(ROOT))
+)
+def test_nothing_in_a_room_imports_in_a_circle(room: Path) -> None:
+    """Of the modules and packages in a room, none imports what imports it; a package counts with all its contents."""
+    arrows: dict[str, set[str]] = {}
+    for path in MODULES:
+        if room in path.parents and path != room / "__init__.py":
+            own = path.relative_to(room).parts[0]
+            used = {other.relative_to(room).parts[0] for other in _ours(path) if room in other.parents}
+            arrows.setdefault(own, set()).update(used - {own, "__init__.py"})
+    TopologicalSorter(arrows).prepare()
 
 
 def test_the_stage_code_speaks_for_every_other_stage() -> None:
@@ -124,7 +155,7 @@ def test_importing_a_module_of_ours_has_no_weight_and_no_side_effect(tmp_path: P
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted((ROOT / "tasks").rglob("*.py"))
-        if path.parent.name != "served"  # MLflow runs them, to serve a model; none of ours imports them
+        if path.parent.name != "serve"  # MLflow runs them, to serve a model; no module of ours imports them
     ]
     script = (
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom importlib import import_module\n"

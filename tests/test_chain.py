@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from flows.graph import changes, read_graph
-from tasks.contract.identity import hash_tree
-from tasks.contract.origin import FromRecipe
+from tasks.formats.origin import FromRecipe
 from tasks.recipe import load
+from tasks.stage.identity import hash_tree
 from tests.families import tiny_recipe, write_source
 from tests.scratch import ROOT, STAGES, command, make_project, run_stages, without_tracking
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.identity import hash_tree
-from tasks.contract.task import FAMILIES, TASKS
 from tasks.recipe import load
+from tasks.stage.identity import hash_tree
+from tasks.stage.task import FAMILIES, TASKS
 from tests.families import tiny_recipe, write_source
 from tests.scratch import run_stages, without_tracking
 
@@ -41,8 +41,8 @@ def test_a_recipe_of_every_task_comes_to_its_metrics(project: Path, task: str) -
 
 def test_a_causal_model_learns_pairs_from_scratch_and_from_a_base(project: Path) -> None:
     """Its tokens are the same either way: a learned vocabulary closes a text, of a base's it is done behind it."""
-    from tasks.contract.tokens import TARGET, Tokens
-    from tasks.contract.usage import read_usage
+    from tasks.formats.tokens import TARGET, Tokens
+    from tasks.formats.usage import read_usage
 
     scratch = take("scratch", tiny_recipe("translation", "texts/all.jsonl", like="causal-lm"))
     take("base", tiny_recipe("causal-lm", "texts/all.jsonl"))
@@ -66,7 +66,7 @@ def loss_one_by_one(folder: Path) -> float:
     import torch
     import transformers
 
-    from tasks.contract.tokens import TARGET, Tokens
+    from tasks.formats.tokens import TARGET, Tokens
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model")
     texts, targets = Tokens.open(folder / "tokens/test"), Tokens.open(folder / "tokens/test" / TARGET)
@@ -88,7 +88,7 @@ def test_all_outputs_are_the_same_bytes_every_time(project: Path) -> None:
 
 
 def test_no_group_is_on_both_sides_of_a_split(project: Path) -> None:
-    from tasks.contract.corpus import read_batches
+    from tasks.formats.corpus import read_batches
 
     folder = take("tiny", tiny_recipe("classification", "texts/all.jsonl"))
     groups = {

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tasks.contract.settings import read_yaml
-from tasks.contract.task import FAMILIES
 from tasks.recipe import load
+from tasks.stage.settings import read_yaml
+from tasks.stage.task import FAMILIES
 from tests.families import TRAIN, write_source
 from tests.scratch import ROOT, run_stages, without_tracking
 

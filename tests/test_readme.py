@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from flows.cli import main
+from flows.cli.main import main
 from tasks.ingest.apt import AptSource
 from tasks.recipe import load
 from tests.scratch import ROOT

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.errors import RecipeError
 from tasks.recipe import load
+from tasks.stage.errors import RecipeError
 from tests.corpora import write_recipe
 from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY

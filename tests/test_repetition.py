@@ -11,7 +11,7 @@ def rule(module: str) -> Any:
     return found.PairModel._of_the_output if hasattr(found.PairModel, "_of_the_output") else found._of_the_output
 
 
-@pytest.mark.parametrize("module", ["tasks.evaluate.generation", "tasks.register.served.pairs"])
+@pytest.mark.parametrize("module", ["tasks.evaluate.generation", "tasks.serve.pairs"])
 def test_only_what_was_written_is_not_to_be_repeated(module: str) -> None:
     import torch
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contract.corpus import read_batches
+from tasks.formats.corpus import read_batches
 from tasks.register.predict import Champion
 from tasks.register.registration import run as register
 from tests.families import tiny_recipe, write_source

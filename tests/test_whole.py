@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.identity import hash_tree
+from tasks.stage.identity import hash_tree
 from tests.scratch import ROOT, STAGES, command, make_project
 
 OUTS = (
@@ -167,7 +167,7 @@ def readable(path: Path) -> bytes:
 
 def test_the_help_of_the_command_imports_nothing_heavy() -> None:
     script = (
-        "import sys\nfrom click.testing import CliRunner\nfrom flows.cli import main\n"
+        "import sys\nfrom click.testing import CliRunner\nfrom flows.cli.main import main\n"
         "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
         "heavy = 'prefect', 'mlflow', 'dvc', 'pydantic', 'rich', 'numpy', 'torch'\n"
         "print([name for name in heavy if name in sys.modules])"

@@ -1,7 +1,7 @@
 """`python -m tasks.base bert-sections`: see `tasks.base`."""
 
 from tasks.base.work import base
-from tasks.contract.stage import Stage, main
+from tasks.stage.run import Stage, main
 
 STAGE = Stage("base", base, inputs=(), outputs=("base",), report="base/report.json")
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tasks.contract.errors import DataError
+from tasks.stage.errors import DataError
 
 
 def convert_gguf(file: Path, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict, RootModel
 
-from tasks.contract.origin import Origin
+from tasks.formats.origin import Origin
 
 
 class BaseSettings(RootModel[Origin]):

@@ -6,12 +6,12 @@ from typing import Any
 
 from tasks.base.gguf import convert_gguf
 from tasks.base.settings import BaseSettings
-from tasks.contract.errors import DataError, RecipeError, TransientError
-from tasks.contract.identity import hash_file
-from tasks.contract.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch, title
-from tasks.contract.package import open_package
-from tasks.contract.settings import read_section, recipe_path
-from tasks.contract.stage import DATA, Job, Report
+from tasks.fetch.package import open_package
+from tasks.formats.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch, title
+from tasks.stage.errors import DataError, RecipeError, TransientError
+from tasks.stage.identity import hash_file
+from tasks.stage.run import DATA, Job, Report
+from tasks.stage.settings import read_section, recipe_path
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja")
 """Files that make a model and its tokenizer; `*.bin` only where there is no safetensors."""

@@ -1,4 +1,4 @@
-"""`python -m tasks.clean shakespeare`: clean text of good quality, each document once, dealt to the splits.
+"""`python -m tasks.clean shakespeare`: clean text of good quality, each document once, written to the splits.
 
 Reads  data/<recipe>/valid/                        documents that passed validation
 Writes data/<recipe>/clean/{train,validation,test}/  cleaned documents, split by group
@@ -8,19 +8,14 @@ Writes data/<recipe>/clean/{train,validation,test}/  cleaned documents, split by
 Keeps  data/<recipe>/scratch/clean/                what pass 1 came to, by row groups, for the next run
 
 settings    the recipe's section `clean`
-stage       the three passes over a corpus
+work        the three passes over a corpus
 shard       pass 1, row groups side by side: documents, each by itself
 documents   what is done to those of a batch, in order
   rewrite, text, measure   text repair; what needs none is found by compiled code
-  rules/      sizes, labels, pairs
-  language/   fastText's model
-  quality/    Gopher, C4, FineWeb
-  blocked/    words of a user's list
-  privacy/    personal data and secrets
-findings    pass 2, all documents together
-  exact       the same text
-  near/       nearly the same, shared with evaluation sets, repeated paragraphs
-deal        pass 3: verdicts carried out, splits written
+  rules/    the rules, a room or a module per kind
+cross_document   pass 2, all documents together: `exact` (the same text) and `rules/near`
+write_splits     pass 3: verdicts carried out, splits written
+verdict     what a rule is asked about, and what it says
 splits      train, validation or test, by a hash of the group
 labels      documents of each class: enough to train and score on?
 funnel      what is left after each group of rules

@@ -1,7 +1,7 @@
 """`python -m tasks.clean <recipe>`."""
 
-from tasks.clean.stage import clean
-from tasks.contract.stage import Stage, main
+from tasks.clean.work import clean
+from tasks.stage.run import Stage, main
 
 STAGE = Stage("clean", clean, inputs=("valid",), outputs=("clean",), report="clean/report.json")
 

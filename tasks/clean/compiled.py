@@ -39,7 +39,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.misc.appdirs import AppDirs
 from numpy.typing import NDArray
 
-from tasks.contract.code import hash_files, import_closure
+from tasks.stage.code import hash_files, import_closure
 
 # Other packages' extensions of numba are none that a function of ours needs, and awkward's takes long to import.
 numba.core.entrypoints._already_initialized = True

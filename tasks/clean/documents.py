@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tasks.clean.rewrite import rewrite, too_short_now
-from tasks.clean.rules import Batch, Verdict, rules_of
-from tasks.clean.rules.verdict import SIDES, Side, of_side
+from tasks.clean.rules.labels import label_rules
+from tasks.clean.rules.length import length_rules
+from tasks.clean.rules.pairs import pair_rules
 from tasks.clean.settings import CleanSettings
-from tasks.contract.corpus import corpus_schema
+from tasks.clean.verdict import SIDES, Batch, Rule, Side, Verdict, of_side
+from tasks.formats.corpus import corpus_schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +86,16 @@ class _Documents:
             self.verdicts[row] = self.verdicts[row] or verdict
 
 
+def rules_of(settings: CleanSettings, rare: Mapping[str, int]) -> list[Rule]:
+    """The rules that the settings ask for; `rare`: documents of the labels that have too few."""
+    return [
+        *length_rules(settings, "text"),
+        *length_rules(settings.target, "target"),
+        *label_rules(settings.min_documents_per_label, rare),
+        *pair_rules(settings.max_length_ratio, settings.identical_sides),
+    ]
+
+
 def clean_batch(
     batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int]
 ) -> tuple["pa.RecordBatch", Noted]:
@@ -136,7 +148,7 @@ def _rewrite_and_judge(
 def _judge_languages(documents: _Documents, settings: CleanSettings) -> None:
     if settings.languages is None:
         return
-    from tasks.clean.language.identify import other_language
+    from tasks.clean.rules.language.identify import other_language
 
     wanted: dict[Side, str | None] = {"text": settings.languages.text, "target": settings.languages.target}
     for side, code in wanted.items():
@@ -151,7 +163,7 @@ def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted)
         return
     import pyarrow.compute as pc
 
-    from tasks.clean.quality.judge import judge
+    from tasks.clean.rules.quality.judge import judge
 
     asked = documents.left()
     judged = judge(asked, settings.quality)
@@ -165,7 +177,7 @@ def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted)
 def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
     if settings.blocked_words is None:
         return
-    from tasks.clean.blocked.count import count, dropped
+    from tasks.clean.rules.blocked.count import count, dropped
 
     for side in SIDES:
         found = dropped(count(documents.left(side), settings.blocked_words), settings.blocked_words)
@@ -178,7 +190,7 @@ def _mask(
     """Both sides masked, and returned what names their sources, in which a heading of the text may stand."""
     if settings.privacy is None:
         return source
-    from tasks.clean.privacy.mask import dropped, mask
+    from tasks.clean.rules.privacy.mask import dropped, mask
 
     for side in SIDES:
         masked = mask(documents.columns[side], settings.privacy)

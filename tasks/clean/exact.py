@@ -7,6 +7,11 @@ split, and no source text of the test split was trained on.
 import numpy as np
 from numpy.typing import NDArray
 
+PRIORITY = {"test": 0, "validation": 1, "train": 2}
+"""By split: of documents that share text, the one with the least number keeps it."""
+GONE = 255
+"""The number of a dropped document."""
+
 
 def exact_duplicates(
     digests: NDArray[np.uint64], priorities: NDArray[np.uint8], stays: NDArray[np.bool_]

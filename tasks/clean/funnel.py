@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.clean.documents import LINES, MASKED, REWRITTEN
-from tasks.clean.privacy.settings import KINDS
-from tasks.clean.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
-from tasks.contract.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
-from tasks.contract.stage import Drop
+from tasks.clean.rules.privacy.settings import KINDS
+from tasks.clean.rules.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
+from tasks.formats.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
+from tasks.stage.run import Drop
 
 GROUPS: dict[str, str] = {
     **dict.fromkeys(["too_few_characters", "too_many_characters", "too_few_words", "too_many_words"], "length"),

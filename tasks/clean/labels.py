@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.settings import recipe_path
+from tasks.formats.corpus import read_batches
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.settings import recipe_path
 
 LEAST = 2
 """Documents of a label: one to train on and one to score on."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tasks.clean.rules.length import length_rules
-from tasks.clean.rules.verdict import Batch, Sizes, Verdict
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import rewriting, rewritten, rewritten_characters
+from tasks.clean.verdict import Batch, Sizes, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[S
     import numpy as np
 
     from tasks.clean.measure import character_kinds, measure_texts
-    from tasks.contract.utf8 import utf8
+    from tasks.formats.utf8 import utf8
 
     there = column.is_valid().to_numpy(zero_copy_only=False)
     characters, words = np.zeros(len(column), np.int64), np.zeros(len(column), np.int64)

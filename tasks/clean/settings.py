@@ -4,14 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.clean.blocked.settings import BlockedWords
-from tasks.clean.language.settings import LanguageSettings
-from tasks.clean.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
-from tasks.clean.privacy.settings import PrivacySettings
-from tasks.clean.quality.settings import QualitySettings
-from tasks.contract.settings import Section
+from tasks.clean.rules.blocked.settings import BlockedWords
+from tasks.clean.rules.language.settings import LanguageSettings
+from tasks.clean.rules.length import Lengths
+from tasks.clean.rules.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
+from tasks.clean.rules.privacy.settings import PrivacySettings
+from tasks.clean.rules.quality.settings import QualitySettings
+from tasks.stage.settings import Section
 
-Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -35,27 +35,6 @@ class SplitSettings(Section):
             raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
         if both := sorted(set(self.validation_groups) & set(self.test_groups)):
             raise ValueError(f"{', '.join(map(repr, both))}: in validation_groups and in test_groups")
-        return self
-
-
-class Lengths(Section):
-    """Bounds of one side of a document, both inclusive, after rewriting."""
-
-    min_characters: Count = 1
-    """Shorter documents are dropped; an empty one always is."""
-    max_characters: Count | None = None
-    """Longer documents are dropped."""
-    min_words: Count | None = None
-    """Documents of fewer words (between white space) are dropped."""
-    max_words: Count | None = None
-    """Documents of more words are dropped."""
-
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> Self:
-        for unit in ("characters", "words"):
-            least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
-            if least is not None and most is not None and most < least:
-                raise ValueError(f"max_{unit} {most} is less than min_{unit} {least}")
         return self
 
 

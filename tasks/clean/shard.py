@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from tasks.clean.documents import Noted, clean_batch
 from tasks.clean.settings import CleanSettings
-from tasks.contract.code import read_code
-from tasks.contract.corpus import COLUMNS, hash_row_group, read_row_group, text_bytes
-from tasks.contract.identity import fingerprint
-from tasks.contract.spread import spread
+from tasks.formats.corpus import COLUMNS, hash_row_group, read_row_group, text_bytes
+from tasks.stage.code import read_code
+from tasks.stage.identity import fingerprint
+from tasks.workers.parallel_map import parallel_map
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +67,7 @@ def cleaned(
         [settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, read_code("clean"), unicodedata.unidata_version]
     )
     work = partial(clean_row_group, settings=settings, rare=rare, basis=basis, folder=folder)
-    yield from spread(work, places, processes, threads=processes <= THREADS)
+    yield from parallel_map(work, places, processes, threads=processes <= THREADS)
 
 
 def clean_row_group(
@@ -95,11 +95,11 @@ def _write_traces(path: Path, batch: "pa.RecordBatch", settings: CleanSettings) 
 
     texts = pc.if_else(batch.column("reason").is_null(), batch.column("text"), None)
     if settings.near_duplicates is not None:
-        from tasks.clean.near.sketch import sketch_of, write_sketch
+        from tasks.clean.rules.near.sketch import sketch_of, write_sketch
 
         write_sketch(sketch_of(texts, settings.near_duplicates), path.with_suffix(".sketch"))
     if settings.duplicate_paragraphs is not None:
-        from tasks.clean.near.paragraphs import paragraphs_of, write_paragraphs
+        from tasks.clean.rules.near.paragraphs import paragraphs_of, write_paragraphs
 
         write_paragraphs(paragraphs_of(texts, settings.duplicate_paragraphs), path.with_suffix(".paragraphs"))
 

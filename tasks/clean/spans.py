@@ -8,7 +8,7 @@ in order and without overlaps; starts and ends are places in the bytes.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tasks.contract.utf8 import utf8
+from tasks.formats.utf8 import utf8
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,18 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tasks.clean.settings import SplitSettings
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.settings import recipe_path
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.settings import recipe_path
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 SPLITS = ("train", "validation", "test")
-PRIORITY = {"test": 0, "validation": 1, "train": 2}
-"""Of what several documents share, one of the split with the least number has the most right to it."""
-GONE = 255
-"""In place of the number, of a document that is dropped."""
 NAMED = 50
 """Groups of a split that are told by name."""
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from tasks.clean.settings import CleanSettings
-from tasks.contract.errors import GristmillError
+from tasks.stage.errors import GristmillError
 
 Step = Callable[[str], str]
 

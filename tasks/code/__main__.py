@@ -3,7 +3,7 @@
 import sys
 
 from tasks.code.versions import write_versions
-from tasks.contract.errors import GristmillError
+from tasks.stage.errors import GristmillError
 
 if __name__ == "__main__":
     try:

@@ -10,10 +10,10 @@ import sys
 from importlib import import_module, metadata
 from pathlib import Path
 
-from tasks.contract.code import FOLDER, ROOT, hash_stage
-from tasks.contract.errors import GristmillError
-from tasks.contract.settings import Section, read_yaml, validate
-from tasks.contract.stage import write_json
+from tasks.stage.code import FOLDER, ROOT, hash_stage
+from tasks.stage.errors import GristmillError
+from tasks.stage.run import write_json
+from tasks.stage.settings import Section, read_yaml, validate
 
 LISTED = Path("tasks/code.yaml")
 LOCK = Path("requirements.lock")

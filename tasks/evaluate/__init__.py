@@ -16,7 +16,7 @@ out   evaluation/metrics.json     the headline numbers, the baselines beside the
       evaluation/report.json      counts, best and worst documents, a table of the groups or classes; for pairs
                                   `generation`, how outputs were searched for
 
-__main__     task → evaluation
+work         task → evaluation
 settings     the section of the recipe, a class a task
 loading      a model folder, checked and in memory
 encoding     texts to ids as a model takes them

@@ -1,35 +1,7 @@
 """`python -m tasks.evaluate <recipe>`."""
 
-from collections.abc import Callable
-from typing import Any
-
-from tasks.contract.settings import read_section
-from tasks.contract.stage import Job, Report, Stage, main
-from tasks.contract.system import prepare
-from tasks.contract.task import read_task
-from tasks.evaluate.causal_lm import evaluate_causal_lm
-from tasks.evaluate.classification import evaluate_classification
-from tasks.evaluate.masked_lm import evaluate_masked_lm
-from tasks.evaluate.settings import SETTINGS
-from tasks.evaluate.summarization import evaluate_summarization
-from tasks.evaluate.translation import evaluate_translation
-
-EVALUATIONS: dict[str, Callable[[Job, Any], Report]] = {
-    "causal-lm": evaluate_causal_lm,
-    "translation": evaluate_translation,
-    "summarization": evaluate_summarization,
-    "masked-lm": evaluate_masked_lm,
-    "classification": evaluate_classification,
-}
-"""`task` of a recipe → its evaluation. A new task is a module beside `causal_lm` and a line here."""
-
-
-def evaluate(job: Job) -> Report:
-    """Evaluate as the recipe's task asks. Raises RecipeError where it is none."""
-    task = read_task(job.recipe)
-    prepare()
-    return EVALUATIONS[task](job, read_section(job.recipe, "evaluate", SETTINGS[task]))
-
+from tasks.evaluate.work import evaluate
+from tasks.stage.run import Stage, main
 
 STAGE = Stage(
     "evaluate",

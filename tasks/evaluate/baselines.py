@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.tokens import Tokens
 from tasks.evaluate.split import read_rows
+from tasks.formats.tokens import Tokens
 
 STEP = 1 << 22
 """Token ids that are counted at a time."""

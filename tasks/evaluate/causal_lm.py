@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract import runtime
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.progress import Progress, progress
-from tasks.contract.settings import recipe_path
-from tasks.contract.stage import Job, Report
-from tasks.contract.tokenizer import load_tokenizer
-from tasks.contract.tokens import Tokens
 from tasks.evaluate.baselines import unigram_losses, xz_bytes
 from tasks.evaluate.loading import Loaded, check_base, check_tokens, load_base, load_model
 from tasks.evaluate.perplexity import Scoring, token_losses
 from tasks.evaluate.plots import read_history
 from tasks.evaluate.samples import prompt_ids, sample
 from tasks.evaluate.score_plots import Measure
-from tasks.evaluate.scored import DIGITS, Row, Scored, by_group, total
+from tasks.evaluate.score_tables import DIGITS, Row, ScoreTables, by_group, total
 from tasks.evaluate.settings import CausalEvaluateSettings
 from tasks.evaluate.split import Split, measure_split
+from tasks.formats.corpus import read_batches
+from tasks.formats.tokenizer import load_tokenizer
+from tasks.formats.tokens import Tokens
+from tasks.stage import runtime
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.progress import Progress, progress
+from tasks.stage.run import Job, Report
+from tasks.stage.settings import recipe_path
 
 MEASURE = Measure("bits_per_byte", "bytes", "bits per byte")
 COLUMNS = dict.fromkeys(("bytes", "tokens"), int) | dict.fromkeys(("loss", "bits_per_byte", "perplexity"), float)
@@ -51,14 +51,14 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     signature = scoring.signature(tokenizer_hash, split.sha256, sum(row["unknown"] for row in rows))
     metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), signature)
     groups = by_group(rows, ("bytes", "tokens"), _sum, MEASURE)
-    scored = Scored(MEASURE, rows, groups, metrics, samples)
-    scored.write(job, history, COLUMNS)
+    tables = ScoreTables(MEASURE, rows, groups, metrics, samples)
+    tables.write(job, history, COLUMNS)
     job.say(
         f"{metrics['bits_per_byte']:.4f} bits per byte on {split.documents:,} documents"
         f" (unigram {metrics['unigram_bits_per_byte']:.2f}, xz {metrics['xz_bits_per_byte']:.2f}"
         + (f", before training {metrics['base_bits_per_byte']:.4f})" if "base_bits_per_byte" in metrics else ")")
     )
-    return scored.report(split, train, metrics["tokens"])
+    return tables.report(split, train, metrics["tokens"])
 
 
 def _evaluate_model(

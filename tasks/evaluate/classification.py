@@ -10,23 +10,23 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tasks.contract import runtime
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError
-from tasks.contract.progress import progress
-from tasks.contract.stage import Job, Report, write_json
-from tasks.contract.task import FAMILIES
-from tasks.contract.tokens import Tokens
 from tasks.evaluate.class_baselines import Baselines, fit_baselines
 from tasks.evaluate.classifier import Classifier, load_classifier, probabilities
 from tasks.evaluate.confusion import draw_confusion
 from tasks.evaluate.encoding import encode
 from tasks.evaluate.loading import check_tokens
 from tasks.evaluate.plots import draw_curves, read_history
-from tasks.evaluate.scored import DIGITS, Row, schema_of
+from tasks.evaluate.score_tables import DIGITS, Row, schema_of
 from tasks.evaluate.settings import ClassEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.evaluate.split import Split, measure_split, read_rows, shortened, spaced
+from tasks.formats.corpus import read_batches
+from tasks.formats.tokens import Tokens
+from tasks.stage import runtime
+from tasks.stage.errors import DataError
+from tasks.stage.progress import progress
+from tasks.stage.run import Job, Report, write_json
+from tasks.stage.task import FAMILIES
 
 VERSION = 1
 """Counts up whenever the same model and text would get another score."""

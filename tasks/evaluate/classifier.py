@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.errors import DataError
-from tasks.contract.rows import padded
-from tasks.contract.usage import Usage
 from tasks.evaluate.batches import batches_by_length, map_batches
 from tasks.evaluate.encoding import input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import ClassEvaluateSettings
+from tasks.formats.rows import padded
+from tasks.formats.usage import Usage
+from tasks.stage.errors import DataError
 
 
 @dataclass(frozen=True)

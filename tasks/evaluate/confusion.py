@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.figures import INK, dress, new_figure, save, short
+from tasks.formats.figures import INK, dress, new_figure, save, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.contract.usage import Usage
+from tasks.formats.usage import Usage
 
 
 def input_length(usage: Usage, positions: int | None) -> int | None:

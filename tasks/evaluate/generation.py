@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.errors import DataError
-from tasks.contract.rows import IGNORED, joined, padded, shifted
-from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
-from tasks.contract.tokens import TARGET
-from tasks.contract.usage import TOKEN_SETTINGS, Usage
 from tasks.evaluate.batches import LOGITS
 from tasks.evaluate.encoding import encode, input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import BeamSettings
+from tasks.formats.rows import IGNORED, joined, padded, shifted
+from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
+from tasks.formats.tokens import TARGET
+from tasks.formats.usage import TOKEN_SETTINGS, Usage
+from tasks.stage.errors import DataError
 
 BEGINNING = {"decoder_start_token_id": "with which an output begins"}
 PROMISED = {

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import DataError
-from tasks.contract.runtime import find_device
-from tasks.contract.task import model_class
-from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
-from tasks.contract.tokens import Index
-from tasks.contract.usage import Usage, read_usage
-from tasks.contract.weights import hold_in_bf16
-from tasks.contract.weights import positions as positions_of
+from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
+from tasks.formats.tokens import Index
+from tasks.formats.usage import Usage, read_usage
+from tasks.formats.weights import hold_in_bf16
+from tasks.formats.weights import positions as positions_of
+from tasks.stage.errors import DataError
+from tasks.stage.runtime import find_device
+from tasks.stage.task import model_class
 
 NEEDED = {
     "causal-lm": {"eos_token": "with which a document begins"},

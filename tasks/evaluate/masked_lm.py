@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract import runtime
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.progress import progress
-from tasks.contract.settings import recipe_path
-from tasks.contract.stage import Job, Report
-from tasks.contract.tokens import Tokens
 from tasks.evaluate.baselines import token_counts
 from tasks.evaluate.loading import Loaded, check_tokens, check_usage, load_model
 from tasks.evaluate.masking import Frame, Masking, guess, hidden_positions
 from tasks.evaluate.plots import read_history
 from tasks.evaluate.samples import fill, masked_prompt_ids
 from tasks.evaluate.score_plots import Measure
-from tasks.evaluate.scored import DIGITS, Row, Scored, by_group, total
+from tasks.evaluate.score_tables import DIGITS, Row, ScoreTables, by_group, total
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.split import Split, measure_split
+from tasks.formats.corpus import read_batches
+from tasks.formats.tokens import Tokens
+from tasks.stage import runtime
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.progress import progress
+from tasks.stage.run import Job, Report
+from tasks.stage.settings import recipe_path
 
 MEASURE = Measure("pseudo_perplexity", "masked", "pseudo-perplexity", logarithmic=True)
 COLUMNS = dict.fromkeys(("tokens", "masked", "right"), int) | dict.fromkeys(
@@ -49,13 +49,13 @@ def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
         raise DataError(f"{job.folder}/clean/test: too little text: not one token of it is hidden")
     metrics = _metrics(rows, split, masking.signature(loaded.tokenizer_hash, split.sha256))
     groups = by_group(rows, ("tokens", "masked"), _sum, MEASURE)
-    scored = Scored(MEASURE, rows, groups, metrics, [fill(loaded, prompt) for prompt in settings.prompts])
-    scored.write(job, history, COLUMNS)
+    tables = ScoreTables(MEASURE, rows, groups, metrics, [fill(loaded, prompt) for prompt in settings.prompts])
+    tables.write(job, history, COLUMNS)
     job.say(
         f"pseudo-perplexity {metrics['pseudo_perplexity']:.2f}, {metrics['masked_accuracy']:.1%} of"
         f" {metrics['masked']:,} hidden tokens right (unigram {metrics['unigram_masked_accuracy']:.1%})"
     )
-    return scored.report(split, train, metrics["masked"])
+    return tables.report(split, train, metrics["masked"])
 
 
 def _check(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: Tokens) -> None:

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.rows import padded
 from tasks.evaluate.batches import LOGITS, map_batches
 from tasks.evaluate.signatures import write_signature
+from tasks.formats.rows import padded
 
 VERSION = 1
 """Counts up whenever the same model and text would get another score."""

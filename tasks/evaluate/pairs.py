@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from tasks.contract import runtime
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.progress import Progress, progress
-from tasks.contract.settings import recipe_path
-from tasks.contract.stage import Job, Report, write_json
-from tasks.contract.task import FAMILIES
-from tasks.contract.tokens import TARGET, Tokens
 from tasks.evaluate.batches import batches_by_length, map_batches
 from tasks.evaluate.generation import Encoded, PairModel, Written, encode_pairs, load_pair_model, write
 from tasks.evaluate.loading import check_tokens
 from tasks.evaluate.plots import draw_curves, read_history
 from tasks.evaluate.score_plots import draw_against_baseline
-from tasks.evaluate.scored import DIGITS, EXAMPLES, Row, schema_of
+from tasks.evaluate.score_tables import DIGITS, EXAMPLES, Row, schema_of
 from tasks.evaluate.settings import BootstrapSettings, PairEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.evaluate.split import Split, measure_split, shortened, spaced
+from tasks.formats.corpus import read_batches
+from tasks.formats.tokens import TARGET, Tokens
+from tasks.stage import runtime
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.progress import Progress, progress
+from tasks.stage.run import Job, Report, write_json
+from tasks.stage.settings import recipe_path
+from tasks.stage.task import FAMILIES
 
 VERSION = 1
 """Counts up whenever the same model and text would get another score."""

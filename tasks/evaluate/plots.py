@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contract.errors import DataError
-from tasks.contract.figures import INK, TRAIN, VALIDATION, dress, new_figure, save
+from tasks.formats.figures import INK, TRAIN, VALIDATION, dress, new_figure, save
+from tasks.stage.errors import DataError
 
 COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate")
 

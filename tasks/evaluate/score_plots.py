@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.figures import INK, TRAIN, VALIDATION, dress, new_figure, save, short
+from tasks.formats.figures import INK, TRAIN, VALIDATION, dress, new_figure, save, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.contract.settings import Section
+from tasks.stage.settings import Section
 
 MASK = "[MASK]"
 """How a prompt writes the token that is to be filled, whatever a model's own tokenizer calls it."""

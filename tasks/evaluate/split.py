@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError
+from tasks.formats.corpus import read_batches
+from tasks.stage.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.settings import recipe_path
-from tasks.contract.stage import Job, Report
 from tasks.evaluate.bootstrap import interval, resampled_sums
 from tasks.evaluate.pairs import DIGITS, evaluate_pairs
 from tasks.evaluate.sentences import first_sentence, split_sentences
 from tasks.evaluate.settings import BootstrapSettings, RougeSettings, SummarizationEvaluateSettings
 from tasks.evaluate.split import measure_split, read_rows
+from tasks.stage.errors import RecipeError
+from tasks.stage.run import Job, Report
+from tasks.stage.settings import recipe_path
 
 MOST_LOST = 0.3
 """Of the letters and digits of the references. Article 1 of the Universal Declaration of Human Rights loses 8 % in

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.settings import recipe_path
-from tasks.contract.stage import Job, Report
 from tasks.evaluate.bootstrap import interval, resampled_sums
 from tasks.evaluate.pairs import DIGITS, evaluate_pairs
 from tasks.evaluate.settings import BootstrapSettings, TranslationEvaluateSettings
+from tasks.stage.errors import RecipeError
+from tasks.stage.run import Job, Report
+from tasks.stage.settings import recipe_path
 
 
 def evaluate_translation(job: Job, settings: TranslationEvaluateSettings) -> Report:

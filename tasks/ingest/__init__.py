@@ -8,7 +8,7 @@ out   data/<recipe>/raw/part-*.parquet  id, group, text, target, label, source, 
 One document's way through the room:
 
 settings   which kind of source the recipe names; one module a kind: `files`, `package`, `url`, `hub`, `apt`
-           (what comes from elsewhere is kept in the user's cache: `tasks.contract.downloads`)
+           (what comes from elsewhere is kept in the user's cache: `tasks.fetch.downloads`)
 formats    bytes of a file to rows or a text; `decoding` says what is wrong with the bytes, `markdown` makes plain text
 rows       a row to text, target, label, id and group
 documents  rows and texts to documents with an id and a group; `spread` does it in several processes

@@ -1,7 +1,7 @@
 """`python -m tasks.ingest shakespeare`."""
 
-from tasks.contract.stage import Stage, main
 from tasks.ingest.work import ingest
+from tasks.stage.run import Stage, main
 
 STAGE = Stage("ingest", ingest, inputs=(), outputs=("raw",), report="raw/report.json")
 

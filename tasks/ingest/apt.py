@@ -11,11 +11,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.contract.settings import Name
 from tasks.ingest.apt_lists import Archive, current_lists
 from tasks.ingest.apt_table import Package, packages, sections, write_table
 from tasks.ingest.apt_text import paragraphs
 from tasks.ingest.source import Bench, Document, Documents, Source
+from tasks.stage.settings import Name
 
 Component = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./+-]*$")]
 LOCAL = ("file:", "copy:")

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tasks.contract.errors import GristmillError, TransientError
-from tasks.contract.identity import fingerprint, hash_file
 from tasks.ingest.source import Bench
+from tasks.stage.errors import GristmillError, TransientError
+from tasks.stage.identity import fingerprint, hash_file
 
 HELPER = Path("/usr/lib/apt/apt-helper")
 """Reads a list however it is compressed; apt-get's companion, in no one's PATH."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from tasks.contract.runtime import workers
-from tasks.contract.spread import spread
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.formats import TEXTS, SourceFile, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
 from tasks.ingest.rows import Row
 from tasks.ingest.source import Bench, Document, Documents, require_length
+from tasks.stage.runtime import workers
+from tasks.workers.parallel_map import parallel_map
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 TITLE = 60
@@ -51,7 +51,7 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
                 )
                 for f in run
             ]
-            for documents in spread(documents_of_text, texts, _processes(texts)):
+            for documents in parallel_map(documents_of_text, texts, _processes(texts)):
                 yield from documents
         else:
             for file in run:

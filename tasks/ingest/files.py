@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tasks.contract.errors import DataError
 from tasks.ingest.documents import documents_of_files
 from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Source
+from tasks.stage.errors import DataError
 
 WILD = "*?["
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

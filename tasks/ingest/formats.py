@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from tasks.contract.errors import DataError
 from tasks.ingest.decoding import Lines, escape
 from tasks.ingest.rows import Row, columns_wanted, make_row, require_column
 from tasks.ingest.source import Documents, require_length
+from tasks.stage.errors import DataError
 
 TEXTS = (".txt", ".md")
 TABLES = (".jsonl", ".csv", ".parquet")

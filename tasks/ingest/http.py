@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contract.errors import GristmillError, TransientError
-from tasks.contract.progress import progress
 from tasks.ingest.source import Bench
+from tasks.stage.errors import GristmillError, TransientError
+from tasks.stage.progress import progress
 
 if TYPE_CHECKING:
     import httpx

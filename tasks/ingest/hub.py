@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from tasks.contract.errors import DataError, GristmillError, TransientError
-from tasks.contract.settings import Name
 from tasks.ingest.documents import documents_of_rows
 from tasks.ingest.formats import nested_names
 from tasks.ingest.rows import Row, columns_wanted, make_row, path_of, require_column
 from tasks.ingest.source import Bench, Document, Source
+from tasks.stage.errors import DataError, GristmillError, TransientError
+from tasks.stage.settings import Name
 
 Splits = Annotated[
     Annotated[Name, Tag("name")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("list")],

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError
+from tasks.formats.corpus import read_batches
+from tasks.stage.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np

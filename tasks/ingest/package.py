@@ -1,9 +1,9 @@
-"""`kind: package`: text out of a package of the Python index (see `tasks.contract.package`)."""
+"""`kind: package`: text out of a package of the Python index (see `tasks.fetch.package`)."""
 
 from collections.abc import Iterator
 from typing import Literal
 
-from tasks.contract.package import Package, open_package
+from tasks.fetch.package import Package, open_package
 from tasks.ingest.documents import documents_of_files
 from tasks.ingest.files import Globs, find_files
 from tasks.ingest.source import Bench, Document, Source

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract.errors import DataError
 from tasks.ingest.decoding import mend_surrogates, plain_newlines
 from tasks.ingest.source import Documents
+from tasks.stage.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)

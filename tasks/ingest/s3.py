@@ -5,9 +5,9 @@ Credentials, region and endpoint are those that AWS's own tools find: AWS_PROFIL
 
 from pathlib import Path
 
-from tasks.contract.errors import GristmillError, TransientError
-from tasks.contract.progress import progress
 from tasks.ingest.source import Bench
+from tasks.stage.errors import GristmillError, TransientError
+from tasks.stage.progress import progress
 
 CHUNK = 8 << 20
 """Bytes that are asked for at a time."""

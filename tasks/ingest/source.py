@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.settings import Name, Section
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.settings import Name, Section
 
 LONGEST = 2**31 - 1
 """Bytes of a document's text, and of its target: the rules of `clean` count places in them with 32 bits."""
@@ -63,7 +63,7 @@ class Documents(Section):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One row of the stage's output; see `tasks.contract.corpus`."""
+    """One row of the stage's output; see `tasks.formats.corpus`."""
 
     id: str
     group: str

@@ -10,15 +10,15 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
-from tasks.contract.archives import is_archive, unpack
-from tasks.contract.downloads import alone, cache_folder, cached
-from tasks.contract.errors import TransientError
-from tasks.contract.identity import hash_file
-from tasks.contract.settings import Sha256
+from tasks.fetch.archives import is_archive, unpack
+from tasks.fetch.downloads import alone, cache_folder, cached
 from tasks.ingest.documents import documents_of_files
 from tasks.ingest.files import Globs, find_files
 from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Source
+from tasks.stage.errors import TransientError
+from tasks.stage.identity import hash_file
+from tasks.stage.settings import Sha256
 
 TRIES = 5
 """Broken connections in one run, as long as each brings something; the next run goes on from there."""

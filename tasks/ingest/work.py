@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.corpus import BATCH_BYTES, CorpusWriter, corpus_schema
-from tasks.contract.progress import progress
-from tasks.contract.settings import read_section, recipe_path
-from tasks.contract.stage import Job, Report
+from tasks.formats.corpus import BATCH_BYTES, CorpusWriter, corpus_schema
 from tasks.ingest.ids import Ids
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench, Document, require_lengths
+from tasks.stage.progress import progress
+from tasks.stage.run import Job, Report
+from tasks.stage.settings import read_section, recipe_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tasks.clean.rewrite import measured
 from tasks.clean.settings import CleanSettings
 from tasks.clean.splits import SPLITS
-from tasks.contract.corpus import read_row_group, row_groups
-from tasks.contract.errors import DataError
-from tasks.contract.spread import processes_worth, spread
-from tasks.contract.stage import DATA, Drop
+from tasks.formats.corpus import read_row_group, row_groups
+from tasks.stage.errors import DataError
+from tasks.stage.run import DATA, Drop
+from tasks.workers.parallel_map import parallel_map, processes_worth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,13 +116,13 @@ def measure(recipe: str) -> Profile:
 def _split(folder: Path) -> Part:
     places = row_groups(folder)
     processes = processes_worth(sum(size for *_, size in places), len(places))
-    return sum(spread(measure_row_group, [place[:2] for place in places], processes), Part())
+    return sum(parallel_map(measure_row_group, [place[:2] for place in places], processes), Part())
 
 
 def measure_row_group(place: tuple[Path, int]) -> Part:
     """The documents of one row group."""
-    from tasks.clean.language.identify import identify
-    from tasks.contract.corpus import text_bytes
+    from tasks.clean.rules.language.identify import identify
+    from tasks.formats.corpus import text_bytes
 
     batch = read_row_group(*place)
     sides = {}

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contract.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
+from tasks.formats.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
 from tasks.profile.measure import Part
 
 if TYPE_CHECKING:

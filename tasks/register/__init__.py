@@ -7,14 +7,13 @@ out  MLflow: the completed record of the training, a version of the registered m
 Not a stage of DVC, which would skip it: it has side effects. Running it again changes nothing.
 
 registration  the way through the room
-evidence      what the stages left behind, read
+results       what the stages left behind, read
 base          the model that the training started from
 scores        the numbers of the evaluation sorted out: metrics, intervals, baselines, counts
-complete      the record in MLflow made whole from the files
+sync_run      the record in MLflow made whole from the files
 card          the model card
 package       the model in MLflow's format
-signature     what the registered model takes and gives, by its task
-served        the code that MLflow runs when the model is loaded; it stands alone
+schema        what the registered model takes and gives, by its task
 promotion     champion or challenger, and why
 registry      versions and aliases
 champion      what is registered, for the command line: the champion, another champion, the runs

@@ -1,7 +1,7 @@
 """`python -m tasks.register RECIPE`."""
 
-from tasks.contract.stage import command_line
 from tasks.register.registration import run
+from tasks.stage.run import command_line
 
 if __name__ == "__main__":
     command_line("register", run)

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tasks.contract.errors import DataError
-from tasks.contract.identity import hash_file
-from tasks.contract.origin import Origin, title
-from tasks.contract.settings import RECIPES, read_yaml
-from tasks.contract.stage import DATA
+from tasks.formats.origin import Origin, title
+from tasks.stage.errors import DataError
+from tasks.stage.identity import hash_file
+from tasks.stage.run import DATA
+from tasks.stage.settings import RECIPES, read_yaml
 
 
 @dataclass(frozen=True)

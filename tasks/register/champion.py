@@ -3,13 +3,13 @@
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.settings import read_section
-from tasks.contract.task import METRICS, read_task
-from tasks.contract.tracking import IDENTITY, connect, lost_is_transient
 from tasks.register import registry
 from tasks.register.promotion import CHAMPION
 from tasks.register.registry import find_alias, model_name
 from tasks.register.settings import RegisterSettings
+from tasks.stage.settings import read_section
+from tasks.stage.task import METRICS, read_task
+from tasks.tracking.client import IDENTITY, connect, lost_is_transient
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -1,11 +1,11 @@
 """The model in MLflow's format: `artifacts/model` inside it is a plain Hugging Face folder with the model card.
 
-    MLmodel, requirements.txt, …   how MLflow loads it: the code of `served`, pinned libraries, the signature
+    MLmodel, requirements.txt, …   how MLflow loads it: the code of `tasks.serve`, pinned libraries, the signature
     artifacts/model/               safetensors, config, tokenizer, README.md; for `from_pretrained` of `transformers`
 
 It is stored once, as a logged model of the run; a version of the registered model points to it. Its weights never
 change. What stands around them does, in place, when the evaluation, the defaults of the signature or the code of
-`served` have changed: the same version then serves by them.
+`tasks.serve` have changed: the same version then serves by them.
 """
 
 import re
@@ -15,25 +15,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contract.identity import fingerprint
 from tasks.register.card import model_card
-from tasks.register.evidence import Evidence
-from tasks.register.signature import KINDS, example, signature
+from tasks.register.results import Results
+from tasks.register.schema import KINDS, example, signature
+from tasks.stage.identity import fingerprint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
 
 REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "numpy")
-SERVED = Path(__file__).with_name("served")
-SHARED = re.compile(r"^from tasks\.register\.served\.shared import \w+\n", re.MULTILINE)
+SERVED = Path(__file__).parents[1] / "serve"
+SHARED = re.compile(r"^from tasks\.serve\.shared import \w+\n", re.MULTILINE)
 WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
 AROUND = "gristmill.package"
 """The tag with the hash of all that stands around the weights."""
 
 
-def log_model(client: "MlflowClient", run: "Run", evidence: Evidence) -> "LoggedModel":
+def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedModel":
     """The logged model of the run with these weights, as it is to be served now; stored where it is not yet.
 
     Raises DataError where the evaluation does not say how it used the model.
@@ -41,24 +41,24 @@ def log_model(client: "MlflowClient", run: "Run", evidence: Evidence) -> "Logged
     from mlflow.entities import LoggedModelOutput
 
     around = fingerprint(
-        [served_code(evidence.task), signature(evidence).to_dict(), example(evidence), model_card(evidence)]
+        [served_code(results.task), signature(results).to_dict(), example(results), model_card(results)]
     )
     found = client.search_logged_models(
         [run.info.experiment_id],
-        f"tags.`{SHA256}` = '{evidence.model_sha256}' AND source_run_id = '{run.info.run_id}'",
+        f"tags.`{SHA256}` = '{results.model_sha256}' AND source_run_id = '{run.info.run_id}'",
     )
     for model in found:
         if str(model.status) == "READY":
             if model.tags.get(AROUND) != around:
-                _store(client, run, evidence, model, weights=False)
+                _store(client, run, results, model, weights=False)
                 client.set_logged_model_tags(model.model_id, {AROUND: around})
             return model
         client.delete_logged_model(model.model_id)  # a crash left it half stored
     model = client.create_logged_model(
-        run.info.experiment_id, name=evidence.recipe, source_run_id=run.info.run_id,
-        tags={SHA256: evidence.model_sha256, AROUND: around}, model_type=evidence.task,
+        run.info.experiment_id, name=results.recipe, source_run_id=run.info.run_id,
+        tags={SHA256: results.model_sha256, AROUND: around}, model_type=results.task,
     )  # fmt: skip
-    _store(client, run, evidence, model, weights=True)
+    _store(client, run, results, model, weights=True)
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return client.finalize_logged_model(model.model_id, "READY")
 
@@ -69,37 +69,37 @@ def served_code(task: str) -> str:
     return (SERVED / "shared.py").read_text(encoding="utf-8") + "\n\n" + SHARED.sub("", kind)
 
 
-def _store(client: "MlflowClient", run: "Run", evidence: Evidence, model: "LoggedModel", weights: bool) -> None:
+def _store(client: "MlflowClient", run: "Run", results: Results, model: "LoggedModel", weights: bool) -> None:
     """Put all files of the logged model in their place, or all but the weights, which are there."""
-    source = (evidence.folder / "model").resolve()
+    source = (results.folder / "model").resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(source, folder / "model", ignore=shutil.ignore_patterns(WEIGHTS))
-        (folder / "model" / "README.md").write_text(model_card(evidence), encoding="utf-8")
-        _save(folder, evidence, model, run)
+        (folder / "model" / "README.md").write_text(model_card(results), encoding="utf-8")
+        _save(folder, results, model, run)
         if weights:
             for path in source.glob(WEIGHTS):  # MLflow copies what a link points to
                 (folder / "mlflow" / "artifacts" / "model" / path.name).symlink_to(path)
         client.log_model_artifacts(model.model_id, str(folder / "mlflow"))
 
 
-def _save(folder: Path, evidence: Evidence, model: "LoggedModel", run: "Run") -> None:
+def _save(folder: Path, results: Results, model: "LoggedModel", run: "Run") -> None:
     """Write `<folder>/mlflow` around `<folder>/model`, which lacks its weights; nothing is loaded or run for it."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
     code = folder / "served.py"
-    code.write_text(served_code(evidence.task), encoding="utf-8")
+    code.write_text(served_code(results.task), encoding="utf-8")
     mlflow.pyfunc.save_model(
         folder / "mlflow",
         python_model=str(code),
         artifacts={"model": str(folder / "model")},
-        signature=signature(evidence),
-        input_example=example(evidence),
+        signature=signature(results),
+        input_example=example(results),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
         mlflow_model=Model(model_id=model.model_id, model_uuid=model.model_id, run_id=run.info.run_id),
     )
     record = Model.load(str(folder / "mlflow"))
-    weights = sum(path.stat().st_size for path in (evidence.folder / "model").glob(WEIGHTS))
+    weights = sum(path.stat().st_size for path in (results.folder / "model").glob(WEIGHTS))
     record.model_size_bytes = (record.model_size_bytes or 0) + weights
     record.save(str(folder / "mlflow" / "MLmodel"))

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import GristmillError
-from tasks.contract.settings import read_section, recipe_path
-from tasks.contract.task import read_task
-from tasks.contract.tracking import connect, lost_is_transient
 from tasks.register.promotion import CHAMPION
 from tasks.register.registry import find_alias, model_name
 from tasks.register.settings import RegisterSettings
+from tasks.stage.errors import GristmillError
+from tasks.stage.settings import read_section, recipe_path
+from tasks.stage.task import read_task
+from tasks.tracking.client import connect, lost_is_transient
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel

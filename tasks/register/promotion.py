@@ -9,8 +9,8 @@ from promotion. A recipe whose test split grows night by night says `compare_dif
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.contract.task import METRICS
 from tasks.register.settings import RegisterSettings
+from tasks.stage.task import METRICS
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tasks.contract.errors import TransientError
-from tasks.contract.settings import read_section
-from tasks.contract.stage import DATA, write_json
-from tasks.contract.tracking import connect, lost_is_transient, patience, shown
-from tasks.register.complete import complete, log_scores
-from tasks.register.evidence import Evidence, read_evidence
 from tasks.register.package import log_model
 from tasks.register.registry import headline, register
+from tasks.register.results import Results, read_results
 from tasks.register.settings import RegisterSettings
+from tasks.register.sync_run import log_scores, sync_run
+from tasks.stage.errors import TransientError
+from tasks.stage.run import DATA, write_json
+from tasks.stage.settings import read_section
+from tasks.tracking.client import connect, lost_is_transient, patience, shown
 
 
 def registration_path(recipe: str) -> Path:
@@ -27,11 +27,11 @@ def run(recipe: str) -> dict[str, Any]:
     Raises RecipeError and DataError for what the user can mend, TransientError where a tracking server is away.
     """
     settings = read_section(recipe, "register", RegisterSettings)
-    evidence = read_evidence(recipe)
-    headline(evidence, settings)
+    results = read_results(recipe)
+    headline(results, settings)
     try:
         with patience(retries=3, seconds=60):
-            registration = _record(evidence, settings)
+            registration = _record(results, settings)
     except TransientError as error:
         raise TransientError(f"{error}; nothing is lost: `gristmill run {recipe}` completes the record") from error
     path = registration_path(recipe)
@@ -48,13 +48,13 @@ def run(recipe: str) -> dict[str, Any]:
     return registration
 
 
-def _record(evidence: Evidence, settings: RegisterSettings) -> dict[str, Any]:
+def _record(results: Results, settings: RegisterSettings) -> dict[str, Any]:
     client = connect()
     with lost_is_transient():
-        run = complete(client, evidence)
-        model = log_model(client, run, evidence)
-        log_scores(client, run, evidence, model.model_id)
-        registration = register(client, run, model, evidence, settings)
+        run = sync_run(client, results)
+        model = log_model(client, run, results)
+        log_scores(client, run, results, model.model_id)
+        registration = register(client, run, model, results, settings)
     uri = urlsplit(client.tracking_uri)
     if uri.scheme in ("http", "https"):
         place = f"experiments/{registration['experiment_id']}/runs/{registration['run_id']}"

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import DataError, GristmillError, RecipeError
-from tasks.contract.settings import recipe_path
-from tasks.contract.tracking import IDENTITY
-from tasks.register.evidence import Evidence
 from tasks.register.package import SHA256
 from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, decide
+from tasks.register.results import Results
 from tasks.register.settings import RegisterSettings, problems
+from tasks.stage.errors import DataError, GristmillError, RecipeError
+from tasks.stage.settings import recipe_path
+from tasks.tracking.client import IDENTITY
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,40 +37,40 @@ def find_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion |
         raise
 
 
-def find_version(client: "MlflowClient", name: str, evidence: Evidence) -> "ModelVersion | None":
+def find_version(client: "MlflowClient", name: str, results: Results) -> "ModelVersion | None":
     """The version of this training with these weights, or None."""
-    wanted = {IDENTITY: evidence.identity, SHA256: evidence.model_sha256}
-    versions = client.search_model_versions(f"name = '{name}' AND tags.`{IDENTITY}` = '{evidence.identity}'")
+    wanted = {IDENTITY: results.identity, SHA256: results.model_sha256}
+    versions = client.search_model_versions(f"name = '{name}' AND tags.`{IDENTITY}` = '{results.identity}'")
     same = [version for version in versions if all(version.tags.get(key) == value for key, value in wanted.items())]
     return min(same, key=lambda version: int(version.version)) if same else None
 
 
-def headline(evidence: Evidence, settings: RegisterSettings) -> Score:
+def headline(results: Results, settings: RegisterSettings) -> Score:
     """The score that decides.
 
     Raises RecipeError where the settings do not fit the task, DataError where the evaluation does not have the metric
     or a baseline to beat.
     """
-    recipe = recipe_path(evidence.recipe)
-    if found := list(problems(settings, evidence.task)):
+    recipe = recipe_path(results.recipe)
+    if found := list(problems(settings, results.task)):
         raise RecipeError("\n".join(f"{recipe}: register.{problem}" for problem in found))
-    path, metric = evidence.folder / "evaluation" / "metrics.json", settings.metric_of(evidence.task)
+    path, metric = results.folder / "evaluation" / "metrics.json", settings.metric_of(results.task)
     for key in (metric, *(f"{name}_{metric}" for name in settings.beat)):
-        if key not in evidence.metrics:
+        if key not in results.metrics:
             raise DataError(f"{path}: {key}: not there, but {recipe}: register asks for it")
-    return Score(metric, float(evidence.metrics[metric]), evidence.signature)
+    return Score(metric, float(results.metrics[metric]), results.signature)
 
 
 def register(
-    client: "MlflowClient", run: "Run", model: "LoggedModel", evidence: Evidence, settings: RegisterSettings
+    client: "MlflowClient", run: "Run", model: "LoggedModel", results: Results, settings: RegisterSettings
 ) -> dict[str, Any]:
     """Find or make the version, give it its alias, write down why; the registration for people and for the flow."""
-    name = model_name(evidence.recipe, settings)
-    score = headline(evidence, settings)
-    version = find_version(client, name, evidence)
+    name = model_name(results.recipe, settings)
+    score = headline(results, settings)
+    version = find_version(client, name, results)
     new = version is None
     if version is None:
-        version = _create(client, name, run, model, evidence, score)
+        version = _create(client, name, run, model, results, score)
     else:
         _set_tags(client, version, _score_tags(score))
     champion = find_alias(client, name, CHAMPION)
@@ -81,12 +81,12 @@ def register(
         decision = Decision(CHALLENGER, f"version {champion.version} was made champion by hand, after this one")
     else:
         decision = decide(
-            settings, score, evidence.metrics, _score_of(champion), str(champion.version) if champion else ""
+            settings, score, results.metrics, _score_of(champion), str(champion.version) if champion else ""
         )
     _crown(client, version, decision, champion)
     reigning = version if decision.alias == CHAMPION else champion
     return {
-        "recipe": evidence.recipe,
+        "recipe": results.recipe,
         "model": name,
         "version": int(version.version),
         "new": new,
@@ -120,16 +120,16 @@ def promote(client: "MlflowClient", name: str, number: int) -> "ModelVersion | N
 
 
 def _create(
-    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel", evidence: Evidence, score: Score
+    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel", results: Results, score: Score
 ) -> "ModelVersion":
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name, description=str(evidence.settings.get("description") or "") or None)
+        client.create_registered_model(name, description=str(results.settings.get("description") or "") or None)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    tags = {IDENTITY: evidence.identity, SHA256: evidence.model_sha256, "gristmill.recipe": evidence.recipe}
+    tags = {IDENTITY: results.identity, SHA256: results.model_sha256, "gristmill.recipe": results.recipe}
     return client.create_model_version(
         name, f"models:/{model.model_id}", run.info.run_id, tags | _score_tags(score), model_id=model.model_id
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.contract.task import FAMILIES, is_baseline
+from tasks.stage.task import FAMILIES, is_baseline
 
 
 @dataclass(frozen=True)

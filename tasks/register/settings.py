@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tasks.contract.settings import Section
-from tasks.contract.task import FAMILIES, METRICS, headline
+from tasks.stage.settings import Section
+from tasks.stage.task import FAMILIES, METRICS, headline
 
 
 class RegisterSettings(Section):

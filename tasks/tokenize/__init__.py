@@ -6,7 +6,7 @@ reads   data/<recipe>/clean/{train,validation,test}/
         data/<recipe>/base/                         `kind: base`: its tokenizer, used unchanged
 writes  data/<recipe>/tokenizer/                    a Hugging Face tokenizer, loaded by AutoTokenizer; in `target/` that
                                                     of the other side of pairs, where it has a vocabulary of its own
-        data/<recipe>/tokens/{train,validation,test}/  memory-mapped shards (format: tasks/contract/tokens.py)
+        data/<recipe>/tokens/{train,validation,test}/  memory-mapped shards (format: tasks/formats/tokens.py)
 
 settings    the section `tokenize`
 specials    the special tokens of each task

@@ -1,6 +1,6 @@
 """Run by `python -m tasks.tokenize <recipe>`."""
 
-from tasks.contract.stage import Stage, main
+from tasks.stage.run import Stage, main
 from tasks.tokenize.work import tokenize
 
 STAGE = Stage("tokenize", tokenize, ("base", "clean"), ("tokenizer", "tokens"), "tokens/report.json")

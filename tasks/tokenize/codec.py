@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.task import FAMILIES, PAIRS, is_causal
-from tasks.contract.tokenizer import hash_tokenizer, load_tokenizer
-from tasks.contract.tokens import TARGET
+from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
+from tasks.formats.tokens import TARGET
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.task import FAMILIES, PAIRS, is_causal
 from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.specials import specials_of

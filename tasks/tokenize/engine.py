@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.utf8 import utf8
+from tasks.formats.utf8 import utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa

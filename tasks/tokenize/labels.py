@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contract.corpus import read_batches
-from tasks.contract.errors import DataError
-from tasks.contract.tokens import Labels
+from tasks.formats.corpus import read_batches
+from tasks.formats.tokens import Labels
+from tasks.stage.errors import DataError
 
 
 def write_labels(clean: Path, folders: dict[str, Path]) -> dict[str, dict[str, int]]:

@@ -5,8 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.contract.settings import Section
-from tasks.contract.task import PAIRS
+from tasks.stage.settings import Section
+from tasks.stage.task import PAIRS
 
 ALPHABET = 256
 """Every byte is a token of a byte-level vocabulary, so that no text is out of vocabulary."""

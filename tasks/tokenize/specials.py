@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.contract.task import PAIRS
+from tasks.stage.task import PAIRS
 from tasks.tokenize.settings import TokenizeSettings
 
 if TYPE_CHECKING:

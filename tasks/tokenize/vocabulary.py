@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.stage import write_json
+from tasks.stage.errors import RecipeError
+from tasks.stage.run import write_json
 from tasks.tokenize.settings import ALPHABET, TokenizeSettings
 from tasks.tokenize.specials import Specials, add_template
 

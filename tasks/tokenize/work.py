@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.contract.corpus import count_documents, read_row_group, row_groups
-from tasks.contract.errors import DataError
-from tasks.contract.progress import progress
-from tasks.contract.runtime import workers
-from tasks.contract.settings import read_section, recipe_path
-from tasks.contract.stage import Job, Report
-from tasks.contract.task import FAMILIES, read_task
-from tasks.contract.threads import in_threads
-from tasks.contract.tokens import TARGET, TokenWriter
+from tasks.formats.corpus import count_documents, read_row_group, row_groups
+from tasks.formats.tokens import TARGET, TokenWriter
+from tasks.stage.errors import DataError
+from tasks.stage.progress import progress
+from tasks.stage.run import Job, Report
+from tasks.stage.runtime import workers
+from tasks.stage.settings import read_section, recipe_path
+from tasks.stage.task import FAMILIES, read_task
 from tasks.tokenize.codec import Codec, learn, take
 from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, Encoded, close_documents
 from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.vocabulary import Batches
+from tasks.workers.threads import in_threads
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,6 +1,6 @@
 """`python -m tasks.train shakespeare`: see `tasks.train`."""
 
-from tasks.contract.stage import Stage, main
+from tasks.stage.run import Stage, main
 from tasks.train.work import train
 
 STAGE = Stage(

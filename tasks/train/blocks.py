@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.tokens import Tokens
+from tasks.formats.tokens import Tokens
 
 
 @dataclass(frozen=True)

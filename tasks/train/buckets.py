@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.rows import Ids, joined, padded, shifted
-from tasks.contract.task import PAIRS
-from tasks.contract.tokens import Labels, Tokens
+from tasks.formats.rows import Ids, joined, padded, shifted
+from tasks.formats.tokens import Labels, Tokens
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.task import PAIRS
 from tasks.train.batches import Batch, Batches, Data
 from tasks.train.settings import BucketTraining, PairTraining
 

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.stage import DATA
+from tasks.stage.run import checkpoints_of
 from tasks.train.history import History
 
 MARK = "whole.json"
@@ -22,7 +22,7 @@ TIMING = "timing.json"
 
 def folder_of(recipe: str, identity: str) -> Path:
     """The place of a training's checkpoints, made if need be."""
-    folder = DATA / recipe / "checkpoints" / identity
+    folder = checkpoints_of(recipe, identity)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tasks.contract.rows import IGNORED
+from tasks.formats.rows import IGNORED
 from tasks.train.batches import Batch
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.task import PAIRS, is_causal, model_class
-from tasks.contract.usage import TOKEN_SETTINGS, Usage
-from tasks.contract.weights import positions
+from tasks.formats.usage import TOKEN_SETTINGS, Usage
+from tasks.formats.weights import positions
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.task import PAIRS, is_causal, model_class
 from tasks.train.batches import Batches
 from tasks.train.loss import summed_loss
 from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, PackedTraining, TrainSettings

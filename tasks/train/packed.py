@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tasks.contract.errors import DataError
-from tasks.contract.rows import IGNORED, Ids
-from tasks.contract.tokens import Tokens
+from tasks.formats.rows import IGNORED, Ids
+from tasks.formats.tokens import Tokens
+from tasks.stage.errors import DataError
 from tasks.train.batches import Batch, Batches, Data
 from tasks.train.blocks import Cut, TrainingBlocks, ValidationBlocks
 from tasks.train.settings import MaskedTraining, PackedTraining

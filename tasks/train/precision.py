@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tasks.contract.errors import GristmillError
-from tasks.contract.runtime import find_device
+from tasks.stage.errors import GristmillError
+from tasks.stage.runtime import find_device
 from tasks.train.settings import TrainSettings
 
 

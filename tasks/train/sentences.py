@@ -6,9 +6,9 @@ it, or, for half of them, a part of a chunk of another document (Devlin et al. 2
 
 import numpy as np
 
-from tasks.contract.errors import DataError
-from tasks.contract.rows import IGNORED, Ids, padded
-from tasks.contract.tokens import Tokens
+from tasks.formats.rows import IGNORED, Ids, padded
+from tasks.formats.tokens import Tokens
+from tasks.stage.errors import DataError
 from tasks.train.batches import Batch, Batches, Data
 from tasks.train.packed import VALIDATION, Masking
 from tasks.train.settings import MaskedTraining

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.contract.origin import Origin, Scratch
-from tasks.contract.settings import Section
-from tasks.contract.task import PAIRS
+from tasks.formats.origin import Origin, Scratch
+from tasks.stage.settings import Section
+from tasks.stage.task import PAIRS
 from tasks.train.catalogue import architecture_problem, config_keys, config_problems, sentence_architectures
 
 Positive = Annotated[float, Field(gt=0)]
@@ -38,7 +38,7 @@ class ModelSettings(Section):
     """
 
     init: Origin
-    """Where the weights come from; see `tasks.contract.origin`."""
+    """Where the weights come from; see `tasks.formats.origin`."""
     architecture: str | None = None
     """From scratch: an architecture of transformers, by its `model_type`: llama, marian, t5, bert, …"""
     config: dict[str, Any] = Field(default_factory=dict)

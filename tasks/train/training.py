@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import GristmillError
-from tasks.contract.progress import Progress, progress
-from tasks.contract.tokens import Index
+from tasks.formats.tokens import Index
+from tasks.stage.errors import GristmillError
+from tasks.stage.progress import Progress, progress
 from tasks.train import checkpoints
 from tasks.train.batches import Data, Positions, only
 from tasks.train.history import History, Row
@@ -23,7 +23,7 @@ from tasks.train.settings import BucketTraining, TrainSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
-    from tasks.contract.record import LiveRecord
+    from tasks.tracking.record import LiveRecord
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.contract.errors import DataError
-from tasks.contract.tokenizer import load_tokenizer
-from tasks.contract.tokens import TARGET, Index
+from tasks.formats.tokenizer import load_tokenizer
+from tasks.formats.tokens import TARGET, Index
+from tasks.stage.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.code import read_code
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.identity import fingerprint, hash_tree
-from tasks.contract.runtime import workers
-from tasks.contract.settings import read_section, recipe_path
-from tasks.contract.stage import Job, Report
-from tasks.contract.system import prepare
-from tasks.contract.task import FAMILIES, read_task
-from tasks.contract.tokens import TARGET, Index, Labels, Tokens
-from tasks.contract.usage import Usage
+from tasks.formats.tokens import TARGET, Index, Labels, Tokens
+from tasks.formats.usage import Usage
+from tasks.stage.code import read_code
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.identity import fingerprint, hash_tree
+from tasks.stage.run import Job, Report
+from tasks.stage.runtime import workers
+from tasks.stage.settings import read_section, recipe_path
+from tasks.stage.task import FAMILIES, read_task
 from tasks.train import checkpoints
 from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
@@ -35,11 +34,12 @@ from tasks.train.settings import (
 )
 from tasks.train.training import Plan, bits_per_byte, fit
 from tasks.train.vocabulary import Vocabulary, read_vocabulary
+from tasks.workers.system import prepare
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    from tasks.contract.record import LiveRecord
+    from tasks.tracking.record import LiveRecord
 
 Training = PackedTraining | BucketTraining
 
@@ -182,7 +182,7 @@ def _usage(order: Order, index: Index) -> Usage:
 
 
 def _open_record(recipe: str, identity: str, parameters: dict[str, Any]) -> "LiveRecord":
-    from tasks.contract.record import LiveRecord
+    from tasks.tracking.record import LiveRecord
 
     return LiveRecord.open(recipe, identity, parameters)
 

@@ -18,7 +18,7 @@ catalogue    names and arguments of all built-in expectations, read without impo
 statistics   the columns that expectations can be about
 checks       Great Expectations at work: from settings to outcomes
 docs         its result and HTML pages, the same for the same data
-stage        all of it on a corpus
+work         all of it on a corpus
 """
 
 LIBRARIES = ("great-expectations", "pandas", "polars", "pyarrow")

@@ -1,7 +1,7 @@
 """`python -m tasks.validate <recipe>`."""
 
-from tasks.contract.stage import Stage, main
-from tasks.validate.stage import validate
+from tasks.stage.run import Stage, main
+from tasks.validate.work import validate
 
 STAGE = Stage(
     "validate",

@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from tasks.contract.errors import GristmillError
+from tasks.stage.errors import GristmillError
 
 OUR_OWN = frozenset(
     ("id", "meta", "result_format", "catch_exceptions", "rendered_content", "severity", "batch_id", "windows")

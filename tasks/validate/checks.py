@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.errors import RecipeError
+from tasks.stage.errors import RecipeError
 from tasks.validate.catalogue import signature
 from tasks.validate.parts import LISTED, ask_in_parts, kind_of
 from tasks.validate.settings import ExpectationSettings

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.stage import write_json
+from tasks.stage.run import write_json
 from tasks.validate.checks import Outcome
 
 STYLE = """<style>

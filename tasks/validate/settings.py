@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from tasks.contract.settings import Section
+from tasks.stage.settings import Section
 from tasks.validate.catalogue import canonical_name, expectation_names, signature
 
 COLUMNS = {

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract.corpus import COLUMNS, read_row_group, row_groups
-from tasks.contract.errors import DataError
-from tasks.contract.progress import progress
+from tasks.formats.corpus import COLUMNS, read_row_group, row_groups
+from tasks.stage.errors import DataError
+from tasks.stage.progress import progress
 
 if TYPE_CHECKING:
     import polars as pl

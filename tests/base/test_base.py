@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tasks.base.__main__ import STAGE
-from tasks.contract.errors import DataError, RecipeError, TransientError
-from tasks.contract.stage import run
+from tasks.stage.errors import DataError, RecipeError, TransientError
+from tasks.stage.run import run
 from tests.corpora import write_recipe
 
 NAME = "gristmill_test_weights"

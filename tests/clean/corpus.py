@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contract.corpus import CorpusWriter, corpus_schema
+from tasks.formats.corpus import CorpusWriter, corpus_schema
 
 ROW = {"id": "", "group": "", "text": "", "source": "made up"}
 

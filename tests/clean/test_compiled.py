@@ -31,12 +31,12 @@ CALL = "from tasks.clean.one import one; print(one(20), sum(one.stats.cache_hits
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A project of a kernel, and a helper in another file."""
-    for name in ("clean/compiled.py", "contract/imports.py"):
+    for name in ("clean/compiled.py", "stage/code.py", "stage/errors.py", "stage/identity.py"):
         path = tmp_path / "project" / "tasks" / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "tasks" / name, path)
     clean = tmp_path / "project" / "tasks" / "clean"
-    for folder in (clean.parent, clean, clean.parent / "contract"):
+    for folder in (clean.parent, clean, clean.parent / "stage"):
         (folder / "__init__.py").touch()
     (clean / "one.py").write_text(ONE)
     (clean / "two.py").write_text(TWO.format(factor=2))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tasks.clean.__main__ import STAGE
-from tasks.contract.stage import run
+from tasks.stage.run import run
 from tests.clean.corpus import contents, project, rows
-from tests.clean.quality.perturbed import made
+from tests.clean.rules.quality.perturbed import made
 
 CLEAN = """
   min_words: 20
@@ -55,8 +55,8 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 def cleaned(root: Path, workers: str) -> dict[str, bytes]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tasks.contract.corpus.BATCH_BYTES", 30_000)
-        patch.setattr("tasks.contract.spread.WORTH_A_PROCESS", 0)
+        patch.setattr("tasks.formats.corpus.BATCH_BYTES", 30_000)
+        patch.setattr("tasks.workers.parallel_map.WORTH_A_PROCESS", 0)
         patch.setenv("GRISTMILL_WORKERS", workers)
         patch.chdir(root)
         data = project(root, CLEAN, corpus())

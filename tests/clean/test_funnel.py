@@ -3,9 +3,9 @@ from typing import get_args
 
 from tasks.clean.documents import LINES, MASKED, REWRITTEN
 from tasks.clean.funnel import GROUPS, Step, draw_funnel, funnel
-from tasks.clean.privacy.settings import Kind
-from tasks.clean.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
-from tasks.contract.stage import Drop
+from tasks.clean.rules.privacy.settings import Kind
+from tasks.clean.rules.quality.rules import FINEWEB, GOPHER_QUALITY, GOPHER_REPETITION
+from tasks.stage.run import Drop
 
 DROPPED = [
     Drop("near_duplicate", 3, bytes=300),

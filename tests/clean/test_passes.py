@@ -10,10 +10,10 @@ import pytest
 
 from tasks.clean import shard
 from tasks.clean.__main__ import STAGE
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.stage import run
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.run import run
 from tests.clean.corpus import contents, project, rows
-from tests.clean.near.planted import planted
+from tests.clean.rules.near.planted import planted
 
 TEST = "  splits: {validation: 0, test: 0, test_groups: [held out]}\n"
 NEAR = "  near_duplicates: {}\n"
@@ -87,7 +87,7 @@ def test_a_paragraph_stays_where_the_model_is_scored_and_goes_elsewhere(tmp_path
 @pytest.fixture
 def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Row groups of a few documents; counts the documents that pass 1 cleans."""
-    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 20_000)
+    monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 20_000)
     cleaned: list[int] = []
     clean_batch = shard.clean_batch
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean.blocked.characters import UNSPACED
+from tasks.clean.documents import rules_of
 from tasks.clean.rewrite import measured, rewrite
-from tasks.clean.rules import Batch, Verdict, rules_of
+from tasks.clean.rules.blocked.characters import UNSPACED
 from tasks.clean.rules.scripts import lengths_in_words
-from tasks.clean.rules.verdict import shown
 from tasks.clean.settings import CleanSettings
-from tasks.contract.errors import RecipeError
-from tasks.contract.settings import validate
+from tasks.clean.verdict import Batch, Verdict, shown
+from tasks.stage.errors import RecipeError
+from tasks.stage.settings import validate
 
 ENGLISH = (
     "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience and "

@@ -6,14 +6,14 @@ from tasks.clean.splits import split_of
 
 
 def test_shares_are_met_over_many_groups() -> None:
-    dealt = [split_of(f"group {n}", SplitSettings(validation=0.05, test=0.1)) for n in range(20_000)]
-    assert abs(dealt.count("test") / 20_000 - 0.1) < 0.01
-    assert abs(dealt.count("validation") / 20_000 - 0.05) < 0.006
+    written = [split_of(f"group {n}", SplitSettings(validation=0.05, test=0.1)) for n in range(20_000)]
+    assert abs(written.count("test") / 20_000 - 0.1) < 0.01
+    assert abs(written.count("validation") / 20_000 - 0.05) < 0.006
 
 
 def test_the_split_of_a_group_is_fixed_for_all_time() -> None:
-    dealt = SplitSettings(validation=0.3, test=0.3)
-    assert [split_of(name, dealt) for name in ("hamlet", "macbeth", "othello", "king-lear", "é")] == [
+    written = SplitSettings(validation=0.3, test=0.3)
+    assert [split_of(name, written) for name in ("hamlet", "macbeth", "othello", "king-lear", "é")] == [
         "train",
         "validation",
         "train",
@@ -31,5 +31,5 @@ def test_another_size_of_validation_leaves_the_test_groups(group: str, seed: int
 
 
 def test_named_groups_go_where_they_are_named() -> None:
-    dealt = SplitSettings(validation=0, test=0, validation_groups=("a",), test_groups=("b",))
-    assert [split_of(name, dealt) for name in "abc"] == ["validation", "test", "train"]
+    written = SplitSettings(validation=0, test=0, validation_groups=("a",), test_groups=("b",))
+    assert [split_of(name, written) for name in "abc"] == ["validation", "test", "train"]

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tasks.clean.__main__ import STAGE
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.stage import run
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.run import run
 from tests.clean.corpus import contents, project, rows
 
 SPLITS = "  splits: {validation: 0.2, test: 0.2}\n"
@@ -70,7 +70,7 @@ def test_of_the_same_text_the_first_in_order_stays_and_may_stay_if_asked(tmp_pat
 
 
 def test_splits_stay_when_documents_are_added(tmp_path: Path) -> None:
-    def dealt(root: Path, given: list[tuple[str, str, str]]) -> dict[str, str]:
+    def written(root: Path, given: list[tuple[str, str, str]]) -> dict[str, str]:
         root.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
@@ -78,8 +78,8 @@ def test_splits_stay_when_documents_are_added(tmp_path: Path) -> None:
             run(STAGE, "small")
         return {row["id"]: name for name in ("train", "validation", "test") for row in rows(data / "clean" / name)}
 
-    before = dealt(tmp_path / "before", documents())
-    after = dealt(tmp_path / "after", [(f"new{n}", f"new {n}", f"new {n}") for n in range(40)] + documents())
+    before = written(tmp_path / "before", documents())
+    after = written(tmp_path / "after", [(f"new{n}", f"new {n}", f"new {n}") for n in range(40)] + documents())
     assert {name: split for name, split in after.items() if name in before} == before
 
 

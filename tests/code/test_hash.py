@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.code import hash_stage, import_closure, read_code, without_remarks
-from tasks.contract.errors import DataError
+from tasks.stage.code import hash_stage, import_closure, read_code, without_remarks
+from tasks.stage.errors import DataError
 
 SOURCE = '''"""A room."""
 

@@ -119,7 +119,7 @@ def empty_project(root: Path, monkeypatch) -> Path:
 
 def write_model(folder: Path, model, tokenizer: Path, **usage: object) -> None:
     """A model folder as the stage `train` leaves it; with a usage where there is a task in it."""
-    from tasks.contract.usage import Usage
+    from tasks.formats.usage import Usage
 
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -189,7 +189,7 @@ def write_corpus(folder: Path, texts: list[str], groups: list[str], **more: list
     """Documents d0, d1, …; `more`: the columns target and label, or other ids."""
     import pyarrow as pa
 
-    from tasks.contract.corpus import CorpusWriter, corpus_schema
+    from tasks.formats.corpus import CorpusWriter, corpus_schema
 
     columns = {"id": [f"d{n}" for n in range(len(texts))], "group": groups, "text": texts, **more}
     rows = [dict(zip(columns, row, strict=True), source="s") for row in zip(*columns.values(), strict=True)]
@@ -201,8 +201,8 @@ def write_corpus(folder: Path, texts: list[str], groups: list[str], **more: list
 def write_tokens(folder: Path, bpe: Path, tokenizer: str | None = None) -> None:
     from transformers import AutoTokenizer
 
-    from tasks.contract.identity import hash_file
-    from tasks.contract.tokens import TokenWriter
+    from tasks.formats.tokens import TokenWriter
+    from tasks.stage.identity import hash_file
 
     loaded = AutoTokenizer.from_pretrained(bpe)
     ids = np.array([*loaded.encode(TEXTS[0], add_special_tokens=False), loaded.eos_token_id], np.uint16)
@@ -214,8 +214,8 @@ def write_tokens(folder: Path, bpe: Path, tokenizer: str | None = None) -> None:
 @contextmanager
 def run_once(make: Callable[[pytest.MonkeyPatch], object]) -> Iterator[Path]:
     """The stage, run on a project that is only looked at afterwards; where its outputs are."""
-    from tasks.contract.stage import run
     from tasks.evaluate.__main__ import STAGE
+    from tasks.stage.run import run
 
     with pytest.MonkeyPatch.context() as patch:
         make(patch)

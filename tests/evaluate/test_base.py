@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contract.errors import DataError
-from tasks.contract.stage import run
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.loading import check_base
 from tasks.evaluate.perplexity import Scoring, token_losses
+from tasks.stage.errors import DataError
+from tasks.stage.run import run
 from tests.evaluate.conftest import TEXTS, make_model, output_bytes, read_output, write_base
 
 FOLDER = Path("data/tiny")

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contract.errors import DataError
-from tasks.contract.stage import run
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.class_baselines import fit_baselines
 from tasks.evaluate.classification import _averages
 from tasks.evaluate.confusion import CLASSES as MOST
 from tasks.evaluate.confusion import OTHERS, confusion_matrix, draw_confusion
+from tasks.stage.errors import DataError
+from tasks.stage.run import run
 from tests.evaluate.conftest import output_bytes, read_output, read_scores, run_once, write_tokens
 from tests.evaluate.families import CLASSES, LABELLED, TRAINING, class_project, make_classifier, write_labelled
 

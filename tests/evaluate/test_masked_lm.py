@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.stage import run
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.masking import Masking, guess, hidden_positions
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.run import run
 from tests.evaluate.conftest import (
     GROUPS,
     TEXTS,

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.stage import run
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.sentences import first_sentence, split_sentences
 from tasks.evaluate.settings import BootstrapSettings, RougeSettings
 from tasks.evaluate.summarization import SummarizationMetric
+from tasks.stage.errors import RecipeError
+from tasks.stage.run import run
 from tests.evaluate.conftest import SOURCES, TARGETS, read_output, read_scores, run_once, write_corpus
 from tests.evaluate.families import pair_project, write_pair_recipe
 

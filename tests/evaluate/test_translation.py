@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.stage import run
 from tasks.evaluate.__main__ import STAGE
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.run import run
 from tests.evaluate.conftest import (
     SOURCES,
     TARGETS,
@@ -140,7 +140,7 @@ def test_workers_batches_and_the_order_of_the_corpus_change_no_prediction(evalua
 
 
 def test_signature_holds_sacrebleus_and_splits_at_its_bars(evaluated):
-    from tasks.contract.identity import hash_file
+    from tasks.stage.identity import hash_file
 
     pairs = dict(part.split(":") for part in read_output("metrics.json", evaluated)["signature"].split("|"))
     assert (pairs["task"], pairs["beams"], pairs["new_tokens"]) == ("translation", "2", "6")

@@ -1,4 +1,4 @@
-"""A toy project on the real contract, real DVC and a real Prefect API."""
+"""A toy project on the real ground floor of tasks, real DVC and a real Prefect API."""
 
 import os
 import shutil
@@ -32,7 +32,8 @@ def session_mp():
 def make_toy(folder: Path) -> Path:
     quiet = shutil.ignore_patterns("__pycache__")
     shutil.copytree(TOY, folder, ignore=quiet)
-    shutil.copytree(ROOT / "tasks" / "contract", folder / "tasks" / "contract", ignore=quiet)
+    for room in ("stage", "fetch", "formats"):
+        shutil.copytree(ROOT / "tasks" / room, folder / "tasks" / room, ignore=quiet)
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")

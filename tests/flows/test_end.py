@@ -157,5 +157,5 @@ def test_program_ends_when_its_starter_ended_before_it_began(tmp_path, monkeypat
     Path("says.py").write_text("print('I live')")
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    done = subprocess.run([sys.executable, "-m", "flows.tied", str(gone.pid), "says"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "flows.child", str(gone.pid), "says"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "")

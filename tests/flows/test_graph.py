@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.graph import changes, read_graph
-from tasks.contract.errors import GristmillError
+from tasks.stage.errors import GristmillError
 
 
 def test_stages_stand_behind_those_whose_outputs_they_need_of_other_recipes_too(toy):

@@ -7,7 +7,7 @@ import pytest
 
 from flows.stage import StageFailed
 from flows.workspace import BusyWorkspace, claim
-from tasks.contract.errors import EXIT_TRANSIENT, GristmillError
+from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tests.flows.conftest import attempts, changed, dvc
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.contract.errors import GristmillError, TransientError
+from tasks.stage.errors import GristmillError, TransientError
 from tests.scratch import ROOT
 
 

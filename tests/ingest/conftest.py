@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.corpus import read_batches
-from tasks.contract.stage import run as run_stage
+from tasks.formats.corpus import read_batches
 from tasks.ingest.__main__ import STAGE
+from tasks.stage.run import run as run_stage
 
 Rows = list[dict[str, Any]]
 RAW = Path("data/x/raw")

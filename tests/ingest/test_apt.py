@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.errors import GristmillError, RecipeError, TransientError
 from tasks.ingest import apt_lists
+from tasks.stage.errors import GristmillError, RecipeError, TransientError
 from tests.ingest.conftest import RAW, read_report
 
 NO_APT = shutil.which("apt-get") is None or not apt_lists.HELPER.exists()

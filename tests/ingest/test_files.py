@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tasks.clean.quality import judge
-from tasks.contract.errors import DataError, RecipeError
+from tasks.clean.rules.quality import judge
 from tasks.ingest import source
 from tasks.ingest.ids import Ids
+from tasks.stage.errors import DataError, RecipeError
 from tests.ingest.conftest import RAW, read_report
 
 TEN = [{"n": i, "text": f"text {i}"} for i in range(10)]
@@ -110,8 +110,8 @@ def test_an_id_that_comes_twice_is_told_with_both_places(run):
 
 
 def test_of_several_ids_that_come_twice_the_first_is_told_and_the_last_good_corpus_stands(run, monkeypatch):
-    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 8)  # row groups, and shards, of a few documents
-    monkeypatch.setattr("tasks.contract.corpus.SHARD_BYTES", 64)
+    monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 8)  # row groups, and shards, of a few documents
+    monkeypatch.setattr("tasks.formats.corpus.SHARD_BYTES", 64)
     names = [*range(100), 70, 3, 70, 5]
     write("a.jsonl", json_lines([{"text": "some text", "id": i} for i in range(100)]))
     run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contract.errors import DataError, GristmillError, RecipeError, TransientError
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tests.ingest.conftest import read_report
 
 CARD = """---

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.archives import unpack
-from tasks.contract.errors import DataError, RecipeError, TransientError
+from tasks.fetch.archives import unpack
+from tasks.stage.errors import DataError, RecipeError, TransientError
 
 NAME = "gristmill_test_plays"
 INSIDE = {"plays/b.md": "**B**", "plays/a.md": "**A**", "__init__.py": "raise SystemExit('a package was imported')"}

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contract.errors import DataError, RecipeError
+from tasks.stage.errors import DataError, RecipeError
 from tests.ingest.conftest import read_report
 
 PAIRS = [

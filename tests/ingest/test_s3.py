@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.contract.downloads import cache_folder
-from tasks.contract.errors import GristmillError, RecipeError, TransientError
+from tasks.fetch.downloads import cache_folder
 from tasks.ingest import s3
+from tasks.stage.errors import GristmillError, RecipeError, TransientError
 from tests.buckets import BUCKET
 
 if TYPE_CHECKING:

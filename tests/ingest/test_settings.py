@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tasks.contract.errors import RecipeError
+from tasks.stage.errors import RecipeError
 
 GOOD = {"kind": "files", "files": ["a.txt"]}
 

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tasks.contract.downloads import alone
-from tasks.contract.errors import GristmillError, RecipeError, TransientError
+from tasks.fetch.downloads import alone
+from tasks.stage.errors import GristmillError, RecipeError, TransientError
 
 BODY = "".join(f"line {i} of a text that takes its time\n" for i in range(50_000)).encode()
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from tasks.clean.__main__ import STAGE
-from tasks.contract.errors import DataError
-from tasks.contract.stage import run
 from tasks.profile.measure import measure
 from tasks.profile.page import page
 from tasks.profile.tables import Table, tables
+from tasks.stage.errors import DataError
+from tasks.stage.run import run
 from tests.clean.corpus import project
 
 ENGLISH = "This package contains the shared libraries of the program, and some others, part {}."

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.task import FAMILIES, PAIRS
+from tasks.stage.task import FAMILIES, PAIRS
 from tests.register.models import save_model
 
 IDENTITY = "5e" * 32
@@ -37,7 +37,7 @@ def empty_database() -> bytes:
     """A `mlflow.db` with nothing in it; it takes MLflow seconds to migrate one from nothing, so it is made once."""
     from mlflow import MlflowClient
 
-    from tasks.contract.tracking import hush
+    from tasks.tracking.client import hush
 
     hush()
     with tempfile.TemporaryDirectory() as folder:

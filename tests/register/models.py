@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.contract.usage import Usage
+from tasks.formats.usage import Usage
 
 WORDS = ["the", "a", "cat", "dog", "sat", "on", "mat", "s", "ran", "away", "chat", "chien", "le", "un"]
 LABELS = ["games", "net", "science"]

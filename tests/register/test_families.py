@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tasks.contract.errors import DataError
-from tasks.contract.identity import hash_file
-from tasks.contract.task import FAMILIES
 from tasks.register.card import model_card
-from tasks.register.evidence import read_evidence
 from tasks.register.registration import run
+from tasks.register.results import read_results
+from tasks.stage.errors import DataError
+from tasks.stage.identity import hash_file
+from tasks.stage.task import FAMILIES
 from tests.register import IDENTITY, make_project, write_json
 from tests.register.models import save_model
 
@@ -63,7 +63,7 @@ def test_the_metrics_of_a_run_have_the_names_of_its_family(project_of, task):
 )
 def test_the_card_says_what_the_model_is_for_and_how_it_is_loaded(project_of, task, pipeline, auto, sample):
     project_of(task)
-    card = model_card(read_evidence("tiny"))
+    card = model_card(read_results("tiny"))
     assert f"\npipeline_tag: {pipeline}\n" in card
     assert f"from transformers import {auto}, AutoTokenizer" in card and f"model = {auto}.from_pretrained" in card
     assert sample in card
@@ -71,12 +71,12 @@ def test_the_card_says_what_the_model_is_for_and_how_it_is_loaded(project_of, ta
     code = card.partition("```python\n")[2].partition("```")[0].replace("<this folder>", "data/tiny/model")
     names: dict = {}
     exec(code, names)
-    assert names["model"].config.model_type == read_evidence("tiny").architecture
+    assert names["model"].config.model_type == read_results("tiny").architecture
 
 
 def test_the_card_shows_the_interval_and_the_baselines_beside_the_metric(project_of):
     project_of("translation")
-    card = model_card(read_evidence("tiny"))
+    card = model_card(read_results("tiny"))
     assert "| bleu | 2.5000 | 2.2500 to 2.7500 | copy 4.5000 |" in card
     assert "| chrf | 5.5000 | 5.2500 to 5.7500 | copy 4.5000 |" in card
     assert "Also counted: tokens 40, bytes 111, documents 2." in card
@@ -85,7 +85,7 @@ def test_the_card_shows_the_interval_and_the_baselines_beside_the_metric(project
 
 def test_the_prefix_stands_in_the_card(project_of):
     project_of("summarization")
-    assert "Before each text stands `summarize: `" in model_card(read_evidence("tiny"))
+    assert "Before each text stands `summarize: `" in model_card(read_results("tiny"))
 
 
 def test_a_model_of_the_hub_that_it_started_from_is_named_with_its_licence(project_of):
@@ -94,7 +94,7 @@ def test_a_model_of_the_hub_that_it_started_from_is_named_with_its_licence(proje
     save_model(root / "big", "classification", seed=5)
     start_from(root / "data/tiny", HUB, root / "big")
     run("tiny")
-    card = model_card(read_evidence("tiny"))
+    card = model_card(read_results("tiny"))
     assert "\nbase_model: them/big-bert\n" in card
     assert "- Started from: them/big-bert of the Hugging Face Hub\n" in card
     assert "Licence of the source: MIT.\nLicence of the model it started from: Apache-2.0.\n" in card
@@ -114,7 +114,7 @@ def test_a_model_that_started_from_another_recipe_is_tied_to_its_training(projec
     run("tiny")
     tags = the_run().data.tags
     assert (tags["gristmill.base"], tags["gristmill.base_identity"]) == ("big", IDENTITY)
-    card = model_card(read_evidence("tiny"))
+    card = model_card(read_results("tiny"))
     assert f"- Started from: the model of recipe big, training `{IDENTITY}`" in card
     assert "Licence of the model it started from: MIT." in card and "base_model" not in card
 
@@ -150,4 +150,4 @@ def test_settings_are_recorded_once_as_the_training_resolved_them(project_of):
 def test_a_base_without_a_report_is_told(project):
     (project / "data/tiny/base/report.json").write_text("{}")
     with pytest.raises(DataError, match=r"data/tiny/base/report\.json: cannot be read"):
-        read_evidence("tiny")
+        read_results("tiny")

@@ -13,11 +13,11 @@ from mlflow.models import Model
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import invocations
 
-from tasks.contract.errors import DataError
-from tasks.contract.task import FAMILIES, PAIRS
 from tasks.evaluate.settings import GenerationSettings
 from tasks.register.package import served_code
 from tasks.register.registration import run
+from tasks.stage.errors import DataError
+from tasks.stage.task import FAMILIES, PAIRS
 from tests.register import GENERATION, PROMPTS, evaluate
 
 CHAMPION = "models:/tiny@champion"

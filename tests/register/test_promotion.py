@@ -2,11 +2,11 @@ import re
 
 import pytest
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.settings import read_section
-from tasks.contract.task import FAMILIES
 from tasks.register.promotion import Score, decide
 from tasks.register.settings import RegisterSettings, problems
+from tasks.stage.errors import RecipeError
+from tasks.stage.settings import read_section
+from tasks.stage.task import FAMILIES
 
 OLD = Score("bits_per_byte", 2.0, "window:16|tok:a|data:d")
 BASELINES = {"xz_bits_per_byte": 3.0, "unigram_bits_per_byte": 4.5}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tasks.contract.errors import DataError, GristmillError, RecipeError, TransientError
 from tasks.register import champion as questions
 from tasks.register.predict import generate
 from tasks.register.registration import run
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tests.register import IDENTITY, SIGNATURE, evaluate, train
 from tests.register.conftest import environment
 
@@ -84,7 +84,7 @@ def test_a_second_time_changes_nothing(project):
 
 
 def test_a_record_that_was_deleted_is_made_again_from_the_files(project, tmp_path, monkeypatch):
-    from tasks.contract.record import LiveRecord
+    from tasks.tracking.record import LiveRecord
 
     live = LiveRecord.open("tiny", IDENTITY, {"train": {"steps": 4}})
     for step in (1, 2):

@@ -13,8 +13,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 
-from tasks.contract.usage import TOKEN_SETTINGS
-from tasks.register.served.pairs import KEPT, PairModel
+from tasks.formats.usage import TOKEN_SETTINGS
+from tasks.serve.pairs import KEPT, PairModel
 from tests.register import GENERATION
 from tests.register.models import LABELS, save_model, save_roberta
 
@@ -48,7 +48,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
             folder: Path = tmp_path_factory.mktemp(task)
             save_roberta(folder) if task == "roberta" else save_model(folder, task)
             module, name = KINDS[task]
-            loaded[task] = getattr(import_module(f"tasks.register.served.{module}"), name)()
+            loaded[task] = getattr(import_module(f"tasks.serve.{module}"), name)()
             loaded[task].load_context(PythonModelContext({"model": str(folder)}, None))
         return loaded[task]
 

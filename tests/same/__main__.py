@@ -3,6 +3,7 @@
     make same                    against the last commit that listed code
     make same FROM=COMMIT        against another one
     make same NEW="clean train"  these stages give other bytes, on purpose: their versions rise by one
+    make same RENAMED="a=b c=d"  names that changed everywhere; the type checker holds that nothing else is called so
 
 The code of that commit and the code of this folder take the same tiny recipes through all stages, each stage of the
 new code from what the old code made. A stage is listed where every output is the same byte for byte and every changed
@@ -15,12 +16,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.code.versions import LISTED, Known, read_listed
-from tasks.contract.code import ROOT, hash_stage, import_closure
+from tasks.stage.code import ROOT, hash_stage, import_closure
 from tests.same.changed import not_run, units
 from tests.same.roads import roads, write_texts
 from tests.same.take import STAGES
@@ -47,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make same", description=__doc__)
     parser.add_argument("--from", dest="commit")
     parser.add_argument("--new", nargs="*", default=[], choices=[*STAGES, []])
+    parser.add_argument("--renamed", nargs="*", default=[], metavar="OLD=NEW")
     asked = parser.parse_args()
     commit = asked.commit or _git("log", "-1", "--format=%H", "--", str(LISTED))
     listed = read_listed() if (ROOT / LISTED).is_file() else {}
@@ -56,7 +58,8 @@ def main() -> int:
         print("the code of every stage is listed")
         return 0
     with tempfile.TemporaryDirectory(prefix="gristmill-same-") as folder:
-        verdicts = compare(commit, Path(folder), STAGES if asked.commit else unlisted)
+        renamed = dict(pair.split("=") for pair in asked.renamed)
+        verdicts = compare(commit, Path(folder), STAGES if asked.commit else unlisted, renamed)
     good = [stage for stage, verdict in verdicts.items() if not verdict.differing and not verdict.unseen]
     for stage in unlisted:
         if stage in asked.new:
@@ -69,13 +72,13 @@ def main() -> int:
     return max([_tell(stage, verdict, stage in asked.new) for stage, verdict in verdicts.items()], default=0)
 
 
-def compare(commit: str, scratch: Path, stages: Sequence[str]) -> dict[str, Verdict]:
+def compare(commit: str, scratch: Path, stages: Sequence[str], renamed: Mapping[str, str]) -> dict[str, Verdict]:
     """What the tiny recipes show about these stages, this folder's code beside that of a commit."""
     old = scratch / "code"
     _git("worktree", "add", "--detach", "--quiet", os.fspath(old), commit)
     try:
         made = {name: _take(code, scratch / name, scratch / "old") for name, code in (("old", old), ("new", ROOT))}
-        return {stage: _verdict(stage, made["old"], made["new"], old) for stage in stages}
+        return {stage: _verdict(stage, made["old"], made["new"], old, renamed) for stage in stages}
     finally:
         _git("worktree", "remove", "--force", os.fspath(old))
 
@@ -106,9 +109,9 @@ def _take(code: Path, folder: Path, before: Path) -> Path:
     return folder / "made"
 
 
-def _verdict(stage: str, old: Path, new: Path, tree: Path) -> Verdict:
+def _verdict(stage: str, old: Path, new: Path, tree: Path, renamed: Mapping[str, str]) -> Verdict:
     files = {root: _closure(stage, root) for root in (tree, ROOT)}
-    before, after = (units(root, files[root]) for root in (tree, ROOT))
+    before, after = units(tree, files[tree], renamed), units(ROOT, files[ROOT], {})
     ran = {made: json.loads((made / "lines.json").read_text()) for made in (old, new)}
     gone = [f"was {line}" for line in not_run(before, after, ran[old], tree)]
     return Verdict(list(_differing(old / stage, new / stage)), [*not_run(after, before, ran[new], ROOT), *gone])

@@ -1,12 +1,13 @@
 """Which lines of Python differ between two trees, whatever file they moved to, and which of them did not run."""
 
 import ast
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from tasks.contract.code import without_remarks
+from tasks.stage.code import without_remarks
 
 Units = dict[tuple[str, str], list["Unit"]]
 """By file and name."""
@@ -27,9 +28,9 @@ class Unit:
         return "\n".join(line.strip() for _, line in self.lines)
 
 
-def units(root: Path, files: Iterable[Path]) -> list[Unit]:
-    """All units of some files under a folder."""
-    return [unit for file in files if file.suffix == ".py" for unit in _units(root, file)]
+def units(root: Path, files: Iterable[Path], renamed: Mapping[str, str]) -> list[Unit]:
+    """All units of some files under a folder; `renamed`: names to be read as others."""
+    return [unit for file in files for unit in _units(root, file, renamed)]
 
 
 def not_run(changed: Iterable[Unit], others: Iterable[Unit], ran: dict[str, list[int]], root: Path) -> Iterator[str]:
@@ -54,13 +55,17 @@ def not_run(changed: Iterable[Unit], others: Iterable[Unit], ran: dict[str, list
                 yield f"{unit.file}:{number}: {line.strip()}"
 
 
-def _units(root: Path, file: Path) -> Iterator[Unit]:
+def _units(root: Path, file: Path, renamed: Mapping[str, str]) -> Iterator[Unit]:
     source = (root / file).read_text(encoding="utf-8")
-    kept = dict(without_remarks(source))
+    kept = {
+        number: re.sub(r"\w+", lambda name: renamed.get(name[0], name[0]), line)
+        for number, line in without_remarks(source)
+    }
     pending = [("", node) for node in ast.parse(source).body]
     while pending:
         scope, node = pending.pop()
-        name = f"{scope}{getattr(node, 'name', '')}"
+        own = str(getattr(node, "name", ""))
+        name = f"{scope}{renamed.get(own, own)}"
         if isinstance(node, ast.ClassDef):
             pending += [(f"{name}.", child) for child in node.body]
             stop = node.body[0].lineno - 1

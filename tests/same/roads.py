@@ -50,6 +50,10 @@ def write_texts(folder: Path) -> None:
     with (folder / "texts/prose.jsonl").open("w", encoding="utf-8") as file:
         for number, text in enumerate(rows):
             file.write(json.dumps({"text": text, "group": f"g{number % 40}"}) + "\n")
+    (folder / "plays").mkdir()
+    for number in range(12):
+        scenes = [f"# Scene {scene}\n\n{prose()}" for scene in (1, 2)]
+        (folder / f"plays/play-{number}.md").write_text("\n\n".join(scenes), encoding="utf-8")
     (folder / "unseen").mkdir()
     (folder / "unseen/exam.txt").write_text(f"{rows[7]}\n", encoding="utf-8")
 
@@ -68,13 +72,20 @@ def roads() -> dict[str, dict[str, Any]]:
         "masked": tiny_recipe("masked-lm", words, next_sentence=True),
         "classification": tiny_recipe("classification", words, init="recipe:masked"),
         "unigram": tiny_recipe("translation", words, like="causal-lm"),
+        "plays": tiny_recipe("causal-lm", "plays/*.md"),
         "prose": tiny_recipe("causal-lm", prose, schedule={"name": "cosine", "warmup_steps": 2}),
     }
     found["lora"]["model"]["lora"] = {"rank": 2, "dropout": 0.1}
     found["unigram"]["tokenize"] = {"kind": "unigram", "vocab_size": 60}
     found["masked"]["tokenize"] = {"kind": "wordpiece", "vocab_size": 90, "lowercase": True}
+    found["plays"]["ingest"]["documents"] = {"split_at": "^# "}
+    found["plays"]["clean"] = {"html": "main", "splits": {"validation": 0.2, "test": 0.4, "seed": 1}}
     found["prose"]["clean"] = CLEAN_ALL
     found["prose"]["model"]["config"] |= {"attention_dropout": 0.1}
-    found["summarization"]["train"] |= {"steps": None, "epochs": 2}
+    found["translation"]["clean"] |= {
+        "max_length_ratio": 3.0, "identical_sides": "drop", "target": {"max_characters": 500, "min_words": 1},
+    }  # fmt: skip
+    found["classification"]["clean"]["min_documents_per_label"] = 2
+    found["summarization"]["train"] |= {"epochs": 2}
     del found["summarization"]["train"]["steps"]
     return found

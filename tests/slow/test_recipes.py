@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.origin import FromRecipe
-from tasks.contract.settings import read_yaml
-from tasks.contract.task import FAMILIES
+from tasks.formats.origin import FromRecipe
 from tasks.recipe import load
+from tasks.stage.settings import read_yaml
+from tasks.stage.task import FAMILIES
 from tests.scratch import ROOT, command, make_project
 
 pytestmark = pytest.mark.slow

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.settings import read_section
-from tasks.contract.stage import run
-from tasks.contract.tokens import Labels, Tokens
+from tasks.formats.tokens import Labels, Tokens
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.run import run
+from tasks.stage.settings import read_section
 from tasks.tokenize.__main__ import STAGE
 from tasks.tokenize.settings import TokenizeSettings
 from tests.corpora import write_corpus, write_recipe

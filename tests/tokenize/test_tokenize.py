@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from tasks.contract.corpus import read_batches, row_groups
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.identity import hash_tree
-from tasks.contract.stage import run
-from tasks.contract.tokens import Tokens
+from tasks.formats.corpus import read_batches, row_groups
+from tasks.formats.tokens import Tokens
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.identity import hash_tree
+from tasks.stage.run import run
 from tasks.tokenize import engine as engines
 from tasks.tokenize.__main__ import STAGE
 from tasks.tokenize.settings import TokenizeSettings
@@ -84,7 +84,7 @@ def test_the_vocabulary_never_sees_another_split(project: Path) -> None:
 def test_of_a_large_corpus_a_part_at_even_distances_is_learned_from(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 1000)
+    monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 1000)
     train = project / "data/hamlet/clean/train"
     shutil.rmtree(train)
     write_corpus(train, TRAIN)
@@ -109,7 +109,7 @@ def column(*texts: str) -> pa.LargeStringArray:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_outputs_are_the_same_bytes_every_time(project: Path, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
-    monkeypatch.setattr("tasks.contract.corpus.BATCH_BYTES", 1000)
+    monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 1000)
     shutil.rmtree(project / "data/hamlet/clean/train")
     write_corpus(project / "data/hamlet/clean/train", TRAIN)
     assert len(row_groups(project / "data/hamlet/clean/train")) > 4
@@ -170,7 +170,7 @@ def test_a_cut_off_shard_is_noticed(project: Path) -> None:
 
 
 def test_large_vocabularies_take_four_bytes_an_id(tmp_path: Path) -> None:
-    from tasks.contract.tokens import TokenWriter
+    from tasks.formats.tokens import TokenWriter
 
     writer = TokenWriter(tmp_path / "t", 70_000, 0, "hash")
     writer.write(np.array([69_999, 0], np.uint32), np.array([2]), 1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.contract.tokens import TokenWriter
+from tasks.formats.tokens import TokenWriter
 from tests.scratch import without_tracking
 
 TEXT = (

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contract.rows import IGNORED
-from tasks.contract.tokens import Tokens, TokenWriter
+from tasks.formats.rows import IGNORED
+from tasks.formats.tokens import Tokens, TokenWriter
 from tasks.train.batches import Batch
 from tasks.train.buckets import BucketBatches, Layout, Sides, choose
 from tasks.train.packed import Masking

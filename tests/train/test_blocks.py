@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contract.tokens import Tokens, TokenWriter
+from tasks.formats.tokens import Tokens, TokenWriter
 from tasks.train.blocks import Cut, TrainingBlocks, ValidationBlocks
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.errors import DataError, RecipeError
-from tasks.contract.stage import run
-from tasks.contract.usage import Usage, read_usage
+from tasks.formats.usage import Usage, read_usage
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.run import run
 from tasks.tokenize.__main__ import STAGE as TOKENIZE
 from tasks.train.__main__ import STAGE
 from tests.corpora import write_corpus
@@ -109,7 +109,7 @@ def test_the_loss_falls_and_the_class_of_the_task_loads_the_model(
 ) -> None:
     import transformers
 
-    from tasks.contract.task import model_class
+    from tasks.stage.task import model_class
 
     folder = project(task, architecture)
     report = run(STAGE, "tiny")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.rows import IGNORED
+from tasks.formats.rows import IGNORED
 from tasks.train.loss import summed_loss
 
 SMALL = {

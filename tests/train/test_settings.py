@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.settings import validate
+from tasks.stage.errors import RecipeError
+from tasks.stage.settings import validate
 from tasks.train.catalogue import architectures, config_keys, config_problems
 from tasks.train.schedule import share
 from tasks.train.settings import ModelSettings, ScheduleSettings, TrainSettings

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.errors import DataError, GristmillError, RecipeError
-from tasks.contract.stage import run
+from tasks.stage.errors import DataError, GristmillError, RecipeError
+from tasks.stage.run import run
 from tasks.train.__main__ import STAGE
 from tests.train.conftest import CONFIGS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.contract.corpus import CorpusWriter, corpus_schema
+from tasks.formats.corpus import CorpusWriter, corpus_schema
 
 SCHEMA = corpus_schema("problem")
 

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from tasks.contract.errors import RecipeError
-from tasks.contract.settings import validate
+from tasks.stage.errors import RecipeError
+from tasks.stage.settings import validate
 from tasks.validate.catalogue import OUR_OWN, canonical_name, expectation_names, signature
 from tasks.validate.settings import ValidateSettings
 

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contract.corpus import CorpusWriter
-from tasks.contract.errors import DataError, GristmillError, RecipeError
-from tasks.contract.stage import run
+from tasks.formats.corpus import CorpusWriter
+from tasks.stage.errors import DataError, GristmillError, RecipeError
+from tasks.stage.run import run
 from tasks.validate.__main__ import STAGE
 from tests.validate.corpus import SCHEMA, ingested, recipe
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict
+from tasks.clean.verdict import Batch, Finding, Rule, Verdict
 
 
 def label_rules(least: int | None, rare: Mapping[str, int]) -> list[Rule]:

@@ -1,15 +1,39 @@
 """Too short or too long, in characters (Unicode code points) or words (separated by white space)."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from tasks.clean.rules.verdict import Batch, Finding, Rule, Side, Verdict, of_side
-from tasks.clean.settings import Lengths
+from pydantic import Field, model_validator
+
+from tasks.clean.verdict import Batch, Finding, Rule, Side, Verdict, of_side
+from tasks.stage.settings import Section
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Count = Annotated[int, Field(ge=1)]
 Unit = Literal["characters", "words"]
+
+
+class Lengths(Section):
+    """Bounds of one side of a document, both inclusive, after rewriting."""
+
+    min_characters: Count = 1
+    """Shorter documents are dropped; an empty one always is."""
+    max_characters: Count | None = None
+    """Longer documents are dropped."""
+    min_words: Count | None = None
+    """Documents of fewer words (between white space) are dropped."""
+    max_words: Count | None = None
+    """Documents of more words are dropped."""
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        for unit in ("characters", "words"):
+            least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
+            if least is not None and most is not None and most < least:
+                raise ValueError(f"max_{unit} {most} is less than min_{unit} {least}")
+        return self
 
 
 def length_rules(bounds: Lengths, side: Side) -> list[Rule]:

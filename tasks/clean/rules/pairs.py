@@ -1,15 +1,14 @@
 """Text and target that cannot be of one pair: one much longer than the other, or both the same."""
 
-from tasks.clean.rules.verdict import Batch, Finding, Rule, Verdict, shown
-from tasks.clean.settings import CleanSettings
+from tasks.clean.verdict import Batch, Finding, Rule, Verdict, shown
 
 
-def pair_rules(settings: CleanSettings) -> list[Rule]:
+def pair_rules(max_length_ratio: float | None, identical_sides: str) -> list[Rule]:
     """What is asked of both sides together; documents without a target meet it."""
     rules: list[Rule] = []
-    if settings.max_length_ratio is not None:
-        rules.append(ratio_at_most(settings.max_length_ratio))
-    if settings.identical_sides == "drop":
+    if max_length_ratio is not None:
+        rules.append(ratio_at_most(max_length_ratio))
+    if identical_sides == "drop":
         rules.append(sides_differ)
     return rules
 

@@ -13,10 +13,10 @@ from unicodedata import category
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.clean.blocked.characters import BLANK, IN_WORD, SIGN, TABLED, WORD, kinds_of
-from tasks.clean.blocked.search import character_at
 from tasks.clean.compiled import kernel
-from tasks.contract.utf8 import utf8
+from tasks.clean.rules.blocked.characters import BLANK, IN_WORD, SIGN, TABLED, WORD, kinds_of
+from tasks.clean.rules.blocked.search import character_at
+from tasks.formats.utf8 import utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa

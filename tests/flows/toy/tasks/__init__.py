@@ -1,1 +1,1 @@
-"""The stages of a toy project, on the real contract."""
+"""The stages of a toy project, on the real rooms under them."""

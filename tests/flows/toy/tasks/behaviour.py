@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.contract.errors import DataError, TransientError
+from tasks.stage.errors import DataError, TransientError
 
 
 def act(stage: str) -> None:

@@ -3,8 +3,8 @@
 from pydantic import BaseModel
 
 from tasks.behaviour import act
-from tasks.contract.settings import read_section
-from tasks.contract.stage import Job, Report, Stage, main
+from tasks.stage.run import Job, Report, Stage, main
+from tasks.stage.settings import read_section
 
 
 class Settings(BaseModel):

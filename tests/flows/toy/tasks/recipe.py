@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from tasks.contract.settings import recipe_path
+from tasks.stage.settings import recipe_path
 
 
 def load(name: str) -> SimpleNamespace:

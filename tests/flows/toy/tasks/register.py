@@ -1,7 +1,7 @@
 """`python -m tasks.register toy`: counts and writes down that it was asked."""
 
 from tasks.behaviour import act
-from tasks.contract.stage import Job, Report, Stage, main, write_json
+from tasks.stage.run import Job, Report, Stage, main, write_json
 
 
 def work(job: Job) -> Report:

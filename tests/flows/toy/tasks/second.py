@@ -3,8 +3,8 @@
 from pydantic import BaseModel
 
 from tasks.behaviour import act
-from tasks.contract.settings import read_section
-from tasks.contract.stage import Drop, Job, Report, Stage, main, write_json
+from tasks.stage.run import Drop, Job, Report, Stage, main, write_json
+from tasks.stage.settings import read_section
 
 
 class Settings(BaseModel):

@@ -1,0 +1,38 @@
+"""`python -m flows.child PARENT MODULE …`: the program `python -m MODULE …`, which ends with the process PARENT.
+
+A flow starts DVC and the temporary Prefect API in this way, each leading a process group of its own, so that a
+`kill -9` of the flow leaves nothing of these groups running.
+What the program starts in turn can tell from GRISTMILL_PARENT that its starter is gone (`tasks.stage.parent`).
+"""
+
+import os
+import runpy
+import signal
+import sys
+from types import FrameType
+
+from tasks.stage.parent import PARENT, end_with_parent
+from tasks.stage.runtime import switch_off_telemetry
+
+
+def main() -> None:
+    """Tie this process to PARENT, then become MODULE."""
+    parent, module, *arguments = sys.argv[1:]
+    os.environ[PARENT] = parent
+    signal.signal(signal.SIGHUP, _end_group)
+    end_with_parent(signal.SIGHUP)
+    os.environ[PARENT] = str(os.getpid())
+    switch_off_telemetry()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_group(_signal: int, _frame: FrameType | None) -> None:
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""`gristmill predict`: texts of the command line, a file or a pipe through the champion of a recipe, a batch at a time.
+
+words, a file             a text a line
+*.jsonl, or --column C    a JSON object a line, its text in column C
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from tasks.stage.errors import DataError
+
+BATCH_TEXTS = 128
+BATCH_CHARACTERS = 1 << 20
+"""What is held in memory at a time: whichever comes first."""
+
+COLUMN = "text"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, and where it stands, for messages."""
+
+    place: str
+    text: str
+
+
+def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: bool) -> None:
+    """Print the champion's answer to each text, in order; say at the end how many texts were too long for it.
+
+    `given` are its parameters, as `name=value`. Raises GristmillError for what the user can mend; all texts before one
+    that cannot be answered have their answers by then.
+    """
+    from tasks.register.predict import Champion
+
+    champion = Champion(recipe)
+    parameters = champion.read_parameters(given)
+    answered = cut = 0
+    for batch in batches(texts):
+        problems = champion.check([text.text for text in batch])
+        good = [text.text for text in batch[: min(problems, default=len(batch))]]
+        cut += champion.count_cut(good)
+        for text, answer in zip(good, champion.predict(good, parameters), strict=True):
+            click.echo(json_line(text, answer) if as_json else line(answer))
+        for place, problem in sorted(problems.items())[:1]:
+            raise DataError(f"{batch[place].place}: {problem}")
+        answered += len(good)
+    if not answered:
+        click.echo("warning: no text came in, so there is no answer", err=True)
+    if cut:
+        click.echo(f"warning: {cut:,} of {answered:,} texts are longer than the model takes and were cut off", err=True)
+
+
+def read_texts(words: Sequence[str], file: str | None, column: str | None) -> Iterator[Text]:
+    """Texts of the command line, or of the lines of a file or of standard input (`-`), as they are asked for.
+
+    Raises UsageError where there are none, or two kinds of them; DataError for a word or a line that is no text.
+    """
+    if column == "":
+        raise click.UsageError("--column is empty: give the name of the column")
+    if words:
+        if file is not None or column is not None:
+            raise click.UsageError("give texts on the command line or in a file, not both")
+        return (_text(f"text {number}", word) for number, word in enumerate(words, 1))
+    if file in (None, "-"):
+        if file is None and at_terminal():
+            raise click.UsageError("no texts: give some behind the recipe, or --file PATH, or pipe them in, one a line")
+        return _texts(sys.stdin.buffer, "standard input", column)
+    assert file is not None
+    return _texts_of_file(Path(file), column or (COLUMN if file.endswith(".jsonl") else None))
+
+
+def at_terminal() -> bool:
+    """Whether nothing is piped in: somebody sits there, or there is no standard input at all."""
+    return sys.stdin is None or sys.stdin.isatty()
+
+
+def batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
+    """The texts in order, so many at a time as memory may hold."""
+    batch: list[Text] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text.text)
+        if len(batch) == BATCH_TEXTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def line(answer: Any) -> str:
+    """An answer as one line, so that lines out are in step with lines in; line breaks in it become spaces."""
+    if isinstance(answer, dict) and "label" in answer:
+        return f"{answer['label']}\t{answer['score']:.4f}"
+    text = answer["text"] if isinstance(answer, dict) else answer
+    return " ".join(str(text).splitlines())
+
+
+def json_line(text: str, answer: Any) -> str:
+    """The text and all of its answer as a JSON object."""
+    outputs = answer if isinstance(answer, dict) else {"output": answer}
+    return json.dumps({"input": text, **outputs}, ensure_ascii=False)
+
+
+def _texts_of_file(path: Path, column: str | None) -> Iterator[Text]:
+    with path.open("rb") as lines:
+        yield from _texts(lines, str(path), column)
+
+
+def _texts(lines: BinaryIO, name: str, column: str | None) -> Iterator[Text]:
+    for number, raw in enumerate(lines, 1):
+        place = f"{name} line {number}"
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{place}: not UTF-8: byte {error.start + 1} of it is 0x{raw[error.start]:02x}") from error
+        if column is None:
+            yield Text(place, text)
+        elif text.strip():
+            yield _text(place, _column_of(text, column, place))
+
+
+def _text(place: str, text: str) -> Text:
+    """Raises DataError for half of a surrogate pair: JSON can spell it, and a byte that is not UTF-8 comes as one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{place}: not Unicode: character {error.start + 1} of it is {text[error.start]!a}") from error
+    return Text(place, text)
+
+
+def _column_of(row: str, column: str, place: str) -> str:
+    try:
+        content = json.loads(row)
+    except ValueError as error:
+        raise DataError(f"{place}: not a JSON object: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{place}: not a JSON object: {row[:60]}")
+    if column not in content:
+        raise DataError(f"{place}: no column {column!r} (there are: {', '.join(content)})")
+    if not isinstance(content[column], str):
+        raise DataError(f"{place}: {column}: {json.dumps(content[column])[:60]} is no text")
+    return str(content[column])

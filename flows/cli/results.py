@@ -1,0 +1,198 @@
+"""`gristmill results`: what all recipes came to, a row each, from the files that their stages left.
+
+With `--write FILE` the rows stand between two markers of a Markdown file:
+
+    <!-- results -->
+    | recipe | task | …
+    <!-- /results -->
+
+A machine knows only what was made on it, so a row of a recipe that was not run here stays as another machine wrote it.
+"""
+
+import re
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from flows.summary import read_json
+from tasks.stage.errors import DataError, GristmillError, RecipeError
+from tasks.stage.run import DATA, checkpoints_of
+
+MARKED = re.compile(r"(<!-- results -->)(.*?)(<!-- /results -->)", re.DOTALL)
+CELL = re.compile(r"(?<!\\)\|")
+TRADE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|@.*", re.IGNORECASE)
+"""What a processor's name says beside its name."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one recipe came to; all cells as text."""
+
+    recipe: str
+    task: str
+    model: str
+    score: str
+    more: str
+    baselines: str
+    training: str
+    machine: str
+    date: str
+
+
+HEADER = Row("recipe", "task", "model", "on the test split", "also", "baselines", "training", "machine", "date")
+
+
+def print_results(file: str | None) -> None:
+    """All results, in the order of dvc.yaml, on the terminal or between the markers of a Markdown file."""
+    from flows.cli.tables import make_table, show, warn
+    from flows.recipes import listed_recipes
+
+    recipes = list(listed_recipes())
+    rows, warnings = read_results(recipes)
+    if file is not None:
+        write_results(Path(file), rows, recipes)
+        show(f"{file}: {len(rows)} of {len(recipes)} recipes have results here")
+    elif rows:
+        table = make_table(*astuple(HEADER))
+        for row in rows:
+            table.add_row(*astuple(row))
+        show(table)
+    else:
+        show("no results yet: gristmill run RECIPE")
+    for warning in warnings:
+        warn(warning)
+
+
+def read_results(recipes: list[str]) -> tuple[list[Row], list[str]]:
+    """Rows of the recipes that have an evaluated model here, and a warning for each that cannot be read."""
+    rows, warnings = [], []
+    for recipe in recipes:
+        try:
+            if (row := _read(recipe)) is not None:
+                rows.append(row)
+        except (RecipeError, DataError) as error:
+            warnings.append(f"{recipe} is left as it is: {str(error).splitlines()[0]}")
+    return rows, warnings
+
+
+def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
+    """Put the rows, and those already there of other `recipes`, between the markers of a Markdown file.
+
+    Raises GristmillError where it has no such markers, or a row between them that is none.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GristmillError(f"{path}: not UTF-8 at byte {error.start}") from error
+    found = MARKED.findall(text)
+    if len(found) != 1:
+        raise GristmillError(f"{path}: the table goes between <!-- results --> and <!-- /results -->, once in the file")
+    there = {row.recipe: row for row in _rows(path, found[0][1])}
+    here = {row.recipe: row for row in rows}
+    merged = [_merge(here.get(name), there.get(name)) for name in recipes]
+    table = markdown([row for row in merged if row is not None])
+    path.write_bytes(MARKED.sub(lambda match: f"{match[1]}\n{table}{match[3]}", text).encode("utf-8"))
+
+
+def markdown(rows: list[Row]) -> str:
+    """A table that ends with a line break."""
+    lines = [HEADER, Row(*("---" for _ in fields(Row))), *rows]
+    return "".join(f"| {' | '.join(_escaped(cell) for cell in astuple(line))} |\n" for line in lines)
+
+
+def _merge(here: Row | None, there: Row | None) -> Row | None:
+    """The row of this machine; a model that was only fetched keeps what the machine that trained it wrote."""
+    if here is None or there is None:
+        return here or there
+    fetched = not (here.training or here.machine or here.date)
+    return there if fetched and astuple(here)[:6] == astuple(there)[:6] else here
+
+
+def _rows(path: Path, table: str) -> list[Row]:
+    rows = []
+    for line in table.splitlines():
+        cells = [cell.strip().replace("\\|", "|") for cell in CELL.split(line.strip())[1:-1]]
+        if not line.strip() or cells == list(astuple(HEADER)) or set("".join(cells)) <= set("-: "):
+            continue
+        if len(cells) != len(fields(Row)):
+            raise GristmillError(
+                f"{path}: between the markers: no row of {len(fields(Row))} cells: {line.strip()[:60]}"
+            )
+        rows.append(Row(*cells))
+    return rows
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", "\\|")
+
+
+def _read(recipe: str) -> Row | None:
+    """None where there is no evaluated model. Raises RecipeError for the recipe, DataError for a damaged file."""
+    from tasks.register.scores import measured
+    from tasks.stage.task import read_task
+
+    folder, task = DATA / recipe, read_task(recipe)
+    metrics, report = read_json(folder / "evaluation" / "metrics.json"), read_json(folder / "training" / "report.json")
+    found = measured(task, metrics)
+    if not found or not report:
+        return None
+    training = report["details"]
+    best, *others = found
+    return Row(
+        recipe=recipe,
+        task=task,
+        model=_model(folder, training),
+        score=f"{best.metric} {_score(best.value, best.interval)}",
+        more=", ".join(f"{other.metric} {_score(other.value)}" for other in others),
+        baselines=", ".join(f"{name} {_score(value)}" for name, value in best.baselines.items()),
+        **_surroundings(recipe, folder, str(training.get("identity"))),
+    )
+
+
+def _model(folder: Path, training: dict[str, Any]) -> str:
+    from tasks.register.base import read_title
+
+    architecture, base = read_json(folder / "model" / "config.json").get("model_type"), read_title(folder / "base")
+    kind = " ".join(filter(None, (architecture, f"from {base}" if base else None)))
+    size = training.get("parameters")
+    return ", ".join(filter(None, (kind, _size(size) if isinstance(size, int) else None)))
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e6:,.3g} M" if parameters >= 1e5 else f"{parameters:,}"
+
+
+def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
+    """How long the training took, where, and when it ended; nothing where the model was only fetched."""
+    from tasks.tracking.record import journal_path, read_journal
+
+    timing, tags = read_json(checkpoints_of(recipe, identity) / "timing.json"), {}
+    if timing:
+        tags = read_journal(journal_path(recipe, identity)).tags
+    seconds = timing.get("seconds")
+    return {
+        "training": _duration(float(seconds)) if isinstance(seconds, (int, float)) else "",
+        "machine": _machine(timing, tags),
+        "date": str(timing.get("finished", ""))[:10],
+    }
+
+
+def _machine(timing: dict[str, Any], tags: dict[str, str]) -> str:
+    device = str(timing.get("device", "cpu"))
+    if device != "cpu":
+        return device
+    processor = tags.get("gristmill.processor") or str(timing.get("processor", ""))
+    cores = tags.get("gristmill.cores") or timing.get("threads")
+    return ", ".join(filter(None, (" ".join(TRADE.sub(" ", processor).split()), f"{cores} cores" if cores else None)))
+
+
+def _score(value: float, interval: tuple[float, float] | None = None) -> str:
+    shown = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:#,.4g}"
+    return shown if interval is None else f"{shown} ({_score(interval[0])} to {_score(interval[1])})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

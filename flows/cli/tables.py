@@ -1,0 +1,165 @@
+"""What the command line prints: a run's summary, the recipes, the runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.summary import Summary, figure, read_metrics
+from tasks.stage.errors import RecipeError, TransientError
+from tasks.stage.task import read_task
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDE = 160
+"""Columns where there is no terminal to fit into: a log, a pipe."""
+
+
+def print_summary(summary: Summary) -> None:
+    """A row per stage, the metrics beside the baselines, the registered version, and the commands that show more."""
+    table = make_table("stage", "", "seconds", right=("seconds",))
+    for row in summary.rows:
+        table.add_row(row.address, row.happened, f"{row.seconds:,.1f}" if row.happened != "unchanged" else "")
+    show(table)
+    if summary.metrics:
+        show(_metrics(read_task(summary.recipe), summary.metrics))
+    if summary.registration:
+        found = summary.registration
+        show(f"{found['model']} version {found['version']}: {found['alias']}, {found['reason']}")
+    if summary.warning:
+        show(f"warning: {summary.warning}")
+    ran = sum(row.happened == "ran" for row in summary.rows)
+    done = f"{ran} of {len(summary.rows)} stages ran" if ran else "nothing to do: no stage has changed"
+    show(f"{summary.recipe}: {done} ({summary.seconds:,.1f} s)")
+    more = {
+        f'gristmill predict {summary.recipe} "…"': "what the champion makes of a text",
+        f"gristmill runs {summary.recipe}": "this run beside the others",
+        "make ui": "the pages of MLflow and Prefect",
+        "dvc metrics diff; dvc plots show": "what changed since the last commit, and the curves",
+    }
+    show("\n" + "\n".join(f"  {command:{max(map(len, more))}}  {what}" for command, what in more.items()))
+
+
+def print_recipes() -> None:
+    """All recipes of this project, with their champions."""
+    from flows.recipes import listed_recipes
+    from tasks.recipe import load
+    from tasks.register.champion import champion
+
+    table = make_table("recipe", "task", "model", "source", "champion", "metric", "", right=("",))
+    away: str | None = None
+    for name in listed_recipes():
+        try:
+            recipe = load(name)
+        except RecipeError as error:
+            table.add_row(name, "", f"{len(str(error).splitlines())} errors: gristmill check {name}", "", "", "", "")
+            continue
+        found: dict[str, Any] | None = None
+        if away is None:
+            try:
+                found = champion(name)
+            except TransientError as error:
+                away = str(error)
+        none = "" if away else "none yet" if read_metrics(name) else "never run"
+        table.add_row(
+            name,
+            recipe.task,
+            _model(recipe.model),
+            recipe.ingest.root.title(),
+            f"version {found['version']}" if found else none,
+            str(found["metric"]) if found else "",
+            figure(found["value"]) if found else "",
+        )
+    show(table)
+    if away is not None:
+        warn(f"champions are not shown: {away}")
+
+
+def print_runs(recipe: str | None) -> None:
+    """Runs from MLflow, the best of each recipe first; recipes that cannot be read are left out with a warning."""
+    from flows.recipes import listed_recipes
+    from tasks.register.champion import runs
+
+    names = list(listed_recipes())  # says where to run this, where it is not here
+    rows, warnings = [], []
+    for name in names if recipe is None else [recipe]:
+        try:
+            rows += runs(name)
+        except RecipeError as error:
+            if recipe is not None:
+                raise
+            warnings.append(f"{name} is left out: {str(error).splitlines()[0]}")
+    if rows:
+        show(_runs(rows))
+    else:
+        show(f"no runs yet: gristmill run {recipe or 'RECIPE'}")
+    for warning in warnings:
+        warn(warning)
+
+
+def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
+    """An empty table; the columns named in `right` are for numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def show(what: Any) -> None:
+    """Print a table or a line, as wide as the terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=isinstance(what, str))
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(what)
+
+
+def warn(text: str) -> None:
+    """A line beside what was asked for."""
+    click.echo(f"warning: {text}", err=True)
+
+
+def _model(settings: Any) -> str:
+    """The architecture of a model from scratch, or what another one starts from."""
+    from tasks.formats.origin import Scratch, title
+
+    return str(settings.architecture) if isinstance(settings.init, Scratch) else f"from {title(settings.init)}"
+
+
+def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
+    headlines = {row["metric"] for row in rows}
+    score = headlines.pop() if len(headlines) == 1 else "metric"
+    numbers = (score, "validation loss", "parameters", "steps")
+    table = make_table("run", "started", "status", *numbers, "version", right=numbers)
+    for row in rows:
+        value = figure(row["value"])
+        table.add_row(
+            row["run"],
+            row["started"].replace("T", " ")[:16],
+            row["status"].lower(),
+            f"{row['metric']} {value}" if value and score == "metric" else value,
+            figure(row["validation_loss"]),
+            figure(row["parameters"]),
+            figure(row["steps"]),
+            " ".join([figure(row["version"]), *row["aliases"]]),
+        )
+    return table
+
+
+def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":
+    """Each metric beside its interval and its baselines, and below them what else was counted."""
+    from tasks.register.scores import measured, rest
+
+    table = make_table("metric", "", "interval", "baselines", right=("",))
+    for found in measured(task, metrics):
+        interval = " to ".join(figure(bound) for bound in found.interval or ())
+        others = ", ".join(f"{name} {figure(value)}" for name, value in found.baselines.items())
+        table.add_row(found.metric, figure(found.value), interval, others)
+    for name, number in rest(task, metrics).items():
+        table.add_row(name, figure(number), "", "")
+    return table

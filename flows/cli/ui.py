@@ -1,0 +1,89 @@
+"""The MLflow and Prefect pages on loopback, until Ctrl-C: `make ui`, or `python -m flows.cli.ui`."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from tasks.stage.runtime import switch_off_telemetry
+
+PATIENCE = 120.0
+"""Seconds until both pages must answer."""
+
+
+def main() -> None:
+    """Start both servers, say where they are, and end them with this process."""
+    switch_off_telemetry()
+    signal.signal(signal.SIGTERM, _interrupt)
+    pages = {"MLflow": free_port(5000), "Prefect": free_port(4200)}
+    mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(pages["MLflow"]), "--workers", "1"]
+    mlflow += ["--uvicorn-opts", "--log-level error"]
+    prefect = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(pages["Prefect"])]
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 275 MB and 13 s for a feature of agents
+        "PYTHONWARNINGS": "ignore",
+        "PREFECT_API_URL": f"http://127.0.0.1:{pages['Prefect']}/api",
+    }
+    servers: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, command in (("MLflow", mlflow), ("Prefect", prefect)):
+            servers[name] = subprocess.Popen(
+                [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+        for name, port in pages.items():
+            _wait_for(name, port, servers[name])
+            print(f"{name:8} http://127.0.0.1:{port}", flush=True)
+        print(f"to show new runs there: export PREFECT_API_URL={environment['PREFECT_API_URL']}\nCtrl-C ends both")
+        while all(server.poll() is None for server in servers.values()):
+            time.sleep(0.5)
+        name = next(name for name, server in servers.items() if server.poll() is not None)
+        sys.exit(f"{name}'s server ended with code {servers[name].returncode}; see above")
+    except KeyboardInterrupt:
+        print()
+    finally:
+        for server in servers.values():
+            _end(server)
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` where nothing listens on it, else some free port."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise AssertionError("port 0 can always be bound")
+
+
+def _wait_for(name: str, port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    sys.exit(f"{name}'s server did not answer on port {port} within {PATIENCE:g} s; see above")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if server.poll() is None:
+            os.killpg(server.pid, number)
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

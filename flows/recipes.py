@@ -1,0 +1,173 @@
+"""How recipes hang in the graph: the mapping `vars.recipes` of dvc.yaml, a key per recipe.
+
+    shakespeare: *alone
+
+reads no folder of the project; `vars.alone` names what its stages depend on anyway.
+
+    mine: {<<: *alone, source: texts, init: data/bert/model, unseen: exams}
+
+DVC watches texts/, from which the recipe's globs read, the model of the recipe bert, from which this one starts, and
+exams/, whose texts nothing is trained on (`clean.contamination.files`).
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tasks.formats.origin import FromFolder, FromRecipe
+from tasks.stage.errors import RecipeError
+from tasks.stage.run import DATA
+from tasks.stage.settings import NAME, RECIPES, read_section, read_yaml, recipe_path, require_name
+from tasks.stage.task import read_task
+
+if TYPE_CHECKING:
+    from tasks.recipe import Recipe
+
+GRAPH = Path("dvc.yaml")
+ALONE = {key: f"data/code/{stage}.json" for key, stage in (("source", "ingest"), ("init", "base"), ("unseen", "clean"))}
+"""`vars.alone`: what the stages depend on anyway, for a recipe that reads no folder of the project."""
+RENEW = "then `dvc repro code` and, if `dvc status` was clean before, `dvc commit --force`: nothing is trained again"
+"""What brings a project up to date that was made before the stage `code`."""
+LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
+
+
+def check(name: str) -> "Recipe":
+    """A recipe without errors, wired into the graph. Raises RecipeError with a line per mistake."""
+    from tasks.recipe import load
+
+    recipe = load(name)
+    wired = listed_recipes()
+    texts, unseen, place = recipe.ingest.root.local_paths(), _unseen(recipe), recipe_path(name)
+    if "." in texts:
+        raise RecipeError(f"{place}: ingest.files: give the texts a folder of their own to watch")
+    start = _init(name, recipe, wired)
+    wanted = {
+        "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
+        "init": start,
+        "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
+    }
+    entry = f"write `{name}: {_entry({key: path for key, path in wanted.items() if path is not None})}`"
+    if name not in wired:
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
+    for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
+        watched = _watched(name, wired[name], key, entry)
+        for path in paths:
+            _require(watched, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.{key}", entry)
+    return recipe
+
+
+def _entry(own: dict[str, Any]) -> str:
+    """How a recipe stands in dvc.yaml."""
+    if not own:
+        return "*alone"
+    return f"{{<<: *alone, {', '.join(f'{key}: {json.dumps(path).strip(chr(34))}' for key, path in own.items())}}}"
+
+
+def _require(watched: PurePosixPath, path: PurePosixPath, key: str, entry: str) -> None:
+    if watched != path and watched not in path.parents:
+        raise RecipeError(f"{key}: DVC watches {watched}, but the recipe reads {path}; {entry}")
+
+
+def new_recipe(name: str, like: str) -> Path:
+    """Copy the recipe `like` to `name` and wire it into the graph; the path of the new file.
+
+    Raises RecipeError where `name` is no name or is taken, `like` is missing, or dvc.yaml has no list of recipes.
+    """
+    require_name(name)
+    path, wired = RECIPES / f"{name}.yaml", listed_recipes()
+    if path.exists() or name in wired:
+        raise RecipeError(f"{path if path.exists() else GRAPH}: the recipe {name} is there already")
+    source = recipe_path(like)
+    graph = GRAPH.read_text(encoding="utf-8")
+    found = LIST.search(graph)
+    if found is None or like not in wired:
+        raise RecipeError(f"{GRAPH}: vars: {like} is not in a `- recipes:` block, to which {name} could be added")
+    own = {key: path for key, path in (wired[like] or {}).items() if path != ALONE.get(key)}
+    end = found.start() + len(found[0].rstrip()) + 1
+    path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    line = f"{found['indent']}    {name}: {_entry(own)}\n"
+    GRAPH.write_text(graph[:end] + line + graph[end:], encoding="utf-8")
+    return path
+
+
+def listed_recipes() -> dict[str, Any]:
+    """The recipes over which dvc.yaml fans its stages out. Raises RecipeError where it has no such mapping."""
+    if not GRAPH.is_file():
+        raise RecipeError(f"{GRAPH}: not there; run gristmill in the root of the project")
+    graph = read_yaml(GRAPH)
+    if "code" not in (graph.get("stages") or {}):
+        raise RecipeError(
+            f"{GRAPH}: it has no stage `code`, on which all others depend now: take `vars.alone` and `stages` from the "
+            f"dvc.yaml of this version, {RENEW}"
+        )
+    for item in graph.get("vars") or []:
+        if isinstance(item, dict) and isinstance(item.get("recipes"), dict):
+            for name in item["recipes"]:
+                if not isinstance(name, str) or not NAME.fullmatch(name):
+                    raise RecipeError(f"{GRAPH}: vars.recipes: {name!r} is not a recipe name")
+            return dict(item["recipes"])
+    raise RecipeError(f"{GRAPH}: vars: there is no mapping `recipes`")
+
+
+def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:
+    """The folder or file that DVC watches for a recipe. Raises RecipeError where it cannot."""
+    path = item.get(key) if isinstance(item, dict) else None
+    place = f"{GRAPH}: vars.recipes.{name}"
+    if not isinstance(path, str) or not path:
+        raise RecipeError(f"{place}: {key} is missing; {entry}")
+    if PurePosixPath(path).parts[:1] == ("tasks",):
+        raise RecipeError(f"{place}.{key}: {path} was for versions before the stage `code`; {entry}, {RENEW}")
+    if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
+        raise RecipeError(f"{place}.{key}: {path}: no folder or file inside the project")
+    return PurePosixPath(path)
+
+
+def _unseen(recipe: "Recipe") -> list[str]:
+    """Files and folders with texts that nothing is trained on."""
+    settings = recipe.clean.contamination
+    return [] if settings is None else [PurePosixPath(path).as_posix() for path in settings.files]
+
+
+def _one_folder(paths: Sequence[str], key: str, what: str) -> str | None:
+    """What DVC has to watch for files and folders of the project: the one folder that holds them all."""
+    found = [PurePosixPath(path) for path in paths]
+    if not found:
+        return None
+    shared = [folder for folder in (found[0], *found[0].parents) if all(folder in (p, *p.parents) for p in found)]
+    if not shared or shared[0] == PurePosixPath():
+        raise RecipeError(f"{key}: DVC watches one folder of the project; put all {what} under one")
+    return shared[0].as_posix()
+
+
+def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
+    """What DVC has to watch for the model that a recipe starts from. Raises RecipeError where it cannot start so."""
+    origin = recipe.model.init
+    if isinstance(origin, FromFolder):
+        return origin.path
+    if not isinstance(origin, FromRecipe):
+        return None
+    _require_start(name, recipe, wired)
+    return f"{DATA}/{origin.name}/model"
+
+
+def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
+    """Raises RecipeError where recipes start from one another in a circle, or from what cannot do for the task."""
+    from tasks.recipe import base_problem
+    from tasks.train.settings import ModelSettings
+
+    line, model = [name], recipe.model
+    while isinstance(origin := model.init, FromRecipe):
+        where = f"{recipe_path(line[-1])}: model.init"
+        if origin.name not in wired:
+            raise RecipeError(f"{where}: no recipe {origin.name!r} (there are: {', '.join(wired)})")
+        if origin.name in line:
+            circle = [*line[line.index(origin.name) :], origin.name]
+            raise RecipeError(f"{recipe_path(origin.name)}: model.init: starts from itself ({' -> '.join(circle)})")
+        line.append(origin.name)
+        model = read_section(origin.name, "model", ModelSettings)
+    if model.architecture is None:
+        return
+    if problem := base_problem(recipe.task, read_task(line[-1]), model.architecture):
+        raise RecipeError(f"{recipe_path(name)}: model.init: {line[-1]} cannot do for {recipe.task}: {problem}")

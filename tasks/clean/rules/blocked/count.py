@@ -1,0 +1,67 @@
+"""Blocked words of a column of texts: counted, and the texts with too many of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tasks.clean.rules.blocked.settings import BlockedWords
+from tasks.clean.verdict import Verdict
+from tasks.formats.utf8 import utf8
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from tasks.clean.rules.blocked.table import Table
+
+REASON = "blocked_words"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of each text; 0 of a null."""
+
+    blocked: "NDArray[np.int64]"
+    words: "NDArray[np.int64]"
+    """All words, those included: runs of letters, marks, digits and `_`, and characters of scripts without blanks."""
+
+
+def count(column: "pa.Array", settings: BlockedWords) -> Counts:
+    """How many blocked words, and how many words, each text of a column of strings has.
+
+    A pure function of each text. The texts should be in NFC. Costs one pass over the bytes, however many words are
+    blocked; the first call of a process makes their table and loads the compiled search, or compiles it.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from tasks.clean.rules.blocked.characters import tables
+    from tasks.clean.rules.blocked.search import count_rows
+
+    column = column.cast(pa.large_string())
+    found = Counts(np.zeros(len(column), np.int64), np.zeros(len(column), np.int64))
+    table = _table(settings.words)
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    count_rows(*utf8(column), valid, *tables(), table.keys, table.steps, table.ends, found.blocked, found.words)
+    return found
+
+
+def dropped(counts: Counts, settings: BlockedWords) -> Mapping[int, Verdict]:
+    """The texts to drop, by row. The value is the count, or the share where a share is allowed."""
+    many = (counts.blocked > settings.threshold) & (counts.blocked > settings.threshold_share * counts.words)
+    found = {}
+    for row in many.nonzero()[0].tolist():
+        value, threshold = str(counts.blocked[row]), str(settings.threshold)
+        if settings.threshold_share:
+            value, threshold = f"{counts.blocked[row] / max(counts.words[row], 1):.4f}", str(settings.threshold_share)
+        found[row] = Verdict(REASON, value, threshold)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _table(words: tuple[str, ...]) -> "Table":
+    from tasks.clean.rules.blocked.table import table_of
+
+    return table_of(words)

@@ -1,0 +1,199 @@
+"""One pass over the bytes of a column: every word is hashed as it is read, and looked up where a phrase could begin.
+
+A phrase is followed as long as its parts are there, from each of its places anew: time grows with the bytes, and where
+a text is made of beginnings of phrases with the parts of the longest one.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.compiled import helper, int64, kernel
+from tasks.clean.rules.blocked.characters import ASCII_FOLDS, ASCII_KINDS, BLANK, IN_WORD, SIGN, TABLED, WORD
+
+Text = NDArray[np.uint8]
+
+FNV_BASIS, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+"""64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), here over characters."""
+MIX, SPACED, STEP = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xC2B2AE3D27D4EB4F)
+"""Odd numbers that spread bits."""
+
+
+@kernel
+def count_rows(
+    data: Text,
+    offsets: NDArray[np.int64],
+    valid: NDArray[np.bool_],
+    kinds: NDArray[np.uint8],
+    folds: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+    steps: NDArray[np.int32],
+    ends: NDArray[np.bool_],
+    blocked: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> None:
+    """Writes how many blocked words and how many words each text has [texts]; of overlapping ones the first, and of
+    those the longest counts.
+
+    data, offsets, valid   UTF-8 bytes of a column, where its texts begin and end [texts + 1], which are not null
+    kinds, folds           the tables of `characters`
+    keys, steps, ends      those of `table`
+    """
+    for row in range(len(valid)):
+        at, end = offsets[row], offsets[row + 1] if valid[row] else offsets[row]
+        found = passed = 0
+        while at < end:
+            begin, byte, part, kind = at, data[at], FNV_BASIS, IN_WORD
+            if byte < 0x80:  # as _part does, but without a call
+                part, kind = (FNV_BASIS ^ ASCII_FOLDS[byte]) * FNV_PRIME, ASCII_KINDS[byte]
+                at += 1
+                while kind == IN_WORD and at < end and data[at] < 0x80 and ASCII_KINDS[data[at]] == IN_WORD:
+                    part = (part ^ ASCII_FOLDS[data[at]]) * FNV_PRIME
+                    at += 1
+            if byte >= 0x80 or (kind == IN_WORD and at < end and data[at] >= 0x80):
+                at, part, kind = _part(data, begin, end, kinds, folds)
+            if kind != BLANK:
+                passed += kind != SIGN
+                step = _lead(keys, steps, 0, part, False)
+                if step > 0:
+                    stop, more = _follow(data, at, end, kinds, folds, keys, steps, ends, step)
+                    if stop > 0:
+                        at, found, passed = stop, found + 1, passed + more
+        blocked[row], words[row] = found, passed
+
+
+@helper
+def character_at(text: Text, at: int, end: int) -> tuple[np.int64, int]:
+    """The code point at a place of UTF-8, and its bytes (RFC 3629, section 3); nothing is read behind the end."""
+    byte = int64(text[at])
+    if byte < 0x80:
+        return byte, 1
+    if byte < 0xE0 and at + 1 < end:
+        return (byte & 0x1F) << 6 | text[at + 1] & 0x3F, 2
+    if 0xE0 <= byte < 0xF0 and at + 2 < end:
+        return (byte & 0x0F) << 12 | int64(text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F, 3
+    if byte < 0xF0 or at + 3 >= end:  # not valid
+        return byte, 1
+    high = (byte & 0x07) << 18 | int64(text[at + 1] & 0x3F) << 12
+    return high | int64(text[at + 2] & 0x3F) << 6 | text[at + 3] & 0x3F, 4
+
+
+@helper
+def _part(
+    text: Text, at: int, end: int, kinds: NDArray[np.uint8], folds: NDArray[np.uint32]
+) -> tuple[int, np.uint64, int]:
+    """The word, sign or blank at a place: where it stops, its hash and its kind."""
+    point, width = character_at(text, at, end)
+    kind = kinds[point] if point < TABLED else WORD
+    value = (FNV_BASIS ^ np.uint64(folds[point] if point < TABLED else point)) * FNV_PRIME
+    at += width
+    while kind == IN_WORD and at < end:
+        byte = text[at]
+        if byte < 0x80:
+            if ASCII_KINDS[byte] != IN_WORD:
+                break
+            value = (value ^ ASCII_FOLDS[byte]) * FNV_PRIME
+            at += 1
+        else:
+            point, width = character_at(text, at, end)
+            if point >= TABLED or kinds[point] != IN_WORD:
+                break
+            value = (value ^ np.uint64(folds[point])) * FNV_PRIME
+            at += width
+    return at, value, kind
+
+
+@helper
+def _key(step: int, part: np.uint64, spaced: bool) -> np.uint64:
+    """Of what leads on from a step: never 0."""
+    key = part ^ np.uint64(step) * STEP
+    if spaced:
+        key ^= SPACED
+    key = (key ^ key >> np.uint64(29)) * MIX
+    key ^= key >> np.uint64(32)
+    return key if key != 0 else FNV_BASIS
+
+
+@helper
+def _place(keys: NDArray[np.uint64], key: np.uint64) -> int:
+    """Where a key is, or a free place for it."""
+    place = int64(key & np.uint64(len(keys) - 1))
+    while keys[place] != 0 and keys[place] != key:
+        place = (place + 1) & (len(keys) - 1)
+    return place
+
+
+@helper
+def _lead(keys: NDArray[np.uint64], steps: NDArray[np.int32], step: int, part: np.uint64, spaced: bool) -> int:
+    """Where a part leads to from a step; 0 where no phrase goes on."""
+    return steps[_place(keys, _key(step, part, spaced))]
+
+
+@helper
+def _follow(
+    text: Text,
+    at: int,
+    end: int,
+    kinds: NDArray[np.uint8],
+    folds: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+    steps: NDArray[np.int32],
+    ends: NDArray[np.bool_],
+    step: int,
+) -> tuple[int, int]:
+    """Where the longest phrase that goes on from a step stops, and how many words are between; (0, 0) for none."""
+    found, passed, words, blanks = 0, 0, 0, 0
+    if ends[step]:
+        found = at
+    while at < end:
+        stop, part, kind = _part(text, at, end, kinds, folds)
+        if kind == BLANK:
+            blanks += 1
+        else:
+            step = _lead(keys, steps, step, part, blanks > 0)
+            if step == 0:
+                break
+            words, blanks = words + (kind != SIGN), 0
+            if ends[step]:
+                found, passed = stop, words
+        at = stop
+    return found, passed
+
+
+@kernel
+def count_parts(data: Text, offsets: NDArray[np.int64], kinds: NDArray[np.uint8], folds: NDArray[np.uint32]) -> int:
+    """How many parts some phrases have."""
+    count = 0
+    for row in range(len(offsets) - 1):
+        at = offsets[row]
+        while at < offsets[row + 1]:
+            at, _, kind = _part(data, at, offsets[row + 1], kinds, folds)
+            count += kind != BLANK
+    return count
+
+
+@kernel
+def enter_rows(
+    data: Text,
+    offsets: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    folds: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+    steps: NDArray[np.int32],
+    ends: NDArray[np.bool_],
+) -> None:
+    """Writes phrases into the empty arrays of a table; blanks before the first part and behind the last are nothing."""
+    last = 0
+    for row in range(len(offsets) - 1):
+        at, step, spaced = offsets[row], 0, False
+        while at < offsets[row + 1]:
+            at, part, kind = _part(data, at, offsets[row + 1], kinds, folds)
+            if kind == BLANK:
+                spaced = step > 0
+                continue
+            key = _key(step, part, spaced)
+            place = _place(keys, key)
+            if keys[place] == 0:
+                last += 1
+                keys[place], steps[place] = key, last
+            step, spaced = steps[place], False
+        ends[step] = True

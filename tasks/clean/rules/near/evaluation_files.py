@@ -1,0 +1,97 @@
+"""The texts of files that a model will be evaluated on: every string in them, whatever its name.
+
+    .parquet   each string of each row, those inside lists and structs too, is a text
+    .jsonl     the same of the values of each line
+    .txt       the whole file is one text
+
+A folder stands for all such files in it, however deep.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.formats.corpus import read_shard
+from tasks.stage.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KINDS = (".parquet", ".jsonl", ".txt")
+
+LINES = 10_000
+"""Lines of a .jsonl file that are read at a time."""
+
+
+def texts_in(path: Path) -> "Iterator[pa.Array]":
+    """Columns of strings with all texts of a file or folder, some at a time.
+
+    Raises DataError for a file that is damaged or of another kind, and for a folder without any.
+    """
+    for file in _files(path):
+        if file.suffix == ".parquet":
+            for batch in read_shard(file):
+                for column in batch.columns:
+                    yield from _strings(column)
+        else:
+            yield from _decoded(file)
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(file for file in path.rglob("*") if file.suffix in KINDS) if path.is_dir() else [path]
+    if not found or not found[0].is_file() or found[0].suffix not in KINDS:
+        raise DataError(f"{path}: no evaluation texts; they are files ending in {', '.join(KINDS)}, or folders of them")
+    return found
+
+
+def _strings(array: "pa.Array") -> "Iterator[pa.Array]":
+    """The columns of strings in a column of any type."""
+    import pyarrow.types as types
+
+    kind = array.type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        yield array
+    elif types.is_dictionary(kind):
+        yield from _strings(array.dictionary_decode())
+    elif types.is_struct(kind):
+        for field in array.flatten():
+            yield from _strings(field)
+    elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        yield from _strings(array.flatten())
+
+
+def _decoded(path: Path) -> "Iterator[pa.Array]":
+    import pyarrow as pa
+
+    try:
+        if path.suffix == ".txt":
+            yield pa.array([path.read_text(encoding="utf-8-sig")], pa.large_string())
+            return
+        with path.open(encoding="utf-8-sig") as lines:
+            waiting: list[str] = []
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    waiting += _values(_parsed(line, f"{path} line {number}"))
+                if number % LINES == 0:
+                    yield pa.array(waiting, pa.large_string())
+                    waiting = []
+            yield pa.array(waiting, pa.large_string())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8") from error
+
+
+def _parsed(line: str, where: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}") from error
+
+
+def _values(value: object) -> Iterator[str]:
+    """Every string in what a line says, names of fields left out; half of a surrogate pair is no letter."""
+    if isinstance(value, str):
+        yield value.encode(errors="replace").decode()
+    elif isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _values(inner)

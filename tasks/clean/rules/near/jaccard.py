@@ -1,0 +1,77 @@
+"""Exact Jaccard similarity of pairs of documents: shingles that both have, as a share of those that either has.
+
+Shingles are compared by 64-bit hashes, made anew from the words of the pairs' documents, as many pairs at a time as the
+memory allows.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.rules.near.candidates import first_of_each
+from tasks.clean.rules.near.clusters import Clusters, compare_pairs
+from tasks.clean.rules.near.files import SketchFiles
+from tasks.clean.rules.near.ngrams import ngrams_of
+
+WORD_MEMORY = 24
+"""Bytes that a word costs while it is compared: itself, its shingle, and what it takes to make them."""
+
+
+class Comparer:
+    """Compares documents of some sketch files by shingles of `ngram` words, in about `memory` bytes."""
+
+    def __init__(self, files: SketchFiles, ngram: int, memory: int) -> None:
+        self.files, self.ngram, self.memory = files, ngram, memory
+
+    def similarities(
+        self, first: NDArray[np.uint32], second: NDArray[np.uint32], least: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Of each pair of documents with at least one word; less than `least` where it is less [pairs].
+
+        Fastest where equal `first` follow one another.
+        """
+        found = np.empty(len(first), np.float64)
+        nobody = np.empty(0, np.uint32)
+        for begin, end in self._parts(first, second):
+            self._compare(first[begin:end], second[begin:end], nobody, least, found[begin:end])
+        return found
+
+    def join(self, first: NDArray[np.uint32], second: NDArray[np.uint32], clusters: Clusters, threshold: float) -> None:
+        """Connect the pairs of at least this similarity. What is connected by then is not compared."""
+        for begin, end in self._parts(first, second):
+            part = slice(begin, end)
+            apart = clusters.apart(first[part], second[part])
+            one, other = first[part][apart], second[part][apart]
+            self._compare(one, other, clusters.parents, threshold, np.empty(len(one), np.float64))
+
+    def _parts(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+        """Stretches of pairs whose words fit into the memory, or one pair."""
+        words = self.files.counts[second].astype(np.int64)
+        new = first_of_each(first)
+        words[new] += self.files.counts[first[new]]
+        ends = np.cumsum(words)
+        begin = 0
+        while begin < len(first):
+            room = (ends[begin] - words[begin]) + self.memory // WORD_MEMORY
+            end = max(begin + 1, int(np.searchsorted(ends, room, side="right")))
+            yield begin, end
+            begin = end
+
+    def _compare(
+        self,
+        first: NDArray[np.uint32],
+        second: NDArray[np.uint32],
+        parents: NDArray[np.uint32],
+        threshold: float,
+        found: NDArray[np.float64],
+    ) -> None:
+        if not len(first):
+            return
+        documents = np.sort(np.concatenate((first, second)))  # several times as fast as np.unique
+        documents = documents[first_of_each(documents)]
+        shingles = ngrams_of(self.files.words(documents.astype(np.int64)), self.ngram)
+        begins = np.cumsum(shingles.counts) - shingles.counts
+        places = np.searchsorted(documents, first), np.searchsorted(documents, second)
+        sizes = self.files.sizes[documents]
+        compare_pairs(shingles.hashes, begins, shingles.counts, sizes, documents, *places, parents, threshold, found)

@@ -1,0 +1,85 @@
+"""N-grams of words as 64-bit hashes; those of 5 words are the shingles by which documents are compared.
+
+The hash of an n-gram is a polynomial of its words' hashes modulo 2^64, rolled along the text, with its bits spread
+afterwards. Two different ones among those of a pair of documents of a thousand words are the same with a chance of
+about 1 in 10^13, or 1 in 2^32 where they differ in a word alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.compiled import array_kernel
+from tasks.clean.rules.near.words import Words
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """The n-grams of some documents in the order of the text, as often as they occur."""
+
+    hashes: NDArray[np.uint64]
+    """[n-grams of all documents], none of them 0."""
+    counts: NDArray[np.int64]
+    """N-grams of each document [documents]: words - n + 1, or 1 for a shorter one, or 0 for one without words."""
+
+
+def ngrams_of(words: Words, n: int) -> Ngrams:
+    """All n-grams of `n` words; a document of fewer words has one, of all its words, which is no n-gram of another.
+
+    Costs about 1 ns and returns 8 bytes an n-gram.
+    """
+    counts = np.where(words.counts > 0, np.maximum(words.counts - (n - 1), 1), 0)
+    hashes = np.empty(counts.sum(), np.uint64)
+    _hash_ngrams(words.hashes, words.counts, n, hashes)
+    return Ngrams(hashes, counts)
+
+
+def hash_texts(words: Words) -> NDArray[np.uint64]:
+    """A hash of all words of each document in their order, none of them 0 [documents]."""
+    hashes = np.empty(len(words.counts), np.uint64)
+    _hash_texts(words.hashes, words.counts, hashes)
+    return hashes
+
+
+@array_kernel
+def _spread(state: np.uint64) -> np.uint64:
+    """Every bit of the state over all; never 0, which stands for an empty place in tables."""
+    state = (state ^ (state >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    state ^= state >> np.uint64(32)
+    return state if state != np.uint64(0) else np.uint64(1)
+
+
+@array_kernel
+def _hash_ngrams(words: NDArray[np.uint32], counts: NDArray[np.int64], n: int, hashes: NDArray[np.uint64]) -> None:
+    prime, short = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+    power = np.uint64(1)
+    for _ in range(n):
+        power *= prime
+    word, ngram = 0, 0
+    for document in range(len(counts)):
+        count = counts[document]
+        state = np.uint64(0) if count >= n else np.uint64(count) * short
+        for place in range(word, word + min(count, n)):
+            state = state * prime + np.uint64(words[place])
+        if count > 0:
+            hashes[ngram] = _spread(state)
+            ngram += 1
+        for place in range(word + n, word + count):
+            state = state * prime + np.uint64(words[place]) - power * np.uint64(words[place - n])
+            hashes[ngram] = _spread(state)
+            ngram += 1
+        word += count
+
+
+@array_kernel
+def _hash_texts(words: NDArray[np.uint32], counts: NDArray[np.int64], hashes: NDArray[np.uint64]) -> None:
+    prime = np.uint64(0x9E3779B97F4A7C15)
+    word = 0
+    for document in range(len(counts)):
+        state = np.uint64(counts[document])
+        for place in range(word, word + counts[document]):
+            state = (state ^ np.uint64(words[place])) * prime
+            state ^= state >> np.uint64(29)
+        hashes[document] = _spread(state)
+        word += counts[document]

@@ -1,0 +1,224 @@
+"""Paragraphs that were there before, in this document or one before it in corpus order, with the same words.
+
+Two documents that share a notice or a menu are not near-duplicates, but the notice is there twice. As CCNet does with
+lines (Wenzek et al. 2020, arXiv 1911.00359, section 3.1).
+
+    write_paragraphs(paragraphs_of(batch.column("text"), settings), path)      # of any batch, in any process
+    staying = first_paragraphs(paths, priorities)                                   # once, of the whole corpus
+    texts = without(batch.column("text"), read_paragraphs(path), staying[0])   # of any batch, in any process
+
+A paragraph file is a header of three 64-bit numbers (FORMAT, documents, paragraphs) and the arrays of `Paragraphs`
+behind it, in their order and in the byte order of the machine: 16 bytes a paragraph and 8 a document.
+"""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.compiled import array_kernel
+from tasks.clean.exact import GONE
+from tasks.clean.rules.near.hash_set import HashSet
+from tasks.clean.rules.near.ngrams import hash_texts
+from tasks.clean.rules.near.settings import ParagraphSettings
+from tasks.clean.rules.near.words import words_of
+from tasks.formats.utf8 import utf8
+from tasks.stage.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = int.from_bytes(b"parag. 1", "little")
+"""Begins a paragraph file."""
+
+HEADER = 3 * 8
+
+MEMORY = 512 << 20
+"""Bytes for the paragraphs that are remembered at a time."""
+
+HASH_MEMORY = 24
+"""Bytes that a remembered paragraph costs."""
+
+
+@dataclass(frozen=True)
+class Paragraphs:
+    """The paragraphs of some documents, one document after the other; together they are all of their text."""
+
+    hashes: NDArray[np.uint64]
+    """Of the words of each; 0 for one that always stays [paragraphs]."""
+    sizes: NDArray[np.int64]
+    """Bytes of each, with the line ends behind it [paragraphs]."""
+    counts: NDArray[np.int64]
+    """Paragraphs of each document; an empty one has none [documents]."""
+
+
+def paragraphs_of(texts: "pa.Array | pa.ChunkedArray", settings: ParagraphSettings) -> Paragraphs:
+    """The paragraphs of a column of strings with line feeds as line ends; null has none.
+
+    A paragraph ends behind a line feed, or all of two and more where blank lines are the separator. Costs about 10 ns a
+    byte of text.
+    """
+    import pyarrow as pa
+
+    data, offsets = utf8(texts)
+    least = 2 if settings.separator == "blank_line" else 1
+    counts = np.empty(len(offsets) - 1, np.int64)
+    _split(data, offsets, least, counts, np.empty(0, np.int64))
+    sizes = np.empty(int(counts.sum()), np.int64)
+    _split(data, offsets, least, counts, sizes)
+    ends = np.concatenate(([0], np.cumsum(sizes)))
+    content = np.ascontiguousarray(data[offsets[0] : offsets[-1]])
+    each = pa.LargeStringArray.from_buffers(len(sizes), pa.py_buffer(ends), pa.py_buffer(content))
+    words = words_of(each)
+    hashes = np.where(words.counts >= settings.min_words, hash_texts(words), np.uint64(0))
+    return Paragraphs(hashes, sizes, counts)
+
+
+def write_paragraphs(paragraphs: Paragraphs, path: Path) -> None:
+    """A file of them. The same paragraphs give the same bytes."""
+    with path.open("wb") as file:
+        np.array([FORMAT, len(paragraphs.counts), len(paragraphs.sizes)], np.int64).tofile(file)
+        for array in astuple(paragraphs):
+            array.tofile(file)
+
+
+def read_paragraphs(path: Path) -> Paragraphs:
+    """What was written. Raises DataError for a file that is not that, or not whole."""
+    documents, paragraphs = _header(path)
+    with path.open("rb") as file:
+        file.seek(HEADER)
+        hashes = np.fromfile(file, np.uint64, paragraphs)
+        sizes = np.fromfile(file, np.int64, paragraphs)
+        return Paragraphs(hashes, sizes, np.fromfile(file, np.int64, documents))
+
+
+def first_paragraphs(
+    paths: Sequence[Path], priorities: NDArray[np.uint8] | None = None, memory: int = MEMORY
+) -> list[NDArray[np.bool_]]:
+    """For each paragraph file which paragraphs stay: those that were not there before, and those that always do.
+
+    `priorities`: of each document through all files in the order of `paths`; a paragraph stays where the number is
+    least, and there where it comes first: 0 for test, 1 for validation, 2 for train. One of GONE is dropped for another
+    reason, so that its paragraphs count for nothing. None: all have the same.
+
+    Holds a byte a paragraph and about `memory` bytes, however large the corpus is: paragraphs are compared by their
+    hashes, as many at a time as there is memory for, and the files are read as often. The result does not depend on it.
+
+    Raises DataError for a file that holds no paragraphs.
+    """
+    headers = np.array([_header(path) for path in paths], np.int64).reshape(-1, 2)
+    documents, total = headers.sum(axis=0).tolist()
+    priorities = np.zeros(documents, np.uint8) if priorities is None else priorities
+    ends = np.concatenate(([0], np.cumsum(headers[:, 0]))).tolist()
+    parts = [priorities[first:last] for first, last in pairwise(ends)]
+    staying = [np.zeros(count, np.bool_) for count in headers[:, 1].tolist()]
+    pieces = max(1, -(-total * HASH_MEMORY // memory))
+    for piece in range(pieces):
+        low, high = (-(-(number << 64) // pieces) for number in (piece, piece + 1))
+        seen = HashSet(total // pieces)
+        for priority in sorted(set(np.unique(priorities).tolist()) - {GONE}):
+            for path, part, found in zip(paths, parts, staying, strict=True):
+                if (part == priority).any():
+                    _mark_first(read_paragraphs(path), part == priority, low, high, seen, found)
+    return staying
+
+
+def _mark_first(
+    paragraphs: Paragraphs, among: NDArray[np.bool_], low: int, high: int, seen: HashSet, found: NDArray[np.bool_]
+) -> None:
+    """Marks those of some documents that are not in `seen` yet, with hashes from `low` to below `high`."""
+    hashes = paragraphs.hashes
+    (asked,) = np.nonzero(np.repeat(among, paragraphs.counts) & (hashes >= low) & (hashes <= high - 1))
+    judged = hashes[asked] != 0
+    found[asked[~judged]] = True
+    found[asked[judged]] = seen.add(hashes[asked[judged]])
+
+
+def _header(path: Path) -> tuple[int, int]:
+    """Documents and paragraphs of a file."""
+    size = path.stat().st_size
+    kind, documents, paragraphs = np.fromfile(path, np.int64, 3).tolist() if size >= HEADER else (0, 0, 0)
+    if kind != FORMAT or size != HEADER + 16 * paragraphs + 8 * documents:
+        raise DataError(f"{path}: not a whole file of paragraphs")
+    return documents, paragraphs
+
+
+def without(
+    texts: "pa.Array | pa.ChunkedArray", paragraphs: Paragraphs, staying: NDArray[np.bool_]
+) -> "pa.LargeStringArray":
+    """The texts with the paragraphs that stay alone, byte for byte; at the end of a text no line feeds are left over.
+
+    The texts of documents that lose nothing are not touched. One that loses everything is empty.
+    """
+    import pyarrow as pa
+
+    data, offsets = utf8(texts)
+    content = np.empty(int(offsets[-1] - offsets[0]), np.uint8)
+    ends = np.zeros(len(offsets), np.int64)
+    _keep(data, int(offsets[0]), paragraphs.sizes, paragraphs.counts, staying, content, ends)
+    kept = content[: ends[-1]]
+    return pa.LargeStringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(kept))
+
+
+@array_kernel
+def _split(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    least: int,
+    counts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> None:
+    """Writes the paragraphs of each document and, where there is room for them, the bytes of each paragraph."""
+    found = 0
+    for document in range(len(counts)):
+        first = found
+        begin, place, end = offsets[document], offsets[document], offsets[document + 1]
+        while place < end:
+            feeds = 0
+            while place < end and data[place] == 10:
+                place += 1
+                feeds += 1
+            if feeds >= least or place == end:
+                if len(sizes):
+                    sizes[found] = place - begin
+                found += 1
+                begin = place
+            while place < end and data[place] != 10:
+                place += 1
+        if begin < end:
+            if len(sizes):
+                sizes[found] = end - begin
+            found += 1
+        counts[document] = found - first
+
+
+@array_kernel
+def _keep(
+    data: NDArray[np.uint8],
+    begin: int,
+    sizes: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    staying: NDArray[np.bool_],
+    content: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+) -> None:
+    """Copies what stays, and writes where the text of each document ends."""
+    paragraph, written = 0, 0
+    for document in range(len(counts)):
+        lost_last = False
+        start = written
+        for _ in range(counts[document]):
+            if staying[paragraph]:
+                for place in range(begin, begin + sizes[paragraph]):
+                    content[written] = data[place]
+                    written += 1
+            lost_last = not staying[paragraph]
+            begin += sizes[paragraph]
+            paragraph += 1
+        while lost_last and written > start and content[written - 1] == 10:
+            written -= 1
+        ends[document + 1] = written

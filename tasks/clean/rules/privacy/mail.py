@@ -1,0 +1,130 @@
+"""E-mail addresses: a local part of the characters that providers allow, at a domain under a top-level domain.
+
+    local part   letters, digits, . _ % + ' - ; begins with a letter or digit, ends in neither . nor ', no two dots in a
+                 row, at most 64 bytes (RFC 5321, section 4.5.3.1)
+    domain       labels of letters, digits and inner hyphens, at most 63 bytes each, 253 in all (RFC 1035, section
+                 2.3.4)
+
+Letters are those of ASCII and of Latin with diacritics (`müller.de`); a label of a domain that begins with a letter of
+another script has the letters and marks of all (`joe@пример.рф`). A top-level domain is one of the root zone, in ASCII
+(`xn--p1ai`) or as it is shown, in small letters, which tells `joe@site.com` from `icon@2x.png`. Where it is followed by
+a dot and more, the longest domain counts, but a capital after a small letter begins a new sentence:
+`joe@site.com.Then`.
+"""
+
+import unicodedata
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.compiled import helper
+from tasks.clean.rules.privacy.characters import ALPHANUMERIC, IS_UPPER, IS_WORD, Text, hashes, is_among, table
+from tasks.clean.rules.privacy.top_level import TOP_LEVEL_DOMAINS, shown
+
+LONGEST_LOCAL, LONGEST_LABEL, LONGEST_DOMAIN = 64, 63, 253
+
+BEGINS_LOCAL = table(ALPHANUMERIC)
+IN_LOCAL = table(ALPHANUMERIC + "._%+'-")
+IN_LABEL = table(ALPHANUMERIC + "-")
+TOP_LEVEL = hashes({form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))})
+FIRST_OTHER = 0x250
+"""The first code point behind Latin with diacritics."""
+
+
+def _other_letters() -> NDArray[np.bool_]:
+    """Which code points of the first plane are letters or marks of scripts other than Latin [65536]."""
+    found = np.zeros(1 << 16, np.bool_)
+    found[FIRST_OTHER:] = [unicodedata.category(chr(code))[0] in "LM" for code in range(FIRST_OTHER, 1 << 16)]
+    return found
+
+
+OTHER_LETTERS = _other_letters()
+
+
+@helper
+def mail(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
+    """The address around the `@` at a place, (-1, -1) where there is none."""
+    start = _local(text, at, begin)
+    if start < 0:
+        return -1, -1
+    stop = _domain(text, at + 1, end)
+    return (start, stop) if stop > 0 else (-1, -1)
+
+
+@helper
+def _latin(first: int, second: int) -> bool:
+    """Are these two bytes one of À…ɏ (U+00C0 to U+024F), but × and ÷?"""
+    if first < 0xC3 or first > 0xC9 or second < 0x80 or second > (0xBF if first < 0xC9 else 0x8F):
+        return False
+    return not (first == 0xC3 and (second == 0x97 or second == 0xB7))
+
+
+@helper
+def _local(text: Text, at: int, begin: int) -> int:
+    """Where the local part that ends at a place begins; -1 where there is none."""
+    i = start = at
+    while i > begin and at - i <= LONGEST_LOCAL:
+        byte = text[i - 1]
+        if byte < 0x80:
+            if not IN_LOCAL[byte] or (byte == ord(".") and i < at and text[i] == ord(".")):
+                break
+            i -= 1
+            if BEGINS_LOCAL[byte]:
+                start = i
+        elif i - 1 > begin and _latin(text[i - 2], byte):
+            i -= 2
+            start = i
+        else:
+            break
+    if start == at or at - i > LONGEST_LOCAL or text[at - 1] == ord(".") or text[at - 1] == ord("'"):
+        return -1
+    return start
+
+
+@helper
+def _domain(text: Text, start: int, end: int) -> int:
+    """Where the longest domain that begins at a place stops; -1 where there is none."""
+    label, found = start, -1
+    while True:
+        i = _label(text, label, end)
+        stop = i
+        while stop > label and text[stop - 1] == ord("-"):
+            stop -= 1
+        if stop == label or stop - label > LONGEST_LABEL or stop - start > LONGEST_DOMAIN or text[label] == ord("-"):
+            return found
+        at_word = stop == i and i < end and (IS_WORD[text[i]] or (i + 1 < end and _latin(text[i], text[i + 1])))
+        if label > start and not at_word and is_among(TOP_LEVEL, text, label, stop):
+            found = stop
+        if stop < i or i + 1 >= end or text[i] != ord("."):
+            return found
+        if found == stop and IS_UPPER[text[i + 1]] and not IS_UPPER[text[label]]:
+            return found
+        label = i + 1
+
+
+@helper
+def _label(text: Text, start: int, end: int) -> int:
+    """Where the letters, digits and hyphens that begin at a place stop."""
+    i = start
+    of_others = _other(text, start, end) > 0
+    while i < end:
+        if IN_LABEL[text[i]]:
+            i += 1
+        elif i + 1 < end and _latin(text[i], text[i + 1]):
+            i += 2
+        elif of_others and _other(text, i, end) > 0:
+            i += _other(text, i, end)
+        else:
+            break
+    return i
+
+
+@helper
+def _other(text: Text, at: int, end: int) -> int:
+    """The bytes of the letter or mark of another script at a place, 0 where there is none."""
+    if at + 1 < end and 0xC9 <= text[at] < 0xE0:
+        return 2 if OTHER_LETTERS[np.int64(text[at] & 0x1F) << 6 | text[at + 1] & 0x3F] else 0
+    if at + 2 < end and 0xE0 <= text[at] < 0xF0:
+        code = np.int64(text[at] & 0x0F) << 12 | np.int64(text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F
+        return 3 if OTHER_LETTERS[code] else 0
+    return 0

@@ -1,0 +1,57 @@
+"""Personal data and secrets of a column of texts: counted, and replaced by placeholders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tasks.clean.rules.privacy.settings import KINDS, SPECIAL, PrivacySettings
+from tasks.clean.spans import replace_all
+from tasks.clean.verdict import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A column after masking. It has no value of what was found, only how many there were."""
+
+    column: "pa.LargeStringArray"
+    """The texts with their placeholders; the very column that was given where nothing was replaced."""
+    counts: "NDArray[np.int32]"
+    """How many of each kind were found in each text [texts, len(KINDS)]."""
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """By kind, of those that there are: how many were found, and in how many texts."""
+        found = zip(KINDS, self.counts.sum(axis=0).tolist(), (self.counts > 0).sum(axis=0).tolist(), strict=True)
+        return {kind: {"found": total, "documents": documents} for kind, total, documents in found if total}
+
+
+def mask(column: "pa.Array", settings: PrivacySettings) -> Masked:
+    """Find personal data and secrets in a column of strings (nulls stay null) and treat them as the settings say.
+
+    A pure function of each text: it does not matter which others are in the column. Masking masked texts changes
+    nothing. Costs one search of all texts; the few in which something is replaced are searched again, and then the
+    column is copied once. The first call of a process loads the compiled search, or compiles it.
+    """
+    import numpy as np
+
+    from tasks.clean.rules.privacy.search import search
+
+    ranges = np.array([name in settings.special_addresses for name in SPECIAL] + [True])
+    find = partial(search, ranges=ranges)
+    return Masked(*replace_all(column, find, [settings.placeholder(kind) for kind in KINDS]))
+
+
+def dropped(counts: "NDArray[np.int32]", settings: PrivacySettings) -> Mapping[int, Verdict]:
+    """The texts to drop, by row: the reason is the first kind of which there are more than its threshold."""
+    found: dict[int, Verdict] = {}
+    for place, kind in enumerate(KINDS):
+        treatment = settings.treatment(kind)
+        if treatment.action == "drop":
+            for row in (counts[:, place] > treatment.threshold).nonzero()[0].tolist():
+                found.setdefault(row, Verdict(kind, str(counts[row, place]), str(treatment.threshold)))
+    return found

@@ -1,0 +1,222 @@
+"""One pass over the bytes of a column: it stops at bytes that something could be around, and has that place judged.
+
+Such bytes are `@`, the first digit of several, `:`, `-`, `_` and a few letters that tokens begin with: about one in
+fifty of English text. What is judged is a few hundred bytes at most, or what few other places look at: linear time.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.compiled import helper, kernel
+from tasks.clean.rules.privacy.characters import DIGITS, DOT, IS_DIGIT, IS_WORD, Text, digits_from, separator, table
+from tasks.clean.rules.privacy.credentials import PREFIXES, access_token, bot_token, jwt, private_key, trigger
+from tasks.clean.rules.privacy.ip import GROUPS, NOT_IN_USE, ipv4, ipv6
+from tasks.clean.rules.privacy.mail import IN_LOCAL, LONGEST_LOCAL, mail
+from tasks.clean.rules.privacy.payment import LEAST_DIGITS, credit_card, iban
+from tasks.clean.rules.privacy.phone import international, national
+from tasks.clean.rules.privacy.settings import KINDS
+from tasks.clean.rules.privacy.social_security import us_ssn
+from tasks.clean.spans import END, KIND, ROW, START
+
+EMAIL, PRIVATE_KEY, JWT, ACCESS_TOKEN, IBAN, CREDIT_CARD, IPV6, IPV4, US_SSN, PHONE = range(len(KINDS))
+assert KINDS == (
+    "email",
+    "private_key",
+    "jwt",
+    "access_token",
+    "iban",
+    "credit_card",
+    "ipv6",
+    "ipv4",
+    "us_ssn",
+    "phone",
+)
+
+OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX = range(7)
+"""What a byte is to a search: nothing, or what to look for around it."""
+FARTHEST = LONGEST_LOCAL
+"""So many bytes at most are between where something begins and where a search stops for it: the @ of an address."""
+IN_BEGINNING = IN_LOCAL | table(":") | (np.arange(256) >= 0x80)
+"""Bytes that may be between."""
+FEW, SELDOM = 64, 256
+"""Space for what is found, to begin with: so many spans, and one more in so many bytes."""
+
+
+def _triggers() -> NDArray[np.uint8]:
+    """What every byte is [256]."""
+    found = np.zeros(256, np.uint8)
+    found[[ord(trigger(prefix)[1]) for prefix in PREFIXES]] = PREFIX
+    for characters, kind in ((DIGITS, DIGIT), ("@", AT), (":", COLON), ("-", HYPHEN), ("J", J)):
+        found[table(characters)] = kind
+    return found
+
+
+def _worth() -> NDArray[np.bool_]:
+    """Before which of these a byte may stand where something is found [7, 256]; 0 is before the first one of a text."""
+    worth = np.zeros((7, 256), np.bool_)
+    worth[[DIGIT, COLON]] = True
+    worth[AT] = IN_LOCAL
+    worth[AT, 0x80:] = True
+    worth[J, ord("y")] = True
+    for prefix in PREFIXES:
+        place, character = trigger(prefix)
+        worth[HYPHEN if character == "-" else PREFIX, ord(prefix.text[place - 1])] = True
+    return worth
+
+
+TRIGGERS, WORTH = _triggers(), _worth()
+
+
+def search(
+    data: Text, offsets: NDArray[np.int64], valid: NDArray[np.bool_], ranges: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Everything found [found, 4]: row, start, end and kind, in order; where two overlap, the first, or the first kind.
+    What is found is a placeholder to what comes behind it: a text begins anew there.
+
+    data     UTF-8 bytes of a column
+    offsets  where its texts begin and end [texts + 1]
+    valid    which are not null [texts]
+    ranges   which ranges of IP addresses are found [as numbered in `ip`]
+    """
+    found, count, row = np.empty((FEW + len(data) // SELDOM, 4), np.int64), 0, 0
+    groups = np.empty(GROUPS, np.int64)
+    while True:
+        count, row = search_rows(data, offsets, valid, ranges, groups, found, count, row)
+        if row == len(valid):
+            return found[:count]
+        found = np.concatenate((found, np.empty_like(found)))
+
+
+@kernel
+def search_rows(
+    data: Text,
+    offsets: NDArray[np.int64],
+    valid: NDArray[np.bool_],
+    ranges: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    found: NDArray[np.int64],
+    count: int,
+    row: int,
+) -> tuple[int, int]:
+    """Writes what texts from `row` on have behind the `count` spans in `found`: the new count, and the row before which
+    there was no more space."""
+    while row < len(valid):
+        if valid[row]:
+            more = _search_text(data, row, offsets[row], offsets[row + 1], ranges, groups, found, count)
+            if more < 0:
+                return count, row
+            count = more
+        row += 1
+    return count, row
+
+
+@helper
+def _search_text(
+    text: Text,
+    row: int,
+    begin: int,
+    end: int,
+    ranges: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    found: NDArray[np.int64],
+    count: int,
+) -> int:
+    """Writes what one text has behind the `count` spans; how many there are then, -1 where there is no more space.
+
+    What is found first may not be what begins first: the search goes on as far as that could still turn up, then goes
+    back to the end of what does."""
+    left = at = begin
+    first, stop, kind, byte = -1, -1, -1, np.uint8(0)
+    while True:
+        while first < 0 and at < end and not TRIGGERS[text[at]]:
+            at += 1
+        if at < end:
+            byte, previous = text[at], text[at - 1] if at > left else np.uint8(0)
+            what = TRIGGERS[byte]
+            if what and (WORTH[what, previous] or (what == HYPHEN and _is_marker(text, at, end))):
+                new, new_stop, new_kind = _judge(text, at, left, end, ranges, groups, what)
+                if new_stop > 0 and (first < 0 or new < first or (new == first and new_kind < kind)):
+                    first, stop, kind = new, new_stop, new_kind
+                while what == DIGIT and at + 1 < end and IS_DIGIT[text[at + 1]]:
+                    at += 1
+            at += 1
+        elif first < 0:
+            return count
+        if first >= 0 and (at >= end or at > first + FARTHEST or not IN_BEGINNING[byte]):
+            if count == len(found):
+                return -1
+            found[count, ROW], found[count, START], found[count, END], found[count, KIND] = row, first, stop, kind
+            left = at = stop
+            count, first = count + 1, -1
+
+
+@helper
+def _judge(
+    text: Text, at: int, begin: int, end: int, ranges: NDArray[np.bool_], groups: NDArray[np.int64], what: int
+) -> tuple[int, int, int]:
+    """What is around a place: start, end and kind; the end is -1 where nothing is."""
+    if what == DIGIT:
+        return _judge_digits(text, at, begin, end, ranges)
+    if what == AT:
+        start, stop = mail(text, at, begin, end)
+        return start, stop, EMAIL
+    if what == COLON:
+        start, stop = bot_token(text, at, begin, end)
+        if stop > 0:
+            return start, stop, ACCESS_TOKEN
+        start, stop, known = ipv6(text, at, begin, end, groups)
+        return start, stop if known != NOT_IN_USE and ranges[known] else -1, IPV6
+    if what == J:
+        start, stop = jwt(text, at, begin, end)
+        return start, stop, JWT
+    if what == HYPHEN and at + 1 < end and text[at + 1] == ord("-"):
+        stop = private_key(text, at, end)
+        if stop > 0:
+            return at, stop, PRIVATE_KEY
+    start, stop = access_token(text, at, begin, end)
+    return start, stop, ACCESS_TOKEN
+
+
+@helper
+def _is_marker(text: Text, at: int, end: int) -> bool:
+    """May five hyphens and a B begin here?"""
+    return at + 5 < end and text[at + 1] == ord("-") and text[at + 5] == ord("B")
+
+
+@helper
+def _judge_digits(text: Text, at: int, begin: int, end: int, ranges: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """The same for the first of several digits."""
+    before = text[at - 1] if at > begin else np.uint8(0)
+    if IS_WORD[before]:
+        return at - 2, iban(text, at - 2, begin, end) if at - 2 >= begin else -1, IBAN
+    if before == ord(".") or before == ord("-"):
+        return at, -1, PHONE
+    length = digits_from(text, at, end)
+    kind, width = separator(text, at + length, end)
+    if not _may_be_number(text, length, before, kind, at + length + width, end):
+        return at, -1, PHONE
+    if length == 4 or length >= LEAST_DIGITS:
+        stop = credit_card(text, at, begin, end)
+        if stop > 0:
+            return at, stop, CREDIT_CARD
+    if kind == DOT:
+        stop, known = ipv4(text, at, begin, end)
+        if stop > 0:
+            return at, stop if ranges[known] else -1, IPV4
+    if length == 3:
+        stop = us_ssn(text, at, begin, end)
+        if stop > 0:
+            return at, stop, US_SSN
+    start, stop = international(text, at, begin, end)
+    if stop < 0:
+        start, stop = national(text, at, begin, end)
+    return start, stop, PHONE
+
+
+@helper
+def _may_be_number(text: Text, length: int, before: int, kind: int, following: int, end: int) -> bool:
+    """Are there a plus or a bracket before, or as many digits as cards have, or a separator and more digits? If not,
+    as nearly always in prose, there is nothing to find."""
+    if before == ord("+") or before == ord("(") or length >= LEAST_DIGITS:
+        return True
+    return following < end and (text[following] == ord("(") or (kind != 0 and IS_DIGIT[text[following]]))

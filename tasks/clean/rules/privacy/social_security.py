@@ -1,0 +1,51 @@
+"""Social security numbers of the United States: area, group and serial number with two hyphens or blanks between them.
+
+Areas are 001 to 899 without 666, groups 01 to 99, serial numbers 0001 to 9999 (Social Security Administration, "Social
+Security Number Randomization", https://www.ssa.gov/employer/randomization.html). Nine digits in a row are left alone.
+"""
+
+from tasks.clean.compiled import helper
+from tasks.clean.rules.privacy.characters import (
+    BLANK,
+    HYPHEN,
+    Text,
+    begins,
+    beside_number,
+    digits_from,
+    separator,
+    stops,
+)
+
+NOBODYS = (78_05_1120, 219_09_9999, 123_45_6789)
+"""Printed in wallets and advertisements, and what is typed for want of one."""
+
+
+@helper
+def us_ssn(text: Text, at: int, begin: int, end: int) -> int:
+    """Where the number whose first digit is at a place stops; -1 where there is none."""
+    if digits_from(text, at, end) != 3 or not begins(text, at, begin):
+        return -1
+    kind, width = separator(text, at + 3, end)
+    if kind != HYPHEN and kind != BLANK:
+        return -1
+    group = at + 3 + width
+    second, second_width = separator(text, group + 2, end)
+    serial = group + 2 + second_width
+    if digits_from(text, group, end) != 2 or second != kind or digits_from(text, serial, end) != 4:
+        return -1
+    if not stops(text, serial + 4, end):
+        return -1
+    if kind == BLANK and beside_number(text, at, serial + 4, begin, end):
+        return -1
+    area, middle, last = _number(text, at, 3), _number(text, group, 2), _number(text, serial, 4)
+    if area == 0 or area == 666 or area >= 900 or middle == 0 or last == 0:
+        return -1
+    return -1 if (area * 100 + middle) * 10000 + last in NOBODYS else serial + 4
+
+
+@helper
+def _number(text: Text, at: int, length: int) -> int:
+    value = 0
+    for i in range(at, at + length):
+        value = value * 10 + text[i] - ord("0")
+    return value

@@ -1,0 +1,580 @@
+"""What a word is: kernels that split text as FineWeb's word tokenizer does, all but its rarest rules.
+
+FineWeb counts with spaCy's rules for English (datatrove 0.10.1); on Debian's descriptions 98 % of the documents have
+the very same words here. Between white space stands a chunk. From it are taken, until nothing more comes off,
+
+- at the front: a mark (`characters.MARK`), or a run of full stops;
+- at the end: a mark, a run of full stops, `'s`, a `+` behind a digit, and a full stop behind a digit, a lower-case
+  letter, a mark, `+`, `-`, or two capitals; but none behind initials (`e.g.`, `U.S.`).
+
+A contraction or an abbreviation (`contractions.pieces`) ends this, and is split as it is listed. An address (`a.b/c`,
+`x@y.org`) stays whole. Elsewhere the rest is split at runs of full stops, `…` and symbols, and at
+
+- `+ - * ^` between digits, a full stop between a small and a capital letter, a comma between letters;
+- `: < > = /` and up to three hyphens between a letter or digit and a letter.
+
+Whatever comes off is a word too: the rules call it one, and say so where they mean only some of them. A text in a
+script without spaces is one long word, of which Gopher's bounds on the length of words are the judge.
+
+In:  a document's UTF-8 bytes. Out: start, end and key of every word; linear in the bytes, whatever they are.
+"""
+
+import string
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.clean.compiled import helper, int64
+from tasks.clean.rules.quality.characters import (
+    ALPHABETIC,
+    BLOCK,
+    DIGIT,
+    HYPHEN,
+    LETTER,
+    MARK,
+    SPACE,
+    SYMBOL,
+    UPPER,
+    classes,
+)
+from tasks.clean.rules.quality.contractions import LONGEST, pieces
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PACKED = 7
+"""Bytes of a word that fit into its key as they are."""
+LONG = np.uint64(1 << 63)
+"""In the key of a longer word, whose other bits are a hash: there the bytes are compared too."""
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: upper bits of a product with it depend on all bits of a key (Knuth, volume 3, 6.4)."""
+
+OTHER = 1 << 15
+"""In the table of the first 256 codes: a byte of a character beyond ASCII."""
+ELLIPSIS = 0x2026
+STOP, COMMA, MINUS, PLUS, COLON, SLASH, AT, APOSTROPHE = (ord(character) for character in ".,-+:/@'")
+RIGHT_QUOTE = 0x2019
+BETWEEN_DIGITS, BETWEEN_WORDS, IN_SCHEME, IN_LABEL, SMALL_LETTER, WITHIN_LABEL, AFTER_HOST, POSSESSIVE = (
+    1 << bit for bit in range(8)
+)
+ROLES = {
+    BETWEEN_DIGITS: "+-*^",
+    BETWEEN_WORDS: ":<>=/",
+    IN_SCHEME: string.ascii_letters + string.digits + "+-.",
+    IN_LABEL: string.ascii_letters + string.digits,
+    SMALL_LETTER: string.ascii_lowercase,
+    WITHIN_LABEL: "-_",
+    AFTER_HOST: "/?#",
+    POSSESSIVE: "sS",
+}
+"""What a character of ASCII may be within a word."""
+U1, U2, U3, U4, U5, U6, U7 = (np.uint64(number) for number in range(1, 8))
+U8, U16, U24, U32, U40, U48, U56 = (np.uint64(8 * number) for number in range(1, 8))
+SMALL, LOW_BITS, HIGH_BITS, FROM_A, FROM_BRACE = (
+    np.uint64(0x0101010101010101 * byte) for byte in (0x20, 0x7F, 0x80, 0x80 - ord("a"), 0x80 - ord("{"))
+)
+"""The same byte eight times."""
+PLACES = np.uint64(0x0001020304050607)
+"""Times 256^k, its highest byte is k."""
+EIGHT_ONES = np.uint64(0x0101010101010101)
+"""Times eight bytes, its highest byte is their sum."""
+NO_SPECIAL = -1
+ZERO: Any = np.int64(0)
+"""Not the literal: numba compiles every function that it is handed to once for each of the two types."""
+
+
+def key_of_word(raw: bytes) -> int:
+    """The key of a word, as the kernels have it (`key_of`)."""
+    if len(raw) <= PACKED:
+        return len(raw) << 56 | int.from_bytes(raw, "little")
+    whole = len(raw) // 8 * 8
+    eights = [int.from_bytes(raw[at : at + 8], "little") for at in range(0, whole, 8)]
+    key = len(raw)
+    for number in (*eights, *raw[whole:]):
+        key = (key ^ number) * int(SPREAD) % 2**64
+        key ^= key >> 29
+    return key | int(LONG)
+
+
+def table_of_bytes() -> "NDArray[np.uint16]":
+    """Classes of what a byte begins [256]: of characters of ASCII, and OTHER."""
+    first = np.full(256, OTHER, np.uint16)
+    first[:BLOCK] = BLOCKS[PAGES[0] * BLOCK :][:BLOCK]
+    return first
+
+
+def table_of_roles() -> "NDArray[np.uint8]":
+    """Bits of a byte within a word [256]."""
+    found = np.zeros(256, np.uint8)
+    for bit, characters in ROLES.items():
+        found[list(characters.encode())] |= bit
+    return found
+
+
+def table_of_specials() -> tuple["NDArray[np.uint64]", "NDArray[np.uint8]", "NDArray[np.int64]"]:
+    """Contractions and abbreviations by their keys: open addressing in a power of two of slots.
+
+    Keys [slots], 0 for an empty slot; bytes of the words [slots, LONGEST]; how many of them are the first piece, 0
+    where the word stays whole.
+    """
+    listed = pieces()
+    slots = 1 << (2 * len(listed)).bit_length()
+    keys, words, cuts = np.zeros(slots, np.uint64), np.zeros((slots, LONGEST), np.uint8), np.zeros(slots, np.int64)
+    for word, parts in listed.items():
+        raw = word.encode()
+        key = key_of_word(raw)
+        slot = (key * int(SPREAD) % 2**64 >> 32) % slots
+        while keys[slot]:
+            slot = (slot + 1) % slots
+        keys[slot], words[slot, : len(raw)] = key, np.frombuffer(raw, np.uint8)
+        cuts[slot] = len(parts[0].encode()) if len(parts) > 1 else 0
+    return keys, words, cuts
+
+
+def lengths_of(words: Iterable[str]) -> int:
+    """A bit for each length, in bytes, that one of the words has."""
+    return sum({1 << len(word.encode()) for word in words})
+
+
+# What a kernel looks up is compiled into it: an array that is handed from function to function is counted at each call,
+# which took most of the time.
+PAGES, BLOCKS = classes()
+ASCII = table_of_bytes()
+ROLE = table_of_roles()
+SPECIAL_KEYS, SPECIAL_WORDS, SPECIAL_CUTS = table_of_specials()
+LETTERS_LENGTHS = lengths_of(word for word in pieces() if word.isalpha())
+STOPPED_LENGTHS = lengths_of(word for word in pieces() if word[:-1].isalpha() and word.endswith("."))
+"""Of the listed words that are letters only, or letters and a full stop."""
+
+
+@helper
+def code_at(text: Any, at: int, stop: int) -> tuple[int, int]:
+    """The code point that begins at a byte, and its bytes; what is no UTF-8 is U+FFFD, and one byte."""
+    lead = int64(text[at])
+    if lead < 0x80:
+        return lead, 1
+    width = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    if lead < 0xC2 or lead > 0xF4 or at + width > stop:
+        return 0xFFFD, 1
+    code = lead & (0x7F >> width)
+    for k in range(1, width):
+        code = code << 6 | (int64(text[at + k]) & 0x3F)
+    return min(code, 0x10FFFF), width
+
+
+@helper
+def bits_of(code: int) -> int:
+    """The classes of a code point."""
+    return int64(BLOCKS[int64(PAGES[code >> 7]) << 7 | code & 127])
+
+
+@helper
+def character_before(text: Any, start: int, at: int) -> tuple[int, int, int]:
+    """Of the character that ends before a byte: its code, its classes, its bytes. Nothing is 0, 0, 0."""
+    if at <= start:
+        return ZERO, ZERO, ZERO
+    begin = at - 1
+    while begin > start and begin > at - 4 and text[begin] & 0xC0 == 0x80:
+        begin -= 1
+    code, _ = code_at(text, begin, at)
+    return code, bits_of(code), at - begin
+
+
+@helper
+def eight(text: Any, start: int) -> Any:
+    """Eight bytes as one number, the first the lowest: written so that the compiler makes a single load of it."""
+    at = np.uint64(start)
+    low = np.uint64(text[at]) | np.uint64(text[at + U1]) << U8 | np.uint64(text[at + U2]) << U16
+    low |= np.uint64(text[at + U3]) << U24 | np.uint64(text[at + U4]) << U32 | np.uint64(text[at + U5]) << U40
+    return low | np.uint64(text[at + U6]) << U48 | np.uint64(text[at + U7]) << U56
+
+
+@helper
+def equal_bytes(one: Any, other: Any) -> Any:
+    """The highest bit of each of eight bytes that are the same in both."""
+    differs = one ^ other
+    return ~((differs & LOW_BITS) + LOW_BITS | differs | LOW_BITS)
+
+
+@helper
+def first_of(bits: Any) -> int:
+    """The place of the first of eight bytes whose highest bit is set; no other bit is, and one is."""
+    return int64(((bits & (~bits + U1)) >> U7) * PLACES >> U56)
+
+
+@helper
+def count_of(bits: Any) -> int:
+    """Of how many of eight bytes the highest bit is set; no other bit is."""
+    return int64((bits >> U7) * EIGHT_ONES >> U56)
+
+
+@helper
+def key_of(text: Any, start: int, stop: int) -> Any:
+    """The key of a word: up to seven bytes and how many they are, or LONG and a hash."""
+    length = stop - start
+    if length > PACKED:
+        return hash_of(text, start, stop)
+    key = np.uint64(0)
+    if start + 8 <= len(text):
+        key = eight(text, start) & ((U1 << np.uint64(8 * length)) - U1)
+    else:
+        for k in range(length):
+            key |= np.uint64(text[start + k]) << np.uint64(8 * k)
+    return key | np.uint64(length) << U56
+
+
+@helper
+def hash_of(text: Any, start: int, stop: int) -> Any:
+    """LONG and 63 bits of a hash of some bytes."""
+    key = np.uint64(stop - start)
+    while start + 8 <= stop:
+        key = (key ^ eight(text, start)) * SPREAD
+        key ^= key >> np.uint64(29)
+        start += 8
+    while start < stop:
+        key = (key ^ np.uint64(text[start])) * SPREAD
+        key ^= key >> np.uint64(29)
+        start += 1
+    return key | LONG
+
+
+@helper
+def letters_from(text: Any, start: int) -> int:
+    """How many letters of ASCII stand in a row from a place on; eight bytes at a time, as far as there are eight."""
+    at = start
+    while at + 8 <= len(text):
+        bytes_there = eight(text, at)
+        lower = (bytes_there | SMALL) & LOW_BITS
+        # The highest bit of each byte: set from `a` on, and not set from `{` on; not set beyond ASCII.
+        others = ~((lower + FROM_A) & ~(lower + FROM_BRACE) & ~bytes_there) & HIGH_BITS
+        if others:
+            return at - start + first_of(others)
+        at += 8
+    while at < len(text) and ASCII[text[at]] & LETTER:
+        at += 1
+    return at - start
+
+
+@helper
+def slot_of(key: Any, mask: int) -> int:
+    """Where a key is sought first, in a table with so many slots and one."""
+    return int64((key * SPREAD >> U32) & np.uint64(mask))
+
+
+@helper
+def same(one: Any, start: int, other: Any, begin: int, length: int) -> bool:
+    """Are so many bytes the same?"""
+    for k in range(length):  # noqa: SIM110 (numba has no generators within kernels)
+        if one[start + k] != other[begin + k]:
+            return False
+    return True
+
+
+@helper
+def special_at(text: Any, start: int, stop: int, key: Any) -> int:
+    """Is it a listed word? The bytes of its first piece, 0 where it stays whole, NO_SPECIAL where it is none."""
+    last = len(SPECIAL_KEYS) - 1
+    slot = slot_of(key, last)
+    while SPECIAL_KEYS[slot] != 0:
+        if SPECIAL_KEYS[slot] == key:
+            k = 0
+            while start + k < stop and text[start + k] == SPECIAL_WORDS[slot, k]:
+                k += 1
+            if start + k == stop:
+                return SPECIAL_CUTS[slot]
+        slot = (slot + 1) & last
+    return NO_SPECIAL
+
+
+@helper
+def split_words(text: Any, start: int, stop: int, found: Any, keys: Any, pending: Any) -> int:
+    """All words of a part of a text, in order.
+
+    `found` [3, words] takes the start and the end of each, and how many characters it has if they are letters of ASCII
+    and were counted on the way, else 0; `keys` [words] takes the keys; `pending` [bytes + 1] is scratch. All have room
+    for as many words as there are bytes. Returns how many there are.
+    """
+    count, at = ZERO, start
+    while at < stop:
+        bits = ASCII[text[at]]
+        if bits & SPACE:
+            at += 1
+            continue
+        if bits & OTHER:
+            code, width = code_at(text, at, stop)
+            if bits_of(code) & SPACE:
+                at += width
+                continue
+        end, first = min(at + letters_from(text, at), stop), count
+        # Most chunks are a word, or a word and a mark: they are done here, the others one rule after the other.
+        marked = end < stop and not ASCII[text[end]] & SPACE
+        if not marked or ends_in_one_mark(text, at, end, stop):
+            key = key_of(text, at, end)
+            cut = special_at(text, at, end, key) if may_be_special(end - at, LETTERS_LENGTHS) else NO_SPECIAL
+            if cut > 0:
+                count = put(at, at + cut, found, count)
+                count = put(at + cut, end, found, count)
+            else:
+                count = put(at, end, found, count)
+                found[2, first], keys[first] = end - at, key
+                first = count
+            if marked:
+                count = put(end, end + 1, found, count)
+                end += 1
+        else:
+            end = end_of_chunk(text, end, stop)
+            count = split_chunk(text, at, end, found, pending, count)
+        for k in range(first, count):
+            found[2, k] = 0
+            keys[k] = key_of(text, int64(found[0, k]), int64(found[1, k]))
+        at = end
+    return count
+
+
+@helper
+def ends_in_one_mark(text: Any, start: int, end: int, stop: int) -> bool:
+    """Stand behind letters of ASCII a mark, or a full stop, that comes off, and then white space?"""
+    if end == start or (end + 1 < stop and not ASCII[text[end + 1]] & SPACE):
+        return False
+    if text[end] != STOP:
+        return ASCII[text[end]] & MARK != 0
+    if end - start < 2 or (ASCII[text[end - 1]] & UPPER and not ASCII[text[end - 2]] & UPPER):
+        return False
+    length = end + 1 - start
+    if not may_be_special(length, STOPPED_LENGTHS):
+        return True
+    return special_at(text, start, end + 1, key_of(text, start, end + 1)) == NO_SPECIAL
+
+
+@helper
+def may_be_special(length: int, lengths: int) -> bool:
+    """Is a word of so many bytes listed?"""
+    return length <= LONGEST and lengths >> length & 1 != 0
+
+
+@helper
+def end_of_chunk(text: Any, at: int, stop: int) -> int:
+    """Where the next white space begins."""
+    while at < stop:
+        bits, width = int64(ASCII[text[at]]), int64(1)
+        if bits & OTHER:
+            code, width = code_at(text, at, stop)
+            bits = bits_of(code)
+        if bits & SPACE:
+            return at
+        at += width
+    return stop
+
+
+@helper
+def put(start: int, stop: int, found: Any, count: int) -> int:
+    """One more word; returns how many there are."""
+    found[0, count], found[1, count] = start, stop
+    return count + 1
+
+
+@helper
+def split_chunk(text: Any, start: int, stop: int, found: Any, pending: Any, count: int) -> int:
+    """The words of what stands between white space."""
+    depth, cut = 0, NO_SPECIAL
+    pending[0] = stop
+    while start < stop:
+        if stop - start <= LONGEST:
+            cut = special_at(text, start, stop, key_of(text, start, stop))
+            if cut != NO_SPECIAL:
+                break
+        width = front(text, start, stop)
+        if width:
+            count = put(start, start + width, found, count)
+            start += width
+            continue
+        width = back(text, start, stop)
+        if not width:
+            break
+        stop -= width
+        depth += 1
+        pending[depth] = stop
+    if cut > 0:
+        count = put(start, start + cut, found, count)
+        start += cut
+    if cut != NO_SPECIAL:
+        count = put(start, stop, found, count)
+    elif start < stop:
+        count = split_inside(text, start, stop, found, count)
+    for k in range(depth, 0, -1):
+        count = put(int64(pending[k]), int64(pending[k - 1]), found, count)
+    return count
+
+
+@helper
+def front(text: Any, start: int, stop: int) -> int:
+    """Bytes of what comes off at the front."""
+    if text[start] == STOP:
+        run = run_of(text, start, stop, 1)
+        return run if run > 1 else 0
+    code, width = code_at(text, start, stop)
+    return width if bits_of(code) & MARK else 0
+
+
+@helper
+def back(text: Any, start: int, stop: int) -> int:
+    """Bytes of what comes off at the end."""
+    last, bits, width = character_before(text, start, stop)
+    if bits & MARK:
+        return width
+    before, bits, wide = character_before(text, start, stop - width)
+    if last == STOP:
+        if before == STOP:
+            run = 2
+            while stop - run > start and text[stop - run - 1] == STOP:
+                run += 1
+            return run
+        return 1 if ends_in_stop(text, start, stop, before, bits, wide) else 0
+    if text[stop - 1] < 0x80 and ROLE[text[stop - 1]] & POSSESSIVE and is_apostrophe(before):
+        return width + wide
+    return 1 if last == PLUS and bits & DIGIT else 0
+
+
+@helper
+def is_apostrophe(code: int) -> bool:
+    """Of a typewriter, or of print."""
+    return code in (APOSTROPHE, RIGHT_QUOTE)
+
+
+@helper
+def ends_in_stop(text: Any, start: int, stop: int, before: int, bits: int, wide: int) -> bool:
+    """Does the full stop at the end come off? `before`, `bits`, `wide`: the character before it."""
+    if stop - start <= LONGEST and initials(text, start, stop):
+        return False
+    if bits & (DIGIT | MARK) or before in (MINUS, PLUS):
+        return True
+    if not bits & UPPER:
+        return bits & LETTER != 0
+    _, bits, _ = character_before(text, start, stop - 1 - wide)
+    return bits & UPPER != 0
+
+
+@helper
+def initials(text: Any, start: int, stop: int) -> bool:
+    """Single letters, each with a full stop."""
+    while start < stop:
+        code, width = code_at(text, start, stop)
+        start += width
+        if not bits_of(code) & ALPHABETIC or start >= stop or text[start] != STOP:
+            return False
+        start += 1
+    return True
+
+
+@helper
+def run_of(text: Any, at: int, stop: int, width: int) -> int:
+    """How often the character of so many bytes at a place is there in a row, from this place on."""
+    run = 1
+    while at + (run + 1) * width <= stop and same(text, at, text, at + run * width, width):
+        run += 1
+    return run
+
+
+@helper
+def split_inside(text: Any, start: int, stop: int, found: Any, count: int) -> int:
+    """The words of a chunk from which nothing comes off at its ends."""
+    begin, at, before, address = start, start, ZERO, False
+    while at < stop:
+        bits = int64(ASCII[text[at]])
+        if bits & (LETTER | DIGIT):
+            before = bits
+            at += 1
+            continue
+        code, width = code_at(text, at, stop)
+        bits = bits_of(code)
+        length = ZERO
+        if at > start:
+            length = splitter(text, at, stop, code, bits, width, before)
+        if length:
+            if not address and is_address(text, start, stop):
+                break
+            address = True
+            if at > begin:
+                count = put(begin, at, found, count)
+            count = put(at, at + length, found, count)
+            begin = at + length
+            width = length
+        before = bits
+        at += width
+    return put(begin, stop, found, count) if begin < stop else count
+
+
+@helper
+def splitter(text: Any, at: int, stop: int, code: int, bits: int, width: int, before: int) -> int:
+    """Bytes of what splits a word at a place, or 0. `before`: classes of the character before it."""
+    if code == STOP and at + 1 < stop and text[at + 1] == STOP:
+        return run_of(text, at, stop, 1)
+    if code == ELLIPSIS or bits & SYMBOL:
+        return width
+    if at + width >= stop:
+        return 0
+    after = bits_of(code_at(text, at + width, stop)[0])
+    role = ROLE[text[at]]
+    if role & BETWEEN_DIGITS and before & DIGIT and after & DIGIT:
+        return 1
+    if code == STOP:
+        return 1 if before & LETTER and not before & UPPER and after & UPPER else 0
+    if code == COMMA:
+        return 1 if before & LETTER and after & LETTER else 0
+    if not before & (LETTER | DIGIT):
+        return 0
+    if bits & HYPHEN:
+        run = min(run_of(text, at, min(stop, at + 3 * width), width), 3)
+        if run > 1 and at + run * width < stop:
+            after = bits_of(code_at(text, at + run * width, stop)[0])
+        return run * width if after & LETTER and at + run * width < stop else 0
+    return 1 if role & BETWEEN_WORDS and after & LETTER else 0
+
+
+@helper
+def is_address(text: Any, start: int, stop: int) -> bool:
+    """Is it `host.name`, with a scheme, a user, a port or a path, or without?"""
+    at = start
+    while at < stop and ROLE[text[at]] & IN_SCHEME:
+        at += 1
+    scheme = at - start > 1 and at + 2 < stop
+    scheme = scheme and text[at] == COLON and text[at + 1] == SLASH and text[at + 2] == SLASH
+    if is_host(text, at + 3 if scheme else start, stop):
+        return True
+    at = start
+    while at < stop and text[at] != AT:
+        at += 1
+    return start < at < stop and is_host(text, at + 1, stop)
+
+
+@helper
+def is_host(text: Any, at: int, stop: int) -> bool:
+    """Labels with full stops between them, the last of small letters; then nothing, or a port or a path."""
+    label, labels, small = at, 0, True
+    while at < stop:
+        byte = text[at]
+        role = ROLE[byte]
+        if byte == STOP:
+            if at == label or ROLE[text[at - 1]] & WITHIN_LABEL:
+                return False
+            label, labels, small = at + 1, labels + 1, True
+        elif role & WITHIN_LABEL:
+            if at == label:
+                return False
+            small = False
+        elif role & IN_LABEL or byte >= 0x80:
+            small = small and role & SMALL_LETTER != 0
+        else:
+            break
+        at += 1
+    if not (labels and small and 2 <= at - label <= 63):
+        return False
+    if at < stop and text[at] == COLON:
+        port = at + 1
+        at = port
+        while at < stop and ASCII[text[at]] & DIGIT:
+            at += 1
+        if not 2 <= at - port <= 5:
+            return False
+    return at == stop or ROLE[text[at]] & AFTER_HOST != 0

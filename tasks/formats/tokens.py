@@ -1,0 +1,182 @@
+"""Token ids of one split in memory-mapped shards, with the boundaries of documents.
+
+    <folder>/part-00000.bin   ids, little-endian uint16 (uint32 where the vocabulary needs it), documents back to back;
+                              for causal and masked models each closed by the token that ends a text, for pairs and
+                              classes each with all special tokens that its tokenizer puts around it, and, where it
+                              puts none behind a text of a pair, closed by that token, too
+    <folder>/documents.npy    int64 [documents + 1]: where each document starts in the whole stream, and its end
+    <folder>/index.json       dtype, vocabulary size, end-of-text id, tokens, documents, bytes of text,
+                              tokens per shard, hash of the tokenizer, what stands before each text, whether each
+                              was closed behind its tokenizer's back
+    <folder>/target/          pairs: the other side in the same format, as many documents
+    <folder>/labels.npy       classes: int64 [documents], an index into labels.json
+    <folder>/labels.json      classes: their names, sorted, the same for every split
+
+A document may go over the end of a shard; it never goes over the end of a split.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.stage.errors import DataError
+from tasks.stage.run import write_json
+
+SHARD_TOKENS = 1 << 27
+"""Ids per shard: 256 MiB as uint16."""
+
+TARGET = "target"
+"""The folder of the other side of pairs, inside that of a split; a tokenizer of its own has a folder of that name, too.
+"""
+
+
+@dataclass(frozen=True)
+class Index:
+    """What `index.json` says of a split."""
+
+    dtype: str
+    vocab_size: int
+    eos_token_id: int
+    tokens: int
+    documents: int
+    text_bytes: int
+    shards: list[int]
+    tokenizer: str
+    prefix: str = ""
+    """Put before each text before it was encoded."""
+    closed: bool = True
+    """Whether `eos_token_id` was put behind each text after it was encoded; else its tokenizer did all there is to do.
+    """
+
+
+class TokenWriter:
+    """Appends documents to a new folder; `close` writes the index and makes the split readable."""
+
+    def __init__(
+        self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "", closed: bool = True
+    ) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.vocab_size, self.eos_token_id, self.tokenizer = folder, vocab_size, eos_token_id, tokenizer
+        self.prefix, self.closed = prefix, closed
+        self.dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+        self.shards: list[int] = []
+        self.text_bytes = 0
+        self._starts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
+        self._tokens = 0
+        self._file: BinaryIO | None = None
+
+    def write(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], text_bytes: int) -> None:
+        """Append documents: their ids back to back, end-of-text tokens in place, and the length of each.
+
+        Raises ValueError where lengths and ids disagree.
+        """
+        if int(lengths.sum()) != len(ids):
+            raise ValueError(f"{len(ids)} ids for documents of {int(lengths.sum())}")
+        self._starts.append(self._tokens + np.cumsum(lengths, dtype=np.int64))
+        self._tokens += len(ids)
+        self.text_bytes += text_bytes
+        ids = np.ascontiguousarray(ids, self.dtype)
+        while len(ids):
+            if self._file is None:
+                self._file = (self.folder / f"part-{len(self.shards):05d}.bin").open("wb")
+                self.shards.append(0)
+            head, ids = ids[: SHARD_TOKENS - self.shards[-1]], ids[SHARD_TOKENS - self.shards[-1] :]
+            self._file.write(head.data)
+            self.shards[-1] += len(head)
+            if self.shards[-1] == SHARD_TOKENS:
+                self._file.close()
+                self._file = None
+
+    def close(self) -> Index:
+        """Close the last shard, write the boundaries and the index."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        starts = np.concatenate(self._starts)
+        np.save(self.folder / "documents.npy", starts)
+        index = Index(
+            dtype=self.dtype.str, vocab_size=self.vocab_size, eos_token_id=self.eos_token_id, tokens=self._tokens,
+            documents=len(starts) - 1, text_bytes=self.text_bytes, shards=self.shards, tokenizer=self.tokenizer,
+            prefix=self.prefix, closed=self.closed,
+        )  # fmt: skip
+        write_json(self.folder / "index.json", index.__dict__)
+        return index
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The ids of a split, as if they were one array; nothing is read before it is asked for."""
+
+    index: Index
+    starts: NDArray[np.int64]
+    """[documents + 1]: where each document starts in the stream."""
+    maps: Sequence[NDArray[np.unsignedinteger]]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Raises DataError where files are missing, cut off or disagree with the index."""
+        try:
+            index = Index(**json.loads((folder / "index.json").read_text(encoding="utf-8")))
+            starts = np.load(folder / "documents.npy", mmap_mode="r")
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise DataError(f"{folder}: not a folder of tokens: {error}") from error
+        maps = []
+        for number, size in enumerate(index.shards):
+            path = folder / f"part-{number:05d}.bin"
+            wanted = size * np.dtype(index.dtype).itemsize
+            if not path.is_file() or path.stat().st_size != wanted:
+                raise DataError(f"{path}: missing or cut off; {wanted:,} bytes expected")
+            maps.append(np.memmap(path, dtype=index.dtype, mode="r"))
+        if len(starts) != index.documents + 1 or int(starts[-1]) != index.tokens or sum(index.shards) != index.tokens:
+            raise DataError(f"{folder}: documents.npy, index.json and the shards disagree")
+        return cls(index, starts, maps)
+
+    def __len__(self) -> int:
+        return self.index.tokens
+
+    def slice(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Ids [stop - start] of a stretch of the stream, across shards where need be."""
+        first, at = divmod(start, SHARD_TOKENS)
+        parts = []
+        for shard in self.maps[first:]:
+            parts.append(shard[at : at + stop - start])
+            start += len(parts[-1])
+            at = 0
+            if start >= stop:
+                break
+        return np.concatenate(parts, dtype=np.int64) if parts else np.empty(0, np.int64)
+
+    def document(self, number: int) -> NDArray[np.int64]:
+        """Ids of one document, its end-of-text token included."""
+        return self.slice(int(self.starts[number]), int(self.starts[number + 1]))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a split's documents."""
+
+    names: list[str]
+    indices: NDArray[np.int64]
+    """[documents]"""
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Raises DataError where files are missing, damaged or disagree."""
+        try:
+            names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+            indices = np.load(folder / "labels.npy")
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{folder}: no labels of documents: {error}") from error
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(names):
+            raise DataError(f"{folder}: labels.npy names classes that labels.json does not have")
+        return cls(names, indices)
+
+    def write(self, folder: Path) -> None:
+        """Beside the tokens of the same documents."""
+        write_json(folder / "labels.json", self.names)
+        np.save(folder / "labels.npy", self.indices.astype(np.int64))

@@ -1,0 +1,143 @@
+"""What the stages left behind for one recipe, read once: the material of the record and of the model card."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.formats.usage import Usage, read_usage
+from tasks.register.base import Base, read_base
+from tasks.stage.errors import DataError
+from tasks.stage.identity import fingerprint, hash_file, hash_tree
+from tasks.stage.run import DATA, checkpoints_of
+from tasks.stage.settings import read_yaml, recipe_path
+from tasks.stage.task import model_class, read_task
+from tasks.tracking.record import Journal, journal_path, read_journal
+
+LOCK = Path("dvc.lock")
+DATASETS = {
+    "base": "base", "raw": "source", "tokens/train": "training", "tokens/validation": "validation",
+    "clean/test": "test",
+}  # fmt: skip
+"""What a model was made from and measured on, and MLflow's word for it."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One input of the model with its content hash."""
+
+    path: str
+    context: str
+    md5: str | None
+    """DVC's, from dvc.lock; a directory's ends with `.dir`."""
+    sha256: str | None
+    """Ours, where dvc.lock has none."""
+
+    @property
+    def digest(self) -> str:
+        """At most the 36 characters that MLflow takes."""
+        return self.md5 or str(self.sha256)[:36]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that is known about a trained and evaluated model."""
+
+    recipe: str
+    task: str
+    settings: dict[str, Any]
+    identity: str
+    base: Base | None
+    """What the training started from; None for drawn weights."""
+    usage: Usage
+    architecture: str
+    """The model's `model_type` in `transformers`."""
+    model_class: str
+    """The class of `transformers` that loads it."""
+    training: dict[str, Any]
+    """`details` of training/report.json."""
+    evaluation: dict[str, Any]
+    """`details` of evaluation/report.json."""
+    metrics: dict[str, float]
+    signature: str
+    samples: list[dict[str, Any]]
+    timing: dict[str, Any]
+    datasets: list[Dataset]
+    model_sha256: str
+    journal: Journal
+
+    @property
+    def folder(self) -> Path:
+        """`data/<recipe>`."""
+        return DATA / self.recipe
+
+
+def read_results(recipe: str) -> Results:
+    """Raises DataError for a file that is missing or incomplete: an earlier stage makes it."""
+    settings, task = read_yaml(recipe_path(recipe)), read_task(recipe)
+    folder = DATA / recipe
+    training = _read_json(folder / "training" / "report.json", recipe)["details"]
+    scores = _read_json(folder / "evaluation" / "metrics.json", recipe)
+    config = _read_json(folder / "model" / "config.json", recipe)
+    identity = training.get("identity")
+    if not isinstance(identity, str):
+        raise DataError(f"{folder}/training/report.json: details.identity: missing")
+    timing = checkpoints_of(recipe, identity) / "timing.json"
+    return Results(
+        recipe=recipe,
+        task=task,
+        settings=settings,
+        identity=identity,
+        base=read_base(folder / "base"),
+        usage=read_usage(folder / "model"),
+        architecture=str(config.get("model_type", "")),
+        model_class=model_class(task, bool(config.get("is_encoder_decoder"))),
+        training=training,
+        evaluation=_read_json(folder / "evaluation" / "report.json", recipe)["details"],
+        metrics={key: value for key, value in scores.items() if isinstance(value, (int, float))},
+        signature=str(scores.get("signature", "")),
+        samples=_read_json(folder / "evaluation" / "samples.json", recipe),
+        timing=_read_json(timing, recipe) if timing.is_file() else {},
+        datasets=_datasets(folder),
+        model_sha256=_hash_weights(folder / "model"),
+        journal=read_journal(journal_path(recipe, identity)),
+    )
+
+
+def _read_json(path: Path, recipe: str) -> Any:
+    if not path.is_file():
+        raise DataError(f"{path}: not there; an earlier stage makes it: gristmill run {recipe}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not whole JSON: {error}") from error
+
+
+def _hash_weights(model: Path) -> str:
+    files = sorted(model.glob("*.safetensors"))
+    if not files:
+        raise DataError(f"{model}: no *.safetensors in it")
+    return hash_file(files[0]) if len(files) == 1 else fingerprint([hash_file(file) for file in files])
+
+
+def _datasets(folder: Path) -> list[Dataset]:
+    """The data sets that are there, each with DVC's hash, or ours where DVC has not seen it."""
+    known = _hashes_of_dvc()
+    found = []
+    for name, context in DATASETS.items():
+        path = (folder / name).as_posix()
+        if name == "base" and not (folder / name / "config.json").exists():
+            continue  # its report alone: the weights were drawn
+        if Path(path).exists():
+            md5 = known.get(path)
+            found.append(Dataset(path, context, md5, None if md5 else hash_tree(Path(path))))
+    return found
+
+
+def _hashes_of_dvc() -> dict[str, str]:
+    """Path → md5 of all inputs and outputs in dvc.lock, which is read as plain YAML."""
+    if not LOCK.is_file():
+        return {}
+    stages = (read_yaml(LOCK).get("stages") or {}).values()
+    items = [item for stage in stages for item in (*stage.get("deps", ()), *stage.get("outs", ()))]
+    return {item["path"]: item["md5"] for item in items if "md5" in item}

@@ -1,0 +1,208 @@
+"""The record of a training in MLflow, made whole from the files that the stages wrote.
+
+Whatever is there already stays; what is missing is added. So it may run again at any time, after a server was away or
+after `mlflow.db` and `mlruns/` were deleted, and the record is the same. Parameters are those of the sections that
+made the model: MLflow never changes a parameter, and a model never changes its own. The recipe as it is today, with
+the settings of the evaluation, is among the artifacts, and a score's settings are in its signature.
+"""
+
+import csv
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.register.card import model_card
+from tasks.register.results import LOCK, Results
+from tasks.register.scores import measured, rest
+from tasks.stage.errors import DataError
+from tasks.stage.identity import fingerprint, hash_file
+from tasks.stage.settings import recipe_path
+from tasks.tracking.client import (
+    find_or_create_run,
+    flatten,
+    log_metrics,
+    log_parameters,
+    log_tags,
+    logged_points,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+SECTIONS = ("task", "ingest", "validate", "clean", "tokenize", "model", "train")
+MEASURES = {"parameters": "model_parameters", "steps": "training_steps", "tokens_seen": "training_tokens"}
+TIMINGS = {"seconds": "training_seconds", "tokens_per_second": "training_tokens_per_second"}
+ARTIFACTS = "gristmill.artifacts"
+"""The tag with the hash of all artifacts, so that unchanged ones are not sent again."""
+
+FOLDERS = {"validation": "validation", "evaluation": "evaluation"}
+FILES = {
+    "base/report.json": "reports/base.json",
+    "raw/report.json": "reports/ingest.json",
+    "valid/report.json": "reports/validate.json",
+    "clean/report.json": "reports/clean.json",
+    "clean/funnel.png": "clean/funnel.png",
+    "tokens/report.json": "reports/tokenize.json",
+    "training/report.json": "reports/train.json",
+    "training/history.csv": "training/history.csv",
+}
+"""Under data/<recipe>/ → in the run."""
+
+
+def sync_run(client: "MlflowClient", results: Results) -> "Run":
+    """Find or create the run; add its missing parameters, tags, curves, data sets, artifacts; mark it finished."""
+    journal = results.journal
+    run = find_or_create_run(client, results.recipe, results.identity, journal.started)
+    resolved = results.training["settings"]
+    made_by = {key: results.settings[key] for key in SECTIONS if key in results.settings and key not in resolved}
+    log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by))
+    log_tags(client, run, {key: value for key, value in journal.tags.items() if key not in run.data.tags})
+    log_tags(client, run, _tags(results))
+    log_metrics(client, run.info.run_id, _missing_points(client, run, results))
+    _log_datasets(client, run, results)
+    _log_artifacts(client, run, results)
+    if run.info.status != "FINISHED":
+        last = max((when for _, when in journal.points.values()), default=time.time())
+        client.set_terminated(run.info.run_id, "FINISHED", end_time=round(last * 1000))
+    return client.get_run(run.info.run_id)
+
+
+def log_scores(client: "MlflowClient", run: "Run", results: Results, model_id: str) -> None:
+    """The numbers of the evaluation and of the training as metrics of the run and of its model, where they are new."""
+    from mlflow.entities import Metric
+
+    test = next((dataset for dataset in results.datasets if dataset.context == "test"), None)
+    measured_on = {"dataset_name": test.path, "dataset_digest": test.digest} if test else {}
+    step = int(results.training.get("steps") or 0)
+    now = round(time.time() * 1000)
+    new = [
+        Metric(key, value, now, step, model_id=model_id, **(measured_on if key.startswith("test_") else {}))
+        for key, value in scores(results).items()
+        if run.data.metrics.get(key) != value
+    ]
+    log_metrics(client, run.info.run_id, new)
+
+
+def scores(results: Results) -> dict[str, float]:
+    """All single numbers under their names in MLflow; see `tasks.tracking.record`."""
+    named = {f"test_{name}": float(number) for name, number in rest(results.task, results.metrics).items()}
+    for found in measured(results.task, results.metrics):
+        named[f"test_{found.metric}"] = found.value
+        named |= zip((f"test_{found.metric}_low", f"test_{found.metric}_high"), found.interval or (), strict=False)
+        named |= {f"baseline_{name}_{found.metric}": value for name, value in found.baselines.items()}
+    for source, names in ((results.training, MEASURES), (results.timing, TIMINGS)):
+        named |= {name: float(source[key]) for key, name in names.items() if isinstance(source.get(key), (int, float))}
+    return named
+
+
+def _tags(results: Results) -> dict[str, str]:
+    description = str(results.settings.get("description") or "").strip()
+    timing = {key: value for key, value in results.timing.items() if isinstance(value, str)}
+    base = results.base
+    return {
+        "gristmill.signature": results.signature,
+        "gristmill.model_sha256": results.model_sha256,
+        "gristmill.precision": str(results.training.get("precision", "")),
+        **{f"gristmill.timing.{key}": value for key, value in timing.items()},
+        **({"gristmill.base": base.title} if base else {}),
+        **({"gristmill.base_identity": base.identity} if base and base.identity else {}),
+        **({"mlflow.note.content": description} if description else {}),
+    }
+
+
+def _missing_points(client: "MlflowClient", run: "Run", results: Results) -> Iterator["Metric"]:
+    """The journal has every live point and when it was; the history fills in what the journal lost."""
+    from mlflow.entities import Metric
+
+    known = logged_points(client, run)
+    for (key, step), (value, when) in results.journal.points.items():
+        if (key, step) not in known:
+            known.add((key, step))
+            yield Metric(key, value, round(when * 1000), step)
+    for step, row in _history(results.folder / "training" / "history.csv"):
+        for key, value in row.items():
+            if (key, step) not in known:
+                yield Metric(key, value, run.info.start_time, step)
+
+
+def _history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """(step, metrics) of each row; an empty cell is a metric that was not measured at that step."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                yield int(row.pop("step")), {key: float(value) for key, value in row.items() if value not in ("", None)}
+            except (KeyError, ValueError) as error:
+                raise DataError(f"{path} line {number}: not a step with its metrics: {error}") from error
+
+
+def _log_datasets(client: "MlflowClient", run: "Run", results: Results) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    known = {(item.dataset.name, item.dataset.digest) for item in (run.inputs.dataset_inputs if run.inputs else ())}
+    new = []
+    for data in results.datasets:
+        if (data.path, data.digest) in known:
+            continue
+        kind, value = ("dvc_md5", data.md5) if data.md5 else ("sha256", str(data.sha256))
+        entity = Dataset(
+            data.path, data.digest, source_type="local", source=json.dumps({"uri": data.path}),
+            profile=json.dumps(_profile(Path(data.path))),
+        )  # fmt: skip
+        new.append(DatasetInput(entity, [InputTag("mlflow.data.context", data.context), InputTag(kind, str(value))]))
+    if new:
+        client.log_inputs(run.info.run_id, new)
+
+
+def _profile(path: Path) -> Mapping[str, Any]:
+    """Counts that the data set's own files tell."""
+    if (index := path / "index.json").is_file():
+        content = json.loads(index.read_text(encoding="utf-8"))
+        return {key: content[key] for key in ("documents", "tokens", "text_bytes") if key in content}
+    from tasks.formats.corpus import count_documents
+
+    return {"documents": count_documents(path)} if any(path.glob("part-*.parquet")) else {}
+
+
+def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None:
+    files = _artifact_files(results)
+    texts = {"README.md": model_card(results), "environment/requirements.txt": _environment()}
+    state = fingerprint({**{name: hash_file(path) for name, path in files.items()}, **texts})
+    run_id = run.info.run_id
+    there = {file.path for file in client.list_artifacts(run_id)}
+    if run.data.tags.get(ARTIFACTS) == state and "README.md" in there:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in files.items():
+            place = Path(folder) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.resolve())  # MLflow copies what it points to
+        for name, text in texts.items():
+            place = Path(folder) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+        client.log_artifacts(run_id, folder)
+    client.set_tag(run_id, ARTIFACTS, state)
+
+
+def _artifact_files(results: Results) -> dict[str, Path]:
+    """Name in the run → file, of those that are there."""
+    recipe = recipe_path(results.recipe)
+    files = {LOCK.name: LOCK, "dvc.yaml": Path("dvc.yaml"), f"recipes/{recipe.name}": recipe}
+    files |= {name: results.folder / source for source, name in FILES.items()}
+    for source, name in FOLDERS.items():
+        folder = results.folder / source
+        files |= {f"{name}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _environment() -> str:
+    """All installed distributions, as `pip freeze` writes them."""
+    names = {dist.metadata["Name"]: dist.version for dist in distributions()}
+    return "".join(f"{name}=={names[name]}\n" for name in sorted(names, key=str.lower))

@@ -1,0 +1,60 @@
+"""A registered causal language model: prompts in, the prompts with their continuations out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from mlflow.models import set_model
+
+from tasks.serve.shared import Served
+
+
+class CausalModel(Served):
+    """Goes on with each prompt; the same prompt, parameters and seed give the same text on the same machine."""
+
+    auto = "AutoModelForCausalLM"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "max_new_tokens": (1, math.inf),
+        "temperature": (0, math.inf),
+        "top_k": (0, math.inf),
+        "top_p": (0, 1),
+        "seed": (0, 2**63 - 1),
+    }
+
+    def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """One prompt at a time, each with the seed anew, so that its text does not depend on the others."""
+        return [self._continue(text, **params) for text in texts]
+
+    def _continue(
+        self, prompt: str, max_new_tokens: int, temperature: float, top_k: int, top_p: float, seed: int
+    ) -> str:
+        import torch
+
+        drawn = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        how = drawn if temperature > 0 else {"do_sample": False}
+        end, positions, device = self.tokenizer.eos_token_id, self.positions() or 1 << 30, self.model.device
+        # Training texts follow an end-of-text token, so a prompt does too.
+        ids = told = [end, *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        new: list[int] = []
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+            torch.manual_seed(seed)
+            while len(new) < max_new_tokens:
+                if len(ids) >= positions:  # go on from the latter half, so that a text may outgrow the model's context
+                    ids = ids[-max(1, positions // 2) :]
+                step = min(max_new_tokens - len(new), positions - len(ids))
+                context = torch.tensor([ids], device=device)
+                out = self.model.generate(
+                    context, attention_mask=torch.ones_like(context), max_new_tokens=max(1, step),
+                    pad_token_id=end, **how,
+                )[0].tolist()  # fmt: skip
+                new += out[len(ids) :]
+                ids = out
+                if new[-1] == end:
+                    new.pop()
+                    break
+        # Decoded as a whole and then cut: some tokenizers drop a leading space of what they decode.
+        head, whole = (self.tokenizer.decode(some, skip_special_tokens=True) for some in (told, told + new))
+        return prompt + str(whole).removeprefix(str(head))
+
+
+set_model(CausalModel())

@@ -1,0 +1,44 @@
+"""A registered classifier: texts in, labels with their probabilities out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModelContext
+
+from tasks.serve.shared import Served
+
+
+class Classifier(Served):
+    """Tells how likely each class is."""
+
+    auto = "AutoModelForSequenceClassification"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"batch_size": (1, math.inf)}
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """A decoder looks at the last token that is not padding, and so must know padding."""
+        super().load_context(context)
+        text = self.model.config.get_text_config()
+        text.pad_token_id = self._pad() if text.pad_token_id is None else text.pad_token_id
+
+    def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """{label, score, scores} for each text: the likeliest class, its probability, and those of all, best first."""
+        import torch
+
+        names = self.model.config.id2label
+        found: list[Any] = [None] * len(texts)
+        for places, batch in self.batches(self.encode(texts), params["batch_size"]):
+            with torch.inference_mode():
+                rows = self.model(**batch).logits.softmax(-1).tolist()  # [texts, classes]
+            for place, row in zip(places, rows, strict=True):
+                best = sorted(range(len(row)), key=lambda number: -row[number])
+                found[place] = {
+                    "label": names[best[0]],
+                    "score": row[best[0]],
+                    "scores": {names[number]: row[number] for number in best},
+                }
+        return found
+
+
+set_model(Classifier())

@@ -1,0 +1,96 @@
+"""A registered masked language model: texts with masks in, the texts with the masks filled out."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModelContext
+
+from tasks.serve.shared import Served
+
+LOGITS = 1 << 26
+"""Numbers that the model may put out at a time, 256 MiB of them: a batch is smaller where the vocabulary is large."""
+
+
+class MaskedModel(Served):
+    """Fills each mask by its likeliest token, all masks of a text at once. A mask is `[MASK]`, or as the tokenizer
+    writes it."""
+
+    auto = "AutoModelForMaskedLM"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"batch_size": (1, math.inf), "top_k": (1, math.inf)}
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Also find out how masks are written."""
+        super().load_context(context)
+        spelled = "|".join(re.escape(mask) for mask in dict.fromkeys(("[MASK]", self.tokenizer.mask_token)))
+        # Tokens bring their own space along, so the one before a mask is not the model's to see.
+        self.mask = re.compile(rf"(\s*)(?:{spelled})")
+
+    def check(self, texts: Sequence[str]) -> dict[int, str]:
+        """A text needs a mask, and all its masks within what the model takes."""
+        problems = {}
+        for place, (text, ids) in enumerate(zip(texts, self._encode(texts), strict=True)):
+            wanted, there = len(self.mask.findall(text)), ids.count(self.tokenizer.mask_token_id)
+            if not wanted:
+                problems[place] = f"no [MASK] in {text[:60]!r}"
+            elif there < wanted:
+                problems[place] = f"its mask {there + 1} stands behind the {self.longest} tokens that the model takes"
+        return problems
+
+    def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """{text, masks} for each text: the filled text, and for each mask {token, probability} of its `top_k` best."""
+        ids = self._encode(texts)
+        width = max(len(text) for text in ids)
+        size = min(params["batch_size"], max(1, LOGITS // (width * self.model.config.vocab_size)))
+        found: list[Any] = [None] * len(texts)
+        for places, batch in self.batches(ids, size):
+            for place, best in zip(places, self._best(batch, params["top_k"]), strict=True):
+                found[place] = {
+                    "text": self._fill(texts[place], [tokens[0][0] for tokens in best]),
+                    "masks": [
+                        [
+                            {"token": str(self.tokenizer.decode([token])).strip(), "probability": p}
+                            for token, p in tokens
+                        ]
+                        for tokens in best
+                    ],
+                }
+        return found
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return (
+            self.encode([self.mask.sub(lambda _: self.tokenizer.mask_token, text) for text in texts]) if texts else []
+        )
+
+    def _best(self, batch: dict[str, Any], count: int) -> list[list[list[tuple[int, float]]]]:
+        """For each text, for each of its masks: the likeliest tokens with their probabilities; none is special."""
+        import torch
+
+        masks = batch["input_ids"] == self.tokenizer.mask_token_id
+        with torch.inference_mode():
+            probabilities = self.model(**batch).logits[masks].softmax(-1)  # [masks of all texts, vocabulary]
+            probabilities[:, self.tokenizer.all_special_ids] = 0
+            values, tokens = probabilities.topk(min(count, probabilities.shape[1]))
+        pairs = [list(zip(*row, strict=True)) for row in zip(tokens.tolist(), values.tolist(), strict=True)]
+        return [[pairs.pop(0) for _ in range(number)] for number in masks.sum(1).tolist()]
+
+    def _fill(self, text: str, tokens: Sequence[int]) -> str:
+        """The text as it stands, but for its masks."""
+        start, *rest = self.mask.split(text)
+        filled = start
+        for token, space, after in zip(tokens, rest[::2], rest[1::2], strict=True):
+            written = self._behind_a_word(token)
+            if written.startswith(" ") or not filled:
+                written = (space or (" " if filled else "")) + written.lstrip()
+            filled += written + after
+        return filled
+
+    def _behind_a_word(self, token: int) -> str:
+        """How a token is written there: ` cat`, or `s` where it goes on with the word."""
+        word = self.tokenizer.encode("a", add_special_tokens=False)
+        return str(self.tokenizer.decode([*word, token])).removeprefix(str(self.tokenizer.decode(word)))
+
+
+set_model(MaskedModel())

@@ -1,0 +1,116 @@
+"""A registered translation or summarization model: texts in, their translations or summaries out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModelContext
+
+from tasks.serve.shared import Served
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+KEPT = (
+    "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
+    "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits",
+)  # fmt: skip
+"""What the model's own generation_config.json decides; how an output is searched for, the parameters do."""
+
+
+class PairModel(Served):
+    """Writes the likeliest text that beam search finds, as the evaluation does; nothing is drawn."""
+
+    auto = "AutoModelForSeq2SeqLM"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "batch_size": (1, math.inf),
+        "num_beams": (1, math.inf),
+        "max_new_tokens": (1, math.inf),
+        "no_repeat_ngram_size": (0, math.inf),
+    }
+
+    def class_of(self, config: "PretrainedConfig") -> str:
+        """An encoder-decoder, or a causal model that goes on with a text."""
+        return self.auto if config.is_encoder_decoder else "AutoModelForCausalLM"
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the tokenizer of the other side, too, where it has one of its own."""
+        from transformers import AutoTokenizer, GenerationConfig
+
+        super().load_context(context)
+        folder = self.folder / "target"
+        own = folder.is_dir()
+        self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else self.tokenizer
+        found = {name: getattr(self.model.generation_config, name, None) for name in KEPT}
+        self.tokens = {name: value for name, value in found.items() if value is not None}
+        self.model.generation_config = GenerationConfig(**self.tokens)  # else a search would take the rest from there
+
+    def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
+        """`params` but `batch_size` are settings of the search, under the names that `transformers` has for them."""
+        import torch
+        from transformers import GenerationConfig
+
+        size = params.pop("batch_size")
+        self._check(params)
+        if params["num_beams"] == 1:
+            del params["early_stopping"], params["length_penalty"]  # nothing to choose from
+        repetition = {name: params.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
+        search = GenerationConfig(do_sample=False, **params, **self.tokens)
+        found = [""] * len(texts)
+        causal = not self.model.config.is_encoder_decoder
+        for places, batch in self.batches(self.encode(texts), size, left=causal):
+            before = batch["input_ids"].shape[1] if causal else 1  # the token that begins an output
+            with torch.inference_mode():
+                written = self.model.generate(
+                    **batch, generation_config=search, logits_processor=self._of_the_output(before, **repetition)
+                )[:, before:]
+            for place, ids in zip(places, written.tolist(), strict=True):
+                found[place] = self._decode(ids)
+        return found
+
+    @staticmethod
+    def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
+        """What keeps an output from repeating itself. It sees nothing but the output, which begins at `before`."""
+        from transformers import (
+            LogitsProcessor,
+            LogitsProcessorList,
+            NoRepeatNGramLogitsProcessor,
+            RepetitionPenaltyLogitsProcessor,
+        )
+
+        inside = LogitsProcessorList()
+        if repetition_penalty != 1:
+            inside.append(RepetitionPenaltyLogitsProcessor(repetition_penalty))
+        if no_repeat_ngram_size:
+            inside.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size))
+
+        class OfTheOutput(LogitsProcessor):
+            def __call__(self, input_ids: Any, scores: Any) -> Any:
+                return inside(input_ids[:, before:], scores)
+
+        return LogitsProcessorList([OfTheOutput()] if inside else [])
+
+    def _decode(self, ids: list[int]) -> str:
+        """The text up to the token that ends it."""
+        ends = self.tokens["eos_token_id"]
+        ends = ends if isinstance(ends, list) else [ends]
+        stop = next((place for place, token in enumerate(ids) if token in ends), None)
+        text = self.target.decode(ids[:stop], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text).strip()
+
+    def _check(self, params: dict[str, Any]) -> None:
+        limit = self.positions()
+        if limit is not None and not self.model.config.is_encoder_decoder:
+            limit -= self.usage["source_length"]
+        if limit is not None and params["max_new_tokens"] > limit:
+            raise MlflowException.invalid_parameter_value(
+                f"max_new_tokens: must be from 1 to {limit}, for which the model has positions,"
+                f" not {params['max_new_tokens']}"
+            )
+        if params["repetition_penalty"] <= 0:
+            raise MlflowException.invalid_parameter_value("repetition_penalty: must be more than 0; 1 is none")
+
+
+set_model(PairModel())

@@ -1,0 +1,134 @@
+"""The code of a stage, as far as it matters: what `data/code/<stage>.json` says, and the hash behind it.
+
+The hash covers every file of ours that the stage imports, lazily or not, and whatever else lies in its room. Python
+files count without comments, docstrings and blank lines, so that only a change in what they do, or a rename, shows.
+"""
+
+import ast
+import io
+import json
+import tokenize
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.stage.errors import DataError
+from tasks.stage.identity import fingerprint, hash_file
+
+OURS = ("tasks", "flows")
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder of our own code; recipes and data may be in another one."""
+FOLDER = Path("data/code")
+
+
+def read_code(stage: str) -> dict[str, Any]:
+    """What `data/code/<stage>.json` says: the version or the hash of the stage's code, and its libraries' versions.
+
+    Raises DataError where the stage `code` has not written it.
+    """
+    path = FOLDER / f"{stage}.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: not there or damaged; write it with: dvc repro code") from error
+
+
+def hash_stage(stage: str, root: Path = ROOT) -> str:
+    """16 hex digits for the code of a stage; the same for the same code on every version of Python."""
+    room = root / "tasks" / stage
+    own = [path.relative_to(root) for path in room.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return hash_files({*own, *import_closure(f"tasks.{stage}.__main__", root)}, root)
+
+
+def hash_files(files: Iterable[Path], root: Path = ROOT) -> str:
+    """16 hex digits for files under `root`, by name and by what matters in them."""
+    contents = {path.as_posix(): _content(root / path) for path in files}
+    return fingerprint({name: content for name, content in contents.items() if content})[:16]
+
+
+def _content(path: Path) -> str:
+    now = path.stat()
+    return _text(path, now.st_mtime_ns, now.st_size) if path.suffix == ".py" else hash_file(path)
+
+
+@cache
+def _text(path: Path, changed: int, size: int) -> str:
+    return "\n".join(line for _, line in without_remarks(path.read_text(encoding="utf-8")))
+
+
+def without_remarks(source: str) -> list[tuple[int, str]]:
+    """The lines of Python source with their numbers, without comments, docstrings and blank lines.
+
+    Text in other strings stays as it is.
+    """
+    lines = source.splitlines()
+    in_strings: set[int] = set()
+    remarks: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
+            in_strings.update(range(node.lineno, node.end_lineno or node.lineno))  # the last line ends outside of it
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            remarks.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    return [
+        (number, line if number in in_strings else line.rstrip())
+        for number, line in enumerate(lines, 1)
+        if number not in remarks and (line.strip() or number in in_strings)
+    ]
+
+
+def import_closure(module: str, root: Path = ROOT) -> list[Path]:
+    """All our files that `module` imports, directly or not, lazily or not: sorted, relative to `root`.
+
+    Read from the source; nothing is imported. Raises ModuleNotFoundError where `module` is not ours.
+    """
+    start = _file_of(module, root)
+    if start is None:
+        raise ModuleNotFoundError(f"{module}: not found under {root.resolve()}")
+    found: set[Path] = set()
+    open_files = [start, *_packages(module, root)]
+    while open_files:
+        path = open_files.pop()
+        if path not in found:
+            found.add(path)
+            open_files.extend(_imports(path, root))
+    return sorted(path.relative_to(root) for path in found)
+
+
+def _imports(path: Path, root: Path) -> list[Path]:
+    now = path.stat()
+    files: list[Path] = []
+    for name in _names(path.absolute(), now.st_mtime_ns, now.st_size):
+        if (file := _file_of(name, root)) is not None:
+            files += [file, *_packages(name, root)]
+    return files
+
+
+@cache
+def _names(path: Path, changed: int, size: int) -> list[str]:
+    """The modules of ours that a file imports; read again when its time or size changes."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path} line {node.lineno}: relative import; write the full name")
+            module = node.module or ""
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return [name for name in found if name.split(".")[0] in OURS]
+
+
+def _file_of(module: str, root: Path) -> Path | None:
+    path = root.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _packages(module: str, root: Path) -> list[Path]:
+    parts = module.split(".")
+    files = (root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts)))
+    return [file for file in files if file.is_file()]

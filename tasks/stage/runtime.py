@@ -1,0 +1,99 @@
+"""What does not change a result, read from the environment: GRISTMILL_* and the variables of the tools themselves.
+
+GRISTMILL_WORKERS           processes of a data stage and threads of torch (default: the processors of this machine)
+GRISTMILL_ENGINE            processes, or a cluster that does the work of data stages: ray, ray:ADDRESS, dask:ADDRESS
+                            (default: processes)
+GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
+GRISTMILL_TIMEOUT           seconds that a stage may take (default: none)
+GRISTMILL_TIMEOUT_<STAGE>   the same for one stage, GRISTMILL_TIMEOUT_TRAIN=3600
+GRISTMILL_RETRIES           how often a flow repeats a stage that failed for a passing reason (default: 3)
+GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
+GRISTMILL_OUTCOME           set by a flow: the file in which a stage says how it ended
+GRISTMILL_PARENT          set by a flow: the process without which a stage must not go on (`tasks.stage.parent`)
+"""
+
+import os
+from pathlib import Path
+
+from tasks.stage.errors import GristmillError
+
+ENGINES = ("processes", "ray", "dask")
+
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+def switch_off_telemetry() -> None:
+    """No tool reports to its makers, unless the user's own environment says so."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def workers() -> int:
+    """How many processes or threads a stage may use; the result is the same for every number."""
+    return _whole_number("GRISTMILL_WORKERS") or _processors()
+
+
+def engine() -> tuple[str, str | None]:
+    """What does the work of data stages: processes, ray or dask, and the address of the cluster if one is given."""
+    wanted = os.environ.get("GRISTMILL_ENGINE") or "processes"
+    kind, _, address = wanted.partition(":")
+    if kind not in ENGINES or (kind == "processes" and address) or (kind == "dask" and not address):
+        raise GristmillError(f"GRISTMILL_ENGINE: {wanted!r} is none of processes, ray, ray:ADDRESS, dask:ADDRESS")
+    return kind, address or None
+
+
+def find_device() -> str:
+    """cuda, mps or cpu: the one asked for, or the best there is. Raises GristmillError where torch does not see it."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = os.environ.get("GRISTMILL_DEVICE", "auto")
+    if wanted == "auto":
+        return next(name for name, found in there.items() if found)
+    if wanted not in there:
+        raise GristmillError(f"GRISTMILL_DEVICE: {wanted!r} is not one of auto, cpu, cuda, mps")
+    if not there[wanted]:
+        raise GristmillError(f"GRISTMILL_DEVICE: torch sees no {wanted} on this machine")
+    return wanted
+
+
+def timeout(stage: str) -> int | None:
+    """Seconds that a stage may take, or None."""
+    return _whole_number(f"GRISTMILL_TIMEOUT_{stage.upper()}") or _whole_number("GRISTMILL_TIMEOUT")
+
+
+def retries() -> int:
+    """How often a flow repeats a stage that failed for a reason that may pass by itself."""
+    value = _whole_number("GRISTMILL_RETRIES", least=0)
+    return 3 if value is None else value
+
+
+def flow_run() -> str | None:
+    """Where the flow run that started this stage can be seen, if a flow did."""
+    return os.environ.get("GRISTMILL_FLOW_RUN")
+
+
+def outcome_file() -> Path | None:
+    """The file in which a stage tells its flow how it ended, if a flow started it."""
+    path = os.environ.get("GRISTMILL_OUTCOME")
+    return Path(path) if path else None
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _whole_number(name: str, least: int = 1) -> int | None:
+    text = os.environ.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise GristmillError(f"{name}: {text!r} is not a whole number from {least}")
+    return int(text)

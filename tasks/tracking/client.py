@@ -1,0 +1,207 @@
+"""The road to MLflow: is it there, which run belongs to a model, what is missing in it.
+
+MLflow's own default is the project's `mlflow.db` and `mlruns/`; MLFLOW_TRACKING_URI points elsewhere.
+A tracking server may be away at any time, so everything here asks quickly and can be repeated.
+"""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from tasks.stage.errors import GristmillError, TransientError
+from tasks.stage.identity import fingerprint
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+IDENTITY = "gristmill.identity"
+"""The tag by which a run is found again."""
+
+PROBE_SECONDS = 5
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+LONGEST_VALUE = 500
+"""Characters of a parameter; older servers take no more."""
+
+PER_BATCH = 100
+METRICS_PER_BATCH = 1000
+LOUD = ("mlflow", "alembic", "urllib3", "huggingface_hub")
+
+
+def connect() -> "MlflowClient":
+    """A client of the configured tracking server.
+
+    Raises TransientError where nothing answers within seconds, GristmillError where the address is none.
+    """
+    hush()
+    from mlflow import MlflowClient, get_tracking_uri
+    from mlflow.exceptions import MlflowException
+
+    uri = get_tracking_uri()
+    probe(uri)
+    try:
+        with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
+    except MlflowException as error:  # what is refused as invalid: an address of a kind that MLflow does not take
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {' '.join(str(error).split())[:200]}") from error
+    return client
+
+
+def probe(uri: str) -> None:
+    """Raises TransientError where a server is configured and its port does not answer."""
+    parts = urlsplit(uri)
+    if not parts.hostname or (parts.scheme in getproxies() and not proxy_bypass(parts.hostname)):
+        return
+    try:
+        port = parts.port or PORTS.get(parts.scheme.split("+")[0])
+    except ValueError as error:
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {error}") from error
+    if port is None:
+        return
+    try:
+        socket.create_connection((parts.hostname, port), PROBE_SECONDS).close()
+    except OSError as error:
+        raise TransientError(f"MLflow at {shown(uri)} does not answer ({error.strerror or error})") from error
+
+
+@contextmanager
+def lost_is_transient() -> Iterator[None]:
+    """What MLflow and the libraries below it raise, as one line: a TransientError for a server or a busy database,
+    a GristmillError for files of our own. A request that MLflow refuses as invalid is a bug, and stays one."""
+    hush()
+    from alembic.util.exc import CommandError
+    from mlflow import get_tracking_uri
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
+        if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
+            raise
+        uri, reason = get_tracking_uri(), " ".join(str(error).split())
+        # Alembic's error: another process is making the tables of a new database at the same time.
+        passing = urlsplit(uri).hostname is not None or "locked" in reason or isinstance(error, CommandError)
+        raise (TransientError if passing else GristmillError)(
+            f"MLflow at {shown(uri)} failed ({reason[:200]})"
+        ) from error
+
+
+@contextmanager
+def patience(retries: int, seconds: int) -> Iterator[None]:
+    """How long MLflow's HTTP client waits and how often it tries again, where the user has not said it."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+def hush() -> None:
+    """Errors of MLflow and of the libraries below it still show; its running commentary does not."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def shown(uri: str) -> str:
+    """A URI without user and password, for messages."""
+    parts = urlsplit(uri)
+    return uri if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def find_run(client: "MlflowClient", recipe: str, identity: str) -> "Run | None":
+    """The run of a trained model, or None."""
+    experiment = client.get_experiment_by_name(recipe)
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        return None
+    runs = client.search_runs(
+        [experiment.experiment_id], f"tags.`{IDENTITY}` = '{identity}'", max_results=1, order_by=["start_time ASC"]
+    )
+    return runs[0] if runs else None
+
+
+def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":
+    """The one run of a trained model in its recipe's experiment; `started` (seconds since 1970) for a new one."""
+    if (run := find_run(client, recipe, identity)) is not None:
+        return run
+    return client.create_run(
+        _experiment(client, recipe),
+        start_time=None if started is None else round(started * 1000),
+        tags={IDENTITY: identity, "gristmill.recipe": recipe},
+        run_name=f"{recipe}-{identity[:8]}",
+    )
+
+
+def _experiment(client: "MlflowClient", recipe: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(recipe)
+    if experiment is None:
+        try:
+            return client.create_experiment(recipe)
+        except MlflowException:  # another process was faster
+            experiment = client.get_experiment_by_name(recipe)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as parameters: dotted keys, and values of at most `LONGEST_VALUE` characters."""
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping):
+            flat |= flatten(item, f"{name}.")
+        else:
+            text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+            if len(text) > LONGEST_VALUE:  # the hash keeps two long values apart
+                text = f"{text[: LONGEST_VALUE - 20]}… {fingerprint(text)[:16]}"
+            flat["".join(c if c.isalnum() or c in "_-. /:" else "_" for c in name)[:250]] = text
+    return flat
+
+
+def log_parameters(client: "MlflowClient", run: "Run", parameters: Mapping[str, str]) -> None:
+    """Log the parameters that the run does not have; a parameter of MLflow never changes once it is logged."""
+    from mlflow.entities import Param
+
+    missing = [Param(key, value) for key, value in parameters.items() if key not in run.data.params]
+    for start in range(0, len(missing), PER_BATCH):
+        client.log_batch(run.info.run_id, params=missing[start : start + PER_BATCH])
+
+
+def log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
+    """Set the tags that the run lacks or has with another value."""
+    from mlflow.entities import RunTag
+
+    changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
+    for start in range(0, len(changed), PER_BATCH):
+        client.log_batch(run.info.run_id, tags=changed[start : start + PER_BATCH])
+
+
+def log_metrics(client: "MlflowClient", run_id: str, metrics: Iterable["Metric"]) -> None:
+    """Log points of curves in as few calls as the server takes."""
+    points = list(metrics)
+    for start in range(0, len(points), METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=points[start : start + METRICS_PER_BATCH])
+
+
+def logged_points(client: "MlflowClient", run: "Run") -> set[tuple[str, int]]:
+    """(metric, step) of all points that the run has, those of the system's metrics left out."""
+    keys = [key for key in run.data.metrics if not key.startswith("system/")]
+    return {(key, point.step) for key in keys for point in client.get_metric_history(run.info.run_id, key)}

@@ -1,0 +1,272 @@
+"""The live record of a training: a run in MLflow, found again by the identity of the training.
+
+    record = LiveRecord.open("shakespeare", identity, settings)
+    record.log(step, {"loss": 1.92, "learning_rate": 0.02})
+    record.close()
+
+Files come first and MLflow second: every point goes to `data/<recipe>/checkpoints/<identity>/record.jsonl` at once,
+and a thread takes it to the tracking server whenever there is one. So the training never waits, a server that is
+away costs one line, a killed training goes on in the same run, and `tasks.register` completes what is missing.
+
+Names of metrics, the same for every task:
+
+    loss, validation_loss         nats per token, by step
+    learning_rate, grad_norm      by step
+    tokens_per_second             by step
+    test_<metric>                 one number each, from evaluation/metrics.json: test_bits_per_byte, test_perplexity,
+                                  test_loss, and for other tasks test_bleu, test_rougeL, test_accuracy, …;
+                                  one of them is a recipe's headline metric, `register.metric`
+    baseline_<name>_<metric>      the same metric of a baseline: baseline_xz_bits_per_byte
+    training_<measure>            training_seconds, training_tokens_per_second, from checkpoints/<identity>/timing.json
+    system/<measure>              MLflow's own: processor, memory, disk, network, GPU
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tasks.stage.errors import GristmillError
+from tasks.stage.run import checkpoints_of
+from tasks.stage.runtime import flow_run
+from tasks.tracking.client import (
+    connect,
+    find_or_create_run,
+    flatten,
+    hush,
+    log_metrics,
+    log_parameters,
+    log_tags,
+    logged_points,
+    lost_is_transient,
+    patience,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FLUSH_SECONDS = 2.0
+RETRY_SECONDS = 30.0
+CLOSE_SECONDS = 30.0
+SYSTEM_SECONDS = 5.0
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "numpy")
+
+Point = tuple[str, int]
+"""(metric, step)"""
+
+
+@dataclass
+class Journal:
+    """What `record.jsonl` holds: settings, surroundings, and (metric, step) → (value, seconds since 1970)."""
+
+    parameters: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    points: dict[Point, tuple[float, float]] = field(default_factory=dict)
+    started: float | None = None
+
+
+def journal_path(recipe: str, identity: str) -> Path:
+    """Beside the checkpoints, outside the outputs: it knows clock and machine."""
+    return checkpoints_of(recipe, identity) / "record.jsonl"
+
+
+def read_journal(path: Path) -> Journal:
+    """The journal of a training; an empty one where there is no file. A line cut off by a crash is left out."""
+    journal = Journal()
+    if not path.is_file():
+        return journal
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if "tags" in entry:
+            journal.parameters |= entry["parameters"]
+            journal.tags |= entry["tags"]
+            journal.started = journal.started or entry["time"]
+        else:
+            for key, value in entry["metrics"].items():
+                journal.points.setdefault((key, entry["step"]), (value, entry["time"]))
+    return journal
+
+
+class LiveRecord:
+    """The run of a training while it trains; see the module. Made by `open`, ended by `close`."""
+
+    def __init__(self, recipe: str, identity: str, journal: Journal) -> None:
+        self.recipe, self.identity = recipe, identity
+        self._journal = journal
+        self._waiting = dict(journal.points)
+        self._known: set[Point] = set()
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._client: MlflowClient | None = None
+        self._run_id = ""
+        self._status = "FINISHED"
+        self._was_finished = False
+        self._monitor: Any = None
+        self._warned = self._ended = False
+        self._thread = threading.Thread(target=self._work, name="record", daemon=True)
+        self._file = journal_path(recipe, identity)
+
+    @classmethod
+    def open(cls, recipe: str, identity: str, parameters: Mapping[str, Any]) -> Self:
+        """Begin or continue the run of this training; never raises for a tracking server that is away."""
+        hush()
+        import mlflow  # noqa: F401  (here, so that the thread does not import while the training does)
+
+        path = journal_path(recipe, identity)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        entry = {"time": time.time(), "parameters": flatten(parameters), "tags": context(recipe)}
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{json.dumps(entry)}\n")
+        record = cls(recipe, identity, read_journal(path))
+        record._thread.start()
+        return record
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Points of curves; returns at once. A point that was logged before a resume is not logged again."""
+        now = time.time()
+        with self._lock:
+            new = {key: float(value) for key, value in metrics.items() if (key, step) not in self._journal.points}
+            if not new:
+                return
+            for key, value in new.items():
+                self._journal.points[key, step] = self._waiting[key, step] = (value, now)
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, "time": now, "metrics": new}) + "\n")
+
+    def close(self, failed: bool = False) -> None:
+        """Send what waits and mark the run; gives up after `CLOSE_SECONDS`, the files keep everything."""
+        self._status = "FAILED" if failed else "FINISHED"
+        self._ending.set()
+        self._thread.join(CLOSE_SECONDS)
+        if not self._ended:
+            self._warn("it did not take the last points")
+
+    def _work(self) -> None:
+        with patience(retries=0, seconds=10):
+            next_try = 0.0
+            while True:
+                ending = self._ending.wait(FLUSH_SECONDS if next_try else 0)
+                if ending or time.monotonic() >= next_try:
+                    try:
+                        with lost_is_transient():
+                            self._send()
+                            if ending:
+                                self._end()
+                        next_try = time.monotonic()
+                    except GristmillError as error:
+                        self._warn(str(error))
+                        next_try = time.monotonic() + RETRY_SECONDS
+                if ending:
+                    return
+
+    def _send(self) -> None:
+        from mlflow.entities import Metric
+
+        if self._client is None:
+            self._begin()
+        assert self._client is not None
+        with self._lock:
+            batch = dict(self._waiting)
+        points = [
+            Metric(key, value, round(when * 1000), step)
+            for (key, step), (value, when) in batch.items()
+            if (key, step) not in self._known
+        ]
+        log_metrics(self._client, self._run_id, points)
+        with self._lock:
+            for point in batch:
+                del self._waiting[point]
+
+    def _begin(self) -> None:
+        client = connect()
+        run = find_or_create_run(client, self.recipe, self.identity, self._journal.started)
+        self._run_id = run.info.run_id
+        self._was_finished = run.info.status == "FINISHED"
+        self._known = logged_points(client, run)
+        log_parameters(client, run, self._journal.parameters)
+        if not self._was_finished:
+            log_tags(client, run, self._journal.tags)
+            client.update_run(self._run_id, status="RUNNING")
+            self._start_monitor()
+        self._client = client
+
+    def _start_monitor(self) -> None:
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        self._monitor = SystemMetricsMonitor(self._run_id, sampling_interval=SYSTEM_SECONDS, resume_logging=True)
+        self._monitor.start()
+
+    def _end(self) -> None:
+        assert self._client is not None
+        if self._monitor is not None:
+            self._monitor.finish()
+        if not self._was_finished:
+            self._client.set_terminated(self._run_id, self._status)
+        self._ended = True
+
+    def _warn(self, problem: str) -> None:
+        if not self._warned:
+            self._warned = True
+            text = f"record: {problem}; training goes on, `gristmill run {self.recipe}` completes the record later"
+            print(text, file=sys.stderr, flush=True)
+
+
+def context(recipe: str) -> dict[str, str]:
+    """Where a training runs, as tags: git commit, flow run, machine, versions of the libraries."""
+    tags = {
+        "mlflow.source.name": f"python -m tasks.train {recipe}",
+        "mlflow.source.type": "LOCAL",
+        **{f"gristmill.{key}": value for key, value in machine().items()},
+    }
+    if (url := flow_run()) is not None:
+        tags["gristmill.flow_run"] = url
+    if (commit := _git("rev-parse", "HEAD")) is not None:
+        tags["mlflow.source.git.commit"] = commit
+        tags["gristmill.git.dirty"] = "true" if _git("status", "--porcelain") else "false"
+    return tags
+
+
+def machine() -> dict[str, str]:
+    """The hardware and the versions of the libraries: processor, cores, memory, gpu, python, torch, …"""
+    import platform
+    from importlib.metadata import version
+
+    import psutil
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    facts = {
+        "processor": _processor() or platform.processor() or platform.machine(),
+        "cores": str(cores),
+        "memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }
+    return facts | {name: version(name) for name in LIBRARIES}
+
+
+def _processor() -> str | None:
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says, or None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,153 @@
+"""Validating a corpus: scan it, ask what is expected of it, and part the documents that meet it from the others."""
+
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.formats.corpus import CorpusWriter, corpus_schema, count_documents, read_batches
+from tasks.formats.drops import DropWriter
+from tasks.stage.errors import DataError, GristmillError
+from tasks.stage.run import Job, Report
+from tasks.stage.settings import read_section, recipe_path
+from tasks.validate.checks import Outcome, run_checks
+from tasks.validate.docs import write_validation
+from tasks.validate.settings import COLUMNS, ValidateSettings
+from tasks.validate.statistics import scan
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+FAILED = "validation-failed"
+"""Beside the outputs: the Data Docs of a validation that stopped the stage."""
+
+
+def validate(job: Job) -> Report:
+    """The work of the stage. Raises GristmillError with a table where a critical expectation is not met."""
+    settings = read_section(job.recipe, "validate", ValidateSettings)
+    raw = job.input("raw")
+    columns = set().union(*(one.columns for one in settings.expectations))
+    if any(one.name.startswith("expect_table_column") for one in settings.expectations):
+        columns |= set(COLUMNS) - {"text", "target", "longest_line"}
+    frame = scan(raw, columns)
+    _require_few_problems(job, raw, count_documents(raw) - frame.height, settings.max_problem_share)
+    outcomes, result = run_checks(frame, settings.expectations, recipe_path(job.recipe))
+    write_validation(job.output("validation"), outcomes, result, frame.height)
+    failed_before = job.folder / FAILED
+    if failed_before.exists():
+        shutil.rmtree(failed_before)
+    if critical := [one for one in outcomes if not one.success and one.settings.severity == "critical"]:
+        shutil.copytree(job.output("validation"), failed_before)
+        raise GristmillError(_told(critical, job, failed_before / "docs" / "index.html"))
+    for one in outcomes:
+        if not one.success and one.settings.severity == "warning":
+            job.say(f"warning: {_key(one, job)}: {one.description}: expected {one.expected}, observed {one.observed}")
+    return _part(job, raw, _reasons(outcomes, frame["row"].to_numpy()), outcomes)
+
+
+def _require_few_problems(job: Job, raw: Path, problems: int, most: float) -> None:
+    documents = count_documents(raw)
+    if not problems:
+        return
+    told = f"{problems:,} of {documents:,} documents have a problem in the source ({_first_problem(raw)})"
+    if problems > most * documents:
+        key = f"{recipe_path(job.recipe)}: validate.max_problem_share"
+        raise GristmillError(f"{raw}: {told}, more than a share of {most:g} ({key}); nothing was changed")
+    job.say(f"warning: {told}; they are put aside")
+
+
+def _first_problem(raw: Path) -> str:
+    for batch in read_batches(raw, ("source", "problem")):
+        bad = batch.filter(batch.column("problem").is_valid())
+        if bad.num_rows:
+            return f"{bad.column('source')[0]}: {bad.column('problem')[0]}"
+    raise AssertionError(f"{raw}: no problem in it")
+
+
+def _reasons(outcomes: list[Outcome], rows: "NDArray[np.uint64]") -> dict[int, list[tuple[str, str]]]:
+    """By row of the corpus: the expectations that it fails, and the observed values."""
+    reasons: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for one in outcomes:
+        if one.settings.severity != "info":
+            for position, value in one.failing.items():
+                reasons[int(rows[position])].append((one.description, value))
+    return reasons
+
+
+def _part(job: Job, raw: Path, reasons: dict[int, list[tuple[str, str]]], outcomes: list[Outcome]) -> Report:
+    received = 0
+    with (
+        CorpusWriter(job.output("valid"), corpus_schema()) as valid,
+        DropWriter(job.output("quarantine.parquet"), corpus_schema("reason", "value")) as quarantine,
+    ):
+        for batch in read_batches(raw, corpus_schema("problem").names):
+            said, values, kinds = _judged(batch, received, reasons)
+            received += batch.num_rows
+            judged = _with_reason(batch, said, values)
+            quarantine.write(judged.filter(judged.column("reason").is_valid()), [kind for kind in kinds if kind])
+            valid.write(judged.filter(judged.column("reason").is_null()))
+    dropped = quarantine.drops()
+    if not valid.documents:
+        told = ", ".join(f"{drop.reason} {drop.documents}" for drop in dropped) or "there was none"
+        raise DataError(f"{raw}: no valid document among {received} ({told})")
+    return Report(
+        received={"documents": received},
+        produced={"documents": valid.documents, "bytes": valid.bytes},
+        dropped=dropped,
+        details={
+            "expectations": len(outcomes),
+            "met": sum(one.success for one in outcomes),
+            "not_met": [
+                {
+                    "expectation": one.description,
+                    "severity": one.settings.severity,
+                    "expected": one.expected,
+                    "observed": one.observed,
+                }
+                for one in outcomes
+                if not one.success
+            ],
+        },
+    )
+
+
+def _judged(batch: "pa.RecordBatch", first: int, reasons: dict[int, list[tuple[str, str]]]) -> Any:
+    """For each document: the reason, the observed value, and under which heading the report counts it."""
+    said: list[str | None] = []
+    values: list[str | None] = []
+    kinds: list[str | None] = []
+    for row, problem in enumerate(batch.column("problem").to_pylist(), first):
+        failed = reasons.get(row, [])
+        # Problems that ingest met may tell a byte or a row each: the report counts them together.
+        said.append(problem if problem is not None else "; ".join(reason for reason, _ in failed) or None)
+        values.append(None if problem is not None else "; ".join(value for _, value in failed) or None)
+        kinds.append("problem in the source" if problem is not None else said[-1])
+    return said, values, kinds
+
+
+def _with_reason(batch: "pa.RecordBatch", said: list[str | None], values: list[str | None]) -> "pa.RecordBatch":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    schema = corpus_schema("reason", "value")
+    columns = {name: batch.column(name).cast(pa.large_string()) for name in corpus_schema().names}
+    columns |= {"reason": pa.array(said, pa.large_string()), "value": pa.array(values, pa.large_string())}
+    filled = [columns[one.name] if one.nullable else pc.fill_null(columns[one.name], "") for one in schema]
+    return pa.RecordBatch.from_arrays(filled, schema=schema)
+
+
+def _told(failed: list[Outcome], job: Job, page: Path) -> str:
+    rows = [("expectation", "expected", "observed", "key")]
+    rows += [(one.description, one.expected, one.observed, _key(one, job)) for one in failed]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    table = "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    count = f"{len(failed)} critical expectation{'s' if len(failed) > 1 else ''}"
+    return f"{job.folder / 'raw'}: {count} not met; nothing was changed\n{table}\n  Data Docs: {page}"
+
+
+def _key(one: Outcome, job: Job) -> str:
+    return f"{recipe_path(job.recipe)}: validate.expectations[{one.index}]"

@@ -1,0 +1,125 @@
+"""A function mapped over items by a cluster: Ray or Dask, started by whoever runs the pipeline.
+
+The workers have this project's environment, and its folder at the same path: they read and write its files. Both
+engines do again what a lost worker had not finished.
+"""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tasks.stage.errors import GristmillError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD = 2
+"""Items per processor of the cluster that are under way or wait to be asked for."""
+
+CONNECT = 20.0
+"""Seconds to wait for a cluster's answer."""
+
+FIRST_WORKER = 120.0
+"""Seconds to wait for a cluster's first worker: one that grows with the work has to start a machine for it."""
+
+
+def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str | None) -> Iterator[Result]:
+    """By the Ray cluster at an address, or the one that Ray finds on this machine."""
+    ray = _library("ray", "ray")
+    try:
+        if address is not None:  # Ray itself asks again for many minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), CONNECT).close()
+        ray.init(address=address or "auto", log_to_driver=False, logging_level="error")
+    except (OSError, ValueError, RuntimeError) as error:
+        place = f"at {address}" if address else "is running here"
+        raise GristmillError(f"GRISTMILL_ENGINE: no Ray cluster {place}: {error}") from error
+    try:
+        task = partial(ray.remote(num_cpus=1)(_here).remote, Path.cwd())
+        processors = _processors(
+            lambda: int(ray.cluster_resources().get("CPU", 0)),
+            lambda: ray.get(task(bool, 0), timeout=FIRST_WORKER),
+            "Ray",
+            address,
+        )
+        yield from _in_order(partial(task, work), ray.get, items, AHEAD * processors)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    finally:
+        ray.shutdown()
+
+
+def by_dask(work: Callable[[Item], Result], items: Iterable[Item], address: str | None) -> Iterator[Result]:
+    """By the Dask cluster whose scheduler is at an address."""
+    distributed = _library("distributed", "dask")
+    try:
+        client = distributed.Client(address, set_as_default=False, timeout=CONNECT)
+    except (OSError, ValueError) as error:
+        raise GristmillError(f"GRISTMILL_ENGINE: no Dask scheduler at {address}: {error}") from error
+    with client:
+        task = partial(client.submit, _here, Path.cwd(), pure=False)
+        threads = _processors(
+            lambda: sum(client.nthreads().values()),
+            lambda: task(bool, 0).result(FIRST_WORKER),
+            "Dask",
+            address,
+        )
+        yield from _in_order(partial(task, work), lambda future: future.result(), items, AHEAD * threads)
+
+
+CLUSTERS: dict[str, Callable[[Callable[[Any], Any], Iterable[Any], str | None], Iterator[Any]]] = {
+    "ray": by_ray,
+    "dask": by_dask,
+}
+"""By what GRISTMILL_ENGINE calls them."""
+
+
+def _processors(count: Callable[[], int], first: Callable[[], object], kind: str, address: str | None) -> int:
+    """How many a cluster has. Raises GristmillError where it has none, and none comes in time.
+
+    `first` waits for a task that is nothing: a cluster that grows with its work starts a worker for it.
+    """
+    if not count():
+        with suppress(TimeoutError):
+            first()
+    if not (processors := count()):
+        place = f"at {address}" if address else "here"
+        raise GristmillError(
+            f"GRISTMILL_ENGINE: the {kind} cluster {place} has no worker, and none came in {FIRST_WORKER:.0f} s"
+        )
+    return processors
+
+
+def _in_order(
+    submit: Callable[[Item], Any], result: Callable[[Any], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    waiting: deque[Any] = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) >= ahead:
+            yield result(waiting.popleft())
+    while waiting:
+        yield result(waiting.popleft())
+
+
+def _here(folder: Path, work: Callable[[Item], Result], item: Item) -> Result:
+    """On a worker: paths are relative to the project's folder."""
+    if Path.cwd() != folder:
+        os.chdir(folder)
+    return work(item)
+
+
+def _library(module: str, extra: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise GristmillError(
+            f"GRISTMILL_ENGINE: {module} is not installed: pip install 'gristmill[{extra}]'"
+        ) from error

@@ -1,0 +1,100 @@
+"""The compiled search finds what the plain reference finds, on every text."""
+
+import random
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tasks.clean.rules.privacy.search import search
+from tasks.clean.rules.privacy.settings import KINDS, SPECIAL
+from tasks.formats.utf8 import utf8
+from tests.clean.rules.privacy import reference
+from tests.clean.rules.privacy.labelled import NEAR_MISSES, VALUES, block
+
+LINES = [block("PRIVATE KEY", "/").split("/")[0], "-----END PRIVATE KEY-----", "-----", "A" * 40, "b" * 39, "+=", "\n"]
+LINES += ["\n", "\r\n", "\\n", "\\", " ", ">", "<", "Comment: ", "DEK-Info: <x>\n", "a@b.org", "é", "."]
+CARDS = ["4111 1111 1111 1111", "5555 5555 5555 4444", "3782 822463 10005", "3600 000000 0008", "4111 1111 1111 1112"]
+CARDS += ["6264 8276 3076 2023 150", "4111-1111-1111-1111", "4111111111111111", "1234", "123", "12", ".", "x"]
+NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１中😀\u200b0123456789aAfFzxJeyKSG="
+
+
+def find(text: str, special: tuple[str, ...] = ()) -> list[tuple[int, int, str]]:
+    """The spans of one text, in characters."""
+    column = pa.array(["x@y.org 8.8.8.8", None, text], pa.large_string())
+    ranges = np.array([name in special for name in SPECIAL] + [True])
+    data, offsets = utf8(column.slice(2))
+    found = search(data, offsets, np.ones(1, np.bool_), ranges)
+    encoded = text.encode()
+    spans = [(start - offsets[0], end - offsets[0], kind) for _, start, end, kind in found.tolist()]
+    return [(len(encoded[:start].decode()), len(encoded[:end].decode()), KINDS[kind]) for start, end, kind in spans]
+
+
+def values(seed: int) -> str:
+    """A value or a near miss, the same for the same seed."""
+    chance = random.Random(seed)
+    return chance.choice([*(make for _, make in VALUES), *NEAR_MISSES])(chance)
+
+
+@st.composite
+def edited(draw: st.DrawFn) -> str:
+    """Something that is found, or nearly so, with a few characters changed."""
+    text = values(draw(st.integers(0, 2**32)))
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(text)))
+        text = text[:place] + draw(st.sampled_from(["", *NASTY])) + text[place + draw(st.integers(0, 2)) :]
+    return text
+
+
+pieces = st.one_of(
+    edited(),
+    edited(),
+    st.text(st.sampled_from(NASTY), max_size=6),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    st.sampled_from([" ", ", ", " or ", "Tel. ", "version ", "v. ", "://", "\n"]),
+)
+texts = st.lists(pieces, max_size=7).map("".join)
+quick = settings(max_examples=400)
+
+
+@quick
+@given(texts, st.sets(st.sampled_from(SPECIAL)))
+@example("a@b.co@c.co@d.co", set())
+def test_the_search_finds_what_the_reference_finds(text: str, special: set[str]) -> None:
+    assert find(text, tuple(special)) == reference.find(text, tuple(special))
+
+
+@quick
+@given(st.text(st.sampled_from("0123456789 -.+()/"), max_size=40))
+def test_so_it_does_among_digits(text: str) -> None:
+    assert find(text) == reference.find(text)
+
+
+@quick
+@given(
+    st.text(st.sampled_from("joe@@@..пример中国рф-é2Ā\u093f»a"), max_size=30), st.sampled_from([".рф", ".中国", ".com"])
+)
+def test_so_it_does_among_domains(text: str, end: str) -> None:
+    assert find(text + end) == reference.find(text + end)
+
+
+@quick
+@given(st.lists(st.sampled_from(CARDS), max_size=6), st.sampled_from([" ", "-", "\u00a0", "\u2011"]))
+def test_so_it_does_among_cards(parts: list[str], separator: str) -> None:
+    text = " ".join(parts)
+    assert find(text) == reference.find(text)
+    assert find(text.replace(" ", separator)) == reference.find(text.replace(" ", separator))
+
+
+@quick
+@given(st.text(st.sampled_from("0129adf:.%/2"), max_size=50))
+def test_so_it_does_among_colons(text: str) -> None:
+    assert find(text, SPECIAL) == reference.find(text, SPECIAL)
+
+
+@quick
+@given(st.lists(st.sampled_from(LINES), max_size=12).map("".join))
+def test_so_it_does_among_lines_of_keys(text: str) -> None:
+    for key in (text, LINES[0] + text, LINES[0] + "\n" + LINES[3] + text):
+        assert find(key) == reference.find(key)

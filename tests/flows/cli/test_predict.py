@@ -1,0 +1,263 @@
+"""`gristmill predict` and `gristmill generate` with real champions of tiny models."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from flows.cli.main import main
+from flows.cli.predict import BATCH_TEXTS, Text, batches
+from tests.register import empty_database, make_project
+
+CLASSES = ["games", "net", "science"]
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A project with the champion of a recipe `tiny` of some task; made once."""
+    from tasks.register.registration import run
+
+    made: dict[str, Path] = {}
+
+    def make(task: str) -> Path:
+        if task not in made:
+            made[task] = tmp_path_factory.mktemp(task)
+            make_project(made[task], task=task)
+            (made[task] / "mlflow.db").write_bytes(empty_database())
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+                patch.chdir(made[task])
+                run("tiny")
+        return made[task]
+
+    return make
+
+
+@pytest.fixture
+def gristmill(registered, monkeypatch) -> Callable[..., Result]:
+    """Run a command where the champion of a task is."""
+
+    def run(task: str, *arguments: str, given: str | bytes = "") -> Result:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.chdir(registered(task))
+        return CliRunner().invoke(main, list(arguments), input=given, catch_exceptions=False)
+
+    return run
+
+
+def good(done: Result) -> list[str]:
+    assert done.exit_code == 0, done.output
+    return done.stdout.splitlines()
+
+
+def told(done: Result) -> str:
+    """The one sentence of a mistake."""
+    assert done.exit_code == 2 and done.stdout == ""
+    (sentence,) = done.stderr.splitlines()
+    return sentence
+
+
+def test_each_text_gets_its_line_and_with_json_all_that_the_model_says(gristmill):
+    lines = good(gristmill("classification", "predict", "tiny", "the cat", "", "a dog"))
+    rows = [json.loads(row) for row in good(gristmill("classification", "predict", "tiny", "--json", "the cat", ""))]
+    assert [row["input"] for row in rows] == ["the cat", ""]
+    assert lines[:2] == [f"{row['label']}\t{row['score']:.4f}" for row in rows]
+    assert [sorted(row["scores"]) for row in rows] == [CLASSES, CLASSES]
+    assert len(lines) == 3
+
+
+def test_what_is_written_is_one_line_and_whole_in_json(gristmill):
+    for task in ("translation", "summarization", "causal-lm"):
+        (row,) = good(gristmill(task, "predict", "tiny", "--json", "a\ncat"))
+        content = json.loads(row)
+        assert content["input"] == "a\ncat"
+        assert good(gristmill(task, "predict", "tiny", "a\ncat")) == [" ".join(content["output"].splitlines())]
+    assert content["output"].startswith("a\ncat")  # a causal model goes on with the text
+
+
+def test_masks_are_filled(gristmill):
+    (row,) = good(gristmill("masked-lm", "predict", "tiny", "--json", "--param", "top_k=2", "the [MASK] sat"))
+    content = json.loads(row)
+    (tokens,) = content["masks"]
+    assert content["text"] == f"the {tokens[0]['token']} sat" and len(tokens) == 2
+    assert good(gristmill("masked-lm", "predict", "tiny", "the [MASK] sat")) == [content["text"]]
+
+
+def test_parameters_reach_the_model_in_their_types(gristmill):
+    command = ("translation", "predict", "tiny", "the cat sat on the mat")
+    short = good(gristmill(*command, "--param", "max_new_tokens=2", "--param", "early_stopping=false"))
+    assert short != good(gristmill(*command))
+    assert short == good(gristmill(*command, "--param", "max_new_tokens=2", "--param", "length_penalty=0.8"))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("beams=2", "--param beams=2: name=value wanted, of a parameter of this model (there are: num_beams, "),
+        ("num_beams", "--param num_beams: name=value wanted"),
+        ("num_beams=two", "--param num_beams=two: num_beams is a whole number"),
+        ("length_penalty=long", "--param length_penalty=long: length_penalty is a number"),
+        ("early_stopping=1", "--param early_stopping=1: early_stopping is true or false"),
+        (
+            "num_beams=99999999999999999999",
+            "--param num_beams=99999999999999999999: num_beams is a whole number from -92",
+        ),
+        ("repetition_penalty=nan", "repetition_penalty: must be a finite number, not nan"),
+        ("length_penalty=-inf", "length_penalty: must be a finite number, not -inf"),
+        ("num_beams=0", "num_beams: must be at least 1, not 0"),
+    ],
+)
+def test_a_wrong_parameter_is_told(gristmill, given, sentence):
+    assert told(gristmill("translation", "predict", "tiny", "--param", given, "a")).startswith(sentence)
+
+
+def test_lines_of_a_file_of_a_pipe_and_of_json_give_the_same(gristmill, tmp_path):
+    texts = ["the cat", "", "a  dog ran", "été"]
+    plain, rows = tmp_path / "texts.txt", tmp_path / "texts.jsonl"
+    plain.write_bytes("\r\n".join(texts).encode("utf-8-sig"))
+    rows.write_text("".join(json.dumps({"body": text, "text": text, "n": 1}) + "\n" for text in texts) + "\n")
+    wanted = good(gristmill("classification", "predict", "tiny", *texts))
+    command = ("classification", "predict", "tiny")
+    assert good(gristmill(*command, "--file", str(plain))) == wanted
+    assert [json.loads(row)["input"] for row in good(gristmill(*command, "--json", "--file", str(plain)))] == texts
+    assert good(gristmill(*command, given="\n".join(texts))) == wanted
+    assert good(gristmill(*command, "--file", "-", given="\n".join(texts))) == wanted
+    assert good(gristmill(*command, "--file", str(rows))) == wanted
+    assert good(gristmill(*command, "--file", str(rows), "--column", "body")) == wanted
+    assert good(gristmill(*command, "--column", "body", given=rows.read_text())) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "sentence"),
+    [
+        ("x.jsonl", b'{"text": "a"}\n{"b": "", "n": 1}\n', (), "x.jsonl line 2: no column 'text' (there are: b, n)"),
+        ("x.jsonl", b'{"text": 3}\n', (), "x.jsonl line 1: text: 3 is no text"),
+        ("x.jsonl", b'{"text": "a\\ud800 ka"}\n', (), "x.jsonl line 1: not Unicode: character 2 of it is '\\ud800'"),
+        ("x.jsonl", b"[1]\n", (), "x.jsonl line 1: not a JSON object: [1]"),
+        ("x.txt", b"hello\n", ("--column", "text"), "x.txt line 1: not a JSON object: "),
+        ("x.txt", b"one\ntw\xff\n", (), "x.txt line 2: not UTF-8: byte 3 of it is 0xff"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_text_is_named(gristmill, tmp_path, monkeypatch, name, content, options, sentence):
+    (tmp_path / name).write_bytes(content)
+    done = gristmill("classification", "predict", "tiny", "--file", str(tmp_path / name), *options)
+    assert told(done).removeprefix(f"{tmp_path}/").startswith(sentence)
+
+
+def test_a_word_that_is_not_utf_8_is_named(gristmill):
+    word = os.fsdecode(b"\xff ka")
+    sentence = "text 2: not Unicode: character 1 of it is '\\udcff'"
+    assert told(gristmill("classification", "predict", "tiny", "a", word)) == sentence
+
+
+@pytest.mark.parametrize("source", [("--file", "-"), (), ("--column", "text"), ("--file", "nothing.jsonl")])
+def test_that_no_text_came_in_is_said(gristmill, registered, source):
+    (registered("classification") / "nothing.jsonl").write_text("\n")
+    done = gristmill("classification", "predict", "tiny", *source)
+    assert good(done) == [] and done.stderr == "warning: no text came in, so there is no answer\n"
+
+
+def test_texts_before_one_that_cannot_be_answered_have_their_answers(gristmill):
+    done = gristmill("masked-lm", "predict", "tiny", given="a [MASK]\nthe [MASK]\nno mask\na [MASK]\n")
+    assert done.exit_code == 2
+    assert done.stdout.splitlines() == good(gristmill("masked-lm", "predict", "tiny", "a [MASK]", "the [MASK]"))
+    assert done.stderr == "standard input line 3: no [MASK] in 'no mask'\n"
+
+
+def test_texts_that_are_too_long_are_counted_in_a_warning(gristmill):
+    done = gristmill("classification", "predict", "tiny", "a", "dog " * 10_000, "cat " * 20)
+    assert len(good(done)) == 3
+    assert done.stderr == "warning: 2 of 3 texts are longer than the model takes and were cut off\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("a", "--file", "-"), "give texts on the command line or in a file, not both"),
+        (("a", "--column", "b"), "give texts on the command line or in a file, not both"),
+        (("--column", ""), "--column is empty: give the name of the column"),
+        (("--file", "nowhere.txt"), "File 'nowhere.txt' does not exist"),
+    ],
+)
+def test_texts_from_two_places_or_from_none_are_a_usage_error(gristmill, arguments, sentence):
+    done = gristmill("classification", "predict", "tiny", *arguments)
+    assert done.exit_code == 2 and sentence in done.stderr
+
+
+def test_a_terminal_without_a_text_is_told_what_to_do(registered):
+    ours, theirs = os.openpty()
+    try:
+        command = [sys.executable, "-m", "flows", "predict", "tiny"]
+        done = subprocess.run(
+            command, cwd=registered("classification"), stdin=theirs, capture_output=True, text=True, timeout=60
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "no texts: give some behind the recipe, or --file PATH, or pipe them in" in done.stderr
+
+
+def test_generate_continues_texts_of_causal_models_alone(gristmill):
+    assert good(gristmill("causal-lm", "generate", "tiny", "a", "--max-new-tokens", "3"))[0].startswith("a")
+    sentence = told(gristmill("translation", "generate", "tiny", "a"))
+    assert sentence == "recipes/tiny.yaml: task: translation continues no text; use `gristmill predict tiny`"
+
+
+def test_generate_and_predict_write_the_same_text(gristmill):
+    for given in ((), ("max_new_tokens=9", "temperature=1.5", "top_k=7", "seed=3"), ("temperature=0",)):
+        options = [word for text in given for word in ("--" + text.replace("_", "-")).split("=")]
+        parameters = [word for text in given for word in ("--param", text)]
+        (row,) = good(gristmill("causal-lm", "predict", "tiny", "--json", "a", *parameters))
+        assert gristmill("causal-lm", "generate", "tiny", "a", *options).stdout == json.loads(row)["output"] + "\n"
+
+
+@pytest.mark.parametrize("value", ["99999999999999999999", "9223372036854775808", "-1"])
+def test_a_seed_that_is_none_is_told(gristmill, value):
+    done = gristmill("causal-lm", "predict", "tiny", "a", "--param", f"seed={value}")
+    assert told(done).startswith(("--param seed=", "seed: must be from 0 to 9223372036854775807, not -1"))
+    assert len(good(gristmill("causal-lm", "predict", "tiny", "a", "--param", "seed=9223372036854775807"))) == 1
+
+
+def test_without_a_champion_it_is_told_what_to_run(tmp_path, monkeypatch):
+    make_project(tmp_path, task="classification")
+    (tmp_path / "mlflow.db").write_bytes(empty_database())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    done = CliRunner().invoke(main, ["predict", "tiny", "a"], catch_exceptions=False)
+    assert told(done) == "no champion of tiny yet: run `gristmill run tiny`"
+
+
+def test_a_thousand_texts_through_a_pipe_keep_their_order(gristmill, registered):
+    words = ["cat", "dog", "mat", "sat", "ran", "away"]
+    texts = [" ".join(words[: 1 + number % 6]) + f" {number}" for number in range(1000)]
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "predict", "tiny", "--json"], cwd=registered("classification"),
+        input="\n".join(texts), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(row) for row in done.stdout.splitlines()]
+    assert [row["input"] for row in rows] == texts
+    some = range(0, 1000, 97)
+    alone = good(gristmill("classification", "predict", "tiny", *(texts[number] for number in some)))
+    assert [f"{rows[number]['label']}\t{rows[number]['score']:.4f}" for number in some] == alone
+
+
+def test_no_more_texts_are_read_than_are_answered_at_a_time():
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        for number in itertools.count():
+            taken += 1
+            yield Text(f"line {number}", "x" * (1 << 19) if number >= BATCH_TEXTS else "x")
+
+    found = batches(endless())
+    assert len(next(found)) == taken == BATCH_TEXTS
+    assert len(next(found)) == 2 and taken == BATCH_TEXTS + 2
