@@ -18,6 +18,7 @@ WORK = (*STAGES, "register")
 def measure(folder: Path) -> Iterator[str]:
     """Ratios on the tiny recipe of the tests, whose stages are all start-up: the flow's worst case."""
     bare, flowed, served = (make_project(folder / name) for name in ("bare", "flowed", "served"))
+    command(bare, sys.executable, "-m", "tasks.code")
     stages = sum(seconds(bare, sys.executable, "-m", f"tasks.{stage}", "tiny") for stage in WORK)
     run = (sys.executable, "-m", "flows", "run", "tiny")
     with prefect_server(served) as url:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.scratch import environment
+from tests.scratch import environment, write_code
 
 EVERY = 0.1
 """Seconds between two looks at the memory."""
@@ -26,6 +26,7 @@ class Watched:
 
 def run_stage(project: Path, stage: str, recipe: str, **more: str) -> Watched:
     """`python -m tasks.STAGE RECIPE` in a project. Raises AssertionError with its words where it fails."""
+    write_code(project)
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", f"tasks.{stage}", recipe],

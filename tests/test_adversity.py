@@ -11,6 +11,7 @@ from tasks.formats.tokens import Tokens
 from tasks.stage.run import run
 from tests.clean.corpus import rows
 from tests.clean.rules.quality.perturbed import UNITS, made
+from tests.scratch import write_code
 
 RECIPE = """
 task: causal-lm
@@ -34,6 +35,7 @@ STAGES = ("ingest", "validate", "clean", "tokenize")
 @pytest.fixture(autouse=True)
 def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    write_code()
     Path("recipes").mkdir()
     Path("texts").mkdir()
     Path("recipes/hostile.yaml").write_text(RECIPE, encoding="utf-8")

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.formats.corpus import CorpusWriter, corpus_schema
+from tests.scratch import write_code
 
 ROW = {"id": "", "group": "", "text": "", "source": "made up"}
 
@@ -17,6 +18,7 @@ def project(root: Path, clean: str, rows: Iterable[tuple[str | None, ...]], row_
     Each is (id, group, text), or has its target and its label behind these.
     """
     (root / "recipes").mkdir(parents=True, exist_ok=True)
+    write_code(root)
     (root / "recipes" / "small.yaml").write_text(f"task: causal-lm\nclean:\n{clean}", encoding="utf-8")
     rows = [ROW | dict(zip(("id", "group", "text", "target", "label"), row, strict=False)) for row in rows]
     with CorpusWriter(root / "data" / "small" / "valid", corpus_schema()) as writer:

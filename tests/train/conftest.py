@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.formats.tokens import TokenWriter
-from tests.scratch import without_tracking
+from tests.scratch import without_tracking, write_code
 
 TEXT = (
     "ROMEO\nBut soft, what light through yonder window breaks?\n\nJULIET\nO Romeo, Romeo! wherefore art thou Romeo?\n"
@@ -28,6 +28,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Makes the project of a recipe `tiny` and goes there; settings of `train` are given by name."""
     monkeypatch.chdir(tmp_path)
+    write_code()
     monkeypatch.setenv("GRISTMILL_WORKERS", "1")
     without_tracking(monkeypatch)
 

@@ -16,7 +16,7 @@ from tasks.stage.run import run
 from tasks.tokenize.__main__ import STAGE as TOKENIZE
 from tasks.train.__main__ import STAGE
 from tests.corpora import write_corpus
-from tests.scratch import without_tracking
+from tests.scratch import without_tracking, write_code
 
 RANDOM = random.Random(1)
 WORDS = ["".join(RANDOM.choices("aeioklmnrst", k=RANDOM.randint(2, 5))) for _ in range(30)]
@@ -53,6 +53,7 @@ Project = Callable[..., Path]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Makes and tokenizes a recipe for a task and goes there; settings of `train` are given by name."""
     monkeypatch.chdir(tmp_path)
+    write_code()
     monkeypatch.setenv("GRISTMILL_WORKERS", "1")
     without_tracking(monkeypatch)
 
