@@ -1,6 +1,7 @@
-# make run    sets up, then takes Shakespeare's plays to a registered model
-# make test   sets up, then runs the tests; make test-slow: every shipped recipe in small, with its real data
-# make same   after a change of the code: shows that it gives the same bytes
+# make run         set up, then train and register a model on Shakespeare's plays
+# make test        set up, then run the tests
+# make test-slow   run every shipped recipe in small, with real data
+# make same        after a change of the code: show that it gives the same bytes
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ RECIPE ?= shakespeare
 
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
-unexport PYTHONDONTWRITEBYTECODE # it would have every stage compile again, for half of its time, what it imports
+unexport PYTHONDONTWRITEBYTECODE # without .pyc files every stage spends half of its time compiling its imports
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: run test test-slow same lint format bench bench-peers ui prove-schedule setup lock clean
@@ -40,13 +41,13 @@ format: $(READY)
 bench: $(READY)
 	python -m benchmarks
 
-bench-peers: $(READY) # beside ours, what `make bench` compares it with
+bench-peers: $(READY) # install the libraries that `make bench` compares with
 	infra/install.sh $(PYTHON) $(VENV) bench
 
 ui: $(READY)
 	python -m flows.cli.ui
 
-prove-schedule: $(READY) # a real server, a worker, schedules that fire, runs that complete
+prove-schedule: $(READY) # schedules on a real server with a worker
 	python -m pytest tests/flows/prove_schedule.py
 
 setup: $(READY)
@@ -55,8 +56,8 @@ $(READY): requirements.lock pyproject.toml infra/install.sh
 	infra/install.sh $(PYTHON) $(VENV)
 	touch $@
 
-lock: # resolve the newest versions that pyproject.toml allows
+lock: # lock the newest versions that pyproject.toml allows
 	infra/install.sh $(PYTHON) $(VENV) lock
 
-clean: # everything that is made here; the cache of DVC stays
+clean: # remove the environment and the MLflow record; keep DVC's cache
 	rm -rf $(VENV) mlflow.db mlruns

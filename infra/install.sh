@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv from the committed lock: `infra/install.sh python3 .venv`, called by `make setup`.
-# uv does the work inside the environment; whatever index, find-links or certificate pip is configured with, uv is told.
+# uv installs the packages, with the index, find-links and certificate that pip is configured with.
 set -eu
 python=$1 venv=$2
 
@@ -11,14 +11,14 @@ PYTHON
 test -x "$venv/bin/python" || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
 
-setting() { # the value that pip uses for one of its settings: the environment's before the files'
+setting() { # the value of a pip setting; the environment comes before files
     "$venv/bin/python" -m pip config list | "$venv/bin/python" -c '
 import ast, sys
 found = dict(line.rstrip("\n").split("=", 1) for line in sys.stdin if "=" in line)
 names = [scope + "." + sys.argv[1] for scope in (":env:", "install", "global")]
 print(next((" ".join(ast.literal_eval(found[name]).split()) for name in names if name in found), ""))' "$1"
 }
-give() { # give VARIABLE VALUE: for uv, unless the user has said it to uv directly
+give() { # give VARIABLE VALUE: set it for uv, unless the user already has
     eval "said=\${$1:-}"
     test -n "$said" || test -z "$2" || export "$1=$2"
 }
@@ -28,7 +28,7 @@ give UV_FIND_LINKS "$(setting find-links | tr ' ' ',')"
 give UV_INSECURE_HOST "$(setting trusted-host)"
 give SSL_CERT_FILE "$(setting cert)"
 give UV_HTTP_TIMEOUT "$(setting default-timeout)"
-export UV_INDEX_STRATEGY=unsafe-best-match # as pip: the best version of all indexes, not the first index that has one
+export UV_INDEX_STRATEGY=unsafe-best-match # like pip: the best version of all indexes, not of the first that has it
 
 uv() { "$venv/bin/python" -m uv "$@" --quiet; }
 case ${3:-install} in
@@ -39,14 +39,14 @@ install)
 bench)
     uv pip install --python "$venv/bin/python" --constraint requirements.lock --editable '.[bench]'
     ;;
-lock) # a build of torch for one kind of machine (2.13.0+cpu) is locked as its version; uv drops what a line is asked for
+lock) # strip torch's local version (2.13.0+cpu) and restore the marker that uv drops
     compile() {
         uv pip compile pyproject.toml --python "$venv/bin/python" --no-annotate --no-header --no-emit-index-url \
             --no-emit-find-links "$@"
     }
     beside=$(mktemp)
     trap 'rm -f "$beside"' EXIT
-    compile --extra dev --extra bench --upgrade >"$beside" # versions with which `make bench-peers` finds a solution
+    compile --extra dev --extra bench --upgrade >"$beside" # versions that `make bench-peers` can also resolve
     compile --extra dev --constraint "$beside" |
         sed "s/+[a-z0-9]*$//; s/^intel-openmp.*/& ; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
             >requirements.lock

@@ -32,15 +32,25 @@ class Recipe(Section):
     """
 
     task: Task
+    """The family of the model; it decides which keys `train` and `evaluate` have."""
     description: str = Field(min_length=1)
+    """One line for tables and the model card."""
     ingest: IngestSettings
+    """Where the text comes from, and what a document is."""
     expectations: ValidateSettings = Field(alias="validate")
+    """What the documents must look like before anything is done with them."""
     clean: CleanSettings
+    """How texts are rewritten, which documents are dropped, and how the rest is split."""
     tokenize: TokenizeSettings
+    """How the vocabulary is built."""
     model: ModelSettings
+    """The architecture, or the pretrained model to start from."""
     train: TrainSettings
+    """Length, batches, optimizer, schedule and checkpoints of the training."""
     evaluate: Section
+    """How the model is scored on the test split, and which samples are drawn."""
     promotion: RegisterSettings = Field(alias="register")
+    """The registered name, and what a model must achieve to become champion."""
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

@@ -137,7 +137,7 @@ def test_the_champion_writes_and_says_what_it_is(first_run: tuple[Path, str]) ->
 
 
 def test_a_new_recipe_reuses_all_that_is_the_same(project: Path) -> None:
-    assert "wired into dvc.yaml" in gristmill(project, "new", "copy", "--like", "tiny")
+    assert "added to dvc.yaml" in gristmill(project, "new", "copy", "--like", "tiny")
     assert gristmill(project, "check", "copy") == "copy: good\n"
     said = command(project, "dvc", "status", "ingest@copy", check=False).stdout
     assert "ingest@copy" in said

@@ -1,4 +1,4 @@
-"""The `gristmill` command. Each command imports what it needs when it runs, so that help and errors come at once."""
+"""The `gristmill` command. Commands import what they need when they run, so that help and errors appear at once."""
 
 import sys
 from collections.abc import Callable
@@ -16,11 +16,11 @@ R = TypeVar("R")
 
 DEFAULT = "shakespeare"
 LONG = 2**63 - 1
-"""The largest whole number that a model takes as a parameter."""
+"""The largest integer that a model accepts as a parameter."""
 
 
 def sentences(command: Callable[P, R]) -> Callable[P, R]:
-    """A command whose errors are sentences on the error stream, with the exit code of the error."""
+    """Print a command's errors as sentences on stderr and exit with their exit code."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -36,9 +36,9 @@ def sentences(command: Callable[P, R]) -> Callable[P, R]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gristmill")
 def main() -> None:
-    """From raw text to an evaluated, registered language model, the same way every time.
+    """Turn raw text into an evaluated, registered language model.
 
-    A model is described by recipes/RECIPE.yaml. Run the command in the root of the project.
+    Each model has a recipe, recipes/RECIPE.yaml. Run commands in the project root.
     """
     switch_off_telemetry()
 
@@ -47,7 +47,10 @@ def main() -> None:
 @click.argument("recipe", default=DEFAULT)
 @sentences
 def run(recipe: str) -> None:
-    """Take RECIPE from its source to a registered model; what is unchanged does not run again."""
+    """Run the pipeline of RECIPE.
+
+    Takes the text from its source to a registered model. Unchanged stages do not run again.
+    """
     from flows.cli.run import run_recipe
 
     run_recipe(recipe)
@@ -57,7 +60,10 @@ def run(recipe: str) -> None:
 @click.argument("recipe", nargs=-1)
 @sentences
 def check(recipe: tuple[str, ...]) -> None:
-    """Find all errors of recipes (default: of all) before anything runs; exit code 2 if there are any."""
+    """Check recipes (default: all) without running them.
+
+    Reports every error at once and exits with code 2 if there are any.
+    """
     from flows.recipes import check as check_recipe
     from flows.recipes import listed_recipes
     from tasks.stage.settings import RECIPES
@@ -78,7 +84,7 @@ def check(recipe: tuple[str, ...]) -> None:
 @main.command()
 @sentences
 def recipes() -> None:
-    """List what there is: task, model, source, champion and its headline metric."""
+    """List recipes with their champions and scores."""
     from flows.cli.tables import print_recipes
 
     print_recipes()
@@ -88,27 +94,28 @@ def recipes() -> None:
 @click.argument("recipe", default=DEFAULT)
 @sentences
 def profile(recipe: str) -> None:
-    """Clean the corpus of RECIPE, if that is not done, and say what it is: sizes, languages, lengths, what was dropped.
+    """Describe the cleaned corpus of RECIPE.
 
-    Trains nothing. The same as a page to look at is written to data/RECIPE/profile.html.
+    Shows sizes, languages, lengths and what was dropped. Cleans the corpus first if necessary; trains nothing. Also
+    writes a page with charts, data/RECIPE/profile.html.
     """
     from flows.cli.profile import profile_recipe
 
-    click.echo(f"the same with pictures: {profile_recipe(recipe)}")
+    click.echo(f"page with charts: {profile_recipe(recipe)}")
 
 
 @main.command()
 @click.argument("recipe")
 @click.argument("prompt")
-@click.option("--max-new-tokens", type=click.IntRange(1, LONG), help="Tokens to write.")
-@click.option("--temperature", type=click.FloatRange(0), help="0: the likeliest token.")
-@click.option("--top-k", type=click.IntRange(0, LONG), help="Draw from the k likeliest; 0: all.")
-@click.option("--seed", type=click.IntRange(0, LONG), help="The same seed, the same text.")
+@click.option("--max-new-tokens", type=click.IntRange(1, LONG), help="Maximum number of new tokens.")
+@click.option("--temperature", type=click.FloatRange(0), help="0 always picks the most likely token.")
+@click.option("--top-k", type=click.IntRange(0, LONG), help="Sample from the k most likely tokens; 0 means all.")
+@click.option("--seed", type=click.IntRange(0, LONG), help="Random seed; the same seed gives the same text.")
 @sentences
 def generate(recipe: str, prompt: str, **given: float | None) -> None:
-    """Continue PROMPT with the registered champion of RECIPE, a causal model.
+    """Continue PROMPT with the champion of RECIPE, a causal model.
 
-    What is not given is as in evaluate.generation of the recipe.
+    Defaults come from evaluate.generation in the recipe.
     """
     from tasks.register.predict import generate as continue_text
 
@@ -121,21 +128,21 @@ def generate(recipe: str, prompt: str, **given: float | None) -> None:
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="Take a text from each line of it; `-` is standard input.",
+    help="Read one input per line; `-` is standard input.",
 )
-@click.option("--column", help="Lines are JSON objects with the text in this column (default of *.jsonl: text).")
-@click.option("--json", "as_json", is_flag=True, help="All that the model says, as a JSON object a line.")
+@click.option("--column", help="Lines are JSON objects; read this column (for *.jsonl the default is `text`).")
+@click.option("--json", "as_json", is_flag=True, help="Print the full output, one JSON object per line.")
 @click.option(
-    "--param", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the model; an unknown one lists them."
+    "--param", "given", multiple=True, metavar="NAME=VALUE", help="Set a model parameter; an unknown NAME lists all."
 )
 @sentences
 def predict(
     recipe: str, text: tuple[str, ...], file: str | None, column: str | None, as_json: bool, given: tuple[str, ...]
 ) -> None:
-    """Translate, summarize, classify, fill or continue each TEXT with the registered champion of RECIPE.
+    """Run the champion of RECIPE on each TEXT.
 
-    A line for each text, in their order: the translation, the summary, the text with its masks filled, label and
-    probability, or the text continued. Without a TEXT they are read from a pipe, one a line.
+    Prints one line per text, in order: the translation, the summary, the label with its probability, the text with its
+    masks filled, or the continued text. Without TEXT, reads one text per line from standard input.
     """
     from flows.cli.predict import predict as answer
     from flows.cli.predict import read_texts
@@ -147,7 +154,7 @@ def predict(
 @click.argument("recipe", required=False)
 @sentences
 def runs(recipe: str | None) -> None:
-    """List the runs of RECIPE (default: of all) from MLflow, the best first."""
+    """List MLflow runs of RECIPE (default: all), best first."""
     from flows.cli.tables import print_runs
 
     print_runs(recipe)
@@ -158,11 +165,14 @@ def runs(recipe: str | None) -> None:
     "--write",
     "file",
     type=click.Path(exists=True, dir_okay=False, writable=True),
-    help="Put the table between <!-- results --> and <!-- /results --> of this Markdown file.",
+    help="Write the table between <!-- results --> and <!-- /results --> in this Markdown file.",
 )
 @sentences
 def results(file: str | None) -> None:
-    """What all recipes came to: scores beside baselines, model, training time, machine and date."""
+    """Show a table of all results.
+
+    Columns: scores, baselines, model, training time, machine and date.
+    """
     from flows.cli.results import print_results
 
     print_results(file)
@@ -173,7 +183,7 @@ def results(file: str | None) -> None:
 @click.argument("version", type=click.IntRange(1))
 @sentences
 def promote(recipe: str, version: int) -> None:
-    """Make VERSION of RECIPE's registered model its champion, whatever its score."""
+    """Make VERSION the champion of RECIPE, whatever its score."""
     from tasks.register.champion import promote as make_champion
 
     click.echo(make_champion(recipe, version))
@@ -181,12 +191,12 @@ def promote(recipe: str, version: int) -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option("--cron", required=True, help='When, as in crontab(5): "0 2 * * *".')
-@click.option("--timezone", default="UTC", show_default=True, help="Of the schedule, as in the IANA database.")
+@click.option("--cron", required=True, help='Cron expression, such as "0 2 * * *".')
+@click.option("--timezone", default="UTC", show_default=True, help="IANA time zone of the schedule.")
 @click.option("--pool", default="gristmill", show_default=True, help="Work pool; each workspace needs its own.")
 @sentences
 def schedule(recipe: str, cron: str, timezone: str, pool: str) -> None:
-    """Deploy RECIPE with a schedule on the configured Prefect server (PREFECT_API_URL)."""
+    """Schedule RECIPE on the Prefect server in PREFECT_API_URL."""
     from flows.recipes import check as check_recipe
     from flows.schedule import schedule as deploy
 
@@ -196,11 +206,27 @@ def schedule(recipe: str, cron: str, timezone: str, pool: str) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--like", required=True, metavar="RECIPE", help="The recipe to start from.")
+@click.option("--like", required=True, metavar="RECIPE", help="The recipe to copy.")
 @sentences
 def new(name: str, like: str) -> None:
-    """Make the recipe NAME from another one and wire it into dvc.yaml."""
+    """Create the recipe NAME as a copy of another one.
+
+    Also adds it to dvc.yaml.
+    """
     from flows.recipes import new_recipe
 
     path: Path = new_recipe(name, like)
-    click.echo(f"{path}: a copy of {like}, wired into dvc.yaml; edit it, then: gristmill check {name}")
+    click.echo(f"{path}: a copy of {like}, added to dvc.yaml; edit it, then run: gristmill check {name}")
+
+
+@main.command()
+@sentences
+def schema() -> None:
+    """Write the reference of all recipe keys.
+
+    Writes recipes/schema.json for editors and docs/recipe.md to read.
+    """
+    from flows.cli.schema import write_schema
+
+    for written in write_schema():
+        click.echo(written)

@@ -92,6 +92,7 @@ class CleanSettings(Lengths):
     contamination: ContaminationSettings | None = None
     """Documents to train or validate on that share runs of words with the test split go."""
     splits: SplitSettings = SplitSettings()
+    """Which groups are held out for validation and test."""
 
     def keys_about(self, column: Literal["target", "label"]) -> list[str]:
         """The keys that are set and say nothing of a corpus without that column: `target`, `languages.target`."""

@@ -47,7 +47,9 @@ class GenerationSettings(Section):
     """How samples are drawn; `temperature: 0` takes the likeliest token each time."""
 
     max_new_tokens: int = Field(200, ge=1)
+    """Maximum length of a sample, in tokens."""
     temperature: float = Field(0.8, ge=0)
+    """Divides the logits before sampling; 0 picks the most likely token."""
     top_k: int = Field(0, ge=0)
     """Draw from the k likeliest tokens; 0: from all."""
     top_p: float = Field(1.0, gt=0, le=1)
@@ -64,7 +66,9 @@ class CausalEvaluateSettings(_Batched):
     stride: int = Field(128, ge=1)
     """New tokens that a window after the first one scores; the smaller, the more context, and the slower."""
     prompts: tuple[Prompt, ...] = ()
+    """Prompts to continue as samples."""
     generation: GenerationSettings = Field(default_factory=lambda: GenerationSettings.model_validate({}))
+    """Sampling settings, and the defaults of `gristmill generate`."""
 
     @model_validator(mode="after")
     def _stride_within_window(self) -> Self:
@@ -79,6 +83,7 @@ class BeamSettings(Section):
     num_beams: int = Field(4, ge=1)
     """Hypotheses that are followed at a time; 1: the likeliest token each time."""
     max_new_tokens: int = Field(128, ge=1)
+    """Maximum length of an output, in tokens."""
     length_penalty: float = 1.0
     """Exponent of the length by which a hypothesis's log probability is divided; more: longer outputs."""
     repetition_penalty: float = Field(1.0, gt=0)
@@ -95,13 +100,16 @@ class BootstrapSettings(Section):
     samples: int = Field(1000, ge=40)
     """Under 40 there is no fortieth part to cut off at each end."""
     seed: Seed = 12345
+    """Seed of the resampling."""
 
 
 class PairEvaluateSettings(_Batched):
     """How outputs are written for the whole test split; `batch_size` counts texts, not beams."""
 
     generation: BeamSettings = Field(default_factory=lambda: BeamSettings.model_validate({}))
+    """Beam search settings."""
     bootstrap: BootstrapSettings = Field(default_factory=lambda: BootstrapSettings.model_validate({}))
+    """How the 95 % intervals are computed."""
     samples: int = Field(8, ge=0)
     """Examples that are kept for people, at even distances in the test split."""
 
@@ -112,6 +120,7 @@ class TranslationEvaluateSettings(PairEvaluateSettings):
     bleu_tokenize: Annotated[
         Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"], AfterValidator(_installed)
     ] = "13a"
+    """Tokenizer of sacrebleu for BLEU."""
 
 
 class RougeSettings(Section):
@@ -123,6 +132,7 @@ class RougeSettings(Section):
     """
 
     tokenizer: Literal["latin", "unicode", "character"] = "latin"
+    """How ROUGE splits a text into words."""
     stemmer: bool | None = None
     """Porter's stemmer, which is for English. Left out: with `latin`, and not with the others."""
 
@@ -142,6 +152,7 @@ class SummarizationEvaluateSettings(PairEvaluateSettings):
     """Beside what all pairs have: how ROUGE reads a text."""
 
     rouge: RougeSettings = Field(default_factory=lambda: RougeSettings.model_validate({}))
+    """How ROUGE reads a text."""
 
 
 class MaskedEvaluateSettings(_Batched):
@@ -152,7 +163,9 @@ class MaskedEvaluateSettings(_Batched):
     mask_probability: float = Field(0.15, gt=0, lt=1)
     """15 % as in training (arXiv 1810.04805, section 3.1)."""
     seed: Seed = 0
+    """Seed for the choice of masked tokens."""
     prompts: tuple[MaskedPrompt, ...] = ()
+    """Texts with [MASK] to fill in as samples."""
 
 
 class ClassEvaluateSettings(_Batched):

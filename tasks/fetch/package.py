@@ -37,8 +37,11 @@ class Package(Section):
     """A wheel or an sdist."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+    """The name of the package on the index."""
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
+    """The exact version."""
     sha256: Sha256
+    """SHA-256 of the wheel or sdist."""
 
     @property
     def pinned(self) -> str:

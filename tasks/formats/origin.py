@@ -36,6 +36,7 @@ class FromRecipe(Section):
 
     kind: Literal["recipe"]
     name: Name
+    """The name of the recipe."""
 
 
 class FromFolder(Section):
@@ -43,6 +44,7 @@ class FromFolder(Section):
 
     kind: Literal["folder"]
     path: Inside
+    """The folder, relative to the project root."""
     licence: Name | None = None
     """Of the weights, for the model card."""
 
@@ -52,7 +54,9 @@ class FromHub(Section):
 
     kind: Literal["hub"]
     name: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    """`owner/name` on the Hub."""
     revision: Name
+    """A commit or a tag."""
     licence: Name
     """Of the weights, for the model card."""
 

@@ -31,9 +31,11 @@ class AptSource(Source):
 
     kind: Literal["apt"]
     mirror: Annotated[str, Field(pattern=r"^(https?://|file:/|copy:/)[^\s\[\]]+$")] = "http://deb.debian.org/debian"
+    """Base URL of the mirror; a folder is `file:/…` or `copy:/…`."""
     release: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9._+-]+)*$")]
     """`bookworm`, or another name of a folder in `dists` of the mirror."""
     components: Annotated[tuple[Component, ...], Field(min_length=1)] = ("main",)
+    """Components to read, for example `main` and `contrib`."""
     architecture: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "amd64"
     """Whose packages are read, whatever this machine is, so that the result is the same everywhere."""
     content: Literal["descriptions", "translations", "synopses", "sections"]

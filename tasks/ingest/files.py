@@ -36,10 +36,11 @@ Globs = Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_insi
 
 
 class FilesSource(Source):
-    """Globs relative to the project's root, `**` for any depth: .txt .md .jsonl .csv (each also .gz, .zst) .parquet."""
+    """Text files and tables of the project: .txt .md .jsonl .csv (each also .gz, .zst) .parquet."""
 
     kind: Literal["files"]
     files: Globs
+    """Globs relative to the project root; `**` matches folders at any depth."""
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""

@@ -32,7 +32,9 @@ class HubSource(Source):
     of all others is the name of their split, which `clean` then keeps apart: `splits: {test: 0, test_groups: [test]}`.
     The id of a row, too, begins with its split then, as data sets count in each split anew."""
     config: Name | None = None
+    """The configuration of a data set that has several."""
     revision: Name | None = None
+    """A commit or a tag; required for the Hub, unused for a folder."""
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""

@@ -10,10 +10,11 @@ from tasks.ingest.source import Bench, Document, Source
 
 
 class PackageSource(Package, Source):
-    """A wheel or an sdist, and globs of files inside it (see `FilesSource`)."""
+    """A wheel or an sdist, and globs of files inside it, in the formats of `kind: files`."""
 
     kind: Literal["package"]
     files: Globs
+    """Globs of files inside the package."""
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""

@@ -14,6 +14,6 @@ AnySource = Annotated[FilesSource | PackageSource | UrlSource | HubSource | AptS
 
 
 class IngestSettings(RootModel[AnySource]):
-    """Where the text comes from and what a document is; the source is `.root`."""
+    """Where the text comes from, and what a document is."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True)  # the source itself is `.root`

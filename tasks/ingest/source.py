@@ -30,29 +30,28 @@ Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compilable)]
 class Documents(Section):
     """What a document is: a row of a table, a text file, or a part of a text file.
 
-    split_at       text files: a document begins at a line in which this pattern is found; lines found one after the
-                   other, with only blank ones between, begin one document together (the headings of an act and a scene)
-    text_column    tables: the column with the text
-    target_column  tables: the column with the text that belongs to it: its translation, its summary
-    label_column   tables: the column with the class: a text, a whole number, true or false
-    label_pattern  a pattern searched in the path of the file: its first group (or all of it) is the class
-    id_column      tables: the column with the id; without it, the path and the number of the row
-    group_column   tables: the column with the group
-    group_pattern  a pattern searched in the path of the file: its first group (or all of it) is the group.
-                   With neither, the group of a text file is its name without suffixes, and each row is its own group
-
     A column inside another is written with a dot: `translation.en` for `{"translation": {"en": …, "fr": …}}`, where
     no column is called just that. A document without a target or label that it should have is kept with its problem.
     """
 
     split_at: Pattern | None = None
+    """Text files: a regular expression; a document begins at each line that matches. Consecutive matching lines,
+    blank ones between them ignored, begin one document together (the headings of an act and a scene)."""
     text_column: Name = "text"
+    """Tables: the column with the text."""
     target_column: Name | None = None
+    """Tables: the column with the target, such as a translation or a summary."""
     label_column: Name | None = None
+    """Tables: the column with the class; text, whole numbers, or true and false."""
     label_pattern: Pattern | None = None
+    """A regular expression searched in the path of the file; its first group, or the whole match, is the class."""
     id_column: Name | None = None
+    """Tables: the column with the id (None: the path and the row number)."""
     group_column: Name | None = None
+    """Tables: the column with the group."""
     group_pattern: Pattern | None = None
+    """A regular expression searched in the path of the file; its first group, or the whole match, is the group.
+    Without a column or pattern, a text file's group is its name without suffixes, and each row is its own group."""
 
     @model_validator(mode="after")
     def _one_way_to_a_label(self) -> Self:
@@ -116,6 +115,7 @@ class Source(Section, ABC):
     licence: Name
     """Of the text, for the model card: `MIT`, `CC-BY-4.0`, `public domain`, or a sentence."""
     documents: Documents = Documents()
+    """How files and rows become documents."""
 
     @abstractmethod
     def read(self, bench: Bench) -> Iterator[Document]:

@@ -25,12 +25,13 @@ TRIES = 5
 
 
 class UrlSource(Source):
-    """One file in a format of `FilesSource`, or an archive with globs of files inside it."""
+    """One file in a format of `kind: files`, or an archive with globs of files inside it."""
 
     kind: Literal["url"]
     url: Annotated[str, Field(pattern=r"^(https?|s3)://[^\s]+$")]
     """`https://…`, or `s3://bucket/key` with the credentials and endpoint that AWS's own tools find."""
     sha256: Sha256
+    """SHA-256 of the downloaded file."""
     filename: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
     """Where the URL does not end in the name of a file."""
     files: Globs | None = None

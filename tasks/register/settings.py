@@ -25,7 +25,7 @@ class RegisterSettings(Section):
     beat: tuple[str, ...] = ()
     """Baselines that a champion is better than: `xz` stands for `xz_bits_per_byte`."""
     compare_different_data: bool = False
-    """Compare scores although their signatures differ, as those of a growing test split do; see `promotion`."""
+    """Compare scores although their signatures differ, as those of a growing test split do."""
 
     @model_validator(mode="after")
     def _bound_fits_metric(self) -> Self:

@@ -23,9 +23,11 @@ class LoraSettings(Section):
     """
 
     rank: Count = 8
+    """Rank of the two matrices beside each layer."""
     alpha: Count = 16
     """Their product is scaled by alpha / rank."""
     dropout: Momentum = 0.0
+    """Dropout on the input of these matrices."""
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     """Names of the layers that get some: q_proj, v_proj, …"""
 
@@ -38,13 +40,14 @@ class ModelSettings(Section):
     """
 
     init: Origin
-    """Where the weights come from; see `tasks.formats.origin`."""
+    """Where the weights come from: `scratch`, `recipe:NAME`, or a mapping with a `kind`."""
     architecture: str | None = None
     """From scratch: an architecture of transformers, by its `model_type`: llama, marian, t5, bert, …"""
     config: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the architecture's configuration: hidden_size, num_hidden_layers, … For a base, what changes none
     of its weights: dropout and the like."""
     lora: LoraSettings | None = None
+    """Train low-rank matrices instead of all weights."""
 
     @property
     def from_scratch(self) -> bool:
@@ -80,10 +83,13 @@ class AdamWSettings(Section):
 
     name: Literal["adamw"]
     learning_rate: Positive = 1e-3
+    """Peak learning rate of every parameter without a rate of its own."""
     embedding_learning_rate: Positive | None = None
     """For the token embeddings (None: `learning_rate`)."""
     betas: tuple[Momentum, Momentum] = (0.9, 0.95)
+    """Decay rates of the first and second moments."""
     epsilon: Positive = 1e-8
+    """Added to the denominator of the update."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """For matrices and embeddings; never for norms and biases."""
 
@@ -94,9 +100,13 @@ class MuonSettings(AdamWSettings):
 
     name: Literal["muon"]  # type: ignore[assignment]
     matrix_learning_rate: Positive = 0.02
+    """Peak learning rate of the hidden matrices."""
     matrix_weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of the hidden matrices."""
     momentum: Momentum = 0.95
+    """Momentum of the hidden matrices."""
     newton_schulz_steps: Annotated[int, Field(ge=1, lt=100)] = 5
+    """Newton-Schulz iterations per update."""
 
 
 class ScheduleSettings(Section):
@@ -108,9 +118,13 @@ class ScheduleSettings(Section):
     """
 
     name: Literal["linear", "cosine", "wsd"] = "wsd"
+    """Shape of the schedule after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
+    """Steps of the warm-up."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """wsd: fraction of all steps spent decaying."""
     final: Share = 0.0
+    """Fraction of the peak learning rate at the last step."""
 
 
 class TrainSettings(Section):
@@ -129,7 +143,9 @@ class TrainSettings(Section):
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     """`auto`: sdpa, but eager for bf16 on a processor, where the gradient of sdpa takes three times as long."""
     optimizer: Annotated[AdamWSettings | MuonSettings, Field(discriminator="name")] = MuonSettings(name="muon")
+    """AdamW for all parameters, or Muon for the hidden matrices and AdamW for the rest."""
     schedule: ScheduleSettings = ScheduleSettings()
+    """How the learning rates change over the training."""
     clip_norm: Positive | None = 1.0
     """Gradients are scaled down to this norm."""
     log_every: Count = 10
@@ -174,7 +190,7 @@ class MaskedTraining(PackedTraining):
 
 
 class BucketTraining(TrainSettings):
-    """Documents one by one, in batches of about the same length; see `buckets`."""
+    """Documents one by one, in batches of about the same length."""
 
     batch_tokens: Count = 4096
     """Most tokens of a batch, padding and both sides counted; a document that has more is a batch by itself."""

@@ -16,6 +16,7 @@ class LanguageSettings(Section):
     text: Language | None = None
     """`en`: a code of ISO 639-1, or of 639-3 for a language without one."""
     target: Language | None = None
+    """Pairs: the language of the target."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
     """The least probability with which the other language must be identified: names and lists of programs are in no
     language, and the model guesses at them with less."""

@@ -24,9 +24,11 @@ class GopherQuality(Section):
     min_words: Count | None = 50
     """Words with something other than punctuation in them."""
     max_words: Count | None = 100_000
+    """Upper bound of the same count."""
     min_mean_word_length: Ratio | None = 3
     """Characters, over the words that are counted above."""
     max_mean_word_length: Ratio | None = 10
+    """Upper bound of the same mean."""
     max_hashes_per_word: Ratio | None = 0.1
     """`#`, over all words and marks."""
     max_ellipses_per_word: Ratio | None = 0.1
@@ -63,20 +65,31 @@ class GopherRepetition(Section):
     """
 
     max_duplicate_lines: Share | None = 0.3
+    """Duplicate lines, of all lines."""
     max_duplicate_paragraphs: Share | None = 0.3
+    """Duplicate paragraphs, of all paragraphs."""
     max_duplicate_line_characters: Share | None = 0.2
+    """Characters of duplicate lines."""
     max_duplicate_paragraph_characters: Share | None = 0.2
+    """Characters of duplicate paragraphs."""
     max_top_2_gram_characters: Ratio | None = 0.2
     """Characters of the most frequent 2-gram, times how often it is there."""
     max_top_3_gram_characters: Ratio | None = 0.18
+    """The same for 3-grams."""
     max_top_4_gram_characters: Ratio | None = 0.16
+    """The same for 4-grams."""
     max_duplicate_5_gram_characters: Share | None = 0.15
     """Characters within duplicate 5-grams, each counted once."""
     max_duplicate_6_gram_characters: Share | None = 0.14
+    """The same for 6-grams."""
     max_duplicate_7_gram_characters: Share | None = 0.13
+    """The same for 7-grams."""
     max_duplicate_8_gram_characters: Share | None = 0.12
+    """The same for 8-grams."""
     max_duplicate_9_gram_characters: Share | None = 0.11
+    """The same for 9-grams."""
     max_duplicate_10_gram_characters: Share | None = 0.1
+    """The same for 10-grams."""
 
 
 class C4(Section):
@@ -121,6 +134,7 @@ class FineWeb(Section):
     min_punctuated_lines: Share | None = 0.12
     """Lines that end in terminal punctuation of any script."""
     max_short_lines: Share | None = 0.67
+    """Short lines, of all lines."""
     short_line_characters: Count = 30
     """A line of so many characters is short."""
     max_duplicate_line_characters: Share | None = 0.01
@@ -154,10 +168,15 @@ class QualitySettings(Section):
     """
 
     preset: Literal["none", "gopher", "c4", "fineweb"] = "none"
+    """Which groups of rules are on."""
     gopher_repetition: GopherRepetition | None = None
+    """Gopher's rules about repetition."""
     gopher_quality: GopherQuality | None = None
+    """Gopher's rules about quality."""
     c4: C4 | None = None
+    """C4's rules about lines and documents."""
     fineweb: FineWeb | None = None
+    """FineWeb's own rules."""
 
     @model_validator(mode="after")
     def _switch_on(self) -> Self:
