@@ -49,6 +49,11 @@ def check(name: str) -> "Recipe":
         "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
     }
     entry = f"write `{name}: {_entry({key: path for key, path in wanted.items() if path is not None})}`"
+    if "code" not in (read_yaml(GRAPH).get("stages") or {}):
+        raise RecipeError(
+            f"{GRAPH}: there is no stage `code`, on which all others now depend: take `vars.alone` and `stages` from "
+            f"the dvc.yaml of this version, {RENEW}"
+        )
     if name not in wired:
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
@@ -96,13 +101,7 @@ def listed_recipes() -> dict[str, Any]:
     """The recipes over which dvc.yaml fans its stages out. Raises RecipeError where it has no such mapping."""
     if not GRAPH.is_file():
         raise RecipeError(f"{GRAPH}: not there; run gristmill in the root of the project")
-    graph = read_yaml(GRAPH)
-    if "code" not in (graph.get("stages") or {}):
-        raise RecipeError(
-            f"{GRAPH}: it has no stage `code`, on which all others depend now: take `vars.alone` and `stages` from the "
-            f"dvc.yaml of this version, {RENEW}"
-        )
-    for item in graph.get("vars") or []:
+    for item in read_yaml(GRAPH).get("vars") or []:
         if isinstance(item, dict) and isinstance(item.get("recipes"), dict):
             for name in item["recipes"]:
                 if not isinstance(name, str) or not NAME.fullmatch(name):

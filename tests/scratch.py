@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.recipes import LIST
-from tasks.code.versions import write_versions
+from tasks.code.versions import LOCK, write_versions
 from tasks.stage.run import DATA, run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write_code(root: Path = Path()) -> None:
 
 def run_stages(recipe: str) -> Path:
     """All stages of a recipe in this process, in the working directory; the folder with what they made."""
-    write_versions()
+    write_versions() if LOCK.is_file() else write_code()
     for stage in STAGES:
         run(import_module(f"tasks.{stage}.__main__").STAGE, recipe)
     return DATA / recipe

@@ -54,9 +54,10 @@ def stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_the_graph_leads_from_one_to_the_other(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stale(project, monkeypatch) == set()
     nodes = {node.address: node for node in read_graph("above")}
-    assert {address.partition("@")[2] for address in nodes} == {"below", "above"}
-    assert nodes["base@above"].upstream == ("train@below",)
-    assert {node.recipe for node in read_graph("below")} == {"below"}
+    assert {address.partition("@")[2] for address in nodes} == {"below", "above", ""}
+    assert nodes["train@below"].upstream == ("base@below", "code", "tokenize@below")
+    assert nodes["base@above"].upstream == ("code", "train@below")
+    assert {node.recipe for node in read_graph("below")} == {"below", ""}
     assert "train@below" in command(project, "dvc", "dag", "base@above").stdout
 
 
