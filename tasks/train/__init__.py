@@ -18,11 +18,12 @@ loss          what is minimised
 optimizers    AdamW, and Muon with AdamW, as one optimizer
 schedule      the learning rate's share at a step
 precision     what the processor or GPU really has
-system        keeps what a step frees for the next one; how threads wait
 model         the model from its settings, from scratch or from a base, and its folder
 checkpoints   what a killed training goes on from
-history       the curve that is written down
-training      Hugging Face's Trainer, put to work
+history       the curve, as history.csv has it
+plan          everything that a training depends on
+loop          the training loop
+log           what it says while it runs: rows, points of the record, an error once a value is not finite
 work          the stage, from its inputs to its report
 
 A killed training goes on from its last whole checkpoint, in data/<recipe>/checkpoints/<identity>/, and ends with the

@@ -1,13 +1,19 @@
 """What every kind of batches has in common, and the kinds by task.
 
-A batch is a mapping of tensors for the model's `forward`, and `labels` beside them: int64, what each position of the
-logits has to be, IGNORED where nothing is asked. Batch `position` is a pure function of the seed and the position, so
-that a resume is one integer.
+A batch is a mapping of tensors for the model's `forward`, and beside them:
+
+labels  int64, what each position of the logits has to be, IGNORED where nothing is asked
+asked   int64 [items], the positions in the flattened labels where something is; `loader` adds it
+
+Batch `position` is a pure function of the seed and the position, so that a resume is one integer.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from tasks.formats.rows import IGNORED
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +33,22 @@ class Batches(ABC):
     def batch(self, position: int) -> Batch:
         """The batch at a position."""
 
+    def loader(self, positions: range, device: "torch.device") -> Iterator[Batch]:
+        """The batches at `positions`, one after another, on a device.
+
+        The call itself draws one number from torch's generator, as every pass over a DataLoader does.
+        """
+        from torch.utils.data import DataLoader
+
+        pinned = device.type == "cuda"  # a GPU copies from pinned memory while the processor goes on
+        batches: Iterable[Batch] = DataLoader(
+            positions,  # type: ignore[arg-type]
+            batch_size=None,
+            collate_fn=lambda position: find_asked(self.batch(position)),  # type: ignore[arg-type]
+            pin_memory=pinned,
+        )
+        return map(lambda batch: {name: part.to(device, non_blocking=pinned) for name, part in batch.items()}, batches)
+
 
 @dataclass(frozen=True)
 class Data:
@@ -38,20 +60,11 @@ class Data:
     """For the report: how much is padding, what was cut or left out."""
 
 
-class Positions:
-    """Batches as Trainer's loader wants them: a data set, an item of which is a whole batch."""
-
-    def __init__(self, batches: Batches, length: int) -> None:
-        self.batches, self.length = batches, length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, position: int) -> Batch:
-        return self.batches.batch(position)
+def find_asked(batch: Batch) -> Batch:
+    """The batch with `asked`. On a GPU, to look for it would wait for all work so far."""
+    return batch | {"asked": (batch["labels"].flatten() != IGNORED).nonzero().flatten()}
 
 
-def only(items: list[Batch]) -> Batch:
-    """The collator of a loader whose items are batches already."""
-    (item,) = items
-    return item
+def count_items(batch: Batch) -> int:
+    """Tokens, or documents that are classified, of which a batch asks something."""
+    return len(batch["asked"])

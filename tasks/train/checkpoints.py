@@ -1,21 +1,35 @@
 """What a killed training goes on from: `data/<recipe>/checkpoints/<identity>/checkpoint-<step>/`.
 
-Trainer writes a checkpoint file by file. Only when all are there comes `whole.json`, renamed into place, with the size
-of each; a folder without it, or with another size, is what a kill left behind and is removed.
+model.safetensors  the weights that are trained
+optimizer.pt       the optimizer's state; learning rates follow from the step
+random.pt          the states of all generators of random numbers
+history.json       the history so far
+whole.json         written last, renamed into place: the size of each file
+
+A folder without `whole.json`, or with another size, was left by a kill and is removed.
 """
 
 import json
 import os
+import random
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tasks.stage.run import checkpoints_of
 from tasks.train.history import History
 
-MARK = "whole.json"
-HISTORY = "history.json"
+if TYPE_CHECKING:
+    import torch
+    from torch.optim import Optimizer
+
+KEPT = 2
+"""Checkpoints of a training at a time."""
 WEIGHTS = "model.safetensors"
+OPTIMIZER = "optimizer.pt"
+RANDOM = "random.pt"
+HISTORY = "history.json"
+MARK = "whole.json"
 BEST = "best.safetensors"
 TIMING = "timing.json"
 
@@ -27,16 +41,10 @@ def folder_of(recipe: str, identity: str) -> Path:
     return folder
 
 
-def finish(checkpoint: Path, history: History) -> None:
-    """Declare a checkpoint whole, with the history up to it."""
-    _write(checkpoint / HISTORY, history.to_json())
-    _write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir()) if p.name != MARK})
-
-
 def last_whole(folder: Path) -> Path | None:
     """The last whole checkpoint; broken ones are removed."""
     found = None
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2])):
+    for path in _by_step(folder):
         if _is_whole(path):
             found = path
         else:
@@ -44,14 +52,41 @@ def last_whole(folder: Path) -> Path | None:
     return found
 
 
-def read_history(checkpoint: Path) -> History:
-    """The history up to a whole checkpoint."""
-    return History.from_json(json.loads((checkpoint / HISTORY).read_text(encoding="utf-8")))
+def step_of(checkpoint: Path | None) -> int:
+    """The step after which a checkpoint was written; 0 for none."""
+    return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+
+
+def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "torch.device", history: History) -> None:
+    """Write the checkpoint after a step, and remove all but the last KEPT."""
+    import torch
+
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir()
+    save_weights(model, checkpoint / WEIGHTS)
+    torch.save(optimizer.state_dict(), checkpoint / OPTIMIZER)
+    torch.save(_random_state(device), checkpoint / RANDOM)
+    _write(checkpoint / HISTORY, history.to_json())
+    _write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir())})
+    for old in _by_step(folder)[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def load(checkpoint: Path, model: Any, optimizer: "Optimizer", device: "torch.device") -> History:
+    """Bring model, optimizer and random numbers to where a whole checkpoint left them; its history."""
+    import torch
+
+    load_weights(model, checkpoint / WEIGHTS)
+    optimizer.load_state_dict(torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True))
+    _set_random_state(torch.load(checkpoint / RANDOM, weights_only=True), device)
+    history = History.from_json(json.loads((checkpoint / HISTORY).read_text(encoding="utf-8")))
+    history.resumed_at = step_of(checkpoint)
+    return history
 
 
 def clear(folder: Path) -> None:
     """Take away the checkpoints and the best weights of a finished training; what is known of its time stays."""
-    for path in folder.glob("checkpoint-*"):
+    for path in _by_step(folder):
         shutil.rmtree(path)
     (folder / BEST).unlink(missing_ok=True)
 
@@ -94,6 +129,31 @@ def _trained(model: Any) -> dict[str, Any]:
 def write_timing(folder: Path, timing: dict[str, object]) -> None:
     """Facts of clock and machine, outside of all outputs."""
     _write(folder / TIMING, timing)
+
+
+def _random_state(device: "torch.device") -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    kind, keys, *rest = cast("tuple[Any, ...]", np.random.get_state())
+    state = {"python": random.getstate(), "numpy": (kind, keys.tolist(), *rest), "torch": torch.get_rng_state()}
+    own = {} if device.type == "cpu" else {"device": torch.get_device_module(device).get_rng_state()}
+    return state | own
+
+
+def _set_random_state(state: dict[str, Any], device: "torch.device") -> None:
+    import numpy as np
+    import torch
+
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    own = {} if device.type == "cpu" else {"device": torch.get_device_module(device).set_rng_state}
+    for name, restore in ({"torch": torch.set_rng_state} | own).items():
+        restore(state[name])
+
+
+def _by_step(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*"), key=step_of)
 
 
 def _is_whole(path: Path) -> bool:

@@ -17,7 +17,7 @@ class Row:
     tokens: int
     loss: float
     learning_rate: float
-    grad_norm: float | None
+    grad_norm: float
     validation_loss: float | None = None
 
 

@@ -9,7 +9,7 @@ from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.formats.weights import positions
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.task import PAIRS, is_causal, model_class
-from tasks.train.batches import Batches
+from tasks.train.batches import Batches, find_asked
 from tasks.train.loss import summed_loss
 from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, PackedTraining, TrainSettings
 from tasks.train.vocabulary import Vocabulary
@@ -208,7 +208,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
     model.eval()
     try:
         with torch.no_grad():
-            summed_loss(model, small)
+            summed_loss(model, find_asked(small))
             sees = is_causal(design.task, model.config.is_encoder_decoder) and _sees_later_tokens(model)
     except UNFIT as error:
         raise design.wrong(key, f"{architecture} cannot be run: {' '.join(str(error).split())}") from error

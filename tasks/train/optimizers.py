@@ -1,4 +1,4 @@
-"""AdamW, and Muon with AdamW, each as one `torch.optim.Optimizer` that Trainer schedules and checkpoints."""
+"""AdamW, and Muon with AdamW, each as one `torch.optim.Optimizer`, for the schedule and for checkpoints."""
 
 import math
 from collections.abc import Callable
@@ -55,19 +55,24 @@ def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.
         for kind, parameters in groups.items()
         if parameters and not (kind == "matrices" and isinstance(settings, MuonSettings))
     ]
-    adamw = torch.optim.AdamW(
-        by_adamw, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True
-    )
-    if not isinstance(settings, MuonSettings) or not groups["matrices"]:
-        return adamw
-    muon = torch.optim.Muon(
-        _by_shape(model, groups["matrices"], settings.matrix_learning_rate),
-        lr=settings.matrix_learning_rate,
-        weight_decay=settings.matrix_weight_decay,
-        momentum=settings.momentum,
-        ns_steps=settings.newton_schulz_steps,
-    )
-    return joined([adamw, muon])
+    parts: list[torch.optim.Optimizer] = []
+    if by_adamw:  # with LoRA, Muon may have them all
+        parts.append(
+            torch.optim.AdamW(
+                by_adamw, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True
+            )
+        )
+    if isinstance(settings, MuonSettings) and groups["matrices"]:
+        parts.append(
+            torch.optim.Muon(
+                _by_shape(model, groups["matrices"], settings.matrix_learning_rate),
+                lr=settings.matrix_learning_rate,
+                weight_decay=settings.matrix_weight_decay,
+                momentum=settings.momentum,
+                ns_steps=settings.newton_schulz_steps,
+            )
+        )
+    return joined(parts) if len(parts) > 1 else parts[0]
 
 
 def _by_shape(model: "PreTrainedModel", matrices: "list[torch.nn.Parameter]", rate: float) -> "list[dict[str, Any]]":

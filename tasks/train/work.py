@@ -19,8 +19,11 @@ from tasks.train import checkpoints
 from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
 from tasks.train.history import History
+from tasks.train.log import bits_per_byte
+from tasks.train.loop import fit
 from tasks.train.model import Design, add_lora, build_model, check_runs, save_model
 from tasks.train.packed import causal_data, masked_data
+from tasks.train.plan import Plan
 from tasks.train.precision import Machine, resolve
 from tasks.train.sentences import sentence_data
 from tasks.train.settings import (
@@ -32,7 +35,6 @@ from tasks.train.settings import (
     PairTraining,
     problems,
 )
-from tasks.train.training import Plan, bits_per_byte, fit
 from tasks.train.vocabulary import Vocabulary, read_vocabulary
 from tasks.workers.system import prepare
 

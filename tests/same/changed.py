@@ -101,6 +101,11 @@ def _differing(unit: Unit, was: Unit | None) -> list[tuple[int, str]]:
     return [line for place, line in enumerate(unit.lines) if place not in same]
 
 
+def _makes_an_error(node: ast.stmt) -> bool:
+    call = node.value if isinstance(node, ast.Return) else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Error")
+
+
 def _statements(path: Path) -> list[tuple[int, int, type[ast.AST]]]:
     """First and last line of every statement; of a compound one, of its head."""
     spans = []
@@ -108,8 +113,9 @@ def _statements(path: Path) -> list[tuple[int, int, type[ast.AST]]]:
         if isinstance(node, ast.ExceptHandler) and all(isinstance(each, ast.Raise) for each in node.body):
             spans.append((node.lineno, node.body[0].lineno - 1, ast.Raise))
         if isinstance(node, ast.stmt):
+            kind = ast.Raise if _makes_an_error(node) else type(node)
             body = getattr(node, "body", None)
             stop = body[0].lineno - 1 if body else node.end_lineno or node.lineno
             start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
-            spans.append((start, max(start, stop), type(node)))
+            spans.append((start, max(start, stop), kind))
     return spans

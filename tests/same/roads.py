@@ -65,16 +65,18 @@ def roads() -> dict[str, dict[str, Any]]:
     words, prose = "texts/all.jsonl", "texts/prose.jsonl"
     found = {
         "causal": tiny_recipe("causal-lm", words, optimizer=muon, accumulation=2),
-        "lora": tiny_recipe("causal-lm", words, init="recipe:causal", precision="fp32", keep="best", patience=1),
+        "lora": tiny_recipe("causal-lm", words, init="recipe:causal", precision="fp32", evaluate_every=1),
         "translation": tiny_recipe("translation", words, optimizer=adamw, label_smoothing=0.1),
         "summarization": tiny_recipe("summarization", words, clip_norm=None),
         "one-row": tiny_recipe("summarization", words, init="recipe:causal"),
         "masked": tiny_recipe("masked-lm", words, next_sentence=True),
         "classification": tiny_recipe("classification", words, init="recipe:masked"),
         "unigram": tiny_recipe("translation", words, like="causal-lm"),
-        "plays": tiny_recipe("causal-lm", "plays/*.md"),
+        "plays": tiny_recipe("causal-lm", "plays/*.md", accumulation=2),
         "prose": tiny_recipe("causal-lm", prose, schedule={"name": "cosine", "warmup_steps": 2}),
     }
+    found["lora"]["train"] |= {"keep": "best", "patience": 1}
+    found["lora"]["train"]["optimizer"]["learning_rate"] = 1.0  # soon worse, so that early stopping ends it
     found["lora"]["model"]["lora"] = {"rank": 2, "dropout": 0.1}
     found["unigram"]["tokenize"] = {"kind": "unigram", "vocab_size": 60}
     found["masked"]["tokenize"] = {"kind": "wordpiece", "vocab_size": 90, "lowercase": True}

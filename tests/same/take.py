@@ -15,6 +15,8 @@ from pathlib import Path
 
 import coverage
 
+RESUMED = "plays"
+"""The recipe whose training is run once more, from its last checkpoint."""
 STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 
 
@@ -25,15 +27,25 @@ def take(out: Path, recipes: list[str]) -> None:
     seen.start()
     if find_spec("tasks.code"):
         runpy.run_module("tasks.code", run_name="__main__")
+    keep_checkpoints()
     for recipe in recipes:
         for stage in STAGES:
             run_stage(stage, recipe)
+            if (stage, recipe) == ("train", RESUMED):
+                run_stage(stage, recipe)
             for name in import_module(f"tasks.{stage}.__main__").STAGE.outputs:
                 _keep(Path("data", recipe, name), out / stage / recipe / name, Path("before", stage, recipe, name))
     seen.stop()
     data = seen.get_data()
     lines = {os.path.relpath(file, code): data.lines(file) for file in data.measured_files()}
     (out / "lines.json").write_text(json.dumps(lines))
+
+
+def keep_checkpoints() -> None:
+    """Let the training that runs twice find its checkpoints of the first time, as after a kill."""
+    checkpoints = import_module("tasks.train.checkpoints")
+    clear = checkpoints.clear
+    checkpoints.clear = lambda folder: None if RESUMED in folder.parts else clear(folder)
 
 
 def run_stage(stage: str, recipe: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tasks.formats.rows import IGNORED
+from tasks.train.batches import count_items, find_asked
 from tasks.train.loss import summed_loss
 
 SMALL = {
@@ -36,7 +37,8 @@ def test_asking_for_a_few_tokens_gives_the_loss_and_gradients_of_all_logits(arch
     shapes = []
     model.get_output_embeddings().register_forward_hook(lambda module, given, made: shapes.append(made.shape[:-1]))
 
-    loss, items = summed_loss(model.eval(), {"input_ids": ids, "labels": labels}, smoothing=0.1)
+    batch = find_asked({"input_ids": ids, "labels": labels})
+    loss = summed_loss(model.eval(), batch, smoothing=0.1)
     loss.backward()
     found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
     model.zero_grad()
@@ -46,7 +48,7 @@ def test_asking_for_a_few_tokens_gives_the_loss_and_gradients_of_all_logits(arch
     )
     wanted.backward()
 
-    assert items == 9 and [tuple(shape) for shape in shapes] == [(9,), (3, 12)]
+    assert count_items(batch) == 9 and [tuple(shape) for shape in shapes] == [(9,), (3, 12)]
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
     for name, weight in model.named_parameters():
         if weight.grad is not None:

@@ -73,3 +73,12 @@ def test_state_of_an_optimizer_goes_through_its_dict(settings: AdamWSettings) ->
     half, optimizer = trained(2)
     rest, _ = trained(2, optimizer.state_dict(), half.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), rest.parameters(), strict=True))
+
+
+def test_muon_alone_trains_matrices_of_low_rank() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(build("llama"), LoraConfig(r=2, target_modules=["q_proj"]))
+    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    optimizer = make_optimizer(model, MuonSettings(name="muon"))
+    assert {id(parameter) for group in optimizer.param_groups for parameter in group["params"]} == trained

@@ -1,0 +1,91 @@
+"""What a training says while it runs: rows of its history, points of its record, an error if a value is not finite."""
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from tasks.formats.tokens import Index
+from tasks.stage.errors import GristmillError
+from tasks.train.history import History, Row
+from tasks.train.plan import Plan
+from tasks.train.schedule import share
+
+if TYPE_CHECKING:
+    import torch
+
+    from tasks.tracking.record import LiveRecord
+
+
+class Log:
+    """Follows the steps of a training. What they measured stays on the device until `read`, which waits for it."""
+
+    def __init__(self, plan: Plan, history: History, record: "LiveRecord") -> None:
+        self.plan, self.history, self.record = plan, history, record
+        self.note = ""
+        """The last loss that was read, for a progress bar."""
+        self._unread: list[tuple[int, list[torch.Tensor]]] = []
+        self._norm = math.nan
+        now = time.monotonic()
+        self._began = now - history.seconds
+        self._told = (now, history.tokens)
+
+    def step(self, step: int, items: int, losses: "list[torch.Tensor]", norm: "torch.Tensor") -> None:
+        """Take in a step: its items, the losses of its batches, which add up to its own, and its gradient's norm."""
+        self.history.tokens += items
+        self.history.seconds = time.monotonic() - self._began
+        self._unread.append((step, [*losses, norm]))
+
+    def read(self) -> None:
+        """Bring everything from the device at once. Raises GristmillError at the first value that is not finite."""
+        import torch
+
+        if not self._unread:
+            return
+        values = torch.stack([torch.stack(measured) for _, measured in self._unread]).tolist()
+        for (step, _), (*losses, norm) in zip(self._unread, values, strict=True):
+            for loss in losses:
+                self._require_finite("loss", loss, step)
+            self._require_finite("gradient", norm, step)
+            self.history.waiting.append(math.fsum(losses))
+            self._norm = norm
+        self._unread.clear()
+        self.note = f"loss {self.history.waiting[-1]:.3f}"
+
+    def row(self, step: int) -> None:
+        """Write a row, of the steps since the last one."""
+        self.read()
+        history, settings = self.history, self.plan.settings
+        loss = math.fsum(history.waiting) / len(history.waiting)
+        history.waiting.clear()
+        rate = settings.optimizer.learning_rate * share(step - 1, self.plan.steps, settings.schedule)
+        history.rows.append(Row(step, history.tokens, loss, rate, self._norm))
+        now, (then, tokens) = time.monotonic(), self._told
+        self._told = (now, history.tokens)
+        speed = (history.tokens - tokens) / max(now - then, 1e-9)
+        known = {"loss": loss, "learning_rate": rate, "grad_norm": self._norm, "tokens_per_second": speed}
+        self.record.log(step, known)
+
+    def validation(self, step: int, loss: float) -> bool:
+        """Add a validation loss to the row of its step; whether it is the lowest so far."""
+        self._require_finite("validation loss", loss, step)
+        history, text = self.history, self.plan.text
+        history.rows[-1].validation_loss = loss
+        per_byte = {} if text is None else {"validation_bits_per_byte": bits_per_byte(text, loss)}
+        self.record.log(step, {"validation_loss": loss} | per_byte)
+        better = history.best_loss is None or loss < history.best_loss
+        if better:
+            history.best_step, history.best_loss = step, loss
+        return better
+
+    def _require_finite(self, what: str, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            raise GristmillError(
+                f"{self.plan.where}: train: the {what} is {value} at step {step} of {self.plan.steps}; the training is "
+                "stopped; lower train.optimizer.learning_rate or matrix_learning_rate, lengthen "
+                "train.schedule.warmup_steps, or set clip_norm"
+            )
+
+
+def bits_per_byte(text: Index, loss: float) -> float:
+    """From nats per token of a split, with the bytes per token of the whole split."""
+    return loss / math.log(2) * text.tokens / text.text_bytes

@@ -1,0 +1,112 @@
+"""The training loop: batches, losses, gradients, an update; every few steps a row, an evaluation, a checkpoint.
+
+A step reads nothing from the device, so that a GPU never waits for Python: `Log` leaves losses and norms there until a
+row, an evaluation or a checkpoint needs them. It raises at the first value that is not finite, so that none of them is
+written after it. `accelerate` knows the device and its precision.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+from tasks.stage.progress import progress
+from tasks.train import checkpoints
+from tasks.train.batches import Batches, count_items
+from tasks.train.history import History
+from tasks.train.log import Log
+from tasks.train.loss import summed_loss
+from tasks.train.optimizers import make_optimizer
+from tasks.train.plan import Plan
+from tasks.train.precision import Machine
+from tasks.train.schedule import share
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel
+
+    from tasks.tracking.record import LiveRecord
+
+
+def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
+    """Train `model` in place, from the last whole checkpoint or from the start.
+
+    Raises GristmillError if a loss or a gradient is not finite.
+    """
+    from accelerate.utils import set_seed
+
+    settings, steps, accumulation = plan.settings, plan.steps, plan.settings.accumulation
+    accelerator = make_accelerator(plan.machine)
+    device = accelerator.device
+    net, optimizer = accelerator.prepare(model, make_optimizer(model, settings.optimizer))
+    rates = [group["lr"] for group in optimizer.param_groups]
+
+    set_seed(settings.seed)
+    checkpoint = checkpoints.last_whole(plan.folder)
+    done = checkpoints.step_of(checkpoint)
+    batches = plan.data.training.loader(range(done * accumulation, steps * accumulation), device)
+    history = History() if checkpoint is None else checkpoints.load(checkpoint, model, optimizer, device)
+    log = Log(plan, history, record)
+
+    net.train()
+    with progress("train", steps, "steps") as bar:
+        if done:
+            bar.advance(done, note="resumed")
+        for step in range(done + 1, steps + 1):
+            factor = share(step - 1, steps, settings.schedule)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+
+            micro_batches = [next(batches) for _ in range(accumulation)]
+            items = sum(map(count_items, micro_batches))
+            losses = []
+            for batch in micro_batches:
+                loss = summed_loss(net, batch, plan.smoothing) / max(items, 1)
+                accelerator.backward(loss)
+                losses.append(loss.detach())
+            norm = accelerator.clip_grad_norm_(net.parameters(), settings.clip_norm or math.inf)
+            optimizer.step()
+            optimizer.zero_grad()
+            log.step(step, items, losses, norm)
+
+            last = step == steps
+            evaluating = last or step % settings.evaluate_every == 0
+            if evaluating or step % settings.log_every == 0:
+                log.row(step)
+            if evaluating:
+                best = log.validation(step, evaluate(net, plan.data.validation, device))
+                if best and settings.keep == "best":
+                    checkpoints.save_weights(model, plan.folder / checkpoints.BEST)
+            bar.advance(1, note=log.note)
+            if last or plan.exhausted(history):
+                break
+            if step % settings.checkpoint_every == 0:
+                log.read()
+                checkpoints.save(plan.folder, step, model, optimizer, device, history)
+    if settings.keep == "best":
+        checkpoints.load_weights(model, plan.folder / checkpoints.BEST)
+    return history
+
+
+def evaluate(model: "PreTrainedModel", batches: Batches, device: "torch.device") -> float:
+    """The validation loss, nats per item: every item counts the same, whatever the batch it is in."""
+    import torch
+
+    losses, items = [], 0
+    model.eval()
+    with torch.no_grad():
+        for batch in batches.loader(range(batches.count), device):
+            losses.append(summed_loss(model, batch))
+            items += count_items(batch)
+    model.train()
+    return math.fsum(torch.stack(losses).tolist()) / max(items, 1)
+
+
+def make_accelerator(machine: Machine) -> "Accelerator":
+    """The device of a training, with autocast to its precision."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    # What it knows is global: without this, a second training in a process could have no other precision.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    mixed = "bf16" if machine.precision == "bf16" else "no"
+    return Accelerator(mixed_precision=mixed, cpu=machine.device == "cpu")
