@@ -10,6 +10,7 @@ from benchmarks.targets import Target, table
 BENCHMARKS = {
     "clean": clean.measure,
     "flow": flow.measure,
+    "three-minutes": flow.measure_three_minutes,
     "memory": memory.measure,
     "near": near.measure,
     "privacy": privacy.measure,

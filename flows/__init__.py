@@ -8,6 +8,8 @@ graph       the stages of a recipe, read from dvc.yaml, and what DVC finds chang
 launch      a program in a process group of its own, which ends with us (`child`)
 workspace   one run per recipe and workspace at a time
 api         the configured Prefect server, or a temporary one
+configured  whether Prefect has a server, known without importing Prefect
+temporary   the temporary one, started before Prefect is imported
 schedule    a deployment with a schedule
 summary     what a run did
 

@@ -4,9 +4,10 @@ Everything here asks DVC in process: a status takes a quarter of a second, the `
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,78 +36,9 @@ class Node:
     """Addresses of the stages whose outputs this one reads."""
 
 
-def read_graph(recipe: str) -> list[Node]:
-    """The stages of a recipe and all those, of any recipe, whose outputs they need, each behind those it needs.
-
-    Raises GristmillError where `dvc.yaml` is broken, does not know the recipe, or is in no git repository.
-    """
-    import networkx
-
-    with _repo() as repo:
-        graph = repo.index.graph
-        stages = {stage.addressing: stage for stage in repo.index.stages}
-        places = {address: place for place, address in enumerate(stages)}
-        own = [stage for address, stage in stages.items() if _recipe_of(address) == recipe]
-        if not own:
-            known = ", ".join(dict.fromkeys(filter(None, map(_recipe_of, stages)))) or "none"
-            raise GristmillError(
-                f"dvc.yaml: vars.recipes: {recipe} is not in it (there are: {known}); "
-                "add it there, or let `gristmill new` do so"
-            )
-        needed = set(own).union(*(networkx.descendants(graph, stage) for stage in own))  # an edge points upstream
-        order = networkx.lexicographical_topological_sort(
-            graph.subgraph(needed).reverse(), key=lambda stage: places[stage.addressing]
-        )
-        return [_node(stage, graph) for stage in order]
-
-
-def changes(addresses: Sequence[str]) -> dict[str, str]:
-    """Which of these stages DVC would run, and why, in a few words; like `dvc status`, no stage is run.
-
-    Raises TransientError while another DVC process is at work on them.
-    """
-    with _repo() as repo:
-        found = _patiently(lambda: repo.status(targets=list(addresses)))
-    return {address: _reasons(status) for address, status in found.items()}
-
-
-def fill_cache(addresses: Sequence[str]) -> list[str]:
-    """Take outputs that are as they were, but that the cache has lost, into it again; DVC would make them anew.
-
-    Returns the stages whose outputs they are; raises TransientError as `changes` does.
-    """
-    with _repo() as repo:
-        found = _patiently(lambda: repo.status(targets=list(addresses)))
-        kept = [
-            stage.addressing for stage in repo.index.stages
-            if _says_only_lost(found.get(stage.addressing, ())) and all(map(_is_as_it_was, stage.outs))
-        ]  # fmt: skip
-        for address in kept:
-            _patiently(lambda target=address: repo.commit(target=target, force=True))
-    return kept
-
-
-def restore(node: Node) -> list[str]:
-    """Put the last good outputs of a stage, which DVC removes before it runs it, back into their place from the cache.
-
-    Only outputs that are not there are touched. Returns those that are back; raises TransientError as `changes` does.
-    """
-    missing = [out for out in node.outs if not Path(out).exists()]
-    if not missing:
-        return []
-    with _repo() as repo:
-        recorded = {
-            str(out.def_path) for stage in repo.index.stages for out in stage.outs
-            if stage.addressing == node.address and out.hash_info
-        }  # fmt: skip
-        if known := [out for out in missing if out in recorded]:
-            _patiently(lambda: repo.checkout(targets=known, force=True, allow_missing=True))
-    return [out for out in missing if Path(out).exists()]
-
-
 @contextmanager
-def _repo() -> Iterator["Repo"]:
-    """DVC's view of this folder, read anew; its errors become ours."""
+def opened() -> Iterator["Repo"]:
+    """DVC's view of this folder, read anew, for several questions in a row. Its errors become GristmillError."""
     switch_off_telemetry()
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
@@ -125,13 +57,106 @@ def _repo() -> Iterator["Repo"]:
         raise GristmillError(_sentence(error)) from error
 
 
-def _patiently(ask: Any) -> Any:
+def read_graph(recipe: str) -> list[Node]:
+    """The stages of a recipe and all those, of any recipe, whose outputs they need, each behind those it needs.
+
+    Raises GristmillError where `dvc.yaml` is broken, does not know the recipe, or is in no git repository.
+    """
+    with opened() as repo:
+        return _nodes(repo, recipe)
+
+
+def changes(addresses: Sequence[str]) -> dict[str, str]:
+    """Which of these stages DVC would run, and why, in a few words; like `dvc status`, no stage is run.
+
+    Raises TransientError while another DVC process is at work on them.
+    """
+    with opened() as repo:
+        found = _patiently(repo, lambda: _status(repo, addresses))
+    return {address: _reasons(status) for address, status in found.items()}
+
+
+def look(recipe: str, repo: "Repo") -> tuple[list[Node], dict[str, str]]:
+    """The graph of a recipe and its changes at once, from one reading of dvc.yaml and dvc.lock. Raises as both do."""
+
+    def ask() -> tuple[list[Node], dict[str, Any]]:
+        nodes = _nodes(repo, recipe)
+        return nodes, _status(repo, [node.address for node in nodes])
+
+    nodes, found = _patiently(repo, ask)
+    return nodes, {address: _reasons(status) for address, status in found.items()}
+
+
+def fill_cache(addresses: Sequence[str]) -> list[str]:
+    """Take outputs that are as they were, but that the cache has lost, into it again; DVC would make them anew.
+
+    Returns the stages whose outputs they are; raises TransientError as `changes` does.
+    """
+    with opened() as repo:
+        found = _patiently(repo, lambda: _status(repo, addresses))
+        kept = [
+            stage.addressing for stage in repo.index.stages
+            if _says_only_lost(found.get(stage.addressing, ())) and all(map(_is_as_it_was, stage.outs))
+        ]  # fmt: skip
+        for address in kept:
+            _patiently(repo, partial(repo.commit, target=address, force=True))
+    return kept
+
+
+def restore(node: Node) -> list[str]:
+    """Put the last good outputs of a stage, which DVC removes before it runs it, back into their place from the cache.
+
+    Only outputs that are not there are touched. Returns those that are back; raises TransientError as `changes` does.
+    """
+    missing = [out for out in node.outs if not Path(out).exists()]
+    if not missing:
+        return []
+    with opened() as repo:
+        recorded = {
+            str(out.def_path) for stage in repo.index.stages for out in stage.outs
+            if stage.addressing == node.address and out.hash_info
+        }  # fmt: skip
+        if known := [out for out in missing if out in recorded]:
+            _patiently(repo, lambda: repo.checkout(targets=known, force=True, allow_missing=True))
+    return [out for out in missing if Path(out).exists()]
+
+
+def _nodes(repo: "Repo", recipe: str) -> list[Node]:
+    import networkx
+
+    graph = repo.index.graph
+    stages = {stage.addressing: stage for stage in repo.index.stages}
+    places = {address: place for place, address in enumerate(stages)}
+    own = [stage for address, stage in stages.items() if _recipe_of(address) == recipe]
+    if not own:
+        known = ", ".join(dict.fromkeys(filter(None, map(_recipe_of, stages)))) or "none"
+        raise GristmillError(
+            f"dvc.yaml: vars.recipes: {recipe} is not in it (there are: {known}); "
+            "add it there, or let `gristmill new` do so"
+        )
+    needed = set(own).union(*(networkx.descendants(graph, stage) for stage in own))  # an edge points upstream
+    order = networkx.lexicographical_topological_sort(
+        graph.subgraph(needed).reverse(), key=lambda stage: places[stage.addressing]
+    )
+    return [_node(stage, graph) for stage in order]
+
+
+def _status(repo: "Repo", addresses: Collection[str]) -> dict[str, Any]:
+    """What DVC finds changed in these stages. `Repo.status` would read dvc.yaml and dvc.lock again for each of them."""
+    stages = [stage for stage in repo.index.stages if stage.addressing in addresses]
+    return {address: found for stage in stages for address, found in stage.status(check_updates=True).items()}
+
+
+def _patiently(repo: "Repo", ask: Callable[[], Any]) -> Any:
+    """The answer of DVC, which is asked under its lock; waits a while for other processes of DVC."""
     from dvc.lock import LockError
+    from dvc.repo import lock_repo
 
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return ask()
+            with lock_repo(repo):
+                return ask()
         except LockError as error:
             if time.monotonic() > deadline:
                 raise TransientError("another DVC process is at work in this folder; wait for its end") from error

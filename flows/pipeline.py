@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from prefect import flow
@@ -15,20 +16,27 @@ from flows.graph import CODE, Node, changes, fill_cache, read_graph
 from flows.recipes import check
 from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
 from flows.summary import Row, Summary, figure, read_metrics, read_registration
+from flows.temporary import TemporaryServer
 from flows.workspace import claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 
+_READY: ContextVar[list[Node] | None] = ContextVar("nodes", default=None)
+"""The graph of the recipe where it was read just before: a worker calls the flow by itself, `run` reads it first."""
 
-def run(recipe: str) -> Summary:
-    """One run of the flow, on the configured Prefect server or a temporary one.
 
+def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] | None = None) -> Summary:
+    """One run of the flow, on the configured Prefect server or a temporary one, which may be `starting` already.
+
+    `nodes` is the graph of the recipe where the caller has just checked and read it.
     Raises GristmillError (StageFailed where a stage failed) for what the user can mend.
     """
-    check(recipe)
-    read_graph(recipe)
-    with reachable_api():
-        state: State[Any] = gristmill(recipe, return_state=True)
-        outcome = state.result(raise_on_failure=False)
+    ready = _READY.set(nodes or _read(recipe))  # what is wrong with it is told before there is a server
+    try:
+        with reachable_api(starting):
+            state: State[Any] = gristmill(recipe, return_state=True)
+            outcome = state.result(raise_on_failure=False)
+    finally:
+        _READY.reset(ready)
     if isinstance(outcome, BaseException):
         raise outcome
     assert isinstance(outcome, Summary)
@@ -45,8 +53,7 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
     logger = get_run_logger()
     began = time.monotonic()
     try:
-        check(recipe)
-        nodes = read_graph(recipe)
+        nodes = _READY.get() or _read(recipe)
         with claim(recipe, [node.recipe for node in nodes if node.recipe], logger.info):
             rows, states = _run_stages(recipe, nodes)
             registration, warning = _register(recipe, list(states.values()))
@@ -61,6 +68,12 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
         return Completed(name="RecordIncomplete", message=warning, data=summary)
     ran = sum(row.happened == "ran" for row in rows)
     return Completed(message=f"{ran} of {len(rows)} stages ran", data=summary)
+
+
+def _read(recipe: str) -> list[Node]:
+    """The graph of a recipe without errors."""
+    check(recipe)
+    return read_graph(recipe)
 
 
 def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str, State[Any]]]:

@@ -2,7 +2,8 @@
 
 in   the recipe, dvc.lock, and what all stages left under data/<recipe>/, model/, training/ and evaluation/ first of all
 out  MLflow: the completed record of the training, a version of the registered model, its alias;
-     data/<recipe>/registration.json, which tells what was registered and why
+     data/<recipe>/registration.json, which tells what was registered and why;
+     data/<recipe>/recorded.json, by which the next run knows whether there is anything to do
 
 Not a stage of DVC, which would skip it: it has side effects. Running it again changes nothing.
 
@@ -16,6 +17,8 @@ package       the model in MLflow's format
 schema        what the registered model takes and gives, by its task
 promotion     champion or challenger, and why
 registry      versions and aliases
+recorded      whether the record is whole, known without MLflow
+place         where the record is: in a `database` or behind a `server`, and its rows there
 champion      what is registered, for the command line: the champion, another champion, the runs
 predict       the champion at work
 """

@@ -49,8 +49,9 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
     )
     for model in found:
         if str(model.status) == "READY":
-            if model.tags.get(AROUND) != around:
-                _store(client, run, results, model, weights=False)
+            lost = _has_lost_files(client, results, model)
+            if lost or model.tags.get(AROUND) != around:
+                _store(client, run, results, model, weights=lost)
                 client.set_logged_model_tags(model.model_id, {AROUND: around})
             return model
         client.delete_logged_model(model.model_id)  # a crash left it half stored
@@ -67,6 +68,17 @@ def served_code(task: str) -> str:
     """One file that stands alone: what all kinds of models share, and behind it the kind that the task needs."""
     kind = (SERVED / f"{KINDS[task]}.py").read_text(encoding="utf-8")
     return (SERVED / "shared.py").read_text(encoding="utf-8") + "\n\n" + SHARED.sub("", kind)
+
+
+def _has_lost_files(client: "MlflowClient", results: Results, model: "LoggedModel") -> bool:
+    """Whether somebody has deleted what the model is loaded from."""
+    there = {
+        file.path
+        for folder in (None, "artifacts/model")
+        for file in client.list_logged_model_artifacts(model.model_id, folder)
+    }
+    weights = {f"artifacts/model/{path.name}" for path in (results.folder / "model").glob(WEIGHTS)}
+    return not there.issuperset({"MLmodel", *weights})
 
 
 def _store(client: "MlflowClient", run: "Run", results: Results, model: "LoggedModel", weights: bool) -> None:

@@ -1,24 +1,18 @@
 """The way through the room: complete the record, register the model, say what became of it."""
 
-import sys
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.register.package import log_model
+from tasks.register.recorded import registration_path, remember, tell
 from tasks.register.registry import headline, register
 from tasks.register.results import Results, read_results
 from tasks.register.settings import RegisterSettings
 from tasks.register.sync_run import log_scores, sync_run
 from tasks.stage.errors import TransientError
-from tasks.stage.run import DATA, write_json
+from tasks.stage.run import write_json
 from tasks.stage.settings import read_section
 from tasks.tracking.client import connect, lost_is_transient, patience, shown
-
-
-def registration_path(recipe: str) -> Path:
-    """What was registered and why, for people and for the flow; no output of DVC."""
-    return DATA / recipe / "registration.json"
 
 
 def run(recipe: str) -> dict[str, Any]:
@@ -38,13 +32,8 @@ def run(recipe: str) -> dict[str, Any]:
     partial = path.with_name(f".partial-{path.name}")
     write_json(partial, registration)
     partial.replace(path)
-    found = "registered" if registration["new"] else "already registered"
-    print(
-        f"register: {found} as version {registration['version']} of {registration['model']},"
-        f" {registration['alias']}: {registration['reason']}",
-        file=sys.stderr,
-        flush=True,
-    )
+    remember(recipe, registration)
+    tell(registration)
     return registration
 
 

@@ -1,0 +1,45 @@
+"""Whether Prefect has a server of its own, known without Prefect, whose settings alone take a second to import."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+SPEAKING = ("API", "PROFILE", "TEST")
+"""Parts of the names of variables PREFECT_… that may have to do with which server it is."""
+SILENT = frozenset(["server", "logging"])
+"""Tables of [tool.prefect] that have nothing to do with it."""
+
+
+def server_is_configured() -> bool:
+    """Whether Prefect has a server, by the environment, a profile or the project's settings."""
+    if _says_nothing():
+        return False
+    from prefect.settings import PREFECT_API_URL
+
+    return bool(PREFECT_API_URL.value())
+
+
+def _says_nothing() -> bool:
+    """Whether surely none of the places where Prefect 3 looks for its settings speaks of a server.
+
+    These are the environment, .env, prefect.toml, pyproject.toml, and the active profile.
+    """
+    names = [name.upper() for name in os.environ if name.upper().startswith("PREFECT_")]
+    if any(part in name for name in names for part in SPEAKING) or Path("prefect.toml").exists():
+        return False
+    try:
+        if Path(".env").exists() and "PREFECT" in Path(".env").read_text(encoding="utf-8").upper():
+            return False
+        if not SILENT.issuperset(_read_toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {})):
+            return False
+        home = os.environ.get("PREFECT_HOME")
+        profiles = _read_toml((Path(home) if home else Path.home() / ".prefect") / "profiles.toml")
+        settings = profiles.get("profiles", {}).get(profiles.get("active"), {})
+        return not any("API" in name.upper() for name in settings)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

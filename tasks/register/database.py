@@ -1,0 +1,84 @@
+"""A record in a database of SQLite, read from its file, which is only read; see `recorded`."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tasks.tracking.client import IDENTITY
+
+PATIENCE = 5.0
+"""Seconds to wait for somebody who is writing."""
+
+RUNS = """runs WHERE experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)
+    AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = :key AND value =
+        (SELECT value FROM tags WHERE key = :key AND run_uuid = :run_id))"""
+OF_RUNS = f"run_uuid IN (SELECT run_uuid FROM {RUNS})"
+INPUTS = f"""inputs WHERE source_id IN (SELECT run_uuid FROM {RUNS})
+    OR destination_id IN (SELECT run_uuid FROM {RUNS})"""
+MODELS = f"logged_models WHERE source_run_id IN (SELECT run_uuid FROM {RUNS})"
+OF_MODELS = f"model_id IN (SELECT model_id FROM {MODELS})"
+PLACES = f"SELECT artifact_uri FROM {RUNS} UNION SELECT artifact_location FROM {MODELS} ORDER BY 1"
+ROWS = {
+    "schema": "alembic_version",
+    "experiments": "experiments WHERE name = :recipe",
+    "runs": RUNS,
+    "params": f"params WHERE {OF_RUNS}",
+    "tags": f"tags WHERE {OF_RUNS}",
+    "metrics": f"metrics WHERE {OF_RUNS}",
+    "latest_metrics": f"latest_metrics WHERE {OF_RUNS}",
+    "inputs": INPUTS,
+    "input_tags": f"input_tags WHERE input_uuid IN (SELECT input_uuid FROM {INPUTS})",
+    "datasets": f"datasets WHERE dataset_uuid IN (SELECT source_id FROM {INPUTS})",
+    "models": MODELS,
+    "model_tags": f"logged_model_tags WHERE {OF_MODELS}",
+    "registered": "registered_models WHERE name = :model",
+    "versions": "model_versions WHERE name = :model",
+    "version_tags": "model_version_tags WHERE name = :model",
+    "version_aliases": "registered_model_aliases WHERE name = :model",
+}
+"""What the register reads: the experiment, all runs of the training's identity, and all versions of the model."""
+
+
+def read_database(path: Path, recipe: str, registration: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The rows and the files of a record; None where the database or the place of the files is not as expected."""
+    wanted = {"recipe": recipe, "key": IDENTITY, "run_id": registration["run_id"], "model": registration["model"]}
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
+        with closing(connection):
+            connection.execute("BEGIN")  # all of it at one moment
+            found: dict[str, Any] = {
+                name: _sorted(connection.execute(f"SELECT * FROM {rows}", wanted)) for name, rows in ROWS.items()
+            }
+            aliases = connection.execute(f"SELECT alias, version FROM {ROWS['version_aliases']}", wanted).fetchall()
+            places = connection.execute(PLACES, wanted).fetchall()
+    except sqlite3.Error:
+        return None
+    folders = [folder for (uri,) in places if (folder := _folder(uri)) is not None]
+    if not found["runs"] or not found["models"] or len(folders) != len(places):
+        return None
+    return {**found, "files": [_files(folder) for folder in folders], "aliases": dict(aliases)}
+
+
+def _sorted(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return sorted(([_plain(value) for value in row] for row in rows), key=repr)
+
+
+def _plain(value: Any) -> Any:
+    return repr(value) if isinstance(value, (bytes, float)) else value
+
+
+def _folder(uri: str) -> Path | None:
+    """The folder of artifacts on this machine; None where they are elsewhere."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    return Path(uri) if not parts.scheme and Path(uri).is_absolute() else None
+
+
+def _files(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes; MLflow keeps no hashes of artifacts either."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)

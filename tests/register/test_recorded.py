@@ -1,0 +1,234 @@
+"""A whole record is known without MLflow, and what is not whole is seen: on a real database and a real server."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.register import champion as questions
+from tasks.register.recorded import files_are_known, whole
+from tasks.register.registration import run
+from tests.register.conftest import environment
+
+Damage = Callable[[dict], object]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real tracking server on loopback that keeps the artifacts itself; its URL."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=folder, env=environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        for _ in range(600):
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def on_server(project: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project whose record is behind a server; what it left there is gone for the next one."""
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    yield project
+    client = mlflow.MlflowClient(server)
+    if client.search_registered_models("name = 'tiny'"):
+        client.delete_registered_model("tiny")
+    for experiment in client.search_experiments(filter_string="name LIKE 'tiny%'"):
+        client.rename_experiment(experiment.experiment_id, f"over-{time.time_ns()}")
+
+
+def sql(*statements: str) -> None:
+    with sqlite3.connect("mlflow.db") as database:
+        for statement in statements:
+            database.execute(statement)
+    database.close()
+
+
+def append(name: str, text: str) -> None:
+    Path(name).write_text(Path(name).read_text() + text)
+
+
+def model_id() -> str:
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    return client.search_logged_models([experiment])[0].model_id
+
+
+THROUGH_MLFLOW: dict[str, Damage] = {
+    "run deleted": lambda found: MlflowClient().delete_run(found["run_id"]),
+    "run not finished": lambda found: MlflowClient().update_run(found["run_id"], "RUNNING"),
+    "tag deleted": lambda found: MlflowClient().delete_tag(found["run_id"], "gristmill.signature"),
+    "tag changed": lambda found: MlflowClient().set_tag(found["run_id"], "gristmill.model_sha256", "0"),
+    "score changed": lambda found: MlflowClient().log_metric(found["run_id"], "test_bits_per_byte", 9.0, step=9),
+    "alias moved away": lambda found: MlflowClient().delete_registered_model_alias("tiny", "champion"),
+    "version deleted": lambda found: MlflowClient().delete_model_version("tiny", "1"),
+    "registered model deleted": lambda found: MlflowClient().delete_registered_model("tiny"),
+    "logged model deleted": lambda found: MlflowClient().delete_logged_model(model_id()),
+    "experiment renamed": lambda found: MlflowClient().rename_experiment(found["experiment_id"], "tiny-of-old"),
+}
+IN_FILES: dict[str, Damage] = {
+    "artifacts deleted": lambda found: shutil.rmtree("mlruns"),
+    "weights deleted": lambda found: next(Path("mlruns").rglob("*.safetensors")).unlink(),
+    "card deleted": lambda found: next(Path("mlruns").glob(f"*/{found['run_id']}/artifacts/README.md")).unlink(),
+    "points deleted": lambda found: sql("DELETE FROM metrics WHERE key = 'loss' AND step = 2"),
+    "parameter deleted": lambda found: sql("DELETE FROM params WHERE key = 'train.seed'"),
+    "data set deleted": lambda found: sql("DELETE FROM inputs WHERE source_type = 'DATASET'"),
+    "model not ready": lambda found: sql("UPDATE logged_models SET status = 1"),
+}
+
+
+@pytest.mark.parametrize("damage", [*THROUGH_MLFLOW, *IN_FILES])
+def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> None:
+    first = run("tiny")
+    assert whole("tiny") == {**first, "new": False}
+    (THROUGH_MLFLOW | IN_FILES)[damage](first)
+    assert whole("tiny") is None
+    again = run("tiny")
+    assert whole("tiny") == {**again, "new": False}
+    assert questions.champion("tiny")["version"] == again["version"]
+    assert list(Path("mlruns").rglob("model.safetensors"))
+
+
+def test_a_deleted_database_is_seen_and_made_again(project: Path) -> None:
+    register = [sys.executable, "-m", "tasks.register", "tiny"]  # MLflow keeps a deleted database open
+    subprocess.run(register, env=environment(), check=True)
+    assert whole("tiny") is not None
+    Path("mlflow.db").unlink()
+    assert whole("tiny") is None
+    subprocess.run(register, env=environment(), check=True)
+    assert whole("tiny") is not None
+
+
+@pytest.mark.parametrize("damage", THROUGH_MLFLOW)
+def test_so_it_is_behind_a_server(on_server: Path, damage: str) -> None:
+    first = run("tiny")
+    assert whole("tiny") == {**first, "new": False}
+    THROUGH_MLFLOW[damage](first)
+    assert whole("tiny") is None
+    again = run("tiny")
+    assert whole("tiny") == {**again, "new": False}
+
+
+def test_a_server_that_is_away_or_wants_a_password_is_left_to_mlflow(on_server: Path, monkeypatch) -> None:
+    run("tiny")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert whole("tiny") is None
+
+
+def test_another_champion_is_seen(project: Path) -> None:
+    from tests.register import evaluate, train
+
+    run("tiny")
+    train(project / "data/tiny", "c0" * 32, seed=1)
+    evaluate(project / "data/tiny", 2.4)
+    second = run("tiny")
+    assert (whole("tiny") or {})["champion"] == second["version"] == 2
+    questions.promote("tiny", 1)
+    assert whole("tiny") is None
+    assert run("tiny")["champion"] == 1
+    assert (whole("tiny") or {})["champion"] == 1
+
+
+def test_what_belongs_to_others_is_not_looked_at(project: Path) -> None:
+    run("tiny")
+    client = MlflowClient()
+    other = client.create_experiment("other")
+    client.log_metric(client.create_run(other).info.run_id, "loss", 1.0)
+    client.create_registered_model("other")
+    assert whole("tiny") is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: append("recipes/tiny.yaml", "\nregister: {beat: []}\n"),
+        lambda: append("dvc.lock", "\n"),
+        lambda: Path("data/tiny/registration.json").unlink(),
+        lambda: Path("data/tiny/registration.json").write_text("{}"),
+        lambda: Path("data/tiny/recorded.json").unlink(),
+        lambda: Path("data/tiny/recorded.json").write_text("[1"),
+        lambda: next(Path("data/tiny").glob("checkpoints/*/timing.json")).write_text("{}"),
+        lambda: next(Path("data/tiny").glob("checkpoints/*")).joinpath("record.jsonl").write_text(
+            json.dumps({"step": 9, "time": 1.0, "metrics": {"loss": 4.0}}) + "\n"
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_the_register_reads_is_not_as_it_was(project: Path, change: Callable[[], object]) -> None:
+    run("tiny")
+    assert files_are_known("tiny")
+    change()
+    assert not files_are_known("tiny") and whole("tiny") is None
+
+
+def test_another_package_code_or_address_is_seen(project: Path, tmp_path: Path, monkeypatch) -> None:
+    run("tiny")
+    with monkeypatch.context() as patch:
+        Path(tmp_path / "more" / "torch-9.9.dist-info").mkdir(parents=True)
+        patch.syspath_prepend(tmp_path / "more")
+        assert whole("tiny") is None
+    with monkeypatch.context() as patch:
+        shutil.copytree(Path(__file__).parents[2] / "tasks", tmp_path / "code" / "tasks")
+        patch.setattr("tasks.register.recorded.CODE", tmp_path / "code")
+        assert whole("tiny") is not None
+        (tmp_path / "code/tasks/register/card.py").write_text("pass")
+        assert whole("tiny") is None
+    for name, value in (
+        ("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db"),
+        ("MLFLOW_REGISTRY_URI", f"sqlite:///{tmp_path}/other.db"),
+        ("MLFLOW_WORKSPACE", "mine"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert whole("tiny") is None
+    assert whole("tiny") is not None
+
+
+def test_a_database_of_another_mlflow_is_left_to_it(project: Path) -> None:
+    run("tiny")
+    sql("UPDATE alembic_version SET version_num = 'abc'")
+    assert whole("tiny") is None
+
+
+def test_a_database_that_cannot_be_read_is_left_to_mlflow(project: Path) -> None:
+    run("tiny")
+    sql("DROP TABLE registered_model_aliases")
+    assert whole("tiny") is None
+
+
+def test_mlflow_is_not_imported(project: Path) -> None:
+    run("tiny")
+    program = (
+        "import sys; from tasks.register.recorded import whole; assert whole('tiny');"
+        "print([name for name in ('mlflow', 'sqlalchemy', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
