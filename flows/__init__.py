@@ -3,7 +3,8 @@
 cli/        the command line
 recipes     how recipes stand in dvc.yaml; a new one made from another
 pipeline    the flow `gristmill`
-stage       one DVC stage as one Prefect task
+runner      one stage run by DVC in a process of its own
+stage       the same as one Prefect task
 graph       the stages of a recipe, read from dvc.yaml, and what DVC finds changed
 launch      a program in a process group of its own, which ends with us (`child`)
 workspace   one run per recipe and workspace at a time

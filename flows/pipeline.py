@@ -14,7 +14,8 @@ from prefect.states import Completed, Failed
 from flows.api import reachable_api
 from flows.graph import CODE, Node, changes, fill_cache, read_graph
 from flows.recipes import check
-from flows.stage import StageFailed, as_task, ask_dvc, crash, place_of_run, run_watched
+from flows.runner import StageFailed, crash, run_watched
+from flows.stage import as_task, ask_dvc, place_of_run
 from flows.summary import Row, Summary, figure, read_metrics, read_registration
 from flows.temporary import TemporaryServer
 from flows.workspace import claim
@@ -121,7 +122,7 @@ def register(recipe: str) -> State[Any]:
     logger = get_run_logger()
     address = f"register@{recipe}"
     try:
-        code, outcome, lines = run_watched("register", address, "tasks.register", [recipe], logger.info)
+        code, outcome, lines = run_watched("register", address, "tasks.register", [recipe], logger.info, place_of_run())
     except GristmillError as error:
         return Failed(message=str(error), data=error)
     if code != 0:

@@ -78,6 +78,15 @@ def test_dvc_agrees_that_there_is_nothing_to_do(first_run: tuple[Path, str]) -> 
     assert "bits_per_byte" in command(folder, "dvc", "metrics", "show").stdout
 
 
+def test_after_a_comment_in_the_code_a_run_needs_no_flow(project: Path) -> None:
+    path = project / "tasks/train/schedule.py"
+    path.write_text(f"# A remark.\n{path.read_text()}")
+    done = command(project, sys.executable, "-m", "flows", "run", "tiny")
+    assert "Running stage 'code'" in done.stdout
+    assert happened(done.stdout) == dict.fromkeys(STAGES, "unchanged")
+    assert "Flow run" not in done.stderr
+
+
 @pytest.mark.slow
 def test_a_new_evaluation_runs_only_the_evaluation(project: Path, prefect_api: str) -> None:
     recipe = project / "recipes/tiny.yaml"

@@ -11,23 +11,22 @@ def profile_recipe(recipe: str) -> Path:
     DVC decides which stages run. Raises GristmillError for what the user can mend.
     """
     from flows.cli.tables import make_table, show
-    from flows.graph import changes, read_graph
-    from flows.launch import launch
+    from flows.graph import CODE, changes, read_graph
     from flows.recipes import check
+    from flows.runner import reproduce
     from flows.workspace import claim
     from tasks.profile.measure import measure
     from tasks.profile.page import page
     from tasks.profile.tables import tables
-    from tasks.stage.errors import GristmillError
     from tasks.stage.run import DATA
 
     check(recipe)
-    addresses = [node.address for node in read_graph(recipe) if node.recipe == recipe and node.stage in STAGES]
+    wanted = {CODE, *(f"{stage}@{recipe}" for stage in STAGES)}
+    nodes = [node for node in read_graph(recipe) if node.address in wanted]
     with claim(recipe, [], print):
-        if changes(addresses):
-            code = launch("dvc", ["--wait-for-lock", "repro", addresses[-1]], lambda line: print(line, flush=True))
-            if code:
-                raise GristmillError(f"{addresses[-1]}: failed, as the lines above say")
+        if changes([node.address for node in nodes]):
+            for node in nodes:
+                reproduce(node, lambda line: print(line, flush=True))
         found = measure(recipe)
         place = DATA / recipe / "profile.html"
         place.write_text(page(found), encoding="utf-8")

@@ -43,7 +43,8 @@ def _without_flow(recipe: str, known: bool, configured: bool) -> "tuple[Summary 
 
     DVC and the record, where it may be `known` to be whole, are asked side by side.
     """
-    from flows.graph import look, opened
+    from flows.graph import CODE, look, opened
+    from flows.runner import reproduce
     from flows.workspace import claim
     from tasks.register.recorded import whole
 
@@ -51,6 +52,9 @@ def _without_flow(recipe: str, known: bool, configured: bool) -> "tuple[Summary 
     with ThreadPoolExecutor(1) as beside, opened() as repo, claim(recipe, [], print):
         record = beside.submit(whole, recipe) if known and not configured else None
         nodes, changed = look(recipe, repo)
+        if CODE in changed:  # a second, and most often nothing else has to run
+            reproduce(next(node for node in nodes if node.address == CODE), print)
+            nodes, changed = look(recipe, repo)
         if changed:
             return None, nodes
         print(f"{recipe}: no stage has changed; looking whether its model is registered", flush=True)

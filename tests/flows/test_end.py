@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from flows.launch import TookTooLong, launch
-from flows.stage import StageFailed
+from flows.runner import StageFailed
 from tests.flows.conftest import attempts, changed
 
 

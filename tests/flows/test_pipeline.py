@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.stage import StageFailed
+from flows.runner import StageFailed
 from flows.workspace import BusyWorkspace, claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tests.flows.conftest import attempts, changed, dvc

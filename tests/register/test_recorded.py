@@ -195,7 +195,7 @@ def test_another_package_code_or_address_is_seen(project: Path, tmp_path: Path, 
         assert whole("tiny") is None
     with monkeypatch.context() as patch:
         shutil.copytree(Path(__file__).parents[2] / "tasks", tmp_path / "code" / "tasks")
-        patch.setattr("tasks.register.recorded.CODE", tmp_path / "code")
+        patch.setattr("tasks.register.recorded.ROOT", tmp_path / "code")
         assert whole("tiny") is not None
         (tmp_path / "code/tasks/register/card.py").write_text("pass")
         assert whole("tiny") is None

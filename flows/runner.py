@@ -1,0 +1,110 @@
+"""One stage run by DVC in a process of its own: what happened, or why it failed. Flows and commands run stages here."""
+
+import json
+import os
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.graph import Node, restore
+from flows.launch import TookTooLong, launch
+from flows.summary import Happened, Row
+from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
+from tasks.stage.runtime import timeout
+
+BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
+"""What DVC 3.67 says while another DVC process is at work."""
+
+HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.", "Use `dvc push`")
+"""How lines begin with which DVC advises whoever typed its command; a log is better off without them."""
+
+TAIL = 200
+"""Last lines of a program that are kept to find out why it failed."""
+
+
+class StageFailed(GristmillError):
+    """A stage failed; the text is its sentence, with its address in front."""
+
+    def __init__(self, address: str, sentence: str, exit_code: int) -> None:
+        super().__init__(f"{address}: {sentence}")
+        self.address, self.sentence, self.exit_code = address, sentence, exit_code
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.address, self.sentence, self.exit_code)
+
+
+def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "") -> Row:
+    """Let DVC run a stage if it has to. Raises StageFailed; then the last good outputs are back in their place."""
+    began = time.monotonic()
+    try:
+        happened = _ask(node, say, flow_run)
+    except BaseException:
+        try:
+            if back := restore(node):
+                say(f"the outputs of the last good run are back in place: {', '.join(back)}")
+        except GristmillError as trouble:
+            say(f"the outputs of the last good run are not back in place ({trouble}); dvc checkout does it")
+        raise
+    return Row(node.address, happened, round(time.monotonic() - began, 1))
+
+
+def _ask(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
+    arguments = ["--wait-for-lock", "repro", "--single-item", node.address]
+    code, outcome, lines = run_watched(node.stage, node.address, "dvc", arguments, say, flow_run)
+    if outcome is not None and outcome["exit_code"] != 0:
+        raise StageFailed(node.address, outcome["error"] or "failed", outcome["exit_code"])
+    if code == 0:
+        if any(line.endswith("is cached - skipping run, checking out outputs") for line in lines):
+            return "restored"
+        return "unchanged" if any(line.endswith("didn't change, skipping") for line in lines) else "ran"
+    text = "\n".join(lines)
+    if any(sign in text for sign in BUSY):
+        raise StageFailed(node.address, "another DVC process is at work in this folder", EXIT_TRANSIENT)
+    if (found := re.search(r"ERROR: .*exited with (-?\d+)", text)) is not None:
+        raise crash(node.address, int(found[1]), lines)
+    if code < 0:
+        raise crash(node.address, code, lines)
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    raise StageFailed(node.address, errors[-1] if errors else f"DVC ended with exit code {code}", 1)
+
+
+def run_watched(
+    stage: str, address: str, module: str, arguments: list[str], say: Callable[[str], None], flow_run: str = ""
+) -> tuple[int, dict[str, Any] | None, list[str]]:
+    """Run a program for a stage: its exit code, what the stage told of its end (if it did), and its last lines.
+
+    `flow_run`: where the run that this belongs to can be seen. Raises StageFailed if it takes longer than its time-out.
+    """
+    lines: list[str] = []
+
+    def hear(line: str) -> None:
+        if not line.strip().startswith(HINTS):
+            say(line)
+        lines.append(line)
+        del lines[:-TAIL]
+
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
+        told = Path(folder, "outcome.json")
+        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run}
+        try:
+            code = launch(module, arguments, hear, timeout(stage), environment)
+        except TookTooLong as error:
+            variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
+            variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"
+            raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
+        outcome = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else None
+    return code, outcome, lines
+
+
+def crash(address: str, code: int, lines: list[str]) -> StageFailed:
+    """A stage that ended without telling why: a bug, or a signal from outside."""
+    if code < 0 or code > 128:
+        number = -code if code < 0 else code - 128
+        name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+        return StageFailed(address, f"was killed by {name}", 1)
+    last = next((line for line in reversed(lines) if not line.startswith("ERROR: failed to reproduce")), "no output")
+    return StageFailed(address, f"ended with exit code {code}; its last line: {last.strip()}", 1)
