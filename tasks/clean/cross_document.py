@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from tasks.clean.documents import REJECTED
+from tasks.clean.documents import REJECTED, without_personal_data
 from tasks.clean.exact import GONE, PRIORITY, exact_duplicates
 from tasks.clean.rewrite import rewrite
 from tasks.clean.rules.near.settings import ContaminationSettings
@@ -92,9 +92,16 @@ class Contaminated:
 
 
 class CrossDocument:
-    """What the rules found, to be asked row group by row group."""
+    """The verdicts of the rules about the whole corpus, row group by row group.
 
-    def __init__(self, shards: Sequence[CleanedShard], first: "NDArray[np.int64]", found: Sequence[Found]) -> None:
+    facts               for the report
+    staying_paragraphs  for each row group, which paragraphs stay; None where the settings keep all
+    """
+
+    def __init__(
+        self, shards: Sequence[CleanedShard], first: "NDArray[np.int64]", found: Sequence[Found],
+        facts: dict[str, object], staying_paragraphs: "list[NDArray[np.bool_]] | None",
+    ) -> None:  # fmt: skip
         import pyarrow as pa
 
         self._first, self._found = first, found
@@ -105,10 +112,8 @@ class CrossDocument:
             if len(here):
                 names.append(shard.read("id").column(0).take(here - start))
         self._names = pa.concat_arrays(names)
-        self.facts: dict[str, object] = {}
-        """For the report."""
-        self.staying_paragraphs: list[NDArray[np.bool_]] | None = None
-        """Of the paragraphs of each row group which stay, where the settings ask for that."""
+        self.facts = facts
+        self.staying_paragraphs = staying_paragraphs
 
     def about(self, number: int) -> dict[int, Verdict]:
         """The verdicts on documents of a row group, by their places in it."""
@@ -152,13 +157,12 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
             found.append(some)
             priorities[some.documents] = GONE
         index.unlink()
-    cross_document = CrossDocument(shards, first, found)
-    cross_document.facts = facts
+    staying = None
     if settings.duplicate_paragraphs is not None:
         from tasks.clean.rules.near.paragraphs import first_paragraphs
 
-        cross_document.staying_paragraphs = first_paragraphs([shard.paragraphs for shard in shards], priorities)
-    return cross_document
+        staying = first_paragraphs([shard.paragraphs for shard in shards], priorities)
+    return CrossDocument(shards, first, found, facts, staying)
 
 
 def with_verdicts(documents: "pa.RecordBatch", verdicts: Mapping[int, Verdict]) -> "pa.RecordBatch":
@@ -233,11 +237,7 @@ def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
     import pyarrow as pa
 
     column, _ = rewrite(texts.drop_null().cast(pa.large_string()), settings, defaultdict(set))
-    if settings.privacy is None:
-        return column
-    from tasks.clean.rules.privacy.mask import mask
-
-    return mask(column, settings.privacy).column
+    return without_personal_data(column, settings)
 
 
 def _contaminated(

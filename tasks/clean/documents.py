@@ -198,4 +198,13 @@ def _mask(
         noted.personal.update({kind: found["found"] for kind, found in masked.totals().items()})
         found = dropped(masked.counts, settings.privacy)
         documents.drop({row: of_side(side, verdict) for row, verdict in found.items()})
-    return mask(source, settings.privacy).column
+    return without_personal_data(source, settings)
+
+
+def without_personal_data(column: "pa.Array", settings: CleanSettings) -> "pa.Array":
+    """A column of texts with personal data masked, if the settings ask for it."""
+    if settings.privacy is None:
+        return column
+    from tasks.clean.rules.privacy.mask import mask
+
+    return mask(column, settings.privacy).column

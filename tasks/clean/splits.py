@@ -95,13 +95,13 @@ def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSe
     groups = sum(len(size.groups) for size in sizes.values())
     for name in SPLITS:
         wanted = name == "train" or getattr(settings, name) > 0 or bool(getattr(settings, f"{name}_groups"))
-        if wanted and not sizes[name].documents and (gone := sizes[name].dropped):
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in gone.most_common())
-            raise DataError(
-                f"{key}: the {name} split would be empty: of the {gone.total():,} documents that fell into it none "
-                f"stays ({reasons}); other rules under clean, or another clean.splits.seed, may leave some"
-            )
         if wanted and not sizes[name].documents:
+            if gone := sizes[name].dropped:
+                reasons = ", ".join(f"{reason} {count:,}" for reason, count in gone.most_common())
+                raise DataError(
+                    f"{key}: the {name} split would be empty: all {gone.total():,} documents in it were dropped "
+                    f"({reasons}); change the rules under clean, or clean.splits.seed"
+                )
             where, remedy = (key, "lower validation and test") if name == "train" else (f"{key}.{name}", "raise it")
             others = ", ".join(f"{other} {len(sizes[other].groups)}" for other in SPLITS if other != name)
             few = f"{groups} group{'s' if groups != 1 else ''}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 from tasks.clean.cross_document import find
-from tasks.clean.documents import Noted
+from tasks.clean.documents import Noted, without_personal_data
 from tasks.clean.funnel import Step, draw_funnel, funnel
 from tasks.clean.labels import check_labels, documents_by_label, rare_labels
 from tasks.clean.rules.language.identify import require_languages
@@ -122,13 +122,9 @@ def _report(
 
 
 def _split(size: SplitSize, total: int, settings: CleanSettings) -> dict[str, object]:
-    names = size.groups.first
-    if settings.privacy is not None:
-        import pyarrow as pa
+    import pyarrow as pa
 
-        from tasks.clean.rules.privacy.mask import mask
-
-        names = mask(pa.array(names, pa.large_string()), settings.privacy).column.to_pylist()
+    names = without_personal_data(pa.array(size.groups.first, pa.large_string()), settings).to_pylist()
     return {
         "documents": size.documents,
         "bytes": size.bytes,

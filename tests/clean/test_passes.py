@@ -215,7 +215,7 @@ def test_a_split_whose_documents_all_went_is_told_with_the_reasons(tmp_path: Pat
     text = words(*range(30))
     given = [("a", "some", text), ("b", "some", text), ("tested", "held out", text)]
     project(tmp_path, TEST, given)
-    with pytest.raises(DataError, match=r"train split .* of the 2 documents .* none stays \(duplicate 2\)"):
+    with pytest.raises(DataError, match=r"train split .* all 2 documents in it were dropped \(duplicate 2\)"):
         run(STAGE, "small")
 
 

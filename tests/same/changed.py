@@ -36,8 +36,8 @@ def units(root: Path, files: Iterable[Path], renamed: Mapping[str, str]) -> list
 def not_run(changed: Iterable[Unit], others: Iterable[Unit], ran: dict[str, list[int]], root: Path) -> Iterator[str]:
     """`file:line: text` of lines that are in `changed` and not in the unit of the same name in `others`, and never ran.
 
-    A line of a statement counts as run where its statement did. What only raises an error writes no output, and so
-    needs no run.
+    A line of a statement counts as run where its statement did. What ends in an error writes no output, and so needs no
+    run.
     """
     by_text = {unit.text for unit in others}
     by_name: dict[str, list[Unit]] = {}
@@ -101,21 +101,25 @@ def _differing(unit: Unit, was: Unit | None) -> list[tuple[int, str]]:
     return [line for place, line in enumerate(unit.lines) if place not in same]
 
 
-def _makes_an_error(node: ast.stmt) -> bool:
-    call = node.value if isinstance(node, ast.Return) else None
-    return isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Error")
-
-
 def _statements(path: Path) -> list[tuple[int, int, type[ast.AST]]]:
-    """First and last line of every statement; of a compound one, of its head."""
+    """First and last line of every statement, or of its head. What ends in an error counts as a raise."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    failing = {id(each) for node in ast.walk(tree) if _fails(node) for each in ast.walk(node)}
     spans = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ExceptHandler) and all(isinstance(each, ast.Raise) for each in node.body):
-            spans.append((node.lineno, node.body[0].lineno - 1, ast.Raise))
-        if isinstance(node, ast.stmt):
-            kind = ast.Raise if _makes_an_error(node) else type(node)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt | ast.ExceptHandler):
             body = getattr(node, "body", None)
             stop = body[0].lineno - 1 if body else node.end_lineno or node.lineno
             start = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
-            spans.append((start, max(start, stop), kind))
+            spans.append((start, max(start, stop), ast.Raise if id(node) in failing else type(node)))
     return spans
+
+
+def _fails(node: ast.AST) -> bool:
+    """Whether a statement always ends in an error: `raise`, a returned error, `except` or `if` around these."""
+    if isinstance(node, ast.Return):
+        return isinstance(node.value, ast.Call) and ast.unparse(node.value.func).endswith("Error")
+    if isinstance(node, ast.If | ast.ExceptHandler):
+        leaves = any(isinstance(each, ast.Return | ast.Continue | ast.Break) for each in ast.walk(node))
+        return isinstance(node.body[-1], ast.Raise) and not leaves and not getattr(node, "orelse", None)
+    return isinstance(node, ast.Raise)

@@ -81,7 +81,11 @@ def roads() -> dict[str, dict[str, Any]]:
     found["unigram"]["tokenize"] = {"kind": "unigram", "vocab_size": 60}
     found["masked"]["tokenize"] = {"kind": "wordpiece", "vocab_size": 90, "lowercase": True}
     found["plays"]["ingest"]["documents"] = {"split_at": "^# "}
-    found["plays"]["clean"] = {"html": "main", "splits": {"validation": 0.2, "test": 0.4, "seed": 1}}
+    found["plays"]["clean"] = {
+        "html": "main",
+        "contamination": {"files": ["unseen/exam.txt"]},
+        "splits": {"validation": 0.2, "test": 0.4, "seed": 1},
+    }
     found["prose"]["clean"] = CLEAN_ALL
     found["prose"]["model"]["config"] |= {"attention_dropout": 0.1}
     found["translation"]["clean"] |= {

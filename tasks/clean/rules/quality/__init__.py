@@ -6,7 +6,8 @@ rules         from measures to verdicts, in the published order
 documents     measures of documents: words, lines, paragraphs
 repetition    repeated n-grams, exactly
 lines         C4's rules, which drop lines
-words         what a word is
+words         what a word is: text split as FineWeb does
+word_bytes    its bytes: tables, characters, keys
 contractions  English words that are split as listed
 characters    classes of characters, from Python's Unicode data
 """

@@ -18,7 +18,7 @@ from tasks.clean.rules.quality.repetition import (
     next_numbers,
     top_characters,
 )
-from tasks.clean.rules.quality.words import (
+from tasks.clean.rules.quality.word_bytes import (
     ASCII,
     EIGHT_ONES,
     HIGH_BITS,
@@ -37,8 +37,8 @@ from tasks.clean.rules.quality.words import (
     hash_of,
     same,
     slot_of,
-    split_words,
 )
+from tasks.clean.rules.quality.words import split_words
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)

@@ -96,7 +96,7 @@ def measure(
     import numpy as np
 
     from tasks.clean.rules.quality.documents import MEASURES, Options, measure_documents
-    from tasks.clean.rules.quality.words import key_of_word
+    from tasks.clean.rules.quality.word_bytes import key_of_word
 
     quality, fineweb = quality or GopherQuality(), fineweb or FineWeb()
     stop_words = [word.encode() for word in dict.fromkeys(quality.stop_words)]

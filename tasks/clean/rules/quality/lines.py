@@ -21,7 +21,7 @@ from tasks.clean.rules.quality.documents import (
     is_one_of,
     next_byte,
 )
-from tasks.clean.rules.quality.words import (
+from tasks.clean.rules.quality.word_bytes import (
     ASCII,
     EIGHT_ONES,
     ELLIPSIS,
@@ -31,8 +31,8 @@ from tasks.clean.rules.quality.words import (
     character_before,
     code_at,
     same,
-    split_words,
 )
+from tasks.clean.rules.quality.words import split_words
 
 LINE_RULES = ("long_word", "no_terminal_mark", "few_words", "script_phrase", "policy_phrase", "blank")
 """Why lines go. What is blank has too few words, and is counted apart."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tasks.clean.compiled import helper
-from tasks.clean.rules.quality.words import ZERO, slot_of
+from tasks.clean.rules.quality.word_bytes import ZERO, slot_of
 
 ONCE = -1
 

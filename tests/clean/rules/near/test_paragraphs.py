@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.clean.exact import GONE
 from tasks.clean.rules.near.paragraphs import (
     first_paragraphs,
     paragraphs_of,
@@ -15,7 +16,6 @@ from tasks.clean.rules.near.paragraphs import (
     write_paragraphs,
 )
 from tasks.clean.rules.near.settings import ParagraphSettings
-from tasks.clean.splits import GONE
 from tasks.stage.errors import DataError
 from tests.clean.rules.near import reference
 from tests.clean.rules.near.memory import peak_memory

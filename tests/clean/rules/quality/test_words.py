@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.clean.rules.quality.contractions import APOSTROPHES, LONGEST, pieces
-from tasks.clean.rules.quality.words import key_of_word
+from tasks.clean.rules.quality.word_bytes import key_of_word
 from tests.clean.rules.quality import reference
 from tests.clean.rules.quality.columns import PIECES, texts, words
 
