@@ -1,8 +1,8 @@
 """Cleaning a corpus in three passes: each row group by itself, all documents together, and what stays to the splits.
 
-shard.py      pass 1: rewrite, judge by the rules about single documents; side by side, kept under `scratch/clean`
+shard.py            pass 1: rewrite, judge by the rules about single documents; side by side, kept under `scratch/clean`
 cross_document.py   pass 2: duplicates, by what pass 1 kept of each document
-deal.py       pass 3: verdicts carried out, splits written
+write_splits.py     pass 3: verdicts carried out, splits written
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ settings   which kind of source the recipe names; one module a kind: `files`, `p
            (what comes from elsewhere is kept in the user's cache: `tasks.fetch.downloads`)
 formats    bytes of a file to rows or a text; `decoding` says what is wrong with the bytes, `markdown` makes plain text
 rows       a row to text, target, label, id and group
-documents  rows and texts to documents with an id and a group; `spread` does it in several processes
+documents  rows and texts to documents with an id and a group; `parallel_map` does it in several processes
 ids        whether those of a column are unique
 work       documents to shards and a report
 

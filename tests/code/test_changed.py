@@ -6,7 +6,7 @@ import pytest
 
 from tests.same.changed import not_run, units
 
-OLD = '''from tasks.far import spread
+OLD = '''from tasks.far import scatter
 
 LIMIT = 3
 
@@ -19,7 +19,7 @@ class Shelf:
 def work(texts):
     """Do it."""
     if not texts:
-        return spread(LIMIT)
+        return scatter(LIMIT)
     return max(texts)
 '''
 
@@ -45,7 +45,7 @@ def unseen(tmp_path: Path, new: str, ran: list[int], file: str = "new.py", **ren
         ("max(texts)", "min(texts)", [15], []),
         ("LIMIT = 3", "LIMIT = 4", [], ["LIMIT = 4"]),
         ("self.books)", "self.films)", [], ["return len(self.films)"]),
-        ("return spread(LIMIT)", "raise ValueError(LIMIT)", [], []),
+        ("return scatter(LIMIT)", "raise ValueError(LIMIT)", [], []),
         (
             "    return max(texts)",
             "    if texts == 1:\n        x = 1\n        raise ValueError(x)\n    return max(texts)",
@@ -63,9 +63,9 @@ def test_lines_that_may_change_an_output_must_have_run(
 
 
 def test_a_name_that_changed_everywhere_is_read_as_the_new_one(tmp_path: Path) -> None:
-    new = OLD.replace("spread", "parallel_map")
-    assert unseen(tmp_path, new, [], spread="parallel_map") == []
+    new = OLD.replace("scatter", "gather")
+    assert unseen(tmp_path, new, [], scatter="gather") == []
 
 
 def test_without_being_told_a_new_name_is_a_change(tmp_path: Path) -> None:
-    assert unseen(tmp_path, OLD.replace("spread", "parallel_map"), []) == ["return parallel_map(LIMIT)"]
+    assert unseen(tmp_path, OLD.replace("scatter", "gather"), []) == ["return gather(LIMIT)"]
