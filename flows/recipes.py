@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 GRAPH = Path("dvc.yaml")
 ALONE = {key: f"data/code/{stage}.json" for key, stage in (("source", "ingest"), ("init", "base"), ("unseen", "clean"))}
 """`vars.alone`: what the stages depend on anyway, for a recipe that reads no folder of the project."""
-RENEW = "then `dvc repro code` and, if `dvc status` was clean before, `dvc commit --force`: nothing is trained again"
-"""What brings a project up to date that was made before the stage `code`."""
+RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@{name}`, and nothing trains again"
+"""How a recipe that was up to date before the stage `code` keeps its models."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
 
@@ -52,7 +52,7 @@ def check(name: str) -> "Recipe":
     if "code" not in (read_yaml(GRAPH).get("stages") or {}):
         raise RecipeError(
             f"{GRAPH}: there is no stage `code`, on which all others now depend: take `vars.alone` and `stages` from "
-            f"the dvc.yaml of this version, {RENEW}"
+            f"the dvc.yaml of this version, {RENEW.format(name=name)}"
         )
     if name not in wired:
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
@@ -117,7 +117,9 @@ def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:
     if not isinstance(path, str) or not path:
         raise RecipeError(f"{place}: {key} is missing; {entry}")
     if PurePosixPath(path).parts[:1] == ("tasks",):
-        raise RecipeError(f"{place}.{key}: {path} was for versions before the stage `code`; {entry}, {RENEW}")
+        raise RecipeError(
+            f"{place}.{key}: {path} was for versions before the stage `code`; {entry}, {RENEW.format(name=name)}"
+        )
     if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
         raise RecipeError(f"{place}.{key}: {path}: no folder or file inside the project")
     return PurePosixPath(path)

@@ -1,14 +1,16 @@
 """What DVC runs again after a change of the code, by real DVC."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from flows.recipes import RENEW
 from tests.families import tiny_recipe, write_source
-from tests.scratch import command, make_project, run_stages, without_tracking
+from tests.scratch import STAGES, command, make_project, run_stages, without_tracking
 
 CLEAN = "Data and pipelines are up to date."
 
@@ -96,6 +98,16 @@ def test_a_new_torch_runs_what_stands_on_it_and_a_new_rich_nothing(project: Path
     said = command(project, "dvc", "repro", "code").stderr
     assert "code: torch 2" in said and "locked; `make setup` installs what is locked" in said
     assert stale(project) == {"train@tiny", "evaluate@tiny"}
+
+
+def test_a_lock_from_before_the_stage_code_moves_over_without_training(project: Path) -> None:
+    lock = project / "dvc.lock"
+    text = re.sub(r"    - path: data/code/(\w+)\.json\n", r"    - path: tasks/\1\n", lock.read_text())
+    lock.write_text(text)
+    assert stale(project) >= {f"{stage}@tiny" for stage in STAGES}
+    command(project, "dvc", "repro", "code")
+    command(project, *RENEW.format(name="tiny").split("`")[3].split())
+    assert command(project, "dvc", "status").stdout.strip() == CLEAN
 
 
 @pytest.mark.parametrize("lock", [True, False])

@@ -262,5 +262,7 @@ def test_a_graph_from_before_the_stage_code_says_what_to_do() -> None:
     ):
         check("shakespeare")
     graph.write_text(text.replace("\n  code:", "\n  other:"))
-    with pytest.raises(RecipeError, match=r"^dvc\.yaml: there is no stage `code`, .* nothing is trained again$"):
+    with pytest.raises(
+        RecipeError, match=r"^dvc\.yaml: there is no stage `code`, .* evaluate@shakespeare`, and nothing trains again$"
+    ):
         check("shakespeare")
