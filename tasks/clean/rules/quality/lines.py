@@ -188,7 +188,7 @@ def citation_before(out: Any, begin: int, to: int) -> int:
 def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int, options: LineOptions) -> int:
     """The rule that drops a line, or STAYS or DROPS_DOCUMENT.
 
-    Long words are sought in the original line, in `text`; all other rules read the line without citations, in `out`.
+    Long words are checked in the original line, in `text`; all other rules read the line without citations, in `out`.
     """
     if stop - start > options.longest_word and longest_word(text, start, stop) > options.longest_word:
         return LONG_WORD
