@@ -1,6 +1,6 @@
-"""Bytes of UTF-8 and what they mean to a search: words, separators between digits, names in a set; all compiled.
+"""Compiled helpers for a search of UTF-8 bytes: words, separators between digits, names in a set.
 
-`text` is the bytes of a whole column, `begin` and `end` are where the document in question begins and ends in it.
+`text` holds the bytes of a whole column; `begin` and `end` bound the current document in it.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from tasks.clean.compiled import helper
 Text = NDArray[np.uint8]
 
 BLANK, HYPHEN, DOT, SLASH = 1, 2, 3, 4
-"""Kinds of separators; a no-break space is a blank, a no-break hyphen a hyphen."""
+"""Kinds of separators; a no-break space is a BLANK, a non-breaking hyphen a HYPHEN."""
 
 COUNTED_DIGITS = 20
 
@@ -21,7 +21,7 @@ FNV_BASIS, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 
 
 def table(characters: str) -> NDArray[np.bool_]:
-    """Which bytes are one of these ASCII characters [256]."""
+    """Which bytes are one of these ASCII characters [256, bool]."""
     found = np.zeros(256, np.bool_)
     found[list(characters.encode("ascii"))] = True
     return found
@@ -38,7 +38,7 @@ IS_WORD = table(ALPHANUMERIC + "_")
 
 
 def hashes(names: Iterable[str]) -> NDArray[np.uint64]:
-    """The hashes of lower-case names, sorted for `is_among`. Raises ValueError where two are the same."""
+    """Hashes of lower-case names, sorted for `is_among`. Raises ValueError if two names share a hash."""
     found = []
     for name in names:
         value = FNV_BASIS
@@ -46,13 +46,13 @@ def hashes(names: Iterable[str]) -> NDArray[np.uint64]:
             value = (value ^ byte) * FNV_PRIME % 2**64
         found.append(value)
     if len(set(found)) < len(found):
-        raise ValueError("two names have one hash")
+        raise ValueError("two names share a hash")
     return np.array(sorted(found), np.uint64)
 
 
 @helper
 def is_among(names: NDArray[np.uint64], text: Text, start: int, stop: int) -> bool:
-    """Are the bytes in [start, stop) one of the names, whatever the case of ASCII letters? (64-bit FNV-1a,
+    """Are the bytes in [start, stop) one of the names, ignoring ASCII case? (64-bit FNV-1a,
     http://www.isthe.com/chongo/tech/comp/fnv)"""
     value = np.uint64(FNV_BASIS)
     for i in range(start, stop):
@@ -70,7 +70,7 @@ def is_among(names: NDArray[np.uint64], text: Text, start: int, stop: int) -> bo
 
 @helper
 def digits_from(text: Text, at: int, end: int) -> int:
-    """How many digits stand at a place, `COUNTED_DIGITS` at most: no number that is looked for has so many in a row."""
+    """Number of digits from `at` on, up to `COUNTED_DIGITS`: no number we look for has so many in a row."""
     i = at
     while i < end and i - at < COUNTED_DIGITS and IS_DIGIT[text[i]]:
         i += 1
@@ -79,7 +79,7 @@ def digits_from(text: Text, at: int, end: int) -> int:
 
 @helper
 def separator(text: Text, at: int, end: int) -> tuple[int, int]:
-    """The kind of separator at a place and its bytes; (0, 0) where there is none."""
+    """Kind and bytes of the separator at `at`; (0, 0) if none."""
     if at >= end:
         return 0, 0
     byte = text[at]
@@ -103,7 +103,7 @@ def separator(text: Text, at: int, end: int) -> tuple[int, int]:
 
 @helper
 def before_blank(text: Text, at: int, begin: int) -> int:
-    """Where the blank that ends at a place begins; -1 where there is none."""
+    """Start of the space that ends at `at`; -1 if none."""
     if at > begin and text[at - 1] == ord(" "):
         return at - 1
     if at - 1 > begin and text[at - 2] == 0xC2 and text[at - 1] == 0xA0:
@@ -115,7 +115,7 @@ def before_blank(text: Text, at: int, begin: int) -> int:
 
 @helper
 def begins(text: Text, at: int, begin: int) -> bool:
-    """May a number begin here: not within a word, a longer number, a path or a sum?"""
+    """Can a number begin here: not within a word, longer number, path or sum?"""
     if at == begin:
         return True
     byte = text[at - 1]
@@ -124,7 +124,7 @@ def begins(text: Text, at: int, begin: int) -> bool:
 
 @helper
 def stops(text: Text, at: int, end: int) -> bool:
-    """May a number stop here: no word goes on, also not after a dot, a hyphen or a plus, and no e-mail address?"""
+    """Can a number end here: no word continues, not even after a dot, hyphen or plus, and no email address?"""
     if at == end:
         return True
     byte = text[at]
@@ -137,7 +137,7 @@ def stops(text: Text, at: int, end: int) -> bool:
 
 @helper
 def beside_number(text: Text, start: int, stop: int, begin: int, end: int) -> bool:
-    """Is there a blank and a digit on either side?"""
+    """Is there a digit on either side, separated by a space?"""
     before = before_blank(text, start, begin)
     if before > begin and IS_DIGIT[text[before - 1]]:
         return True

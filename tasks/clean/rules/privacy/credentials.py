@@ -1,12 +1,12 @@
-"""Secrets that programs use: blocks of private keys, JSON Web Tokens, and tokens of well-known services.
+"""Secrets that programs use: private key blocks, JSON Web Tokens, and tokens of well-known services.
 
 private key   from `-----BEGIN … PRIVATE KEY-----` (RFC 7468, section 10; RFC 1421; OpenSSH; PGP: `KEY BLOCK`) to its
-              END, with 40 characters of base64 in a row between them, which prose about such keys has not; brackets
-              only in header lines (`Comment: Joe <joe@example.org>`). Without such an END to the last line of base64:
-              40 characters or more of it, or all of a line just behind another
-jwt           three parts of base64url, the first two of which begin like an object in JSON (RFC 7515, section 3)
-access token  the prefix, then as many characters of its alphabet as its service gives, and no word beside it; of
-              Telegram, which has no prefix, the number of a bot, a colon, an A and 34 characters
+              END, with at least 40 consecutive base64 characters in between, which prose about keys lacks; brackets
+              only in header lines (`Comment: Joe <joe@example.org>`). Without an END, to the last line of base64:
+              at least 40 characters, or a whole line directly after another
+jwt           three parts of base64url, the first two beginning like a JSON object (RFC 7515, section 3)
+access token  the prefix, then as many characters of its alphabet as the service uses, not adjoining a word; Telegram's
+              has no prefix: the number of a bot, a colon, an A and 34 characters
 """
 
 from typing import NamedTuple
@@ -18,17 +18,17 @@ from tasks.clean.rules.privacy.characters import ALPHANUMERIC, DIGITS, IS_DIGIT,
 
 
 class Prefix(NamedTuple):
-    """How the tokens of a service look."""
+    """Format of a service's tokens."""
 
     text: str
     alphabet: str
     least: int
-    """Characters behind the prefix."""
+    """Minimum characters after the prefix."""
     most: int
     digits: int = 0
-    """The least digits among these, where the prefix is too short to tell a token from a name."""
+    """Minimum digits among these, if the prefix is too short to tell a token from a name."""
     dot: int = -1
-    """How many of these stand before a full stop, which is one of them and not of the alphabet; -1 without one."""
+    """How many of these precede a full stop, which counts as one of them but is not in the alphabet; -1 if none."""
 
 
 HEX = DIGITS + "abcdef"
@@ -69,28 +69,28 @@ PREFIXES = (
     Prefix("PMAK-", DASHED, 59, 59),  # Postman
     Prefix("NRAK-", ALPHANUMERIC, 27, 27),  # New Relic
     Prefix("SG.", BASE64_URL, 66, 66, dot=22),  # SendGrid
-    Prefix("ya29.", BASE64_URL, 30, 2048),  # Google OAuth: of people, of machines
+    Prefix("ya29.", BASE64_URL, 30, 2048),  # Google OAuth: users, machines
     Prefix("ya29.", BASE64_URL, 30, 2048, dot=1),
-    Prefix("dckr_pat_", BASE64_URL, 27, 27),  # Docker: of people, of organisations
+    Prefix("dckr_pat_", BASE64_URL, 27, 27),  # Docker: users, organizations
     Prefix("dckr_oat_", BASE64_URL, 32, 32),
     Prefix("hooks.slack.com/services/T", ALPHANUMERIC + "/", 43, 60),  # Slack: team, hook and secret
     Prefix("AccountKey=", ALPHANUMERIC + "+/=", 88, 88),  # Azure storage
 )
-"""As their services document them."""
+"""As documented by the services."""
 
 SELDOM = "_-zKSG/."
-"""A search stops at the first of these that a prefix has, at its last place in the prefix; they are rare in prose, or
-behind the character before them."""
+"""A search stops at the first of these that a prefix has, at its last occurrence in the prefix; they are rare in prose,
+or rare after the character before them."""
 
 
 def trigger(prefix: Prefix) -> tuple[int, str]:
-    """Where in a prefix a search stops, and at which character."""
+    """Position and character at which a search stops in a prefix."""
     character = next(character for character in SELDOM if character in prefix.text[1:])
     return prefix.text.rindex(character), character
 
 
 def _pair(prefix: Prefix) -> int:
-    """The trigger of a prefix and the character before it, as one number."""
+    """A prefix's trigger and the character before it, as one number."""
     place, character = trigger(prefix)
     return ord(character) << 8 | ord(prefix.text[place - 1])
 
@@ -98,7 +98,7 @@ def _pair(prefix: Prefix) -> int:
 SORTED = sorted(PREFIXES, key=_pair)
 PAIRS, FIRST = np.unique([_pair(prefix) for prefix in SORTED], return_index=True)
 FIRST = np.append(FIRST, len(SORTED))
-"""The prefixes with PAIRS[i] are those from FIRST[i] to FIRST[i + 1]."""
+"""The prefixes with PAIRS[i] are SORTED[FIRST[i] : FIRST[i + 1]]."""
 TRIGGER_AT = np.array([trigger(prefix)[0] for prefix in SORTED])
 LENGTH = np.array([len(prefix.text) for prefix in SORTED])
 LETTERS = np.zeros((len(SORTED), LENGTH.max()), np.uint8)
@@ -130,7 +130,7 @@ LONGEST_LABEL = 40
 
 @helper
 def access_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
-    """The token whose prefix has its trigger at a place, (-1, -1) where there is none."""
+    """The token with the trigger of its prefix at `at`; (-1, -1) if none."""
     if at == begin:
         return -1, -1
     pair = np.int64(text[at]) << 8 | text[at - 1]
@@ -144,7 +144,7 @@ def access_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
         body = start + LENGTH[row]
         if start < begin or body > end:
             continue
-        k = TRIGGER_AT[row] - 1  # what is before the trigger tells prefixes apart
+        k = TRIGGER_AT[row] - 1  # the part before the trigger distinguishes prefixes
         while k >= 0 and text[start + k] == LETTERS[row, k]:
             k -= 1
         if k >= 0 or not _apart(text, start, begin):
@@ -169,8 +169,8 @@ def access_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
 
 @helper
 def bot_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
-    """The token of a Telegram bot whose colon is at a place, (-1, -1) where there is none. A `bot` may stand before it,
-    as in the addresses of the service (https://core.telegram.org/bots/api#authorizing-your-bot)."""
+    """The Telegram bot token with its colon at `at`; (-1, -1) if none. `bot` may precede it, as in the service's URLs
+    (https://core.telegram.org/bots/api#authorizing-your-bot)."""
     start = at
     while start > begin and at - start <= MOST_BOT and IS_DIGIT[text[start - 1]]:
         start -= 1
@@ -187,13 +187,13 @@ def bot_token(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
 
 @helper
 def _apart(text: Text, at: int, begin: int) -> bool:
-    """Is there neither a word nor a hyphen or dot before a place?"""
+    """Is there no word, hyphen or dot before `at`?"""
     return at == begin or not (IS_WORD[text[at - 1]] or text[at - 1] == ord("-") or text[at - 1] == ord("."))
 
 
 @helper
 def jwt(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
-    """The JSON Web Token whose `eyJ` has its J at a place, (-1, -1) where there is none."""
+    """The JSON Web Token with the J of its `eyJ` at `at`; (-1, -1) if none."""
     start = at - 2
     if start < begin or text[start] != ord("e") or text[start + 1] != ord("y") or not _apart(text, start, begin):
         return -1, -1
@@ -219,7 +219,7 @@ def _part(text: Text, at: int, end: int) -> int:
 
 @helper
 def private_key(text: Text, at: int, end: int) -> int:
-    """Where the block whose BEGIN has its first hyphen at a place stops; -1 where there is none."""
+    """End of the block with the first hyphen of its BEGIN at `at`; -1 if none."""
     label = at + 11
     if not _is(text, at, end, BEGIN):
         return -1
@@ -232,7 +232,7 @@ def private_key(text: Text, at: int, end: int) -> int:
 
 @helper
 def _key_end(text: Text, label: int, body: int, end: int) -> int:
-    """Where the END of a key stops that has this label and body; -1 where there is none."""
+    """End of the END of a key with this label and body; -1 if none."""
     run = longest = 0
     in_header = False
     i = body
@@ -257,7 +257,7 @@ def _key_end(text: Text, label: int, body: int, end: int) -> int:
 
 @helper
 def _cut_key_end(text: Text, body: int, end: int) -> int:
-    """Where the last line of base64 stops of a key that was cut off; -1 where there is none."""
+    """End of the last base64 line of a truncated key; -1 if none."""
     i, stop, lines = body, -1, 0
     while i < end:
         width, is_end = _space(text, i, end)
@@ -280,8 +280,7 @@ def _cut_key_end(text: Text, body: int, end: int) -> int:
 
 @helper
 def _space(text: Text, at: int, end: int) -> tuple[int, bool]:
-    """The bytes of what may stand between lines of base64, also as programs write it (`\\n`) and letters quote it
-    (`>`); and does it end a line?"""
+    """Bytes of space between base64 lines, including escapes (`\\n`) and quoting (`>`); and does it end a line?"""
     if text[at] == ord("\\") and at + 1 < end and (text[at + 1] == ord("n") or text[at + 1] == ord("r")):
         return 2, text[at + 1] == ord("n")
     return (1, text[at] == ord("\n")) if IN_SPACE[text[at]] else (0, False)
@@ -289,13 +288,13 @@ def _space(text: Text, at: int, end: int) -> tuple[int, bool]:
 
 @helper
 def _ends_line(text: Text, at: int, end: int) -> bool:
-    """Does the text end here, or a line, as programs write it too?"""
+    """Does the text or a line end here, possibly escaped?"""
     return at == end or text[at] == ord("\n") or text[at] == ord("\r") or _space(text, at, end)[0] == 2
 
 
 @helper
 def _is_header(text: Text, at: int, end: int) -> bool:
-    """Does a header begin here: a name, a colon and a blank (RFC 1421, section 4.6; RFC 9580, section 6.2.2)?"""
+    """Does a header begin here: a name, a colon and a space (RFC 1421, section 4.6; RFC 9580, section 6.2.2)?"""
     i = at
     while i < end and i - at < LONGEST_LABEL and IN_HEADER[text[i]]:
         i += 1
@@ -304,7 +303,7 @@ def _is_header(text: Text, at: int, end: int) -> bool:
 
 @helper
 def _key_label(text: Text, at: int, end: int) -> int:
-    """Where a label of private keys and the five hyphens behind it stop; -1 where there is none."""
+    """End of a private key label and the five hyphens after it; -1 if none."""
     i = at
     while i < end and i - at < LONGEST_LABEL and IN_LABEL[text[i]]:
         i += 1
@@ -316,7 +315,7 @@ def _key_label(text: Text, at: int, end: int) -> int:
 
 @helper
 def _is(text: Text, at: int, end: int, expected: Text) -> bool:
-    """Do these bytes stand at a place?"""
+    """Are the `expected` bytes at `at`?"""
     if end - at < len(expected):
         return False
     k = 0

@@ -1,12 +1,11 @@
-"""IP addresses: version 4 in four decimal numbers, version 6 as in RFC 4291, section 2.2; which of them are public.
+"""IP addresses: IPv4 as four decimal numbers, IPv6 as in RFC 4291, section 2.2; and which of them are public.
 
-Of version 4: no leading zeros, and no version number: not after `v`, a word like "version" or "section", a name and a
+IPv4: no leading zeros, and not a version number: not after `v`, a word like "version" or "section", a name and a
 slash (`Chrome/`), a dot, hyphen, plus or tilde, nor before one of these and a letter or digit (`1.2.3.4.5`,
 `1.2.3.4-rc1`).
 
-Of version 6: only in blocks that are in use, which tells addresses from `a::b` of C++, times, MAC addresses and
-fingerprints. Sources: the special-purpose registries of IANA for IPv4 and IPv6 (RFC 6890) and its registry of IPv6
-global unicast assignments.
+IPv6: only blocks in use, which distinguishes addresses from C++ `a::b`, times, MAC addresses and fingerprints. Sources:
+IANA's special-purpose registries for IPv4 and IPv6 (RFC 6890) and its IPv6 global unicast assignments.
 """
 
 import numpy as np
@@ -31,7 +30,7 @@ WORDS = (
     "article build chapter clause edition firmware kernel paragraph rel release rev revision sec section v ver version "
     "versions"
 )
-"""Before a version or a section."""
+"""Words before the number of a version or section."""
 
 NOT_IN_USE = -1
 PUBLIC = len(SPECIAL)
@@ -46,7 +45,7 @@ GROUPS = 8
 
 @helper
 def ipv4(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
-    """Where an address whose first digit is at a place stops, and its range; (-1, NOT_IN_USE) where there is none."""
+    """End and range of the address with its first digit at `at`; (-1, NOT_IN_USE) if none."""
     if not begins(text, at, begin) and not _after_path(text, at, begin):
         return -1, NOT_IN_USE
     if at > begin and text[at - 1] == ord("~"):
@@ -61,7 +60,7 @@ def ipv4(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
 
 @helper
 def _after_path(text: Text, at: int, begin: int) -> bool:
-    """Is there a slash, but none that ends a name: `http://1.2.3.4`?"""
+    """Is there a slash that does not end a name: `http://1.2.3.4`?"""
     if text[at - 1] != ord("/"):
         return False
     return at - 1 == begin or not IS_LETTER[text[at - 2]]
@@ -69,7 +68,7 @@ def _after_path(text: Text, at: int, begin: int) -> bool:
 
 @helper
 def _after_version_word(text: Text, at: int, begin: int) -> bool:
-    """Is there a blank, and before it a word that versions or sections come after: `version 1.2.3.4`, `v. 1.2.3.4`?"""
+    """Is there a word for a version or section and a space: `version 1.2.3.4`, `v. 1.2.3.4`?"""
     i = at - 1
     if i <= begin or text[i] != ord(" "):
         return False
@@ -85,7 +84,7 @@ def _after_version_word(text: Text, at: int, begin: int) -> bool:
 
 @helper
 def _quad(text: Text, at: int, end: int) -> tuple[int, int]:
-    """Four numbers up to 255 with dots between them: their value and where they stop; (0, -1) where there are none."""
+    """Value and end of four numbers up to 255, separated by dots; (0, -1) if none."""
     value, i = 0, at
     for part in range(4):
         if part:
@@ -107,11 +106,11 @@ def _quad(text: Text, at: int, end: int) -> tuple[int, int]:
 
 @helper
 def range_v4(value: int) -> int:
-    """The range of an address, by the registry of special-purpose addresses."""
+    """The range of an address, by the special-purpose registry."""
     top, second, third = value >> 24, value >> 16 & 255, value >> 8 & 255
     if top == 10 or (top == 172 and second >> 4 == 1) or (top == 192 and second == 168):
         return PRIVATE
-    if top == 100 and second >> 6 == 1:  # between a provider and its customers
+    if top == 100 and second >> 6 == 1:  # carrier-grade NAT
         return PRIVATE
     if top == 127:
         return LOOPBACK
@@ -130,9 +129,9 @@ def range_v4(value: int) -> int:
 
 @helper
 def ipv6(text: Text, at: int, begin: int, end: int, groups: NDArray[np.int64]) -> tuple[int, int, int]:
-    """Where the address that has its first colon at a place starts and stops, and its range; (-1, -1, NOT_IN_USE).
+    """Start, end and range of the address with its first colon at `at`; (-1, -1, NOT_IN_USE) if none.
 
-    `groups`: space for eight numbers."""
+    `groups` is scratch for eight numbers."""
     none = (-1, -1, NOT_IN_USE)
     if at + 1 >= end or not (IS_HEX[text[at + 1]] or text[at + 1] == ord(":")):
         return none
@@ -148,7 +147,7 @@ def ipv6(text: Text, at: int, begin: int, end: int, groups: NDArray[np.int64]) -
         return none
     if i + 1 < end and text[i] == ord(":") and (IS_WORD[text[i + 1]] or text[i + 1] == ord(":")):
         return none
-    if gap >= 0:  # the groups behind the gap go to the end
+    if gap >= 0:  # move the groups after the gap to the end
         moved = count - gap
         for k in range(1, moved + 1):
             groups[GROUPS - k] = groups[count - k]
@@ -160,8 +159,8 @@ def ipv6(text: Text, at: int, begin: int, end: int, groups: NDArray[np.int64]) -
 
 @helper
 def _groups(text: Text, start: int, end: int, groups: NDArray[np.int64]) -> tuple[int, int, int]:
-    """Writes the groups that begin at a place; how many, before which of them `::` stands (-1 for none), and where they
-    stop. The count is -1 where they make no address. A colon behind the last one is punctuation."""
+    """Write the groups from `start` on. Returns their number, which of them `::` precedes (-1 if none), and their end.
+    The number is -1 if they are not an address. A colon after the last one is punctuation."""
     count, gap, i = 0, -1, start
     if text[i] == ord(":"):
         if i + 1 >= end or text[i + 1] != ord(":"):
@@ -198,15 +197,15 @@ def _groups(text: Text, start: int, end: int, groups: NDArray[np.int64]) -> tupl
 
 @helper
 def range_v6(groups: NDArray[np.int64]) -> int:
-    """The range of an address of eight groups; NOT_IN_USE for what is assigned to nobody, and for `::`."""
+    """The range of an address of eight groups; NOT_IN_USE for unassigned addresses and `::`."""
     first, second = groups[0], groups[1]
     last = groups[6] << 16 | groups[7]
     middle = groups[2] | groups[3] | groups[4]
     if first == 0 and second == 0 and middle == 0:
-        if groups[5] == 0xFFFF:  # an address of version 4
+        if groups[5] == 0xFFFF:  # IPv4-mapped
             return range_v4(last)
         return LOOPBACK if groups[5] == 0 and last == 1 else NOT_IN_USE
-    if first == 0x64 and second == 0xFF9B and middle == 0 and groups[5] == 0:  # the same, translated
+    if first == 0x64 and second == 0xFF9B and middle == 0 and groups[5] == 0:  # NAT64
         return range_v4(last)
     if (first == 0x2001 and second == 0xDB8) or (first == 0x3FFF and second < 0x1000):
         return DOCUMENTATION

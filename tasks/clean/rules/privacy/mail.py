@@ -1,15 +1,14 @@
-"""E-mail addresses: a local part of the characters that providers allow, at a domain under a top-level domain.
+"""Email addresses: a local part of the characters that providers allow, at a domain under a known top-level domain.
 
-    local part   letters, digits, . _ % + ' - ; begins with a letter or digit, ends in neither . nor ', no two dots in a
+    local part   letters, digits, . _ % + ' - ; begins with a letter or digit, does not end in . or ', no two dots in a
                  row, at most 64 bytes (RFC 5321, section 4.5.3.1)
-    domain       labels of letters, digits and inner hyphens, at most 63 bytes each, 253 in all (RFC 1035, section
+    domain       labels of letters, digits and inner hyphens, at most 63 bytes each, 253 in total (RFC 1035, section
                  2.3.4)
 
-Letters are those of ASCII and of Latin with diacritics (`müller.de`); a label of a domain that begins with a letter of
-another script has the letters and marks of all (`joe@пример.рф`). A top-level domain is one of the root zone, in ASCII
-(`xn--p1ai`) or as it is shown, in small letters, which tells `joe@site.com` from `icon@2x.png`. Where it is followed by
-a dot and more, the longest domain counts, but a capital after a small letter begins a new sentence:
-`joe@site.com.Then`.
+Letters are ASCII and Latin with diacritics (`müller.de`); a domain label that begins with a letter of another script
+may have letters and marks of all scripts (`joe@пример.рф`). The top-level domain is in the root zone, written in ASCII
+(`xn--p1ai`) or decoded in lower case, which distinguishes `joe@site.com` from `icon@2x.png`. If a dot and more follow,
+the longest domain counts, but a capital after a lower-case label begins a new sentence: `joe@site.com.Then`.
 """
 
 import unicodedata
@@ -28,11 +27,11 @@ IN_LOCAL = table(ALPHANUMERIC + "._%+'-")
 IN_LABEL = table(ALPHANUMERIC + "-")
 TOP_LEVEL = hashes({form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))})
 FIRST_OTHER = 0x250
-"""The first code point behind Latin with diacritics."""
+"""The first code point after Latin with diacritics."""
 
 
 def _other_letters() -> NDArray[np.bool_]:
-    """Which code points of the first plane are letters or marks of scripts other than Latin [65536]."""
+    """Which code points of the Basic Multilingual Plane are non-Latin letters or marks [65536]."""
     found = np.zeros(1 << 16, np.bool_)
     found[FIRST_OTHER:] = [unicodedata.category(chr(code))[0] in "LM" for code in range(FIRST_OTHER, 1 << 16)]
     return found
@@ -43,7 +42,7 @@ OTHER_LETTERS = _other_letters()
 
 @helper
 def mail(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
-    """The address around the `@` at a place, (-1, -1) where there is none."""
+    """The address around the `@` at `at`; (-1, -1) if none."""
     start = _local(text, at, begin)
     if start < 0:
         return -1, -1
@@ -53,7 +52,7 @@ def mail(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
 
 @helper
 def _latin(first: int, second: int) -> bool:
-    """Are these two bytes one of À…ɏ (U+00C0 to U+024F), but × and ÷?"""
+    """Are these two bytes one of À…ɏ (U+00C0 to U+024F), except × and ÷?"""
     if first < 0xC3 or first > 0xC9 or second < 0x80 or second > (0xBF if first < 0xC9 else 0x8F):
         return False
     return not (first == 0xC3 and (second == 0x97 or second == 0xB7))
@@ -61,7 +60,7 @@ def _latin(first: int, second: int) -> bool:
 
 @helper
 def _local(text: Text, at: int, begin: int) -> int:
-    """Where the local part that ends at a place begins; -1 where there is none."""
+    """Start of the local part that ends at `at`; -1 if none."""
     i = start = at
     while i > begin and at - i <= LONGEST_LOCAL:
         byte = text[i - 1]
@@ -83,7 +82,7 @@ def _local(text: Text, at: int, begin: int) -> int:
 
 @helper
 def _domain(text: Text, start: int, end: int) -> int:
-    """Where the longest domain that begins at a place stops; -1 where there is none."""
+    """End of the longest domain that begins at `start`; -1 if none."""
     label, found = start, -1
     while True:
         i = _label(text, label, end)
@@ -104,7 +103,7 @@ def _domain(text: Text, start: int, end: int) -> int:
 
 @helper
 def _label(text: Text, start: int, end: int) -> int:
-    """Where the letters, digits and hyphens that begin at a place stop."""
+    """End of the letters, digits and hyphens from `start` on."""
     i = start
     of_others = _other(text, start, end) > 0
     while i < end:
@@ -121,7 +120,7 @@ def _label(text: Text, start: int, end: int) -> int:
 
 @helper
 def _other(text: Text, at: int, end: int) -> int:
-    """The bytes of the letter or mark of another script at a place, 0 where there is none."""
+    """Bytes of the letter or mark of another script at `at`; 0 if none."""
     if at + 1 < end and 0xC9 <= text[at] < 0xE0:
         return 2 if OTHER_LETTERS[np.int64(text[at] & 0x1F) << 6 | text[at + 1] & 0x3F] else 0
     if at + 2 < end and 0xE0 <= text[at] < 0xF0:

@@ -1,4 +1,4 @@
-"""Personal data and secrets of a column of texts: counted, and replaced by placeholders."""
+"""Count personal data and secrets in a column of texts, and replace them with placeholders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Masked:
-    """A column after masking. It has no value of what was found, only how many there were."""
+    """A column after masking. Has only counts of what was found, no values."""
 
     column: "pa.LargeStringArray"
-    """The texts with their placeholders; the very column that was given where nothing was replaced."""
+    """The texts with placeholders; the input column itself if nothing was replaced."""
     counts: "NDArray[np.int32]"
-    """How many of each kind were found in each text [texts, len(KINDS)]."""
+    """Matches per text and kind [texts, len(KINDS)]."""
 
     def totals(self) -> dict[str, dict[str, int]]:
-        """By kind, of those that there are: how many were found, and in how many texts."""
+        """Per kind that was found: the number of matches, and of texts with one."""
         found = zip(KINDS, self.counts.sum(axis=0).tolist(), (self.counts > 0).sum(axis=0).tolist(), strict=True)
         return {kind: {"found": total, "documents": documents} for kind, total, documents in found if total}
 
@@ -33,9 +33,9 @@ class Masked:
 def mask(column: "pa.Array", settings: PrivacySettings) -> Masked:
     """Find personal data and secrets in a column of strings (nulls stay null) and treat them as the settings say.
 
-    A pure function of each text: it does not matter which others are in the column. Masking masked texts changes
-    nothing. Costs one search of all texts; the few in which something is replaced are searched again, and then the
-    column is copied once. The first call of a process loads the compiled search, or compiles it.
+    Each text is masked independently of all others, and masking twice changes nothing. Costs one search of all texts;
+    texts with a replacement are searched again, and the column is then copied once. The first call in a process loads
+    the compiled search, or compiles it.
     """
     import numpy as np
 
@@ -47,7 +47,7 @@ def mask(column: "pa.Array", settings: PrivacySettings) -> Masked:
 
 
 def dropped(counts: "NDArray[np.int32]", settings: PrivacySettings) -> Mapping[int, Verdict]:
-    """The texts to drop, by row: the reason is the first kind of which there are more than its threshold."""
+    """The texts to drop, by row; the reason is the first kind with more matches than its threshold."""
     found: dict[int, Verdict] = {}
     for place, kind in enumerate(KINDS):
         treatment = settings.treatment(kind)

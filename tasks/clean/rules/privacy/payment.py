@@ -1,9 +1,9 @@
-"""Numbers that money goes to: payment cards and international bank accounts, both with a valid checksum.
+"""Payment numbers: cards and international bank accounts, both with a valid checksum.
 
-Cards are written without separators, or with a blank or hyphen between groups of 4-4-4-4, and up to 3 digits more,
-4-6-5 or 4-6-4; of an issuer without numbers so long, the digits more are a security code. Four groups beside another
-one of four digits are a series of numbers, unless the groups behind them are a card as well. Account numbers are
-written without separators, or with one after every fourth character.
+Cards have no separators, or a space or hyphen between groups of 4-4-4-4 (and up to 3 more digits), 4-6-5 or 4-6-4. If
+the issuer has no numbers that long, the extra digits are a security code. Four groups next to another group of four
+digits are a series of numbers, unless the groups after them are also a card. Account numbers have no separators, or one
+after every fourth character.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from tasks.clean.rules.privacy.characters import (
 )
 
 ISSUERS: tuple[tuple[int, int, int, int], ...] = (
-    (4, 4, 16, 16),  # Visa; 13 digits are no longer given out, 19 hardly ever were
+    (4, 4, 16, 16),  # Visa; 13 digits are no longer issued, 19 hardly ever were
     (51, 55, 16, 16),  # Mastercard
     (2221, 2720, 16, 16),
     (34, 34, 15, 15),  # American Express
@@ -51,8 +51,8 @@ ISSUERS: tuple[tuple[int, int, int, int], ...] = (
     (82, 82, 16, 16),
     (508, 508, 16, 16),
 )
-"""First and last prefix, least and most digits, by the issuer identification numbers of ISO/IEC 7812 as issuers publish
-them. Of Maestro the lengths below 16, that are no longer given out, are left alone."""
+"""First and last prefix, minimum and maximum digits, by the issuer identification numbers (ISO/IEC 7812) that issuers
+publish. Maestro's lengths below 16, which are no longer issued, are left out."""
 
 ACCOUNT_LENGTHS = (
     "AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 "
@@ -75,7 +75,7 @@ def _account_lengths() -> NDArray[np.int64]:
 
 
 def _card_lengths() -> NDArray[np.int64]:
-    """The lengths of cards by their first four digits: bit 16 for 16 digits."""
+    """Card lengths by first four digits, as bits: bit 16 for 16 digits."""
     found = np.zeros(10_000, np.int64)
     for low, high, least, most in ISSUERS:
         scale = 10 ** (4 - len(str(low)))
@@ -88,7 +88,7 @@ LENGTH_BY_COUNTRY, LENGTHS_BY_PREFIX = _account_lengths(), _card_lengths()
 
 @helper
 def credit_card(text: Text, at: int, begin: int, end: int) -> int:
-    """Where the card number whose first digit is at a place stops; -1 where there is none."""
+    """End of the card number with its first digit at `at`; -1 if none."""
     first = digits_from(text, at, end)
     if first > MOST_DIGITS or (first < LEAST_DIGITS and first != 4) or not begins(text, at, begin):
         return -1
@@ -99,13 +99,13 @@ def credit_card(text: Text, at: int, begin: int, end: int) -> int:
 
 @helper
 def _grouped_card(text: Text, at: int, begin: int, end: int) -> int:
-    """The same for one whose first group has four digits."""
+    """The same for a card with four digits in its first group."""
     kind, _ = separator(text, at + 4, end)
     if (kind != BLANK and kind != HYPHEN) or (kind == BLANK and _is_four(text, before_blank(text, at, begin), begin)):
         return -1
     value, digits, stop = _groups(text, at, end, kind)
     following, length = _group(text, stop, end, kind)
-    if digits == 16 and length == 4:  # a series of numbers, or cards one after the other
+    if digits == 16 and length == 4:  # a series of numbers, or consecutive cards
         other, other_digits, other_stop = _groups(text, following, end, kind)
         if _card_end(text, other, other_digits, other_stop, end) < 0:
             return -1
@@ -114,7 +114,7 @@ def _grouped_card(text: Text, at: int, begin: int, end: int) -> int:
 
 @helper
 def _groups(text: Text, at: int, end: int, kind: int) -> tuple[int, int, int]:
-    """The number in groups whose first four digits are at a place, how many it has (0 for none), and where it stops."""
+    """Value, number of digits (0 if none) and end of the groups with their first four digits at `at`."""
     second, length = _group(text, at + 4, end, kind)
     value = _number(text, _number(text, 0, at, 4), second, length)
     third, third_length = _group(text, second + length, end, kind)
@@ -132,7 +132,7 @@ def _groups(text: Text, at: int, end: int, kind: int) -> tuple[int, int, int]:
 
 @helper
 def _group(text: Text, at: int, end: int, kind: int) -> tuple[int, int]:
-    """Where the digits behind a separator of a kind begin, and how many they are."""
+    """Start and number of the digits after a separator of this kind."""
     found, width = separator(text, at, end)
     return (at + width, digits_from(text, at + width, end)) if found == kind else (at, 0)
 
@@ -144,7 +144,7 @@ def _card_end(text: Text, value: int, digits: int, stop: int, end: int) -> int:
 
 @helper
 def _is_four(text: Text, stop: int, begin: int) -> bool:
-    """Do four digits and no more end at a place?"""
+    """Do exactly four digits end at `stop`?"""
     if stop < begin + 4:
         return False
     for i in range(stop - 4, stop):
@@ -155,7 +155,7 @@ def _is_four(text: Text, stop: int, begin: int) -> bool:
 
 @helper
 def _number(text: Text, value: int, at: int, length: int) -> int:
-    """The digits of a number, and more digits behind them."""
+    """`value` with these digits appended."""
     for i in range(at, at + length):
         value = value * 10 + text[i] - ord("0")
     return value
@@ -163,7 +163,7 @@ def _number(text: Text, value: int, at: int, length: int) -> int:
 
 @helper
 def _is_card(value: int, digits: int) -> bool:
-    """Has a number of so many digits an issuer, and a valid check digit (Luhn 1960; ISO/IEC 7812-1, annex B)?"""
+    """Does an issuer use this prefix and length, and is the check digit valid (Luhn 1960; ISO/IEC 7812-1, annex B)?"""
     top = value
     for _ in range(digits - 4):
         top //= 10
@@ -180,9 +180,9 @@ def _is_card(value: int, digits: int) -> bool:
 
 @helper
 def iban(text: Text, at: int, begin: int, end: int) -> int:
-    """Where the account number whose country is at a place stops; -1 where there is none.
+    """End of the account number with its country code at `at`; -1 if none.
 
-    The checksum: the number with its first four characters moved to its end and letters as 10 to 35 is 1 modulo 97
+    Checksum: with the first four characters moved to the end and letters as 10 to 35, the number is 1 modulo 97
     (ISO 13616-1, section 6.1; ISO/IEC 7064, MOD 97-10).
     """
     if end - at < 15 or (at > begin and IS_WORD[text[at - 1]]) or not (IS_UPPER[text[at]] and IS_UPPER[text[at + 1]]):
@@ -213,7 +213,7 @@ def iban(text: Text, at: int, begin: int, end: int) -> int:
 
 @helper
 def _append(number: int, character: int) -> int:
-    """A number with a digit, or with a letter as two digits, behind it."""
+    """`number` with a digit, or a letter as two digits, appended."""
     if character <= ord("9"):
         return number * 10 + character - ord("0")
     return number * 100 + character - ord("A") + 10

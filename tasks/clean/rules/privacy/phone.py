@@ -1,16 +1,17 @@
-"""Telephone numbers: with a country code, or national ones in the groups in which they are commonly written.
+"""Phone numbers: with a country code, or national ones in common groupings.
 
     +49 30 1234567, +44 (0)20 7946 0958, (+33) 1 23 45 67 89, 0049 30 1234567
-        a country code of ITU-T E.164 and as many digits behind it as its numbers have, in groups of any size
+        an ITU-T E.164 country code, then as many digits as its numbers have, in groups of any size
     (212) 555-0123, 212-555-0123, 1 212 555 0123
-        North America: 3-3-4 digits, area and exchange by the North American Numbering Plan
+        North America: 3-3-4 digits, with area code and exchange by the North American Numbering Plan
     020 7946 0958, 01 23 45 67 89, 030/1234567, 0171 1234567, 03-1234-5678, (02) 9876 5432, …
-        elsewhere: a leading zero, in one of the shapes of ZERO_SHAPES
+        elsewhere: a leading zero, in one of ZERO_SHAPES
     138 1234 5678, (11) 91234-5678, (495) 123-45-67
-        mobile numbers of China, numbers of Brazil and of Russia
+        Chinese mobile numbers, Brazilian and Russian numbers
 
-Separators are a blank, hyphen, dot or slash. National numbers without any are left alone, as are groups that go on:
-what is written in blanks must not have another number beside it. So dates, times, versions, series and amounts stay.
+Separators are a space, hyphen, dot or slash. National numbers without separators are ignored, and so are groups that
+continue: a number written with spaces must not adjoin another number. This spares dates, times, versions, series and
+amounts.
 """
 
 import numpy as np
@@ -46,14 +47,14 @@ COUNTRY_CODES = (
     "880:8-10 886:8-9 960:7 961:7-8 962:8-9 963:8-9 964:8-10 965:8 966:9 967:7-9 968:8 970:8-9 971:8-9 972:8-9 973:8 "
     "974:8 975:7-8 976:8 977:8-10 992:9 993:8 994:9 995:9 996:9 998:9"
 )
-"""Country codes (ITU-T E.164, annex to Operational Bulletin 1114) and how many digits follow them, least and most, in
-the numbering plans that countries give notice of (E.129)."""
+"""Country codes (ITU-T E.164, annex to Operational Bulletin 1114), with the minimum and maximum digits after each, by
+the numbering plans that countries publish (E.129)."""
 
 NATIONAL_ZERO = (39, 225, 229, 241, 242, 378)
-"""Country codes behind which a zero is part of the number."""
+"""Country codes after which a zero is part of the number."""
 
 LEAST_DIGITS = 8
-"""Of a whole international number."""
+"""Minimum digits of an international number, including its country code."""
 
 ZERO_SHAPES = (
     "2-2-2-2-2 "  # France, Morocco
@@ -62,15 +63,15 @@ ZERO_SHAPES = (
     "2-7 2-8 3-6 3-7 3-8 4-5 4-6 4-7 4-8 5-7 "  # Germany, Austria, Italy, the Netherlands, China
     "3-3-2-2 2-3-2-2 4-2-2-2 3-2-2-2 4-3-2-2"  # Switzerland, Belgium, Sweden, Turkey
 )
-"""Digits in the groups of national numbers that begin with a zero."""
+"""Digits per group of national numbers that begin with a zero."""
 DOTTED = "2-2-2-2-2"
-"""The only ones of these that are written with dots."""
+"""The only one of these written with dots."""
 
 NORTH_AMERICA, WITH_ONE, CHINA, BRAZIL, BRAZIL_MOBILE, RUSSIA = 0x334, 0x1334, 0x344, 0x244, 0x254, 0x3322
 MOST_GROUPS, LONGEST_FIRST, LONGEST_GROUP = 5, 5, 8
 
 NEVER, OPEN, DONE = range(3)
-"""Of the one pair of brackets that an international number may have."""
+"""State of the one pair of brackets that an international number may have."""
 
 
 def _shape(text: str) -> int:
@@ -83,7 +84,7 @@ def _zero_shapes() -> NDArray[np.int64]:
 
 
 def _country_codes() -> NDArray[np.int64]:
-    """Least and most digits by country code [1000, 2], zeros where it is none."""
+    """Minimum and maximum digits by country code [1000, 2]; zeros if unassigned."""
     found = np.zeros((1000, 2), np.int64)
     for item in COUNTRY_CODES.split():
         code, _, digits = item.partition(":")
@@ -99,7 +100,7 @@ FRENCH = _shape(DOTTED)
 
 @helper
 def international(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
-    """The number whose first digit, behind a plus or the first of `00`, is at a place; (-1, -1) where there is none."""
+    """The number with its first digit, after a plus or the first of `00`, at `at`; (-1, -1) if none."""
     start, code_at = at, at
     if at > begin and text[at - 1] == ord("+"):
         start = at - 1
@@ -124,7 +125,7 @@ def international(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
 
 @helper
 def _country(text: Text, at: int, end: int) -> tuple[int, int]:
-    """The country code at a place and its digits; (0, 0) where there is none."""
+    """The country code at `at` and its number of digits; (0, 0) if none."""
     code = 0
     for k in range(3):
         if at + k >= end or not IS_DIGIT[text[at + k]]:
@@ -139,9 +140,9 @@ def _country(text: Text, at: int, end: int) -> tuple[int, int]:
 
 @helper
 def _subscriber(text: Text, at: int, end: int, code: int, code_length: int, brackets: int) -> int:
-    """Where the digits behind a country code stop, as many groups as its numbers may have; -1 where they are too few.
+    """End of the groups after a country code, as many as its numbers may have; -1 if there are too few digits.
 
-    The first group may stand right behind the code; one of them may be in brackets, as the code itself may be.
+    The first group may directly follow the code; either one group or the code may be in brackets.
     """
     least, most = max(DIGITS_BEHIND[code, 0], LEAST_DIGITS - code_length), DIGITS_BEHIND[code, 1]
     digits, i, found = 0, at, -1
@@ -152,7 +153,7 @@ def _subscriber(text: Text, at: int, end: int, code: int, code_length: int, brac
             break
         i, brackets = group + length, now
         if brackets == OPEN and digits == 0 and length == 1 and text[group] == ord("0"):
-            continue  # (0), which is not dialled from abroad
+            continue  # (0) is not dialed from abroad
         if (digits and length == 1) or not _may_follow(text, group, length, digits, code):
             break
         digits += length
@@ -163,7 +164,7 @@ def _subscriber(text: Text, at: int, end: int, code: int, code_length: int, brac
 
 @helper
 def _joint(text: Text, at: int, end: int, brackets: int) -> tuple[int, int]:
-    """Where what may stand between two groups stops (`) `, `-`, ` (`), and what it makes of the brackets."""
+    """End of what separates two groups (`) `, `-`, ` (`), and the state of the brackets after it."""
     i = at
     if brackets == OPEN and i < end and text[i] == ord(")"):
         i, brackets = i + 1, DONE
@@ -176,8 +177,8 @@ def _joint(text: Text, at: int, end: int, brackets: int) -> tuple[int, int]:
 
 @helper
 def _may_follow(text: Text, at: int, length: int, digits: int, code: int) -> bool:
-    """May these digits follow so many digits behind a country code?"""
-    if code == 1:  # neither the area nor the exchange begins with 0 or 1
+    """Can these digits follow the first `digits` digits after a country code?"""
+    if code == 1:  # neither the area code nor the exchange begins with 0 or 1
         area, exchange = at - digits, at - digits + 3
         begins_low = digits == 0 and text[area] < ord("2")
         return not begins_low and not (at <= exchange < at + length and text[exchange] < ord("2"))
@@ -186,13 +187,13 @@ def _may_follow(text: Text, at: int, length: int, digits: int, code: int) -> boo
 
 @helper
 def _goes_on(text: Text, at: int, end: int) -> bool:
-    """Is there a slash and a digit?"""
+    """Do a slash and a digit follow?"""
     return at + 1 < end and text[at] == ord("/") and IS_DIGIT[text[at + 1]]
 
 
 @helper
 def national(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
-    """The number whose first digit, also in a bracket, is at a place; (-1, -1) where there is none."""
+    """The number with its first digit, possibly in brackets, at `at`; (-1, -1) if none."""
     first = digits_from(text, at, end)
     behind = at + first
     opened = at > begin and text[at - 1] == ord("(") and behind < end and text[behind] == ord(")")
@@ -217,8 +218,8 @@ def national(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
 
 @helper
 def _groups(text: Text, first: int, second: int, end: int) -> tuple[int, int, int, int]:
-    """The groups from the second on, as long as the same separator is between them: the shape of all, where the third
-    begins, where the last one stops, and the separator. The shape is -1 where they are too many or too long."""
+    """Read the groups from the second on while their separator stays the same. Returns the shape of all groups, the
+    start of the third, the end of the last, and the separator. The shape is -1 if they are too many or too long."""
     shape, i, third, later = first, second, second, 0
     for group in range(1, MOST_GROUPS + 1):
         length = digits_from(text, i, end)
@@ -237,7 +238,7 @@ def _groups(text: Text, first: int, second: int, end: int) -> tuple[int, int, in
 
 @helper
 def _is_number(text: Text, at: int, second: int, third: int, shape: int, opened: bool, kind: int, later: int) -> bool:
-    """Is there a country whose numbers have such groups, with these separators behind the first one and the others?"""
+    """Does any country write numbers in these groups, with these separators after the first group and the others?"""
     dots = kind == DOT or later == DOT
     plain = not dots and kind != SLASH
     if text[at] == ord("0"):
@@ -261,11 +262,11 @@ def _is_number(text: Text, at: int, second: int, third: int, shape: int, opened:
 
 @helper
 def _is_area(text: Text, at: int) -> bool:
-    """Numbering plan area: N0X to N8X, but N11; N is 2 to 9."""
+    """Numbering plan area: N0X to N8X, except N11; N is 2 to 9."""
     return _is_exchange(text, at) and text[at + 1] != ord("9")
 
 
 @helper
 def _is_exchange(text: Text, at: int) -> bool:
-    """Central office: NXX, but N11; N is 2 to 9."""
+    """Central office: NXX, except N11; N is 2 to 9."""
     return text[at] >= ord("2") and not (text[at + 1] == ord("1") and text[at + 2] == ord("1"))

@@ -1,7 +1,8 @@
-"""One pass over the bytes of a column: it stops at bytes that something could be around, and has that place judged.
+"""One pass over the bytes of a column: it stops at trigger bytes and judges the text around them.
 
-Such bytes are `@`, the first digit of several, `:`, `-`, `_` and a few letters that tokens begin with: about one in
-fifty of English text. What is judged is a few hundred bytes at most, or what few other places look at: linear time.
+Triggers are `@`, the first digit of several, `:`, `-`, `_` and a few letters that tokens begin with: about one byte in
+fifty of English text. Judging reads at most a few hundred bytes, or bytes that few other triggers read, so the time is
+linear.
 """
 
 import numpy as np
@@ -33,17 +34,17 @@ assert KINDS == (
 )
 
 OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX = range(7)
-"""What a byte is to a search: nothing, or what to look for around it."""
+"""Classes of bytes: not a trigger, or what to look for around it."""
 FARTHEST = LONGEST_LOCAL
-"""So many bytes at most are between where something begins and where a search stops for it: the @ of an address."""
+"""Maximum bytes between the start of a match and its trigger: that of the @ of an address."""
 IN_BEGINNING = IN_LOCAL | table(":") | (np.arange(256) >= 0x80)
-"""Bytes that may be between."""
+"""Bytes that may occur between them."""
 FEW, SELDOM = 64, 256
-"""Space for what is found, to begin with: so many spans, and one more in so many bytes."""
+"""Initial space for matches: FEW, plus one per SELDOM bytes."""
 
 
 def _triggers() -> NDArray[np.uint8]:
-    """What every byte is [256]."""
+    """The class of every byte [256]."""
     found = np.zeros(256, np.uint8)
     found[[ord(trigger(prefix)[1]) for prefix in PREFIXES]] = PREFIX
     for characters, kind in ((DIGITS, DIGIT), ("@", AT), (":", COLON), ("-", HYPHEN), ("J", J)):
@@ -52,7 +53,7 @@ def _triggers() -> NDArray[np.uint8]:
 
 
 def _worth() -> NDArray[np.bool_]:
-    """Before which of these a byte may stand where something is found [7, 256]; 0 is before the first one of a text."""
+    """Which bytes may precede each class of trigger in a match [7, 256]; byte 0 stands for the start of a text."""
     worth = np.zeros((7, 256), np.bool_)
     worth[[DIGIT, COLON]] = True
     worth[AT] = IN_LOCAL
@@ -70,13 +71,13 @@ TRIGGERS, WORTH = _triggers(), _worth()
 def search(
     data: Text, offsets: NDArray[np.int64], valid: NDArray[np.bool_], ranges: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Everything found [found, 4]: row, start, end and kind, in order; where two overlap, the first, or the first kind.
-    What is found is a placeholder to what comes behind it: a text begins anew there.
+    """All matches [found, 4]: row, start, end and kind, in order. If matches overlap, the first wins, then the first
+    kind. Each match counts as a placeholder: the text begins anew after it.
 
     data     UTF-8 bytes of a column
-    offsets  where its texts begin and end [texts + 1]
-    valid    which are not null [texts]
-    ranges   which ranges of IP addresses are found [as numbered in `ip`]
+    offsets  boundaries of its texts [texts + 1]
+    valid    which texts are not null [texts]
+    ranges   which IP ranges to find [as numbered in `ip`]
     """
     found, count, row = np.empty((FEW + len(data) // SELDOM, 4), np.int64), 0, 0
     groups = np.empty(GROUPS, np.int64)
@@ -98,8 +99,8 @@ def search_rows(
     count: int,
     row: int,
 ) -> tuple[int, int]:
-    """Writes what texts from `row` on have behind the `count` spans in `found`: the new count, and the row before which
-    there was no more space."""
+    """Append the matches of the texts from `row` on to the `count` in `found`. Returns the new count, and the row for
+    which space ran out, or the number of rows."""
     while row < len(valid):
         if valid[row]:
             more = _search_text(data, row, offsets[row], offsets[row + 1], ranges, groups, found, count)
@@ -121,10 +122,10 @@ def _search_text(
     found: NDArray[np.int64],
     count: int,
 ) -> int:
-    """Writes what one text has behind the `count` spans; how many there are then, -1 where there is no more space.
+    """Append the matches of one text to the `count` in `found`; returns the new count, or -1 if space runs out.
 
-    What is found first may not be what begins first: the search goes on as far as that could still turn up, then goes
-    back to the end of what does."""
+    The match found first may not begin first: the search continues as long as an earlier one could turn up, then
+    resumes at the end of the earliest."""
     left = at = begin
     first, stop, kind, byte = -1, -1, -1, np.uint8(0)
     while True:
@@ -154,7 +155,7 @@ def _search_text(
 def _judge(
     text: Text, at: int, begin: int, end: int, ranges: NDArray[np.bool_], groups: NDArray[np.int64], what: int
 ) -> tuple[int, int, int]:
-    """What is around a place: start, end and kind; the end is -1 where nothing is."""
+    """The match around `at`: start, end and kind; the end is -1 if none."""
     if what == DIGIT:
         return _judge_digits(text, at, begin, end, ranges)
     if what == AT:
@@ -179,7 +180,7 @@ def _judge(
 
 @helper
 def _is_marker(text: Text, at: int, end: int) -> bool:
-    """May five hyphens and a B begin here?"""
+    """Can five hyphens and a B begin here?"""
     return at + 5 < end and text[at + 1] == ord("-") and text[at + 5] == ord("B")
 
 
@@ -215,8 +216,8 @@ def _judge_digits(text: Text, at: int, begin: int, end: int, ranges: NDArray[np.
 
 @helper
 def _may_be_number(text: Text, length: int, before: int, kind: int, following: int, end: int) -> bool:
-    """Are there a plus or a bracket before, or as many digits as cards have, or a separator and more digits? If not,
-    as nearly always in prose, there is nothing to find."""
+    """Is there a plus or bracket before, as many digits as cards have, or a separator and more digits? If not, as
+    nearly always in prose, there is nothing to find."""
     if before == ord("+") or before == ord("(") or length >= LEAST_DIGITS:
         return True
     return following < end and (text[following] == ord("(") or (kind != 0 and IS_DIGIT[text[following]]))

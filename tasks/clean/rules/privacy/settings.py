@@ -1,4 +1,4 @@
-"""Which personal data and secrets are looked for, and what becomes of each kind."""
+"""The kinds of personal data and secrets to look for, and the treatment of each."""
 
 from typing import Annotated, Literal, Self, get_args
 
@@ -19,70 +19,69 @@ Kind = Literal[
     "phone",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""In the order in which they are reported, and preferred where two begin at the same place."""
+"""In the order of reports, and of preference where two begin at the same position."""
 
 Placeholder = Annotated[str, Field(pattern=r"^(<[A-Za-z_| -]{1,16}>|\[[A-Za-z_| -]{1,16}\]|\{[A-Za-z_| -]{1,16}\})$")]
-"""A name in angle, square or curly brackets. Only the header lines of a private key may have such brackets in what is
-found, and nothing that is found is so short and without a digit, dot or colon: a placeholder is never taken for
-something to replace."""
+"""A name in angle, square or curly brackets. A placeholder never matches itself: only header lines of private keys may
+contain such brackets, and no match is this short without a digit, dot or colon."""
 
 Special = Literal["private", "loopback", "link_local", "documentation", "reserved"]
 SPECIAL: tuple[Special, ...] = get_args(Special)
 
 
 class Treatment(Section):
-    """What becomes of one kind."""
+    """Treatment of one kind."""
 
     action: Literal["replace", "drop", "keep"] = "replace"
-    """`replace` by the placeholder; `drop` the documents with more than `threshold` of them, and replace them in the
-    others; `keep` them as they are. They are counted in any case. What is dropped has placeholders as well, so that
-    nothing of it stands among the rejected."""
+    """`replace` matches with the placeholder; `drop` documents with more than `threshold` matches, and replace matches
+    in all others; `keep` them unchanged. Matches are always counted. Dropped documents get placeholders too, so the
+    rejected texts do not contain them."""
     placeholder: Placeholder | None = None
-    """What stands in its place; null is the name of the kind: `<EMAIL>`."""
+    """Replacement text; null means the name of the kind: `<EMAIL>`."""
     threshold: Annotated[int, Field(ge=0)] = 0
-    """Of `drop`: so many in a document are still allowed."""
+    """With `drop`: how many matches a document may have."""
 
     @model_validator(mode="after")
     def _threshold_of_a_drop(self) -> Self:
         if self.threshold and self.action != "drop":
-            raise ValueError(f"threshold {self.threshold} says nothing where the action is {self.action}")
+            raise ValueError(f"threshold {self.threshold} has no effect with action {self.action}; set action: drop")
         return self
 
 
 class PrivacySettings(Section):
-    """Personal data and secrets, a treatment for each kind."""
+    """Personal data and secrets, with a treatment for each kind."""
 
     email: Treatment = Treatment()
-    """Addresses whose domain, of any script, ends in a top-level domain of the root zone. What is before the @ has
-    letters of ASCII and of Latin with diacritics."""
+    """Addresses under a top-level domain of the root zone, in any script. Before the @, letters are ASCII or Latin with
+    diacritics."""
     private_key: Treatment = Treatment()
-    """PEM and PGP blocks of private keys, from BEGIN to END, or to the last line of base64 where they are cut off."""
+    """PEM and PGP private key blocks, from BEGIN to END, or to the last line of base64 if truncated."""
     jwt: Treatment = Treatment()
     """Signed JSON Web Tokens (RFC 7519)."""
     access_token: Treatment = Treatment()
-    """Keys and tokens of well-known services, which begin with a prefix of their own or are of an unmistakable form."""
+    """Keys and tokens of well-known services with a distinctive prefix or format."""
     iban: Treatment = Treatment()
-    """International bank account numbers of the length of their country, with a valid checksum (ISO 13616)."""
+    """International bank account numbers with their country's length and a valid checksum (ISO 13616)."""
     credit_card: Treatment = Treatment()
-    """Card numbers with a prefix and a length of their issuer and a valid checksum (ISO/IEC 7812)."""
+    """Card numbers with an issuer's prefix and length and a valid checksum (ISO/IEC 7812)."""
     ipv6: Treatment = Treatment()
-    """Addresses in use, by the registries of IANA."""
+    """Addresses in allocated blocks, by the IANA registries."""
     ipv4: Treatment = Treatment()
-    """Addresses of four numbers that are not a version."""
+    """Dotted addresses that are not version numbers."""
     special_addresses: tuple[Special, ...] = ()
-    """IP addresses are found where they are public. These are as well, if named here: `private` networks, `loopback`,
-    `link_local`, `documentation`, and `reserved` (multicast, netmasks, benchmarks and the like)."""
+    """IP ranges to find in addition to public addresses: `private` networks, `loopback`, `link_local`, `documentation`,
+    and `reserved` (multicast, netmasks, benchmarks and the like)."""
     us_ssn: Treatment = Treatment()
-    """Social security numbers of the United States, of areas that are assigned, written in three groups."""
+    """US social security numbers of assigned areas, written in three groups."""
     phone: Treatment = Treatment()
-    """Numbers with a country code, and national ones in the groups in which they are commonly written."""
+    """Numbers with a country code, and national numbers in common groupings."""
 
     def treatment(self, kind: Kind) -> Treatment:
-        """What becomes of a kind."""
+        """The treatment of a kind."""
         found: Treatment = getattr(self, kind)
         return found
 
     def placeholder(self, kind: Kind) -> str | None:
-        """What is written in its place; None where it stays."""
+        """The replacement for a kind; None if it is kept."""
         treatment = self.treatment(kind)
         return None if treatment.action == "keep" else treatment.placeholder or f"<{kind.upper()}>"

@@ -1,7 +1,7 @@
-"""Social security numbers of the United States: area, group and serial number with two hyphens or blanks between them.
+"""US social security numbers: area, group and serial number, separated by two hyphens or spaces.
 
-Areas are 001 to 899 without 666, groups 01 to 99, serial numbers 0001 to 9999 (Social Security Administration, "Social
-Security Number Randomization", https://www.ssa.gov/employer/randomization.html). Nine digits in a row are left alone.
+Areas are 001 to 899 except 666, groups 01 to 99, serial numbers 0001 to 9999 (Social Security Administration, "Social
+Security Number Randomization", https://www.ssa.gov/employer/randomization.html). Nine digits in a row are ignored.
 """
 
 from tasks.clean.compiled import helper
@@ -17,12 +17,12 @@ from tasks.clean.rules.privacy.characters import (
 )
 
 NOBODYS = (78_05_1120, 219_09_9999, 123_45_6789)
-"""Printed in wallets and advertisements, and what is typed for want of one."""
+"""Printed in wallets and advertisements, or typed as a dummy."""
 
 
 @helper
 def us_ssn(text: Text, at: int, begin: int, end: int) -> int:
-    """Where the number whose first digit is at a place stops; -1 where there is none."""
+    """End of the number with its first digit at `at`; -1 if none."""
     if digits_from(text, at, end) != 3 or not begins(text, at, begin):
         return -1
     kind, width = separator(text, at + 3, end)

@@ -1,6 +1,6 @@
 """The top-level domains of the root zone (https://www.iana.org/domains/root/db), as of April 2025; IDNs in ASCII.
 
-A newer one is a word to add; until then addresses under it are not found.
+Add newer ones here; until then, addresses under them are not found.
 """
 
 TOP_LEVEL_DOMAINS = """
@@ -92,5 +92,5 @@ yandex ye yodobashi yoga yokohama you youtube yt yun zappos zara zero zip zm zon
 
 
 def shown(name: str) -> str:
-    """A domain in the letters of its language: `рф` for `xn--p1ai` (RFC 5891, section 4.4)."""
+    """A domain in its own script: `рф` for `xn--p1ai` (RFC 5891, section 4.4)."""
     return name[4:].encode().decode("punycode") if name.startswith("xn--") else name

@@ -1,7 +1,7 @@
-"""What a character is to the rules: a table of classes, made from `unicodedata` and one property that it lacks.
+"""The rules' character classes: a table built from `unicodedata` and one property that it lacks.
 
-In:  nothing but Python's own Unicode data (3.11: Unicode 14; a newer Python knows newer letters).
-Out: `classes()`, bits for every code point in two stages: `pages[code >> 7]` says which 128 of `blocks`.
+In:  Python's own Unicode data (3.11: Unicode 14; a newer Python knows newer letters).
+Out: `classes()`, bits per code point in a two-stage table: `pages[code >> 7]` selects a run of 128 in `blocks`.
 """
 
 import sys
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPACE = 1
-"""White space, as `str.isspace` has it."""
+"""White space, as in `str.isspace`."""
 ALPHABETIC = 2
-"""A letter, as `str.isalpha` has it: categories L*."""
+"""Letters, as in `str.isalpha`: categories L*."""
 LETTER = 4
-"""A letter, or a mark that stands on one: L* and M*."""
+"""Letters and combining marks: L* and M*."""
 UPPER = 8
-"""Lu and Lt. Every other letter counts as lower case, those of scripts without case too."""
+"""Lu and Lt. All other letters count as lower case, including those of scripts without case."""
 DIGIT = 16
 """Nd."""
 MARK = 32
-"""What comes off a word at either end: punctuation but full stop, slashes, at sign and hyphens; currency; other
-symbols, emoji among them; `<`, `>`, `=`, backtick and acute accent."""
+"""Split off at either end of a word: punctuation except full stop, slashes, at sign and hyphens; currency; other
+symbols, including emoji; `<`, `>`, `=`, backtick and acute accent."""
 SYMBOL = 64
-"""So: comes off inside a word too."""
+"""So: also split off inside a word."""
 PUNCTUATION = 128
-"""What makes no word by itself: P*, Cc and the symbols of ASCII."""
+"""Not a word by itself: P*, Cc and the ASCII symbols."""
 TERMINAL = 256
-"""What ends a sentence, in any script."""
+"""Ends a sentence, in any script."""
 HYPHEN = 512
-"""What joins two words to one."""
+"""Joins two words into one."""
 
 OF_CATEGORY = {
     **dict.fromkeys(("Lu", "Lt"), ALPHABETIC | LETTER | UPPER),
@@ -45,7 +45,7 @@ OF_CATEGORY = {
     "Sc": MARK,
     "Cc": PUNCTUATION,
 }
-"""Bits of a general category; the others have none."""
+"""Bits per general category; 0 for all others."""
 
 SENTENCE_TERMINAL = (
     "21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 104A-104B 1362 1367-1368 166E 1735-1736 17D4-17D5 "
@@ -59,7 +59,7 @@ SENTENCE_TERMINAL = (
 """Code points with the property Sentence_Terminal (Unicode 17.0, PropList.txt)."""
 
 KEPT_ON_WORDS = "./\\@-\u2010\u2011"
-"""Punctuation that is no mark."""
+"""Punctuation that is not a MARK."""
 BESIDE_THE_CATEGORY = {
     MARK: "<>=`´",
     PUNCTUATION: "$+<=>^`|~",
@@ -74,12 +74,12 @@ BESIDE_THE_CATEGORY = {
 
 BLOCK = 128
 ASSIGNED = (range(0x33480), range(0xE0000, 0xE0200))
-"""Everything else is unassigned or private: without a class in every version of Unicode so far."""
+"""Everything else is unassigned or private use, so without a class, in every version of Unicode so far."""
 
 
 @lru_cache(maxsize=1)
 def classes() -> tuple["NDArray[np.uint16]", "NDArray[np.uint16]"]:
-    """Pages [code points / 128] and blocks [different blocks x 128] of classes; about 0.05 s, once in a process."""
+    """Pages [code points / 128] and blocks [distinct blocks x 128] of classes; takes about 0.05 s, once per process."""
     import numpy as np
 
     bits = np.zeros(sys.maxunicode + 1, np.uint16)

@@ -1,11 +1,10 @@
-"""English words that are not split as their characters say: contractions, and abbreviations with their full stop.
+"""English words with a fixed split: contractions, and abbreviations that keep their full stop.
 
-Contractions follow from the grammar of English: every pronoun with every verb that is shortened behind it, and every
-auxiliary verb that takes `n't`. Abbreviations are those whose full stop, on the last letter of several, would else be
-taken for the end of a sentence: before names, of kinds of firms, of months, and of words that a name, a number or the
-other side follows.
+Contractions follow English grammar: every pronoun with every shortened verb, and every auxiliary verb with `n't`.
+Abbreviations are those of several letters whose full stop would otherwise end a sentence: titles, ranks, suffixes of
+names, company forms, months and `vs.`.
 
-Out: `pieces()`, what each is split into. Other languages have their own contractions: there only the rest counts.
+Out: `pieces()`, the parts of each word. Other languages have other contractions; for them only the general rules apply.
 """
 
 from functools import lru_cache
@@ -14,7 +13,7 @@ from itertools import product
 PERSONAL_PRONOUNS = ("I", "i", "you", "he", "she", "it", "we", "they", "that", "there")
 QUESTION_WORDS = ("who", "what", "when", "where", "why", "how")
 SHORTENED_VERBS = ("m", "re", "s", "ve", "d", "ll")
-"""Am; are; is, has; have; had, would; will."""
+"""For am; are; is, has; have; had, would; will."""
 AUXILIARIES = {
     "be": ("are", "is", "was", "were", "ai"),
     "have": ("have", "has", "had"),
@@ -22,7 +21,7 @@ AUXILIARIES = {
     "modal": ("could", "may", "might", "must", "should", "would", "ca", "sha", "wo"),
     "both modal and full verb": ("dare", "need", "ought"),
 }
-"""As they stand before `n't`: `ai`, `ca`, `sha` and `wo` stand nowhere else."""
+"""As spelled before `n't`; `ai`, `ca`, `sha` and `wo` occur nowhere else."""
 APOSTROPHES = "'’"
 ABBREVIATIONS = {
     "before a name": ("Dr.", "Fr.", "Hon.", "Messrs.", "Mr.", "Mrs.", "Ms.", "Mt.", "Prof.", "Rev.", "St."),
@@ -34,15 +33,12 @@ ABBREVIATIONS = {
 }
 
 LONGEST = 16
-"""Bytes: nothing longer is looked up, which keeps the work on a long chain of marks linear."""
+"""Maximum bytes of a word that is looked up; the limit keeps a long chain of marks linear."""
 
 
 @lru_cache(maxsize=1)
 def pieces() -> dict[str, tuple[str, ...]]:
-    """What a word is split into; an abbreviation stays whole.
-
-    Sentences begin with most of them, so `Don't` is there too.
-    """
+    """Parts by word; an abbreviation stays whole. Includes capitalized words (`Don't`), which begin sentences."""
     found: list[tuple[str, ...]] = [("can", "not")]
     for apostrophe in APOSTROPHES:
         endings = [apostrophe + verb for verb in SHORTENED_VERBS]
@@ -56,5 +52,5 @@ def pieces() -> dict[str, tuple[str, ...]]:
 
 
 def capital(word: str) -> str:
-    """The word as a sentence begins with it."""
+    """The word with its first letter capitalized."""
     return word[:1].upper() + word[1:]

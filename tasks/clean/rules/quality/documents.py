@@ -1,9 +1,9 @@
-"""Measures of documents: one kernel that reads a column's bytes and writes a record for each document.
+"""Measures of documents: one kernel that reads a column's bytes and writes one record per document.
 
-In:  the UTF-8 bytes and offsets of a column of texts, as Arrow keeps them.
-Out: a record of `MEASURES` for each document; of nothing, every share is 0.
+In:  UTF-8 bytes and offsets of a column of texts, in Arrow's layout.
+Out: a record of `MEASURES` per document; an empty whole gives a share of 0.
 
-Lines end at `\\n` alone: rewriting has made line feeds of all other ends before.
+Only `\\n` ends a line: an earlier rewrite has turned all other line ends into line feeds.
 """
 
 from typing import Any, NamedTuple
@@ -62,13 +62,13 @@ MEASURES = [
     ("duplicate_characters_of_lines", "f8"),
     ("newlines_per_word", "f8"),
 ]
-"""Fields of a document's record. `duplicate_characters_of_lines` is FineWeb's: of lines that are not blank, over all
-characters but line ends."""
+"""Fields of a document's record. `duplicate_characters_of_lines` is FineWeb's: characters of duplicate non-blank lines
+over all characters except line ends."""
 LINE_FEED, HASH, LAST_OF_ELLIPSIS = ord("\n"), ord("#"), "…".encode()[-1]
 LINE_FEEDS, HASHES, STOPS, LASTS_OF_ELLIPSIS = (
     EIGHT_ONES * np.uint64(byte) for byte in (LINE_FEED, HASH, STOP, LAST_OF_ELLIPSIS)
 )
-"""The same byte eight times."""
+"""Each byte repeated eight times."""
 NEXT_BYTE = np.uint64(8)
 
 
@@ -76,37 +76,37 @@ class Options(NamedTuple):
     """Settings of the kernel, as arrays."""
 
     gopher: bool
-    """Are paragraphs and words looked at? FineWeb's rules ask for lines, and how many words there are."""
+    """Measure paragraphs and words? FineWeb's rules need only lines and the number of words."""
     repetition: bool
-    """Are n-grams counted?"""
+    """Count n-grams?"""
     bullets: Any
-    """Code points with which the lines of a list begin [int64]."""
+    """Code points that begin a list item [int64]."""
     stop_words: Any
-    """Bytes of all stop words, one behind the other [uint8]."""
+    """Bytes of all stop words, concatenated [uint8]."""
     stop_ends: Any
-    """Where each ends in them [int64]."""
+    """End offset of each [int64]."""
     stop_keys: Any
-    """The key of each [uint64]."""
+    """Key of each [uint64]."""
     short: int
-    """Characters of a short line."""
+    """Maximum characters of a short line."""
 
 
 class Room(NamedTuple):
-    """Scratch for so many words or lines, used again by every document."""
+    """Scratch for a number of words or lines, reused for every document."""
 
     starts: Any
     lengths: Any
-    """Different words or lines: where each is first, and its bytes."""
+    """Per distinct word or line: its first position, and its bytes."""
     slots: Any
     keys: Any
-    """Hash tables, with a power of two of slots, at least twice as many as there is to find."""
+    """Hash tables; the number of slots is a power of two, at least twice the number of entries."""
     counts: Any
     characters: Any
     kinds: Any
-    """Different words: how often each is there, its characters, its KIND bits."""
+    """Per distinct word: its count, its characters, its IS_* bits."""
     words: Any
     before: Any
-    """Every word: its number, and the characters of the words before it."""
+    """Per word: its number, and the characters of all words before it."""
     numbers: Any
     places: Any
     tally: Any
@@ -120,7 +120,7 @@ IS_WORD, IS_ALPHABETIC = 1, 2
 
 @array_helper
 def room_for(count: int) -> Room:
-    """Scratch for `count` words. The system hands the memory out page by page, as it is used."""
+    """Scratch for `count` words. The operating system allocates pages only when they are touched."""
     size = 2
     while size < 2 * count:
         size *= 2
@@ -144,7 +144,7 @@ def room_for(count: int) -> Room:
 
 @array_kernel
 def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, out: Any) -> None:
-    """Fill `out` [documents] of MEASURES for the documents that are chosen [bool]; `offsets` has one more."""
+    """Fill `out` [documents] of MEASURES for the chosen [bool] documents; `offsets` is [documents + 1]."""
     longest = 1
     for d in range(len(chosen)):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -171,13 +171,13 @@ def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, ou
 
 @helper
 def share(part: float, whole: int) -> float:
-    """Of nothing, the share is 0."""
+    """0 if the whole is 0."""
     return part / whole if whole else 0.0
 
 
 @helper
 def counts_of(text: Any) -> tuple[int, int, int, int]:
-    """Code points, line feeds, `#`, and ellipses."""
+    """Counts of code points, line feeds, `#` and ellipses."""
     size, newlines, hashes, ellipses, at = len(text), ZERO, ZERO, ZERO, ZERO
     dotted = False
     while at + 8 <= len(text):
@@ -185,7 +185,7 @@ def counts_of(text: Any) -> tuple[int, int, int, int]:
         size -= count_of(continuations(here))
         newlines += count_of(equal_bytes(here, LINE_FEEDS))
         hashes += count_of(equal_bytes(here, HASHES))
-        # Of three full stops in a row, two are among the same eight bytes.
+        # Of three full stops in a row, at least two are in the same eight bytes.
         stops = equal_bytes(here, STOPS)
         dotted |= (stops & stops >> NEXT_BYTE | equal_bytes(here, LASTS_OF_ELLIPSIS)) != 0
         at += 8
@@ -201,13 +201,13 @@ def counts_of(text: Any) -> tuple[int, int, int, int]:
 
 @helper
 def continuations(bytes_there: Any) -> Any:
-    """The highest bit of each of eight bytes that begins no character."""
+    """The high bit of each of eight bytes that is a UTF-8 continuation byte."""
     return bytes_there & ~(bytes_there << U1) & HIGH_BITS
 
 
 @helper
 def ellipses_in(text: Any, at: int) -> int:
-    """How many `...` and `…` there are from a place on. Six full stops are two."""
+    """Number of `...` and `…` from a position on. Six full stops count as two."""
     start, found, run = at, 0, 0
     while at < len(text):
         byte = text[at]
@@ -222,7 +222,7 @@ def ellipses_in(text: Any, at: int) -> int:
 
 @helper
 def characters_in(text: Any, start: int, stop: int) -> int:
-    """Code points between two places."""
+    """Code points between two positions."""
     size = stop - start
     while start + 8 <= stop:
         size -= count_of(continuations(eight(text, start)))
@@ -235,7 +235,7 @@ def characters_in(text: Any, start: int, stop: int) -> int:
 
 @helper
 def next_byte(text: Any, at: int, stop: int, eight_times: Any) -> int:
-    """Where a byte is next, or `stop`."""
+    """Position of the next such byte, or `stop`."""
     while at + 8 <= stop:
         there = equal_bytes(eight(text, at), eight_times)
         if there:
@@ -249,7 +249,7 @@ def next_byte(text: Any, at: int, stop: int, eight_times: Any) -> int:
 
 @helper
 def cleared(slots: Any, count: int) -> int:
-    """Make a hash table for `count` keys empty; the mask of its slots."""
+    """Empty a hash table for `count` keys; returns the mask of its slots."""
     size = 2
     while size < 2 * count:
         size *= 2
@@ -261,9 +261,9 @@ def cleared(slots: Any, count: int) -> int:
 def number_of(
     text: Any, start: int, stop: int, key: Any, slots: Any, keys: Any, mask: int, starts: Any, lengths: Any, used: int
 ) -> int:
-    """The number of some bytes among those that were shown before; the next one, `used`, where they are new.
+    """The number of these bytes if they were seen before; otherwise they get the next one, `used`.
 
-    A key that is a hash finds them, and decides nothing: the bytes are compared.
+    A hash only finds candidates: their bytes are compared.
     """
     slot = slot_of(key, mask)
     while slots[slot] >= 0:
@@ -281,7 +281,7 @@ def number_of(
 
 @helper
 def measure_lines(text: Any, size: int, newlines: int, options: Options, room: Room, row: Any) -> None:
-    """What lines begin and end with, how long they are, and which were there before."""
+    """Measure the beginnings and ends of lines, short lines and duplicates."""
     slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
     mask, used = cleared(slots, newlines + 1), ZERO
     lines = filled = written = bullets = ellipses = punctuated = short = 0
@@ -319,7 +319,7 @@ def measure_lines(text: Any, size: int, newlines: int, options: Options, room: R
 
 @helper
 def between_blanks(text: Any, start: int, stop: int) -> tuple[int, int]:
-    """Where what is not white space begins and ends; twice the same place in a blank text."""
+    """Start and end of the text without surrounding white space; equal if it is blank."""
     while start < stop:
         code, width = code_at(text, start, stop)
         if not bits_of(code) & SPACE:
@@ -336,7 +336,7 @@ def between_blanks(text: Any, start: int, stop: int) -> tuple[int, int]:
 @helper
 def is_one_of(code: int, codes: Any) -> bool:
     """Is a code point in a short list?"""
-    for other in codes:  # noqa: SIM110 (numba has no generators within kernels)
+    for other in codes:  # noqa: SIM110 (numba kernels have no generators)
         if code == other:
             return True
     return False
@@ -344,7 +344,7 @@ def is_one_of(code: int, codes: Any) -> bool:
 
 @helper
 def ends_in_ellipsis(text: Any, start: int, stop: int) -> bool:
-    """`...` or the one character for it."""
+    """Does it end in `...` or `…`?"""
     if stop - start < 3:
         return False
     last = text[stop - 3], text[stop - 2], text[stop - 1]
@@ -353,14 +353,14 @@ def ends_in_ellipsis(text: Any, start: int, stop: int) -> bool:
 
 @helper
 def measure_paragraphs(text: Any, size: int, newlines: int, room: Room, row: Any) -> None:
-    """Which paragraphs, between two or more line feeds, were there before; white space around the text is none."""
+    """Measure duplicate paragraphs, separated by two or more line feeds; white space around the text is ignored."""
     slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
     mask, used = cleared(slots, newlines + 1), ZERO
     paragraphs = repeated = repeated_characters = 0
     at, end = between_blanks(text, ZERO, len(text))
     while at < end:
         start, at = at, next_byte(text, at, end, LINE_FEEDS)
-        while at < end and text[at + 1] != LINE_FEED:  # the last character is no line feed
+        while at < end and text[at + 1] != LINE_FEED:  # the last character is not a line feed
             at = next_byte(text, at + 1, end, LINE_FEEDS)
         number = number_of(text, start, at, hash_of(text, start, at), slots, table, mask, starts, lengths, used)
         if number == used:
@@ -377,7 +377,7 @@ def measure_paragraphs(text: Any, size: int, newlines: int, room: Room, row: Any
 
 @helper
 def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options, room: Room, row: Any) -> None:
-    """Number the words, and count those with a letter, those that are no mark, and the stop words among them."""
+    """Number the words; count those with a letter, those that are not only punctuation, and distinct stop words."""
     slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
     counts, characters, kinds = room.counts, room.characters, room.kinds
     numbers, before = room.words, room.before
@@ -411,7 +411,7 @@ def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options
 
 @helper
 def look_at_word(text: Any, start: int, stop: int) -> tuple[int, int]:
-    """Characters of a word, and whether there is a letter in it, or anything but punctuation."""
+    """Characters and IS_* bits of a word: not only punctuation, has a letter."""
     characters = kind = 0
     while start < stop:
         bits, width = int64(ASCII[text[start]]), int64(1)
@@ -426,7 +426,7 @@ def look_at_word(text: Any, start: int, stop: int) -> tuple[int, int]:
 
 @helper
 def stop_words_in(text: Any, options: Options, room: Room, mask: int) -> int:
-    """How many of the stop words are among the words that were numbered."""
+    """How many of the stop words are among the numbered words."""
     slots, keys, starts, lengths = room.slots, room.keys, room.starts, room.lengths
     there, begin = 0, ZERO
     for k in range(len(options.stop_ends)):
@@ -445,7 +445,7 @@ def stop_words_in(text: Any, options: Options, room: Room, mask: int) -> int:
 
 @helper
 def measure_repetition(size: int, count: int, room: Room, row: Any) -> None:
-    """Characters of the most frequent n-grams and of duplicate ones, over all characters."""
+    """Measure the characters of the most frequent n-grams and of duplicate n-grams, over all characters."""
     numbers, places, tally, firsts = room.numbers, room.places, room.tally, room.firsts
     there = first_numbers(room.words, room.counts, count, numbers, places)
     for n in range(2, DUPLICATE[-1] + 1):

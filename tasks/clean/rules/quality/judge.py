@@ -1,12 +1,12 @@
-"""The rules of a recipe on a column of texts: what is measured, rewritten and dropped.
+"""A recipe's quality rules on a column of texts: measure, rewrite, drop.
 
-In:  texts of a batch as Arrow has them, and the recipe's settings.
-Out: the texts without the lines that C4 drops, and why each document is dropped, if it is.
+In:  a batch's texts in Arrow's layout, and the recipe's settings.
+Out: the texts without the lines that C4 drops, and for each document why it is dropped, if it is.
 
-A verdict depends on the document and the settings alone. One core takes some tens of megabytes a second; memory is
-linear in the batch: the rewritten texts, about 100 bytes a document, and scratch for its longest document, of about 20
-bytes a byte at the most and some 100 a word. The first call on a machine compiles the kernels, for some seconds; every
-process loads them in less than one. The kernels run without the interpreter's lock.
+A verdict depends only on the document and the settings. One core processes tens of megabytes per second. Memory is
+linear in the batch: the rewritten texts, about 100 bytes per document, and scratch for the longest document (at most
+about 20 bytes per byte, plus 100 per word). The first call on a machine compiles the kernels in a few seconds; after
+that, a process loads them in under one. The kernels release the GIL.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tasks.clean.rules.quality.lines import Phrases
 
 LONGEST = 2**31 - 1
-"""Bytes of a document: places in it are numbers of 32 bits."""
+"""Maximum bytes of a document: positions in it are 32-bit integers."""
 UNBOUNDED = 2**62
 
 
@@ -45,16 +45,16 @@ class Judged:
     """A column of texts after the rules."""
 
     texts: "pa.LargeStringArray"
-    """As they were, or without the lines that C4 drops; what a rule drops is as the rule saw it."""
+    """Unchanged, or without the lines that C4 drops; a dropped document is as the rule saw it."""
     verdicts: Verdicts
     lines_dropped: Counter[str]
-    """Lines that C4's rules dropped, by the reason (`lines.LINE_RULES`), of documents that C4 and Gopher let stay."""
+    """Lines dropped by C4's rules, by reason (`lines.LINE_RULES`), in documents that pass Gopher and C4."""
 
 
 def judge(texts: "pa.LargeStringArray", settings: QualitySettings) -> Judged:
-    """Ask the rules that are on, in FineWeb's order; the first that a document fails drops it.
+    """Apply the enabled rules in FineWeb's order; the first that a document fails drops it.
 
-    A null is neither rewritten nor dropped. Raises ValueError for a document of 2 GiB or more.
+    Nulls are neither rewritten nor dropped. Raises ValueError for a document of 2 GiB or more.
     """
     import numpy as np
 
@@ -72,7 +72,7 @@ def judge(texts: "pa.LargeStringArray", settings: QualitySettings) -> Judged:
     if settings.c4 is not None:
         texts, found, lines_dropped = rewrite(texts, settings.c4, left)
         drop_by_lines(verdicts, settings.c4, found, left)
-        records = None  # they are of the texts as they were
+        records = None  # measured before the rewrite
     if fineweb is not None:
         if records is None:
             records = measure(texts, quality, fineweb, left, gopher=False, repetition=False)
@@ -88,10 +88,10 @@ def measure(
     gopher: bool,
     repetition: bool,
 ) -> Records:
-    """The measures (`documents.MEASURES`) of the chosen documents; zeros for the others.
+    """The measures (`documents.MEASURES`) of the chosen documents; zeros for all others.
 
-    And for what is not asked for: `gopher`, what only Gopher's rules need, and `repetition` among it, n-grams. The
-    sections say what stop words, bullets and short lines are; without them, what is published.
+    Measures not requested are zero too: `gopher` requests those that only Gopher's rules need, `repetition` its
+    n-grams. The sections set stop words, bullets and short lines; without them, the published values apply.
     """
     import numpy as np
 
@@ -117,9 +117,9 @@ def measure(
 def rewrite(
     texts: "pa.LargeStringArray", c4: C4, chosen: Chosen
 ) -> tuple["pa.LargeStringArray", Records, Counter[str]]:
-    """The chosen documents without the lines that C4 drops, and the others as they are.
+    """Remove the lines that C4 drops from the chosen documents; the others stay unchanged.
 
-    What was found in each (`lines.FOUND`), zeros for those not chosen; and the lines dropped by reason.
+    Returns the texts, the findings per document (`lines.FOUND`, zeros if not chosen), and the lines dropped by reason.
     """
     import numpy as np
     import pyarrow as pa
@@ -146,7 +146,7 @@ def rewrite(
 
 
 def phrases_sought(c4: C4) -> "Phrases":
-    """Phrases for the kernel; none of a rule that is off."""
+    """Phrases for the kernel, without those of disabled rules."""
     import numpy as np
 
     from tasks.clean.rules.quality.lines import CODE, PLACEHOLDER, POLICY, SCRIPT, Phrases
@@ -165,10 +165,10 @@ def phrases_sought(c4: C4) -> "Phrases":
 
 
 def _utf8(texts: "pa.LargeStringArray") -> tuple["NDArray[np.uint8]", "NDArray[np.int64]"]:
-    """As `utf8`. Raises ValueError for a document of 2 GiB or more."""
+    """Like `utf8`, but raises ValueError for a document of 2 GiB or more."""
     import numpy as np
 
     data, offsets = utf8(texts)
     if (longest := int(np.diff(offsets).max(initial=0))) > LONGEST:
-        raise ValueError(f"a document of {longest} bytes; they may have {LONGEST}")
+        raise ValueError(f"a document of {longest} bytes exceeds the limit of {LONGEST}")
     return data, offsets

@@ -1,10 +1,10 @@
-"""C4's rules about lines: one kernel that writes the lines that stay, and says what became of each document.
+"""C4's line rules: one kernel that writes the lines that stay, and a record per document.
 
-In:  the UTF-8 bytes and offsets of a column of texts, as Arrow keeps them.
-Out: the same of the rewritten texts, what was found in each document, and how many lines each rule dropped.
+In:  UTF-8 bytes and offsets of a column of texts, in Arrow's layout.
+Out: bytes and offsets of the rewritten texts, a record per document, and the number of lines each rule dropped.
 
-A line is asked by the rules in the order of C4's code (tensorflow/datasets, c4_utils.py); the first that drops it
-counts. Words of a line are what stands between white space; sentences are counted by the words of `words`.
+Rules apply to a line in the order of C4's code (tensorflow/datasets, c4_utils.py); the first that drops it counts.
+White space separates the words of a line; sentences are counted from the words of `words`.
 """
 
 from typing import Any, NamedTuple
@@ -35,17 +35,17 @@ from tasks.clean.rules.quality.word_bytes import (
 from tasks.clean.rules.quality.words import split_words
 
 LINE_RULES = ("long_word", "no_terminal_mark", "few_words", "script_phrase", "policy_phrase", "blank")
-"""Why lines go. What is blank has too few words, and is counted apart."""
+"""Reasons for dropping a line. A blank line has too few words, but is counted separately."""
 LONG_WORD, NO_TERMINAL_MARK, FEW_WORDS, SCRIPT_PHRASE, POLICY_PHRASE, BLANK = range(len(LINE_RULES))
 STAYS, DROPS_DOCUMENT = -1, -2
-"""What else may become of a line."""
+"""Other outcomes for a line."""
 PLACEHOLDER, SCRIPT, CODE, POLICY = 1, 2, 4, 8
-"""Kinds of phrases, in the order in which they are asked. The first and the third drop the document."""
+"""Kinds of phrases, in the order of the checks. The first and the third drop the document."""
 DROPPED = -1
 
 FOUND = [("phrase", "i8"), ("lines", "i8"), ("sentences", "i8")]
-"""Fields of a document's record: which phrase drops it, from 1 on, of those of all kinds; lines that stay, and their
-sentences, counted up to the least number asked for."""
+"""Fields of a document's record: the phrase that drops it, numbered from 1 across all kinds; lines that stay, and their
+sentences, counted until the minimum is reached."""
 
 BRACKET, CLOSING, CAPITAL_A, CAPITAL_Z, TO_SMALL = (*(ord(character) for character in "[]AZ"), 32)
 NOTES = np.frombuffer(b"edit]citation needed]", np.uint8)
@@ -54,20 +54,20 @@ BRACKETS = EIGHT_ONES * np.uint64(BRACKET)
 
 
 class Phrases(NamedTuple):
-    """Phrases of all kinds in lower case, one behind the other."""
+    """Phrases of all kinds in lower case, concatenated."""
 
     text: Any
     """Bytes [uint8]."""
     ends: Any
-    """Where each ends in them [int64]."""
+    """End offset of each [int64]."""
     kinds: Any
-    """The kind of each [uint8]."""
+    """Kind of each [uint8]."""
     first: Any
-    """Of what kinds are those that begin with this byte, be it a capital? [256, uint8]"""
+    """Kinds of the phrases that begin with this byte, in either case [256, uint8]."""
 
 
 class LineOptions(NamedTuple):
-    """Settings of the kernel. A rule that is off has a bound that nothing misses, or no phrases."""
+    """Settings of the kernel. A disabled rule has a bound that every line meets, or no phrases."""
 
     terminal: bool
     """Must lines end in a terminal mark?"""
@@ -76,7 +76,7 @@ class LineOptions(NamedTuple):
     least_words: int
     longest_word: int
     citations: bool
-    """Are they removed?"""
+    """Remove citations?"""
     phrases: Phrases
     least_sentences: int
 
@@ -85,11 +85,11 @@ class LineOptions(NamedTuple):
 def rewrite_lines(
     data: Any, offsets: Any, chosen: Any, options: LineOptions, out: Any, ends: Any, found: Any, dropped: Any
 ) -> None:
-    """Write the chosen documents [bool] without the lines that go, and the others as they are.
+    """Write the chosen [bool] documents without the dropped lines, and all others unchanged.
 
-    `out` has room for as many bytes as there are, `ends` [documents + 1] takes the offsets in it, `found` [documents]
-    the records of FOUND, `dropped` [LINE_RULES] the numbers of lines, of documents that stay. A document that a rule
-    drops is written as it is.
+    Fills `out`, as long as the input, with the texts; `ends` [documents + 1] with its offsets; `found` [documents] with
+    records of FOUND; `dropped` [LINE_RULES] with the lines dropped from documents that stay. A document that a rule
+    drops is written unchanged.
     """
     longest = 1
     for d in range(len(chosen)):
@@ -115,7 +115,7 @@ def rewrite_lines(
 def write_lines(
     text: Any, options: LineOptions, out: Any, words: Any, keys: Any, pending: Any, row: Any, counts: Any
 ) -> int:
-    """Write the lines that stay, with line feeds between them; returns their bytes, or DROPPED."""
+    """Write the lines that stay, separated by line feeds; returns the bytes written, or DROPPED."""
     at, written, lines, sentences = ZERO, ZERO, ZERO, ZERO
     while at < len(text):
         end = next_byte(text, at, len(text), LINE_FEEDS)
@@ -132,7 +132,7 @@ def write_lines(
         if to > written and sentences < options.least_sentences:
             sentences += count_sentences(out, words, split_words(out, written, to, words, keys, pending))
         lines += to > written
-        # Not behind the last line, whose text may have no room for one more byte, and not before the first.
+        # Not after the last line, where `out` may have no room for one more byte, and not before the first.
         if to and at <= len(text):
             out[to] = LINE_FEED
             to += 1
@@ -147,7 +147,7 @@ def write_lines(
 
 @helper
 def write_line(text: Any, start: int, stop: int, citations: bool, out: Any, to: int) -> int:
-    """Write a line, without citations if so asked and then without white space around it; returns where it ends."""
+    """Write a line; with `citations`, without them and surrounding white space. Returns its end in `out`."""
     begin = to
     if not citations or next_byte(text, start, stop, BRACKETS) == stop:
         for k in range(stop - start):
@@ -166,9 +166,9 @@ def write_line(text: Any, start: int, stop: int, citations: bool, out: Any, to: 
 
 @helper
 def citation_before(out: Any, begin: int, to: int) -> int:
-    """Bytes of `[12]`, `[]`, `[edit]` or `[citation needed]` that end in the bracket before a place, or 0.
+    """Bytes of a `[12]`, `[]`, `[edit]` or `[citation needed]` that ends at `to`, or 0.
 
-    Digits are looked at once: a bracket that closes nothing stays, and ends the search for the next.
+    Digits are read once: an unmatched closing bracket stays, and stops the search from the next one.
     """
     at = to - 1
     while at > begin and ASCII[out[at - 1]] & DIGIT:
@@ -186,9 +186,9 @@ def citation_before(out: Any, begin: int, to: int) -> int:
 
 @helper
 def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int, options: LineOptions) -> int:
-    """Which rule drops a line, or STAYS or DROPS_DOCUMENT.
+    """The rule that drops a line, or STAYS or DROPS_DOCUMENT.
 
-    The line as it was stands in `text`, and is asked for long words; without its citations it stands in `out`.
+    Long words are checked in the original line, in `text`; all other rules read the line without citations, in `out`.
     """
     if stop - start > options.longest_word and longest_word(text, start, stop) > options.longest_word:
         return LONG_WORD
@@ -210,7 +210,7 @@ def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int,
 
 @helper
 def longest_word(text: Any, at: int, stop: int) -> int:
-    """Characters of the longest of what stands between white space."""
+    """Characters of the longest word between white space."""
     longest = length = ZERO
     while at < stop:
         code, width = code_at(text, at, stop)
@@ -222,7 +222,7 @@ def longest_word(text: Any, at: int, stop: int) -> int:
 
 @helper
 def has_words(text: Any, at: int, stop: int, least: int) -> bool:
-    """Does so much stand between white space?"""
+    """Are there at least `least` words between white space?"""
     words, within = ZERO, False
     while at < stop and words < least:
         bits, width = int64(ASCII[text[at]]), int64(1)
@@ -237,7 +237,7 @@ def has_words(text: Any, at: int, stop: int, least: int) -> bool:
 
 @helper
 def kinds_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
-    """Of which kinds there are phrases in a line, letters of ASCII in either case."""
+    """Kinds of the phrases in a line; ASCII letters match in either case."""
     found = ZERO
     for at in range(start, stop):
         wanted = phrases.first[text[at]] & ~found
@@ -251,7 +251,7 @@ def kinds_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
 
 @helper
 def phrase_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
-    """The phrase for which a document is dropped, from 1 on: the first in the line, a placeholder before code."""
+    """The phrase that drops a document, numbered from 1: the line's first placeholder, else its first code phrase."""
     code = ZERO
     for at in range(start, stop):
         for number in range(len(phrases.ends)):
@@ -266,7 +266,7 @@ def phrase_in(text: Any, start: int, stop: int, phrases: Phrases) -> int:
 
 @helper
 def is_phrase(text: Any, at: int, stop: int, phrases: Phrases, number: int) -> bool:
-    """Does a phrase begin at a place?"""
+    """Does the phrase begin at `at`?"""
     k = phrases.ends[number - 1] if number else ZERO
     end = phrases.ends[number]
     if at + end - k > stop:
@@ -278,15 +278,15 @@ def is_phrase(text: Any, at: int, stop: int, phrases: Phrases, number: int) -> b
 
 @helper
 def small(byte: int) -> int:
-    """A letter of ASCII in lower case; any other byte as it is."""
+    """An ASCII letter in lower case; any other byte unchanged."""
     return byte + TO_SMALL if CAPITAL_A <= byte <= CAPITAL_Z else byte
 
 
 @helper
 def count_sentences(text: Any, words: Any, count: int) -> int:
-    """Sentences of a line, at least one: the next begins with the first word behind a terminal mark.
+    """Sentences of a line, at least one: the first word after a terminal mark begins the next.
 
-    What is punctuation only, as a quotation mark or a bracket, belongs to the sentence before it.
+    Pure punctuation, such as a quotation mark or bracket, belongs to the sentence before it.
     """
     sentences, ended = 1, False
     for k in range(count):

@@ -1,10 +1,10 @@
-"""Repeated n-grams of a document: kernels on the numbers of its words, exact, without a hash that could deceive.
+"""Repeated n-grams of a document: kernels on word numbers; exact, with no risk of hash collisions.
 
-Every n-gram that is there twice gets a number of its own, made from the numbers of the two (n-1)-grams in it, as
-Karp, Miller and Rosenberg (1972) name repeated patterns: two pairs are the same if and only if the n-grams are. What
-is there once has none (ONCE), nor has any longer n-gram around it, so that little is left to look at behind n = 3.
+Every n-gram that occurs twice gets a number, derived from the numbers of its two (n-1)-grams as Karp, Miller and
+Rosenberg (1972) name repeated patterns: two pairs are equal if and only if the n-grams are. An n-gram that occurs once
+has no number (ONCE), nor does any longer n-gram around it, so little is left to do after n = 3.
 
-In:  the number of each word (equal words, equal numbers), and how many characters stand before it.
+In:  the number of each word (equal words, equal numbers), and the characters before it.
 Out: characters of the most frequent n-gram, and of the duplicate ones.
 """
 
@@ -20,9 +20,9 @@ ONCE = -1
 
 @helper
 def first_numbers(words: Any, counts: Any, size: int, numbers: Any, places: Any) -> int:
-    """Of 1-grams: `numbers` [size + 1] at each place, ONCE where `counts` says so, and `places` that have another.
+    """Number the 1-grams: fill `numbers` [size + 1], ONCE for words that `counts` has once, and `places`, the others.
 
-    Returns how many such places there are.
+    Returns the number of such places.
     """
     there = ZERO
     for at in range(size):
@@ -39,11 +39,11 @@ def first_numbers(words: Any, counts: Any, size: int, numbers: Any, places: Any)
 def next_numbers(
     numbers: Any, places: Any, there: int, size: int, counts: Any, firsts: Any, keys: Any, slots: Any
 ) -> tuple[int, int]:
-    """From (n-1)-grams to n-grams, in place; `size` is how many of these there are.
+    """Turn (n-1)-grams into n-grams in place; `size` is the number of n-grams.
 
-    `counts` and `firsts` take how often each number is there and where first, in the order of their first places,
-    those that are there once among them; `keys` and `slots` are a hash table with twice as many slots as there are
-    words. Returns how many places with a number are left, and how many numbers were given.
+    `counts` and `firsts` receive each number's count and first place, in the order of first places and including
+    n-grams that occur once; `keys` and `slots` are a hash table with twice as many slots as words. Returns the number
+    of places that keep a number, and of numbers assigned.
     """
     mask = 2
     while mask < 2 * there:
@@ -82,9 +82,9 @@ def next_numbers(
 
 @helper
 def top_characters(n: int, words: int, counts: Any, firsts: Any, given: int, before: Any) -> int:
-    """Characters of the most frequent n-gram, with a space between its words, times how often it is there.
+    """Characters of the most frequent n-gram, with a space between its words, times its count.
 
-    Of several as frequent, the first; where each is there once, so the first of all.
+    Ties go to the first; if every n-gram occurs once, that is the document's first.
     """
     if words < n:
         return 0
@@ -97,7 +97,7 @@ def top_characters(n: int, words: int, counts: Any, firsts: Any, given: int, bef
 
 @helper
 def duplicate_characters(n: int, numbers: Any, places: Any, there: int, given: int, before: Any, seen: Any) -> int:
-    """Characters of n-grams that were there before, read from the left, none of them counted twice.
+    """Characters of n-grams that occurred before, from left to right, each character counted once.
 
     An n-gram that begins within a duplicate is neither counted nor remembered. `seen` is scratch.
     """

@@ -1,6 +1,6 @@
-"""From measures to verdicts: which key of the settings bounds which measure, in the order in which they are asked.
+"""From measures to verdicts: which settings key bounds which measure, in the order in which the rules apply.
 
-In:  records of measures of documents, and a section of the settings. Out: the first rule that each document fails.
+In:  records of measures, and a section of the settings. Out: the first rule that each document fails.
 """
 
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Verdicts: TypeAlias = list[Verdict | None]
-"""Of each document why it is dropped, or None."""
+"""Per document, why it is dropped, or None."""
 Records: TypeAlias = "NDArray[np.void]"
-"""Of each document a record of measures."""
+"""Per document, a record of measures."""
 Chosen: TypeAlias = "NDArray[np.bool_]"
-"""Which documents are asked about: those that no rule has dropped yet."""
+"""Documents to judge: those that no rule has dropped yet."""
 
 
 class Rule(NamedTuple):
-    """A document is dropped where a measure is less than the key `min_…` says, or more than `max_…` does."""
+    """Drops a document whose measure is below the value of a `min_…` key, or above that of a `max_…` key."""
 
     reason: str
     key: str
     measure: str
     place: int | None = None
-    """Of a measure that is several."""
+    """Index into a measure with several values."""
 
 
 GOPHER_REPETITION = (
@@ -73,15 +73,15 @@ FINEWEB = (
     Rule("fineweb_duplicate_lines", "max_duplicate_line_characters", "duplicate_characters_of_lines"),
     Rule("fineweb_newlines", "max_newlines_per_word", "newlines_per_word"),
 )
-"""In the order of FineWeb's code; the last is none of the paper's three."""
+"""In the order of FineWeb's code; the last is not among the paper's three."""
 
 
 PHRASES = ("placeholder_phrases", "script_phrases", "code_phrases", "policy_phrases")
-"""C4's, in the order in which they are asked."""
+"""C4's phrase keys, in the order of the checks."""
 
 
 def drop(verdicts: Verdicts, rules: Sequence[Rule], section: Section, records: Records, left: Chosen) -> None:
-    """Fill in the verdict of every document that fails one of the rules, the first of them, and take it from `left`."""
+    """Set the verdict of each document that fails a rule to the first it fails, and remove it from `left`."""
     import numpy as np
 
     for rule in rules:
@@ -97,14 +97,14 @@ def drop(verdicts: Verdicts, rules: Sequence[Rule], section: Section, records: R
 
 
 def phrases_of(c4: C4) -> list[tuple[str, str]]:
-    """Every phrase that is sought, behind the key that it is in."""
+    """All phrases to search for, each with its key."""
     return [(key, phrase) for key in PHRASES for phrase in getattr(c4, key) or ()]
 
 
 def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, left: Chosen) -> None:
-    """The same by what C4's kernel found in the lines of the documents that are left (`lines.FOUND`).
+    """Like `drop`, from the findings of C4's kernel in the lines of the remaining documents (`lines.FOUND`).
 
-    A phrase that drops a document is the value of its verdict.
+    If a phrase drops a document, it is the value of the verdict.
     """
     import numpy as np
 
@@ -120,5 +120,5 @@ def drop_by_lines(verdicts: Verdicts, c4: C4, records: Records, left: Chosen) ->
 
 
 def shown(value: float, bound: float) -> str:
-    """A whole number as it is, a share to four digits, or to as many more as tell it from its bound."""
+    """Format an integer in full, a share to four digits, or to as many as distinguish it from its bound."""
     return str(int(value)) if value == int(value) else told_apart(value, bound, 4)

@@ -1,7 +1,7 @@
-"""Personal data and secrets in running text, made by a seeded generator with the place of each, and what looks like
-them: versions, dates, times, hashes, ISBNs, decimals, file names, MAC addresses, scopes of C++, wrong checksums.
+"""A seeded generator of texts with labelled personal data and secrets, and with lookalikes: versions, dates, times,
+hashes, ISBNs, decimals, file names, MAC addresses, C++ scopes, wrong checksums.
 
-Nothing is anybody's: all is drawn at random, valid by its rules.
+All values are random, valid by their rules, and belong to nobody.
 """
 
 import base64
@@ -25,7 +25,7 @@ class Labelled:
     text: str
     spans: list[Span]
     either: list[Span]
-    """Addresses that are valid and nobody's, of private networks and the like: a search may find them or not."""
+    """Valid addresses that identify nobody, such as those of private networks: a search may find them or not."""
 
 
 def some(chance: random.Random, alphabet: str, length: int) -> str:
@@ -33,7 +33,7 @@ def some(chance: random.Random, alphabet: str, length: int) -> str:
 
 
 def digits(chance: random.Random, pattern: str) -> str:
-    """`N` is a digit from 2 to 9, `X` one from 1 to 9, `d` any digit; the rest stands for itself."""
+    """`N` is a digit from 2 to 9, `X` one from 1 to 9, `d` any digit; the rest is literal."""
     kinds = {"N": "23456789", "X": "123456789", "d": string.digits}
     return "".join(chance.choice(kinds[character]) if character in kinds else character for character in pattern)
 
@@ -90,7 +90,7 @@ NATIONAL = (
     "(11) 9dddd-dddd", "(4dd) Xdd-dd-dd", "(0212) Xdd dd dd", "02-Xdd-dddd", "0301234567", "612 345 678", "98ddd ddddd",
     "3d dd dd dd",
 )  # fmt: skip
-"""The last four are numbers too, but no group tells them from others."""
+"""The last four are phone numbers too, but their groups do not distinguish them from other numbers."""
 
 
 def international(chance: random.Random) -> str:
@@ -120,7 +120,7 @@ def ipv6(chance: random.Random) -> str:
 
 
 def check_digit(number: str) -> str:
-    """Of Luhn, for a number without it."""
+    """The Luhn check digit for a number without one."""
     doubled = [int(digit) * (2 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(number))]
     return str(-sum(digit - 9 if digit > 9 else digit for digit in doubled) % 10)
 
@@ -172,7 +172,7 @@ def us_ssn(chance: random.Random) -> str:
 
 
 def block(label: str, content: str) -> str:
-    """Put together here, so that no file has one in it."""
+    """Assembled at run time, so that no file contains a key block."""
     marker = "-" * 5
     return f"{marker}BEGIN {label}{marker}{content}{marker}END {label}{marker}"
 
@@ -222,7 +222,7 @@ def access_token(chance: random.Random) -> str:
 
 
 def in_parts(chance: random.Random) -> str:
-    """Tokens with a character that no word has between their parts."""
+    """Tokens whose parts are joined by a character that words do not have."""
     upper, secret = string.ascii_uppercase + string.digits, ALPHANUMERIC + "_"
     return chance.choice(
         [
@@ -338,7 +338,7 @@ NEAR_MISSES: tuple[Make, ...] = (
     ),
     lambda chance: "eyJ" + some(chance, ALPHANUMERIC, 30),
 )
-"""What is none of them; addresses that nobody can be found by are among these."""
+"""Lookalikes, including addresses that identify nobody."""
 
 FRAMES = (
     "Please write to {} for more.", "See {}.", "It is {}, as before.", "({})", "Old: {}; new one follows",
@@ -353,7 +353,7 @@ PROSE = (
 
 
 def labelled(seed: int, texts: int) -> Iterator[Labelled]:
-    """Texts of a few sentences each; about as many near misses as values in them."""
+    """Texts of a few sentences each, with about as many near misses as values."""
     chance = random.Random(seed)
     for _ in range(texts):
         text, spans, either = "", [], []

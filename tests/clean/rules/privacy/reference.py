@@ -1,4 +1,4 @@
-"""The rules of the room as regular expressions and checks, tried at every place of a text: slow and plain."""
+"""A slow, plain implementation of the privacy rules: regular expressions and checks, tried at every position."""
 
 import ipaddress
 import re
@@ -29,8 +29,8 @@ LENGTHS = {item[:2]: int(item[3:]) for item in ACCOUNT_LENGTHS.split()}
 
 
 def find(text: str, special: tuple[str, ...] = ()) -> list[Found]:
-    """Start, end and kind of what begins first, or is the first kind of these, then of what is behind it, as if the
-    text began there."""
+    """Start, end and kind of each match: the one that begins first (ties: the first kind), then on from its end as if
+    the text began there."""
     found: list[Found] = []
     left = 0
     while there := anything(text[left:], special):
@@ -47,7 +47,7 @@ def anything(text: str, special: tuple[str, ...]) -> list[Found]:
 
 
 def mask(text: str, settings: PrivacySettings) -> tuple[str, dict[str, int]]:
-    """The text with its placeholders, and how many of each kind there were."""
+    """The text with placeholders, and the number of matches by kind."""
     counts = dict.fromkeys(KINDS, 0)
     while True:
         found = find(text, settings.special_addresses)
@@ -80,7 +80,7 @@ def emails(text: str) -> Iterator[Found]:
 
 
 def domain(text: str) -> int:
-    """The end of the longest domain at the beginning of a text, 0 for none."""
+    """End of the longest domain at the beginning of a text, 0 if none."""
     end = 0
     labels: list[str] = []
     place = 0
@@ -148,7 +148,7 @@ def luhn(digits: str) -> bool:
 
 
 def may_be_card(digits: str) -> bool:
-    """Has some issuer numbers that begin so and are as long?"""
+    """Does any issuer use this prefix and length?"""
     return any(
         low <= int(digits[: len(str(low))]) <= high and least <= len(digits) <= most
         for low, high, least, most in ISSUERS
@@ -272,7 +272,7 @@ CODES = "|".join(country_codes())
 
 
 def international(text: str) -> Iterator[Found]:
-    """A code, and groups of which at most one, or the code, is in brackets."""
+    """A code and groups; the code or at most one group is in brackets."""
     for match in everywhere(rf"(?<!{W})(?<!\+)\+({CODES})", text):
         bracketed = text[match.start() - 1 : match.start()] == "(" and text[match.end() : match.end() + 1] == ")"
         if end := subscriber(text, match.end(), match.group(1), bracketed):
@@ -315,7 +315,7 @@ def subscriber(text: str, place: int, code: str, bracketed: bool) -> int:
 
 
 def national(text: str) -> Iterator[Found]:
-    """Groups of digits, as many as there are."""
+    """All consecutive groups of digits."""
     for match in everywhere(r"\([0-9]+(?=\))|(?<!\()[0-9]+|(?<=\()[0-9]+(?![0-9)])", text):
         opened = match.group().startswith("(")
         if re.search(r"[A-Za-z0-9_.\-/+)]\Z", text[: match.start()]):
@@ -343,7 +343,7 @@ def national(text: str) -> Iterator[Found]:
 
 
 def kind_of(separator: str) -> str:
-    """All separators of the same kind."""
+    """A pattern for all separators of the same kind."""
     return next(kind for kind in (BLANK, HYPHEN, r"\.", "/") if re.fullmatch(kind, separator))
 
 

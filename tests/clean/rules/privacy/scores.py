@@ -1,4 +1,4 @@
-"""Precision and recall of a search, by kind, on labelled texts."""
+"""Precision and recall of a search by kind, on labelled texts."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -9,13 +9,13 @@ from tests.clean.rules.privacy.labelled import Labelled, Span
 
 @dataclass
 class Score:
-    """Of one kind. A span is found where one of its kind has a character in common with it."""
+    """Counts for one kind. A labelled span is found if a match of its kind overlaps it."""
 
     right: int = 0
     wrong: int = 0
     missed: int = 0
     inexact: int = 0
-    """Of those that are right, how many begin or end elsewhere."""
+    """Correct matches whose start or end differs from the label."""
 
     @property
     def precision(self) -> float:
@@ -31,7 +31,7 @@ class Score:
 
 
 def score(texts: Iterable[Labelled], find: Callable[[str], Iterable[Span]]) -> dict[str, Score]:
-    """What `find` makes of the texts. Spans that may be either are neither right nor wrong."""
+    """Score `find` on the texts. Matches of `either` spans are neither right nor wrong."""
     scores: dict[str, Score] = defaultdict(Score)
     for one in texts:
         open_spans = list(one.spans)

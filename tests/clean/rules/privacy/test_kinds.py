@@ -1,5 +1,4 @@
-"""What is of each kind and what is just not, one by one. Tokens and keys are put together here, so that none is whole
-in a file."""
+"""Examples and near misses of each kind. Tokens and keys are assembled at run time, so that no file contains one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Masking: counted by kind, never told; a second time changes nothing; each text by itself; how good the search is."""
+"""Masking: counts by kind, no values; idempotent; each text independent; precision and recall of the search."""
 
 import time
 from collections import Counter
@@ -128,7 +128,7 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> No
 
 
 def is_valid(kind: str, value: str) -> bool:
-    """The checksum, reckoned another way than the search and its reference do."""
+    """The checksum, computed differently from the search and its reference."""
     plain = "".join(character for character in value if character.isalnum())
     if kind == "credit_card":
         pairs = zip(plain[-1::-2], (plain[-2::-2] + "0")[: len(plain[-1::-2])], strict=True)
@@ -156,7 +156,7 @@ def test_nothing_with_a_wrong_checksum_is_found_among_the_labelled_texts() -> No
 
 
 def test_what_is_labelled_is_found_and_little_else() -> None:
-    """Of telephone numbers, those whose groups do not tell them from others are missed."""
+    """Phone numbers whose groups do not distinguish them from other numbers are missed."""
     scores = score(labelled(11, 1500), find)
     assert {kind for kind, one in scores.items() if one.f1 < 0.99} == {"phone"}
     assert scores["phone"].precision >= 0.99
@@ -209,7 +209,7 @@ def test_time_is_linear_in_the_text(unit: str) -> None:
     mask(pa.array(["a"]), DEFAULT)
     began = time.process_time()
     mask(text, DEFAULT)
-    assert time.process_time() - began < 10, "a text that takes time in its square takes minutes"
+    assert time.process_time() - began < 10, "not linear: quadratic time takes minutes"
 
 
 def test_the_labelled_texts_have_enough_of_every_kind() -> None:

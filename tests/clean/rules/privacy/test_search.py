@@ -21,7 +21,7 @@ NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１中😀\u200b01234567
 
 
 def find(text: str, special: tuple[str, ...] = ()) -> list[tuple[int, int, str]]:
-    """The spans of one text, in characters."""
+    """Spans found in one text, in characters."""
     column = pa.array(["x@y.org 8.8.8.8", None, text], pa.large_string())
     ranges = np.array([name in special for name in SPECIAL] + [True])
     data, offsets = utf8(column.slice(2))
@@ -32,14 +32,14 @@ def find(text: str, special: tuple[str, ...] = ()) -> list[tuple[int, int, str]]
 
 
 def values(seed: int) -> str:
-    """A value or a near miss, the same for the same seed."""
+    """A value or a near miss, determined by the seed."""
     chance = random.Random(seed)
     return chance.choice([*(make for _, make in VALUES), *NEAR_MISSES])(chance)
 
 
 @st.composite
 def edited(draw: st.DrawFn) -> str:
-    """Something that is found, or nearly so, with a few characters changed."""
+    """A value or a near miss with a few characters changed."""
     text = values(draw(st.integers(0, 2**32)))
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(text)))

@@ -1,4 +1,4 @@
-"""Texts as columns, and texts that hypothesis makes, for the tests of this room."""
+"""Texts as columns, and hypothesis strategies for texts."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tasks.clean.rules.quality.settings import SECTIONS, QualitySettings
 from tasks.clean.rules.quality.words import split_words
 from tasks.clean.verdict import Verdict
 
-split = kernel(split_words.py_func)  # kept, unlike a helper
+split = kernel(split_words.py_func)  # cached, unlike a helper
 
 ALWAYS = {"stop_words", "bullets", "short_line_characters", "citations"}
 
@@ -76,7 +76,7 @@ def column(*given: str | None) -> pa.LargeStringArray:
 
 
 def only(section: str, **keys: Any) -> QualitySettings:
-    """Settings in which one section is on, with no other rules than those that are given, or named with `...`."""
+    """Settings with one section on, with only the given rules; `...` stands for the default of a key."""
     model = SECTIONS[section]
     off = {name: None for name in model.model_fields if name not in ALWAYS}
     own = {key: model.model_fields[key].default if value is ... else value for key, value in keys.items()}
@@ -91,7 +91,7 @@ def verdict(text: str, settings: QualitySettings) -> Verdict | None:
 
 
 def words(text: str) -> list[str]:
-    """Of the kernel."""
+    """The words that the kernel finds."""
     raw = text.encode()
     found, keys = np.empty((3, len(raw) + 1), np.int32), np.empty(len(raw) + 1, np.uint64)
     data = np.frombuffer(bytearray(raw), np.uint8) if raw else np.zeros(0, np.uint8)

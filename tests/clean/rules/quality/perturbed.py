@@ -1,4 +1,4 @@
-"""Made English texts, texts changed so that every rule is just met or just missed by some of them, and hostile ones."""
+"""Synthetic English texts, texts changed so that some just meet and some just miss each rule, and hostile texts."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -51,12 +51,12 @@ UNITS = {
     "policies half": "use cookie",
     "citations half": "[citation neede",
 }
-"""What a hostile text has a million of."""
+"""Units that hostile texts repeat up to a million bytes."""
 MARKS = [*["."] * 12, "?", "!", ".)", '."', ":"]
 
 
 def made(documents: int, seed: int) -> list[str]:
-    """Texts of paragraphs of sentences: a third are words of grammar, the others follow Zipf's law."""
+    """Texts of paragraphs of sentences: a third of the words are function words, the others follow Zipf's law."""
     chance = random.Random(seed)
     vocabulary = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 4))) for _ in range(8000)]
     grammar = GRAMMAR.split()
@@ -78,7 +78,7 @@ def made(documents: int, seed: int) -> list[str]:
 
 
 def perturbed(texts: Sequence[str], count: int, seed: int) -> list[str]:
-    """So many of the texts, drawn with replacement, each changed in one to three ways."""
+    """`count` of the texts, drawn with replacement, each changed in one to three ways."""
     chance = random.Random(seed)
     found = []
     for _ in range(count):
@@ -124,7 +124,7 @@ def _sprinkled(*marks: str, most: float) -> Change:
 
 
 def _by_line(change: Callable[[str, random.Random], str], least: float, most: float) -> Change:
-    """Change a share of the lines, of which every sentence becomes one."""
+    """Put each sentence on a line, and change a share of the lines."""
 
     def changed(text: str, chance: random.Random) -> str:
         share = chance.uniform(least, most)

@@ -1,4 +1,4 @@
-"""The rules once more, slow and plain, from the papers: what the kernels must agree with on every document.
+"""A slow, plain implementation of the rules from the papers; the kernels must agree with it on every document.
 
 Gopher: Rae et al. 2021, arXiv 2112.11446, A1.1. C4: Raffel et al. 2019, arXiv 1910.10683, 2.2, and its code. FineWeb:
 Penedo et al. 2024, arXiv 2406.17557, 3.6.
@@ -152,7 +152,7 @@ def share(part: float, whole: int) -> float:
 
 
 def repeated(elements: Sequence[str]) -> tuple[int, int]:
-    """How many elements were there before, and their characters."""
+    """Number and characters of the elements that occurred before."""
     seen, count, characters = set(), 0, 0
     for element in elements:
         if element in seen:
@@ -183,7 +183,7 @@ def duplicate_grams(words: Sequence[str], n: int) -> int:
 
 
 def gopher_repetition(text: str, rules: GopherRepetition) -> Iterator[tuple[str, float, float | None, str]]:
-    """Reason, what was measured, the bound, and which kind of bound it is, in the order of table A1."""
+    """Reason, measure, bound, and kind of bound, in the order of table A1."""
     lines = [line for line in text.split("\n") if line]
     paragraphs = [paragraph for paragraph in re.split(r"\n{2,}", text.strip()) if paragraph]
     words = words_of(text)
@@ -257,7 +257,7 @@ def small(text: str) -> str:
 
 
 def phrase_in(line: str, phrases: Sequence[str] | None) -> str | None:
-    """The one that begins first."""
+    """The phrase that begins first."""
     there = [(small(line).find(phrase), place, phrase) for place, phrase in enumerate(phrases or ())]
     found = [(at, place, phrase) for at, place, phrase in there if at >= 0]
     return min(found)[2] if found else None

@@ -1,6 +1,6 @@
-"""Texts that nobody wrote to be read: no crash, the reference's verdict, and work that is linear in their bytes.
+"""Hostile texts: no crash, the reference's verdict, and time linear in their bytes.
 
-A test of a large text ends in seconds or, were the work on it quadratic, not within days: its time-out is the limit.
+A test of a large text ends in seconds, or, if time were quadratic, not within days: the timeout is the check.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from tests.clean.rules.quality.perturbed import UNITS
 
 ALL = [QualitySettings(preset=preset) for preset in ("gopher", "c4", "fineweb")]
 OFTEN = {"a letter", "line feeds", "emoji", "combining marks", "Arabic", "labels"}
-"""With these, texts of a million bytes are tried every time."""
+"""Units for which the test of a million bytes is not slow, so runs every time."""
 MILLIONS = [
     pytest.param(unit, id=name, marks=() if name in OFTEN else pytest.mark.slow) for name, unit in UNITS.items()
 ]
@@ -44,7 +44,7 @@ def test_a_million_of_anything_takes_linear_time(unit: str) -> None:
 
 
 def test_bytes_that_are_no_text_do_no_harm() -> None:
-    """Arrow does not look whether bytes are UTF-8; the kernels read none that are not there."""
+    """Arrow does not validate UTF-8; the kernels must not read past the end."""
     import pyarrow as pa
 
     raw = [
@@ -66,7 +66,7 @@ def test_a_document_may_be_as_long_as_its_places_are_numbers() -> None:
     import numpy as np
     import pyarrow as pa
 
-    data = np.zeros(LONGEST + 1, np.uint8)  # memory that is never touched is none
+    data = np.zeros(LONGEST + 1, np.uint8)  # never touched, so never allocated
     offsets = np.array([0, len(data)], np.int64)
     too_long = pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(data))
     with pytest.raises(ValueError, match=f"a document of {LONGEST + 1} bytes"):

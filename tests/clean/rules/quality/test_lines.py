@@ -1,4 +1,4 @@
-"""C4's rules: which lines go and which documents, just within each bound and just beyond it."""
+"""C4's rules: which lines and documents are dropped, just within each bound and just beyond it."""
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +20,7 @@ POLICIES = (
 
 
 def rewritten(text: str, chosen: QualitySettings) -> tuple[str, dict[str, int]]:
-    """The text without the lines that go, and how many went for which reason."""
+    """The text without the dropped lines, and the number dropped by reason."""
     found = judge(column(text), chosen)
     assert found.verdicts == [None]
     return found.texts[0].as_py(), dict(found.lines_dropped)
@@ -132,7 +132,7 @@ def test_documents_of_few_sentences_are_dropped() -> None:
     chosen = only("c4", min_sentences=...)
     assert verdict("A bb. Cc dd! Ee ff? Gg hh. Ii jj.", chosen) is None
     assert verdict("A bb. Cc dd! Ee ff? Gg hh.", chosen) == Verdict("c4_too_few_sentences", "4", "5")
-    assert verdict("A b c\nD e f\nG h i\nJ k l\nM n o", chosen) is None  # a line is a sentence at least
+    assert verdict("A b c\nD e f\nG h i\nJ k l\nM n o", chosen) is None  # a line has at least one sentence
     assert verdict("Mr. A. b of the U.S. is ... so it seems", chosen) == Verdict("c4_too_few_sentences", "1", "5")
     assert verdict("एक है। दो है। तीन है। चार है। पाँच है।", chosen) is None
     assert verdict("“A bb.” (Cc dd.) “Ee ff?” Gg hh.”", chosen) == Verdict("c4_too_few_sentences", "4", "5")

@@ -1,4 +1,4 @@
-"""Gopher's and FineWeb's rules: just within each bound and just beyond it, and as the reference on every document."""
+"""Gopher's and FineWeb's rules: just within and just beyond each bound, and like the reference on every document."""
 
 import random
 from collections import Counter
@@ -18,19 +18,19 @@ from tests.clean.rules.quality.perturbed import made, perturbed
 
 
 def distinct(count: int, start: int = 0) -> list[str]:
-    """Words of four letters, no two the same."""
+    """Distinct words of four letters."""
     return [
         "".join(chr(97 + (number // 26**place) % 26) for place in range(4)) for number in range(start, start + count)
     ]
 
 
 def lines(count: int, first: int, line: str, other: str) -> str:
-    """So many lines, the first of them one way, the others another way."""
+    """`count` lines: the first `first` are `line`, the others `other`."""
     return "\n".join([line] * first + [other] * (count - first))
 
 
 def named(cases: list[tuple[str, ...]]) -> list[str]:
-    """Cases by their keys; pytest would name them by their texts."""
+    """IDs of the cases by key; pytest would use their texts."""
     return [f"{key}-{place}" for place, (key, *_) in enumerate(cases)]
 
 
@@ -67,12 +67,12 @@ def test_gopher_quality(key: str, within: str, beyond: str, reason: str, value: 
 
 
 def padded(start: str, characters: int) -> str:
-    """A text of so many characters: a beginning, and one more word."""
+    """A text of `characters` characters: `start`, and one more word."""
     return f"{start} {'z' * (characters - len(start) - 1)}"
 
 
 def tens(*first: str) -> tuple[list[str], list[str]]:
-    """Ten elements, and ten of which one more is the first of them."""
+    """Ten elements, and ten with one more repetition of `first`."""
     more = distinct(10)
     return [*first * 4, *more[:6]], [*first * 5, *more[:5]]
 
@@ -105,7 +105,7 @@ REPETITION = [
             padded(f"{GRAMS[n]} {GRAMS[n]}", size),
             padded(f"{GRAMS[n]} {GRAMS[n]}", size - 1),
             f"duplicate_{n}_grams",
-            f"{6 * n / (size - 1):.{5 if n == 7 else 4}g}",  # four digits of 0.13003 are those of its bound
+            f"{6 * n / (size - 1):.{5 if n == 7 else 4}g}",  # to four digits, 0.13003 equals its bound
         )
         for n, size in ((5, 200), (6, 258), (7, 324), (8, 400), (9, 491), (10, 600))
     ),
@@ -169,7 +169,7 @@ def test_the_first_rule_in_the_published_order_is_the_reason() -> None:
 
 @pytest.fixture(scope="module")
 def documents() -> list[str]:
-    """Made of few different pieces, so that much is there again, and of English, changed."""
+    """Changed English texts, and texts of few distinct pieces, so with many repetitions."""
     written = random.Random(5)
     return perturbed(made(50, seed=1), 250, seed=2) + [
         written.choice((" ", "", "\n")).join(
@@ -181,7 +181,7 @@ def documents() -> list[str]:
 
 PRESETS = [QualitySettings(preset=preset) for preset in ("gopher", "c4", "fineweb")]
 TOUCHY = [
-    # With bounds that are often missed and often met, so that every rule is the first to fail somewhere.
+    # Bounds that are often missed and often met, so that every rule is the first to fail somewhere.
     only("gopher_repetition", max_duplicate_lines=0.1),
     only("gopher_repetition", max_duplicate_paragraph_characters=0.1),
     only("gopher_repetition", max_duplicate_paragraphs=0.1, max_top_4_gram_characters=0.1),
@@ -208,7 +208,7 @@ def test_every_document_is_judged_as_by_the_reference(given: list[str], chosen: 
 
 
 def test_every_rule_decides_about_some_document(documents: list[str]) -> None:
-    """The property above would say little of a rule that none of its texts fails first."""
+    """The property above tests only rules that some text fails first."""
     reasons: Counter[str] = Counter()
     for chosen in TOUCHY:
         verdicts = judge(column(*documents), chosen).verdicts

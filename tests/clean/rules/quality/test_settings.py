@@ -85,7 +85,7 @@ def test_thresholds_are_those_that_were_published() -> None:
         ({"preset": "gopher", "gopher_quality": 3}, "clean.quality.gopher_quality: Input should be"),
         ({"fineweb": {"max_short_lines": 1.5}}, "clean.quality.fineweb.max_short_lines: "),
         ({"gopher_quality": {"min_words": 9, "max_words": 8}}, "max_words 8 is less than min_words 9"),
-        ({"gopher_quality": {"stop_words": ["the"]}}, "min_stop_words 2, of 1 stop_words"),
+        ({"gopher_quality": {"stop_words": ["the"]}}, "min_stop_words 2 exceeds the 1 stop_words"),
         ({"c4": {"policy_phrases": ["Terms"]}}, "clean.quality.c4.policy_phrases.0: "),
         ({"c4": {"terminal_marks": ["..."]}}, "clean.quality.c4.terminal_marks.0: "),
     ],
