@@ -1,21 +1,18 @@
-"""Functions over bytes that numba compiles: what goes in is a Python function, what comes out does the same in C time.
+"""Decorators for functions over bytes that numba compiles.
 
-    helper        for a function that compiled functions call
-    kernel        for one that Python calls; compiled on its first call, in seconds, then read from a cache
-    array_helper  the same for functions that make arrays
-    array_kernel
+    helper        called by compiled functions
+    kernel        called by Python; compiled on its first call, in seconds, then loaded from a cache
+    array_helper, array_kernel   the same for functions that make arrays
 
-All release the GIL. The first two are compiled without numba's counts of references to arrays, which cost several times
-as much as small helpers do.
+All release the GIL. The first two skip numba's reference counts of arrays, which cost more than small helpers do.
 
-numba's own cache looks at the file of a kernel alone: after a change in a helper of another file it would go on with
-the old code, and a process that reads while another one writes may get code of before the change. Here the cache is a
-folder of its own for each content of all files that the kernel needs, version of numba and of Unicode, and kind of
-processor. Whatever is found in such a folder is right, by whichever process it was written, and writing is a rename.
-Of processes that need a kernel that is not there yet one compiles it, and the others wait for it.
+numba's own cache checks only the file of a kernel: after a change in a helper elsewhere it would use old code. Each
+cache folder is named by a hash of the code of all files the kernel imports, of the versions of numba and Unicode, and
+of the processor, so everything in it is valid, whichever process wrote it. If several processes need a kernel that is
+not cached, one compiles it and the others wait.
 
-It lies in `NUMBA_CACHE_DIR` if that is set, else in `__pycache__` beside the kernel, else, where the package is
-read-only, in the user's cache (`~/.cache/numba`). Where nothing can be written, every process compiles for itself.
+The cache is in `NUMBA_CACHE_DIR` if set, else in `__pycache__` next to the kernel, else in the user's cache
+(`~/.cache/numba`). If none of them is writable, every process compiles for itself.
 """
 
 import fcntl
@@ -41,7 +38,7 @@ from numpy.typing import NDArray
 
 from tasks.stage.code import hash_files, import_closure
 
-# Other packages' extensions of numba are none that a function of ours needs, and awkward's takes long to import.
+# No function here needs extensions that other packages register, and importing awkward's is slow.
 numba.core.entrypoints._already_initialized = True
 
 Number = TypeVar("Number", bound=np.generic)
@@ -53,27 +50,27 @@ helper: Any = numba.njit(**WITHOUT_ARRAYS)
 array_helper: Any = numba.njit(**OPTIONS)
 
 int64: Any = np.int64
-"""For numbers in compiled functions, where an int is one of these; mypy takes them for two types."""
+"""Marks integers in compiled functions; mypy sees two types where numba sees one."""
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a module of ours, compiled; its arguments must have the same types in every call."""
+    """Compile a function of this project; its arguments must have the same types in every call."""
     return _kept(numba.njit(**WITHOUT_ARRAYS)(function), function)
 
 
 def array_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for one that makes arrays."""
+    """Compile a function that makes arrays."""
     return _kept(numba.njit(**OPTIONS)(function), function)
 
 
 def read_only(array: NDArray[Number]) -> NDArray[Number]:
-    """The array itself, no longer to be written to: to the compiler that is another type than one that may be."""
+    """The array, marked read-only; for the compiler that is a type of its own."""
     array.flags.writeable = False
     return array
 
 
 def _kept(compiled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    with suppress(RuntimeError):  # no place that can be written to
+    with suppress(RuntimeError):  # no writable place
         compiled._cache = kept = _Cache(function)
         compile_or_load = compiled.compile
 
@@ -87,22 +84,22 @@ def _kept(compiled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """While no other process is inside with the same path."""
+    """A lock between processes, by path."""
     with ExitStack() as stack:
-        with suppress(OSError):  # no locks here, or a lock of another user: each compiles for itself
+        with suppress(OSError):  # no locks here, or another user's: each compiles for itself
             fcntl.flock(stack.enter_context(path.open("wb")), fcntl.LOCK_EX)
         yield
 
 
 class _Place:
-    """Where the compiled form of one function lies; what numba calls a locator."""
+    """The cache folder of one function (numba's term: locator)."""
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         self._line, self._folder = function.__code__.co_firstlineno, folder
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> "_Place | None":
-        """The first place that can be written to."""
+        """The first writable place."""
         places = [Path(file).parent / "__pycache__", Path(AppDirs("numba", appauthor=False).user_cache_dir)]
         if chosen := os.environ.get("NUMBA_CACHE_DIR"):
             places.insert(0, Path(chosen))
@@ -116,7 +113,7 @@ class _Place:
         return None
 
     def ensure_cache_path(self) -> None:
-        """Raises OSError where it cannot be written to."""
+        """Raises OSError if it is not writable."""
         self._folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=self._folder).close()
 
@@ -138,7 +135,7 @@ class _Cache(FunctionCache):
     _impl_class = _Implementation
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What was compiled before, or None, which means that it will take a while: that is told once a process."""
+        """The cached code, or None; then compiling takes a while, which is announced once per process."""
         found = super().load_overload(sig, target_context)
         if found is None:
             _tell()
@@ -147,13 +144,13 @@ class _Cache(FunctionCache):
 
 @cache
 def _tell() -> None:
-    print("compiling rules that did not run here before: a minute, once", file=sys.stderr, flush=True)
+    print("compiling the cleaning rules, once: about a minute", file=sys.stderr, flush=True)
 
 
 @cache
 def _digest(module: str) -> str:
-    """Of everything that makes the compiled form what it is."""
+    """A hash of everything that compiled code depends on."""
     processor = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
-    versions = (numba.__version__, unicodedata.unidata_version)  # tables of characters become part of the code
+    versions = (numba.__version__, unicodedata.unidata_version)  # Unicode tables are compiled in
     code = hash_files(import_closure(module))
     return hashlib.blake2b(repr((code, versions, processor)).encode(), digest_size=8).hexdigest()

@@ -1,8 +1,8 @@
-"""Pass 2, all documents together: what they share with each other, by what pass 1 has kept of each row group.
+"""Pass 2: compares documents with each other, from the files that pass 1 left for each row group.
 
-Documents are numbered through the corpus. Of what several have, one of the test split has the most right to it, then
-one of the validation split: what a model is scored on was not trained on. The rules are asked one after the other, of
-the documents that stay so far: exact duplicates, near-duplicates, contamination, repeated paragraphs.
+Documents are numbered through the corpus. Shared text stays in the test split, else in the validation split, so a model
+is never scored on text it was trained on. The rules run in order, each on the documents kept so far: exact duplicates,
+near-duplicates, contamination, repeated paragraphs.
 """
 
 from collections import defaultdict
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Found(Protocol):
-    """Documents that one rule drops."""
+    """The documents dropped by one rule."""
 
     @property
     def documents(self) -> "NDArray[np.int64]":
@@ -42,25 +42,25 @@ class Found(Protocol):
 
     @property
     def keepers(self) -> "NDArray[np.int64]":
-        """Documents whose ids are told [found], or none."""
+        """Documents named by id in the verdicts [found], or empty."""
 
     def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
-        """Why the document at a place goes; `name`: the id of a keeper."""
+        """The verdict on the document at a place; `name` gives the id of a keeper."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Documents that go because another one stays that is the same, or nearly."""
+    """Documents dropped as exact or near-duplicates of a kept one."""
 
     documents: "NDArray[np.int64]"
     keepers: "NDArray[np.int64]"
     similarities: "NDArray[np.float32] | None" = None
-    """To the keeper [found]; None where they are the same."""
+    """Jaccard similarity to the keeper [found]; None for exact duplicates."""
     threshold: float | None = None
 
     def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
-        """`duplicate` or `near_duplicate`, with the id of the one that stays. Near that one may be others only, to
-        which this one is near."""
+        """`duplicate` or `near_duplicate`, with the id of the kept document. A near-duplicate may be near only to
+        other members of its cluster."""
         keeper = name(int(self.keepers[place]))
         if self.similarities is None or self.threshold is None:
             return Verdict("duplicate", f"same as {keeper}", None)
@@ -71,21 +71,21 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Contaminated:
-    """Documents that go because they share too much with what the model is scored on."""
+    """Documents dropped because they share too much text with the evaluation sets."""
 
     documents: "NDArray[np.int64]"
     overlaps: "Overlaps"
-    """Of these documents."""
+    """Their overlaps with the evaluation sets."""
     settings: ContaminationSettings
     side: Side
 
     @property
     def keepers(self) -> "NDArray[np.int64]":
-        """None is named."""
+        """Empty: contamination names no other document."""
         return np.empty(0, np.int64)
 
     def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
-        """`contaminated` or `target_contaminated`, with how much is shared."""
+        """`contaminated` or `target_contaminated`, with the shared amount."""
         verdict = self.overlaps.verdict(place, self.settings)
         assert verdict is not None
         return of_side(self.side, verdict)
@@ -95,7 +95,7 @@ class CrossDocument:
     """The verdicts of the rules about the whole corpus, row group by row group.
 
     facts               for the report
-    staying_paragraphs  for each row group, which paragraphs stay; None where the settings keep all
+    staying_paragraphs  masks of the kept paragraphs by row group; None if the settings keep all
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class CrossDocument:
         self.staying_paragraphs = staying_paragraphs
 
     def about(self, number: int) -> dict[int, Verdict]:
-        """The verdicts on documents of a row group, by their places in it."""
+        """The verdicts on the documents of a row group, by row."""
         start, stop = self._first[number], self._first[number + 1]
         return {
             int(some.documents[place] - start): some.verdict(place, self._name)
@@ -129,10 +129,10 @@ class CrossDocument:
 
 
 def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int) -> CrossDocument:
-    """Ask the rules about the whole corpus. Holds some 60 bytes a document, what the rules say they do, and the ids of
-    those that stay for others.
+    """Apply the rules about the whole corpus. Memory: some 60 bytes per document, plus what each rule states, plus the
+    ids of kept duplicates.
 
-    `scratch`: a folder for what the processes need to know.
+    `scratch`: a folder for files that the worker processes share.
     """
     first = np.cumsum([0, *(shard.documents for shard in shards)])
     priorities = _priorities(shards, settings)
@@ -166,7 +166,7 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
 
 
 def with_verdicts(documents: "pa.RecordBatch", verdicts: Mapping[int, Verdict]) -> "pa.RecordBatch":
-    """The documents with these verdicts, by their places."""
+    """The documents with these verdicts added, by row."""
     import pyarrow as pa
 
     if not verdicts:
@@ -181,7 +181,7 @@ def with_verdicts(documents: "pa.RecordBatch", verdicts: Mapping[int, Verdict]) 
 
 
 def _priorities(shards: Sequence[CleanedShard], settings: CleanSettings) -> "NDArray[np.uint8]":
-    """PRIORITY of the split of each document, or GONE where pass 1 drops it [documents]."""
+    """PRIORITY of each document's split, or GONE if pass 1 dropped it [documents]."""
     parts = [np.empty(0, np.uint8)]
     for shard in shards:
         batch = shard.read("group", "reason")
@@ -193,7 +193,7 @@ def _priorities(shards: Sequence[CleanedShard], settings: CleanSettings) -> "NDA
 
 
 def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
-    """Of every text [documents, 2]."""
+    """The digest of every text [documents, 2]."""
     columns = [shard.read("digest").column(0) for shard in shards if shard.documents]
     parts = [np.frombuffer(column.buffers()[1], np.uint64).reshape(-1, 2) for column in columns]
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
@@ -206,9 +206,9 @@ def _index_evaluation_texts(
     settings: CleanSettings,
     path: Path,
 ) -> int:
-    """Write the n-grams of the test documents that stay, and of the texts of the listed files, cleaned as these were.
+    """Write the n-grams of the kept test documents and of the listed files, which are cleaned like the corpus.
 
-    Returns how many texts are too short to be looked for.
+    Returns the number of texts too short to search for.
     """
     import pyarrow as pa
 
@@ -233,7 +233,7 @@ def _index_evaluation_texts(
 
 
 def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
-    """Texts of an evaluation set, rewritten and masked as those of the corpus: what was the same text still is."""
+    """Texts of an evaluation set, rewritten and masked like the corpus, so that equal texts stay equal."""
     import pyarrow as pa
 
     column, _ = rewrite(texts.drop_null().cast(pa.large_string()), settings, defaultdict(set))
@@ -248,7 +248,7 @@ def _contaminated(
     index: Path,
     processes: int,
 ) -> list[Contaminated]:
-    """What shares too much with the texts of an index: by its text, and by its target alone."""
+    """Documents that share too much with an index, by text and by target alone."""
     from tasks.clean.rules.near.contamination import Overlaps
 
     parts = [priorities[start:stop] for start, stop in pairwise(first.tolist())]
@@ -279,7 +279,7 @@ def _contaminated(
 
 
 def overlaps_of(place: "tuple[CleanedShard, NDArray[np.uint8]]", index: Path) -> "tuple[Overlaps, Overlaps]":
-    """What texts and targets of a row group that are trained on share with the evaluation texts of an index file.
+    """The overlaps of a row group's training and validation documents with an index file, by text and by target.
 
     `place`: the row group, and the PRIORITY or GONE of its documents.
     """

@@ -1,11 +1,11 @@
-"""What is done to the documents of a batch, each by itself: rewritten, judged, freed of personal data.
+"""Rewrites, filters and masks the documents of a batch, each on its own.
 
-A pure function of each document and the settings. In the order of FineWeb (Penedo et al. 2024, arXiv 2406.17557): text
-repair, lengths and language, quality, blocked words, and personal data, in every document that is kept anywhere, those
-that are dropped too. The first verdict on a document counts. Quality is asked of texts, all else of targets, too.
+The result depends only on the document and the settings. The order is FineWeb's (Penedo et al. 2024, arXiv 2406.17557):
+text repair, lengths and language, quality, blocked words, personal data. The first verdict on a document counts.
+Quality rules look at texts only; all other rules also look at targets. Dropped documents are masked, too.
 
-Unlike in FineWeb, personal data is replaced before duplicates are looked for: what is compared is what a model will
-read, so that no text that it is scored on is one that it was trained on but for a telephone number.
+Unlike FineWeb, masking precedes deduplication. Duplicates are compared as the model reads them, so a test text never
+differs from a training text by a phone number alone.
 """
 
 import hashlib
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REJECTED = ("reason", "value", "threshold")
-"""Columns behind those of a corpus; `reason` is null for a document that stays."""
+"""Columns added to those of a corpus; `reason` is null for kept documents."""
 
 REWRITTEN, LINES, MASKED = "rewritten", "lines", "masked"
 """Steps that change texts."""
 
 DIGEST_BYTES = 16
-"""128 bits: two different texts among a thousand million get the same digest with a chance of 1 in 10^20."""
+"""128 bits: among 10^9 different texts, the chance of any collision is 1 in 10^20."""
 
 
 @dataclass
 class Noted:
-    """What was done to documents, in numbers that can be added."""
+    """Counts of what cleaning did; they add up over batches."""
 
     rewritten: Counter[str] = field(default_factory=Counter)
-    """Documents that each step of the rewriting changed, on either side."""
+    """Documents changed by each rewriting step, on either side."""
     lines: Counter[str] = field(default_factory=Counter)
-    """Lines that the rules about lines took out of documents, by their reasons."""
+    """Dropped lines by reason."""
     personal: Counter[str] = field(default_factory=Counter)
-    """Personal data and secrets that were found, by kind."""
+    """Personal data and secrets found, by kind."""
     bytes: Counter[str] = field(default_factory=Counter)
-    """Of texts and targets of all documents, behind each step that changes texts: REWRITTEN, LINES, MASKED."""
+    """Bytes of all texts and targets after each step that changes texts: REWRITTEN, LINES, MASKED."""
 
     def __add__(self, other: "Noted") -> "Noted":
         return Noted(**{name: counts + getattr(other, name) for name, counts in vars(self).items()})
@@ -56,38 +56,38 @@ class Noted:
 
 @dataclass
 class _Documents:
-    """The documents of a batch while they are worked on."""
+    """The documents of a batch during cleaning."""
 
     columns: dict[str, "pa.LargeStringArray"]
     verdicts: list[Verdict | None]
 
     def undecided(self) -> "NDArray[np.bool_]":
-        """Which have no verdict yet [documents]."""
+        """True where a document has no verdict yet [documents]."""
         import numpy as np
 
         return np.fromiter((verdict is None for verdict in self.verdicts), bool, len(self.verdicts))
 
     def bytes(self) -> int:
-        """Of texts and targets."""
+        """Bytes of texts and targets."""
         import pyarrow.compute as pc
 
         return sum(pc.sum(pc.binary_length(self.columns[side])).as_py() or 0 for side in SIDES)
 
     def left(self, side: Side = "text") -> "pa.LargeStringArray":
-        """One side of those; null for the others."""
+        """One side of the documents without a verdict; null for the others."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         return pc.if_else(pa.array(self.undecided()), self.columns[side], None)
 
     def drop(self, verdicts: Mapping[int, Verdict]) -> None:
-        """Verdicts on documents by their rows; those that have one keep it."""
+        """Add verdicts by row; a document keeps its first one."""
         for row, verdict in verdicts.items():
             self.verdicts[row] = self.verdicts[row] or verdict
 
 
 def rules_of(settings: CleanSettings, rare: Mapping[str, int]) -> list[Rule]:
-    """The rules that the settings ask for; `rare`: documents of the labels that have too few."""
+    """The rules enabled by the settings; `rare`: document counts of labels with too few."""
     return [
         *length_rules(settings, "text"),
         *length_rules(settings.target, "target"),
@@ -99,9 +99,9 @@ def rules_of(settings: CleanSettings, rare: Mapping[str, int]) -> list[Rule]:
 def clean_batch(
     batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int]
 ) -> tuple["pa.RecordBatch", Noted]:
-    """The documents of a batch (columns of a corpus) with REJECTED and a `digest` of each text; and what was done.
+    """Clean a batch (columns of a corpus). Returns it with the columns REJECTED and `digest`, and the counts.
 
-    `rare`: documents of the labels that have too few in the corpus.
+    `rare`: document counts of labels with too few in the corpus.
     """
     import pyarrow as pa
 
@@ -127,7 +127,7 @@ def clean_batch(
 def _rewrite_and_judge(
     batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int], noted: Noted
 ) -> _Documents:
-    """Text repair, and the rules about sizes and labels."""
+    """Repair texts and apply the rules about sizes and labels."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -158,7 +158,7 @@ def _judge_languages(documents: _Documents, settings: CleanSettings) -> None:
 
 
 def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:
-    """Rules about the quality of web text. What they leave of a text must be long enough, too."""
+    """Apply the quality rules. What they leave of a text must still be long enough."""
     if not any(settings.quality.sections.values()):
         return
     import pyarrow.compute as pc
@@ -187,7 +187,7 @@ def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
 def _mask(
     documents: _Documents, settings: CleanSettings, noted: Noted, source: "pa.LargeStringArray"
 ) -> "pa.LargeStringArray":
-    """Both sides masked, and returned what names their sources, in which a heading of the text may stand."""
+    """Mask both sides. Returns the masked source names, which may quote a heading."""
     if settings.privacy is None:
         return source
     from tasks.clean.rules.privacy.mask import dropped, mask
@@ -202,7 +202,7 @@ def _mask(
 
 
 def without_personal_data(column: "pa.Array", settings: CleanSettings) -> "pa.Array":
-    """A column of texts with personal data masked, if the settings ask for it."""
+    """A column of texts with personal data masked if the settings say so."""
     if settings.privacy is None:
         return column
     from tasks.clean.rules.privacy.mask import mask

@@ -1,8 +1,8 @@
-"""Train, validation or test, by a hash of the seed and the group.
+"""Assigns groups to train, validation or test by a hash of the seed and the group.
 
-The split of a group depends on nothing else, so it stays the same when documents are added, and groups that share
-text (the scenes of a play) are never on both sides. Test comes first on the line from 0 to 1 and validation behind it,
-so that another size of validation leaves the test groups as they are.
+The split of a group depends on nothing else: it stays the same when documents are added, and a group (the scenes of a
+play) is never divided. On the line from 0 to 1 test comes first and validation next, so changing the size of validation
+leaves the test groups unchanged.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 NAMED = 50
-"""Groups of a split that are told by name."""
+"""Group names listed in the report per split."""
 
 
 def split_of(group: str, settings: SplitSettings) -> str:
@@ -38,21 +38,21 @@ def split_of(group: str, settings: SplitSettings) -> str:
 
 
 def position(group: str, seed: int) -> float:
-    """Where a group stands on the line from 0 to 1, evenly spread over groups."""
+    """The position of a group on the line from 0 to 1, uniform over groups."""
     digest = hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 class Groups:
-    """Different names, counted with 8 bytes each: some of them as they are, the others as hashes of 64 bits."""
+    """Counts distinct names in 8 bytes each, by 64-bit hashes; keeps the first few names."""
 
     def __init__(self) -> None:
         self.first: list[str] = []
-        """The first ones by name, up to NAMED."""
+        """The first names, at most NAMED."""
         self._hashes: list[NDArray[np.uint64]] = []
 
     def add(self, names: Collection[str]) -> None:
-        """Names that may have come before."""
+        """Add names, which may repeat."""
         import numpy as np
 
         self.first = sorted({*self.first, *heapq.nsmallest(NAMED, names)})[:NAMED]
@@ -67,22 +67,22 @@ class Groups:
 
 @dataclass
 class SplitSize:
-    """What fell into a split."""
+    """The documents of a split, in numbers."""
 
     documents: int = 0
     bytes: int = 0
-    """Of texts and targets."""
+    """Bytes of texts and targets."""
     groups: Groups = field(default_factory=Groups)
     labels: Counter[str] = field(default_factory=Counter)
-    """Documents of each class, where there are classes."""
+    """Documents per class, for classification."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Documents that fell into it and did not stay, by reason."""
+    """Dropped documents of the split, by reason."""
 
 
 def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSettings, recipe: str) -> None:
-    """Raises where a split that was asked for is empty (DataError), or a group that was named is not in the corpus.
+    """Raises DataError if a wanted split is empty, RecipeError if a named group is not in the corpus.
 
-    `there`: the named groups that are.
+    `there`: the named groups in the corpus.
     """
     key = f"{recipe_path(recipe)}: clean.splits"
     for name in ("validation_groups", "test_groups"):

@@ -1,8 +1,8 @@
-"""Cleaning a corpus in three passes: each row group by itself, all documents together, and what stays to the splits.
+"""Cleans a corpus in three passes: row groups on their own, documents against each other, splits written.
 
-shard.py            pass 1: rewrite, judge by the rules about single documents; side by side, kept under `scratch/clean`
-cross_document.py   pass 2: duplicates, by what pass 1 kept of each document
-write_splits.py     pass 3: verdicts carried out, splits written
+shard.py            pass 1: rewrite and filter single documents in parallel; results kept in `scratch/clean`
+cross_document.py   pass 2: find duplicates and contamination
+write_splits.py     pass 3: carry out the verdicts, write the splits
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from tasks.workers.parallel_map import processes_worth
 
 
 def clean(job: Job) -> Report:
-    """The work of the stage. Raises GristmillError where nothing, or too little for a split, is left."""
+    """The work of the stage. Raises GristmillError if nothing, or too little for a split, is left."""
     settings = read_section(job.recipe, "clean", CleanSettings)
     require_library(settings)
     require_languages(settings.languages, job.recipe)
@@ -41,7 +41,7 @@ def clean(job: Job) -> Report:
     out = job.output("clean")
     out.mkdir()
     cross_document = find(shards, settings, job.partial, processes)
-    Thread(target=import_module, args=("matplotlib.figure",)).start()  # takes a second; files are written meanwhile
+    Thread(target=import_module, args=("matplotlib.figure",)).start()  # takes a second, in parallel with writing
     written = write_splits(shards, cross_document, settings, out)
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in written.sizes.values()):
@@ -59,16 +59,16 @@ def clean(job: Job) -> Report:
 
 
 def _require_evaluation_files(settings: CleanSettings, recipe: str) -> None:
-    """Raises RecipeError, before anything is done, where there are none."""
+    """Raises RecipeError before any work if a file is missing."""
     for path in settings.contamination.files if settings.contamination is not None else ():
         if not Path(path).exists():
-            raise RecipeError(f"{recipe_path(recipe)}: clean.contamination.files: {path}: not there")
+            raise RecipeError(f"{recipe_path(recipe)}: clean.contamination.files: {path}: not found")
 
 
 def clean_shards(
     job: Job, settings: CleanSettings, places: Sequence[tuple[Path, int]], processes: int
 ) -> list[CleanedShard]:
-    """Pass 1 on these row groups of the corpus, in order; those that were done before are taken as they are."""
+    """Run pass 1 on these row groups, in order; results of earlier runs are reused."""
     valid, scratch = job.input("valid"), job.folder / "scratch" / "clean"
     scratch.mkdir(parents=True, exist_ok=True)
     least = settings.min_documents_per_label
@@ -82,7 +82,7 @@ def clean_shards(
 
 
 def _keep_only(shards: Sequence[CleanedShard]) -> None:
-    """What a corpus or settings of before came to is not needed any more."""
+    """Delete results of other corpora and settings."""
     (folder,) = {shard.path.parent for shard in shards}
     kept = {path for shard in shards for path in (shard.path, shard.sketch, shard.paragraphs)}
     for path in set(folder.iterdir()) - kept:
@@ -91,7 +91,7 @@ def _keep_only(shards: Sequence[CleanedShard]) -> None:
 
 def _nothing_left(job: Job, documents: int, dropped: list[Drop]) -> str:
     if not documents:
-        return f"{job.folder / 'valid'}: no document in it"
+        return f"{job.folder / 'valid'}: it has no documents"
     reasons = ", ".join(f"{drop.reason} {drop.documents}" for drop in dropped)
     return f"{recipe_path(job.recipe)}: clean: all {documents} documents were dropped ({reasons})"
 

@@ -207,7 +207,7 @@ def test_an_evaluation_file_is_cleaned_before_it_is_compared(exam: str, tmp_path
 
 def test_an_evaluation_file_that_is_not_there_is_told_first(tmp_path: Path) -> None:
     project(tmp_path, "  contamination: {files: [exams]}\n" + TEST, [("a", "some", words(1, 2))])
-    with pytest.raises(RecipeError, match=r"recipes/small.yaml: clean\.contamination\.files: exams: not there"):
+    with pytest.raises(RecipeError, match=r"recipes/small.yaml: clean\.contamination\.files: exams: not found"):
         run(STAGE, "small")
 
 

@@ -116,7 +116,7 @@ def test_one_line_of_fifty_megabytes_is_a_document_like_any_other(tmp_path: Path
             DataError,
             "recipes/small.yaml: clean: all 60 documents were dropped (too_few_words 60)",
         ),
-        ("  min_words: 1\n", [], DataError, "data/small/valid: no document in it"),
+        ("  min_words: 1\n", [], DataError, "data/small/valid: it has no documents"),
         (
             "  splits: {validation: 0.1, test: 0.01}\n",
             [("a", "one", "a"), ("b", "two", "b")],

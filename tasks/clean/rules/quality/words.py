@@ -1,22 +1,21 @@
-"""What a word is: kernels that split text as FineWeb's word tokenizer does, all but its rarest rules.
+"""Kernels that split text into words like FineWeb's word tokenizer, except for its rarest rules.
 
-FineWeb counts with spaCy's rules for English (datatrove 0.10.1); on Debian's descriptions 98 % of the documents have
-the very same words here. Between white space stands a chunk. From it are taken, until nothing more comes off,
+FineWeb uses spaCy's rules for English (datatrove 0.10.1); on Debian's descriptions the words are identical for 98 % of
+the documents. Text is cut at white space into chunks. Repeatedly stripped from a chunk, each piece a word:
 
-- at the front: a mark (`characters.MARK`), or a run of full stops;
-- at the end: a mark, a run of full stops, `'s`, a `+` behind a digit, and a full stop behind a digit, a lower-case
-  letter, a mark, `+`, `-`, or two capitals; but none behind initials (`e.g.`, `U.S.`).
+- at the front: a mark (`characters.MARK`) or a run of full stops;
+- at the end: a mark, a run of full stops, `'s`, a `+` after a digit, and a full stop after a digit, a lower-case
+  letter, a mark, `+`, `-` or two capitals, but not after initials (`e.g.`, `U.S.`).
 
-A contraction or an abbreviation (`contractions.pieces`) ends this, and is split as it is listed. An address (`a.b/c`,
-`x@y.org`) stays whole. Elsewhere the rest is split at runs of full stops, `…` and symbols, and at
+A contraction or abbreviation (`contractions.pieces`) ends this and has a fixed split. An address (`a.b/c`, `x@y.org`)
+stays whole. Otherwise the rest is split at runs of full stops, `…` and symbols, and at
 
 - `+ - * ^` between digits, a full stop between a small and a capital letter, a comma between letters;
 - `: < > = /` and up to three hyphens between a letter or digit and a letter.
 
-Whatever comes off is a word too: the rules call it one, and say so where they mean only some of them. A text in a
-script without spaces is one long word, of which Gopher's bounds on the length of words are the judge.
+A text in a script without spaces is one long word, which Gopher's bounds on word length then judge.
 
-In:  a document's UTF-8 bytes. Out: start, end and key of every word; linear in the bytes, whatever they are.
+In: a document's UTF-8 bytes. Out: start, end and key of every word, in linear time.
 """
 
 from typing import Any
