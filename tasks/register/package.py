@@ -3,9 +3,8 @@
     MLmodel, requirements.txt, …   how MLflow loads it: the code of `tasks.serve`, pinned libraries, the signature
     artifacts/model/               safetensors, config, tokenizer, README.md; for `from_pretrained` of `transformers`
 
-It is stored once, as a logged model of the run; a version of the registered model points to it. Its weights never
-change. What stands around them does, in place, when the evaluation, the defaults of the signature or the code of
-`tasks.serve` have changed: the same version then serves by them.
+It is stored once, as a logged model of the run, and versions of the registered model point to it. Its weights never
+change. The rest is updated in place when the evaluation, the signature's defaults or the code of `tasks.serve` change.
 """
 
 import re
@@ -30,13 +29,13 @@ SHARED = re.compile(r"^from tasks\.serve\.shared import \w+\n", re.MULTILINE)
 WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
 AROUND = "gristmill.package"
-"""The tag with the hash of all that stands around the weights."""
+"""The tag with the hash of everything but the weights."""
 
 
 def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedModel":
-    """The logged model of the run with these weights, as it is to be served now; stored where it is not yet.
+    """The logged model of the run with these weights, stored or updated if need be.
 
-    Raises DataError where the evaluation does not say how it used the model.
+    Raises DataError if the evaluation does not state how it used the model.
     """
     from mlflow.entities import LoggedModelOutput
 
@@ -54,7 +53,7 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
                 _store(client, run, results, model, weights=lost)
                 client.set_logged_model_tags(model.model_id, {AROUND: around})
             return model
-        client.delete_logged_model(model.model_id)  # a crash left it half stored
+        client.delete_logged_model(model.model_id)  # half stored: a crash
     model = client.create_logged_model(
         run.info.experiment_id, name=results.recipe, source_run_id=run.info.run_id,
         tags={SHA256: results.model_sha256, AROUND: around}, model_type=results.task,
@@ -65,13 +64,13 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
 
 
 def served_code(task: str) -> str:
-    """One file that stands alone: what all kinds of models share, and behind it the kind that the task needs."""
+    """A self-contained file: the base class, followed by the class for the task."""
     kind = (SERVED / f"{KINDS[task]}.py").read_text(encoding="utf-8")
     return (SERVED / "shared.py").read_text(encoding="utf-8") + "\n\n" + SHARED.sub("", kind)
 
 
 def _has_lost_files(client: "MlflowClient", results: Results, model: "LoggedModel") -> bool:
-    """Whether somebody has deleted what the model is loaded from."""
+    """Whether files that loading needs were deleted."""
     there = {
         file.path
         for folder in (None, "artifacts/model")
@@ -82,7 +81,7 @@ def _has_lost_files(client: "MlflowClient", results: Results, model: "LoggedMode
 
 
 def _store(client: "MlflowClient", run: "Run", results: Results, model: "LoggedModel", weights: bool) -> None:
-    """Put all files of the logged model in their place, or all but the weights, which are there."""
+    """Write all files of the logged model, or all but the weights."""
     source = (results.folder / "model").resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -96,7 +95,7 @@ def _store(client: "MlflowClient", run: "Run", results: Results, model: "LoggedM
 
 
 def _save(folder: Path, results: Results, model: "LoggedModel", run: "Run") -> None:
-    """Write `<folder>/mlflow` around `<folder>/model`, which lacks its weights; nothing is loaded or run for it."""
+    """Write `<folder>/mlflow` around `<folder>/model`, which lacks its weights; loads and runs nothing."""
     import mlflow.pyfunc
     from mlflow.models import Model
 

@@ -1,7 +1,7 @@
-"""What a registered model takes and gives: columns, parameters with their defaults, an example.
+"""The signature of a registered model: columns, parameters with defaults, an example.
 
-The defaults of what writes texts are those with which the recipe's evaluation wrote its own, so that what is served is
-what was scored, but for the precision: what is served always multiplies in fp32.
+Generation defaults are those of the recipe's evaluation, so the served model is the scored one, except that serving
+always computes in fp32.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,25 +17,25 @@ KINDS = {
     "causal-lm": "causal", "translation": "pairs", "summarization": "pairs", "masked-lm": "masked",
     "classification": "classes",
 }  # fmt: skip
-"""`task` of a recipe → the module of `tasks.serve` that answers for its models."""
+"""The module of `tasks.serve` for each task."""
 
 Defaults = dict[str, bool | int | float]
 
 SAMPLING: Defaults = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 0}
-"""Of causal models, where `evaluate.generation` of the recipe says nothing else."""
+"""Causal models: the defaults of `evaluate.generation`."""
 
 GENERATION = {
     "num_beams": int, "max_new_tokens": int, "length_penalty": float, "repetition_penalty": float,
     "no_repeat_ngram_size": int, "early_stopping": bool,
 }  # fmt: skip
-"""What `details.generation` of evaluation/report.json says for pairs."""
+"""Pairs: the keys of `details.generation` in evaluation/report.json."""
 
 BATCH: Defaults = {"batch_size": 32}
 EXAMPLES = {"masked": "A text with a [MASK] in it."}
 
 
 def defaults(results: Results) -> Defaults:
-    """The parameters of a prediction. Raises DataError where the evaluation does not say how it wrote its texts."""
+    """The parameters of a prediction. Raises DataError if the evaluation does not state its generation settings."""
     match KINDS[results.task]:
         case "causal":
             said = (results.settings.get("evaluate") or {}).get("generation") or {}
@@ -49,7 +49,7 @@ def defaults(results: Results) -> Defaults:
 
 
 def signature(results: Results) -> "ModelSignature":
-    """A column of texts in, a prediction for each out, and the parameters with their defaults."""
+    """A column of texts in, one prediction per text out, and parameters with defaults."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
@@ -62,7 +62,7 @@ def signature(results: Results) -> "ModelSignature":
 
 
 def example(results: Results) -> list[str]:
-    """A text that fits the model: the first prompt of the evaluation, where it has one."""
+    """An input example: the first prompt of the evaluation, if it has one."""
     prompts = (sample.get("prompt") for sample in results.samples)
     return [next((str(prompt) for prompt in prompts if prompt), EXAMPLES.get(KINDS[results.task], "A text."))]
 
@@ -74,7 +74,7 @@ def _generation(results: Results) -> Defaults:
     for name, kind in GENERATION.items():
         value = said.get(name) if isinstance(said, dict) else None
         if not isinstance(value, (int, float)):
-            raise DataError(f"{path}: details.generation.{name}: not there; what is served is what was evaluated")
+            raise DataError(f"{path}: details.generation.{name}: missing; serving needs the settings of the evaluation")
         found[name] = kind(value)
     return found
 

@@ -1,11 +1,11 @@
-"""The registered model as MLflow runs it: texts in, a prediction for each of them out, in their order.
+"""The code that MLflow runs for a registered model: texts in, one prediction per text out, in order.
 
-shared    what all kinds have in common
-causal    prompts in, the prompts with their continuations out
-pairs     texts in, their translations or summaries out
-masked    texts with masks in, the texts with the masks filled and the likeliest tokens out
-classes   texts in, labels with their probabilities out
+shared    the base class
+causal    prompts in, prompts with continuations out
+pairs     texts in, translations or summaries out
+masked    texts with masks in, filled texts and the likeliest tokens out
+classes   texts in, labels with probabilities out
 
-MLflow runs one file, of which every version has a copy, and which knows nothing of the project: `package` joins
-`shared` and a kind to it. So these modules import nothing of ours but `shared`, and nothing of ours imports them.
+MLflow runs a single file, stored with every version, without the project: `tasks.register.package` joins `shared` and
+one other module into it. So these modules import only `shared` from the project, and no module imports them.
 """

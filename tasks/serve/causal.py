@@ -10,7 +10,7 @@ from tasks.serve.shared import Served
 
 
 class CausalModel(Served):
-    """Goes on with each prompt; the same prompt, parameters and seed give the same text on the same machine."""
+    """Continues each prompt; the same prompt, parameters and seed give the same text on one machine."""
 
     auto = "AutoModelForCausalLM"
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -22,7 +22,7 @@ class CausalModel(Served):
     }
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
-        """One prompt at a time, each with the seed anew, so that its text does not depend on the others."""
+        """One prompt at a time, reseeded, so that prompts do not influence each other."""
         return [self._continue(text, **params) for text in texts]
 
     def _continue(
@@ -39,7 +39,7 @@ class CausalModel(Served):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(seed)
             while len(new) < max_new_tokens:
-                if len(ids) >= positions:  # go on from the latter half, so that a text may outgrow the model's context
+                if len(ids) >= positions:  # keep the second half, so that a text may outgrow the context
                     ids = ids[-max(1, positions // 2) :]
                 step = min(max_new_tokens - len(new), positions - len(ids))
                 context = torch.tensor([ids], device=device)
@@ -52,7 +52,7 @@ class CausalModel(Served):
                 if new[-1] == end:
                     new.pop()
                     break
-        # Decoded as a whole and then cut: some tokenizers drop a leading space of what they decode.
+        # Decoded as a whole and then cut: some tokenizers drop a leading space.
         head, whole = (self.tokenizer.decode(some, skip_special_tokens=True) for some in (told, told + new))
         return prompt + str(whole).removeprefix(str(head))
 

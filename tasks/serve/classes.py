@@ -11,19 +11,19 @@ from tasks.serve.shared import Served
 
 
 class Classifier(Served):
-    """Tells how likely each class is."""
+    """Predicts the probability of each class."""
 
     auto = "AutoModelForSequenceClassification"
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"batch_size": (1, math.inf)}
 
     def load_context(self, context: PythonModelContext) -> None:
-        """A decoder looks at the last token that is not padding, and so must know padding."""
+        """A decoder classifies at the last token before padding, so it needs a padding id."""
         super().load_context(context)
         text = self.model.config.get_text_config()
         text.pad_token_id = self._pad() if text.pad_token_id is None else text.pad_token_id
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
-        """{label, score, scores} for each text: the likeliest class, its probability, and those of all, best first."""
+        """{label, score, scores} per text: the likeliest class, its probability, and all probabilities, best first."""
         import torch
 
         names = self.model.config.id2label

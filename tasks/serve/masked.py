@@ -11,36 +11,36 @@ from mlflow.pyfunc.model import PythonModelContext
 from tasks.serve.shared import Served
 
 LOGITS = 1 << 26
-"""Numbers that the model may put out at a time, 256 MiB of them: a batch is smaller where the vocabulary is large."""
+"""Logits per batch, 256 MiB of them; a large vocabulary means smaller batches."""
 
 
 class MaskedModel(Served):
-    """Fills each mask by its likeliest token, all masks of a text at once. A mask is `[MASK]`, or as the tokenizer
-    writes it."""
+    """Fills each mask with its likeliest token, all masks of a text at once. A mask is `[MASK]` or the tokenizer's own
+    mask token."""
 
     auto = "AutoModelForMaskedLM"
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"batch_size": (1, math.inf), "top_k": (1, math.inf)}
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Also find out how masks are written."""
+        """Also compile the pattern of masks."""
         super().load_context(context)
         spelled = "|".join(re.escape(mask) for mask in dict.fromkeys(("[MASK]", self.tokenizer.mask_token)))
-        # Tokens bring their own space along, so the one before a mask is not the model's to see.
+        # Tokens carry their own leading space, so the space before a mask is removed.
         self.mask = re.compile(rf"(\s*)(?:{spelled})")
 
     def check(self, texts: Sequence[str]) -> dict[int, str]:
-        """A text needs a mask, and all its masks within what the model takes."""
+        """A text needs a mask, and all its masks within the model's length."""
         problems = {}
         for place, (text, ids) in enumerate(zip(texts, self._encode(texts), strict=True)):
             wanted, there = len(self.mask.findall(text)), ids.count(self.tokenizer.mask_token_id)
             if not wanted:
                 problems[place] = f"no [MASK] in {text[:60]!r}"
             elif there < wanted:
-                problems[place] = f"its mask {there + 1} stands behind the {self.longest} tokens that the model takes"
+                problems[place] = f"mask {there + 1} is beyond the {self.longest} tokens that fit the model"
         return problems
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
-        """{text, masks} for each text: the filled text, and for each mask {token, probability} of its `top_k` best."""
+        """{text, masks} per text: the filled text, and {token, probability} of the `top_k` best tokens per mask."""
         ids = self._encode(texts)
         width = max(len(text) for text in ids)
         size = min(params["batch_size"], max(1, LOGITS // (width * self.model.config.vocab_size)))
@@ -65,7 +65,7 @@ class MaskedModel(Served):
         )
 
     def _best(self, batch: dict[str, Any], count: int) -> list[list[list[tuple[int, float]]]]:
-        """For each text, for each of its masks: the likeliest tokens with their probabilities; none is special."""
+        """The likeliest tokens with probabilities, per text and mask; special tokens are excluded."""
         import torch
 
         masks = batch["input_ids"] == self.tokenizer.mask_token_id
@@ -77,7 +77,7 @@ class MaskedModel(Served):
         return [[pairs.pop(0) for _ in range(number)] for number in masks.sum(1).tolist()]
 
     def _fill(self, text: str, tokens: Sequence[int]) -> str:
-        """The text as it stands, but for its masks."""
+        """The text with its masks replaced."""
         start, *rest = self.mask.split(text)
         filled = start
         for token, space, after in zip(tokens, rest[::2], rest[1::2], strict=True):
@@ -88,7 +88,7 @@ class MaskedModel(Served):
         return filled
 
     def _behind_a_word(self, token: int) -> str:
-        """How a token is written there: ` cat`, or `s` where it goes on with the word."""
+        """A token as text after a word: ` cat`, or `s` if it continues the word."""
         word = self.tokenizer.encode("a", add_special_tokens=False)
         return str(self.tokenizer.decode([*word, token])).removeprefix(str(self.tokenizer.decode(word)))
 

@@ -17,11 +17,11 @@ KEPT = (
     "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
     "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits",
 )  # fmt: skip
-"""What the model's own generation_config.json decides; how an output is searched for, the parameters do."""
+"""Settings taken from the model's generation_config.json; the parameters set the search."""
 
 
 class PairModel(Served):
-    """Writes the likeliest text that beam search finds, as the evaluation does; nothing is drawn."""
+    """Writes the best text that beam search finds, like the evaluation; nothing is sampled."""
 
     auto = "AutoModelForSeq2SeqLM"
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -32,11 +32,11 @@ class PairModel(Served):
     }
 
     def class_of(self, config: "PretrainedConfig") -> str:
-        """An encoder-decoder, or a causal model that goes on with a text."""
+        """An encoder-decoder, or a causal model that continues the text."""
         return self.auto if config.is_encoder_decoder else "AutoModelForCausalLM"
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the tokenizer of the other side, too, where it has one of its own."""
+        """Also load the tokenizer of the target side if it has its own."""
         from transformers import AutoTokenizer, GenerationConfig
 
         super().load_context(context)
@@ -45,23 +45,25 @@ class PairModel(Served):
         self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else self.tokenizer
         found = {name: getattr(self.model.generation_config, name, None) for name in KEPT}
         self.tokens = {name: value for name, value in found.items() if value is not None}
-        self.model.generation_config = GenerationConfig(**self.tokens)  # else a search would take the rest from there
+        self.model.generation_config = GenerationConfig(
+            **self.tokens
+        )  # or a search would take its other settings from there
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
-        """`params` but `batch_size` are settings of the search, under the names that `transformers` has for them."""
+        """All `params` but `batch_size` are search settings of `transformers`."""
         import torch
         from transformers import GenerationConfig
 
         size = params.pop("batch_size")
         self._check(params)
         if params["num_beams"] == 1:
-            del params["early_stopping"], params["length_penalty"]  # nothing to choose from
+            del params["early_stopping"], params["length_penalty"]  # no beams to compare
         repetition = {name: params.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
         search = GenerationConfig(do_sample=False, **params, **self.tokens)
         found = [""] * len(texts)
         causal = not self.model.config.is_encoder_decoder
         for places, batch in self.batches(self.encode(texts), size, left=causal):
-            before = batch["input_ids"].shape[1] if causal else 1  # the token that begins an output
+            before = batch["input_ids"].shape[1] if causal else 1  # the start token of an output
             with torch.inference_mode():
                 written = self.model.generate(
                     **batch, generation_config=search, logits_processor=self._of_the_output(before, **repetition)
@@ -72,7 +74,7 @@ class PairModel(Served):
 
     @staticmethod
     def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
-        """What keeps an output from repeating itself. It sees nothing but the output, which begins at `before`."""
+        """Penalties for repetition. They see only the output, which begins at `before`."""
         from transformers import (
             LogitsProcessor,
             LogitsProcessorList,
@@ -106,11 +108,10 @@ class PairModel(Served):
             limit -= self.usage["source_length"]
         if limit is not None and params["max_new_tokens"] > limit:
             raise MlflowException.invalid_parameter_value(
-                f"max_new_tokens: must be from 1 to {limit}, for which the model has positions,"
-                f" not {params['max_new_tokens']}"
+                f"max_new_tokens: must be from 1 to {limit}, the model's free positions, not {params['max_new_tokens']}"
             )
         if params["repetition_penalty"] <= 0:
-            raise MlflowException.invalid_parameter_value("repetition_penalty: must be more than 0; 1 is none")
+            raise MlflowException.invalid_parameter_value("repetition_penalty: must be more than 0; 1 means no penalty")
 
 
 set_model(PairModel())

@@ -1,4 +1,4 @@
-"""What all kinds of models share: the folder loaded, texts to ids, batches of texts of about the same length."""
+"""The base class of served models: loads the folder, encodes texts, batches texts of similar length."""
 
 import json
 import math
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Served(PythonModel):
-    """A kind of model; it says its class of `transformers` and how it answers texts."""
+    """A served model; subclasses name its `transformers` class and answer texts."""
 
     auto: str
     bounds: ClassVar[Mapping[str, tuple[float, float]]]
-    """Parameters of a prediction → the smallest and the largest value."""
+    """The range of each prediction parameter."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load tokenizer and weights from the folder in Hugging Face format, onto the device that there is."""
+        """Load tokenizer and weights from the Hugging Face folder onto the available device."""
         import torch
         import transformers
 
@@ -41,7 +41,7 @@ class Served(PythonModel):
         self.model = loader.from_pretrained(self.folder, local_files_only=True, dtype=torch.float32)
         self.model = self.model.eval().to(_device())
         self.longest = self._longest()
-        # MLflow's server asks from several threads; a tokenizer and torch's random numbers are for one at a time.
+        # MLflow's server calls from several threads; tokenizers and torch's random numbers are not thread-safe.
         self.lock = threading.Lock()
 
     def class_of(self, config: "PretrainedConfig") -> str:
@@ -51,12 +51,12 @@ class Served(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[Any]:
-        """Column of texts (MLflow makes it from a list) → a prediction for each; `params` as the signature has them."""
+        """One prediction per text of the column (MLflow makes it from a list); `params` follow the signature."""
         texts, given = list(model_input.iloc[:, 0]), dict(params or {})
         for place, text in enumerate(texts):
             if not isinstance(text, str):
                 found = "null" if pd.api.types.is_scalar(text) and pd.isna(text) else f"{text!r:.60}"
-                raise MlflowException.invalid_parameter_value(f"text {place + 1}: no text, but {found}")
+                raise MlflowException.invalid_parameter_value(f"input {place + 1} is {found}, expected a string")
         for name, value in given.items():
             least, most = self.bounds.get(name, (-math.inf, math.inf))
             if not (math.isfinite(value) and least <= value <= most):
@@ -65,26 +65,26 @@ class Served(PythonModel):
                 raise MlflowException.invalid_parameter_value(f"{name}: must be {limits}, not {value}")
         with self.lock:
             for place, problem in self.check(texts).items():
-                raise MlflowException.invalid_parameter_value(f"text {place + 1}: {problem}")
+                raise MlflowException.invalid_parameter_value(f"input {place + 1}: {problem}")
             return self.answer(texts, given) if texts else []
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
-        """The predictions for one text or more."""
+        """The predictions for one or more texts."""
         raise NotImplementedError
 
     def check(self, texts: Sequence[str]) -> dict[int, str]:
-        """Place of a text that cannot be answered → why."""
+        """Problems of inputs that cannot be answered, by place."""
         return {}
 
     def count_cut(self, texts: Sequence[str]) -> int:
-        """How many texts are longer than what the model takes, and so are cut off."""
+        """The number of texts that will be truncated to the model's length."""
         if self.longest is None or not texts:
             return 0
         prefixed = [self.usage["prefix"] + text for text in texts]
         return sum(len(ids) > self.longest - len(self.closing) for ids in self.tokenizer(prefixed)["input_ids"])
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids with special tokens, cut off as in training; at least one for an empty text."""
+        """Ids with special tokens, truncated as in training; at least one id, even for an empty text."""
         how: dict[str, Any] = {}
         if self.longest is not None:
             how = {"truncation": True, "max_length": self.longest - len(self.closing)}
@@ -94,9 +94,9 @@ class Served(PythonModel):
     def batches(
         self, texts: Sequence[Sequence[int]], size: int, left: bool = False
     ) -> Iterator[tuple[list[int], dict[str, Any]]]:
-        """Places of texts and their padded input, the longest first: hardly any padding, and a lack of memory at once.
+        """Places of texts and their padded input, longest first: little padding, and running out of memory shows at once.
 
-        `input_ids` and `attention_mask` are of shape [texts, longest of them], filled up on the right or `left`.
+        `input_ids` and `attention_mask` are [texts, longest text], padded on the right or `left`.
         """
         import torch
 
@@ -113,17 +113,19 @@ class Served(PythonModel):
 
     @property
     def closing(self) -> list[int]:
-        """What stands behind each text and each output, where the tokenizer does not put it there itself."""
+        """The ids that end each text and output if the tokenizer does not add them."""
         end = self.usage["closing"]
         return [] if end is None else [end]
 
     def positions(self) -> int | None:
-        """Tokens that the model can see at once; None where its architecture sets no limit."""
+        """The context length in tokens; None if the architecture sets no limit."""
         positions = getattr(self.model.config, "max_position_embeddings", None)
         if positions is None:
             return None
         padding = getattr(getattr(self.model.base_model, "embeddings", None), "padding_idx", None)
-        return int(positions) if padding is None else int(positions) - padding - 1  # RoBERTa counts from behind padding
+        return (
+            int(positions) if padding is None else int(positions) - padding - 1
+        )  # RoBERTa numbers positions from after the padding id
 
     def _longest(self) -> int | None:
         length = self.usage["source_length"]

@@ -81,7 +81,7 @@ def test_a_causal_model_goes_on_as_the_evaluation_of_its_recipe(project):
 def test_a_row_without_a_text_is_refused(project, content):
     run("tiny")
     model = load_model(CHAMPION)
-    sentence = rf"text 2: no text, but {'null' if content is None else re.escape(repr(content))}"
+    sentence = rf"input 2 is {'null' if content is None else re.escape(repr(content))}, expected a string"
     with pytest.raises(MlflowException, match=sentence):
         model.predict(pd.DataFrame({"text": ["the cat", content]}, dtype=object))
     columns = {"columns": ["text"], "data": [["the cat"], [content]]}
@@ -121,5 +121,5 @@ def test_changed_code_reaches_the_champion(project, monkeypatch):
 def test_an_evaluation_that_does_not_say_how_it_wrote_is_told(project_of):
     root = project_of("summarization")
     evaluate(root / "data/tiny", 2.5, task="summarization", generation={"num_beams": 4})
-    with pytest.raises(DataError, match=r"evaluation/report\.json: details\.generation\.max_new_tokens: not there"):
+    with pytest.raises(DataError, match=r"evaluation/report\.json: details\.generation\.max_new_tokens: missing"):
         run("tiny")

@@ -88,7 +88,7 @@ def test_what_is_no_text_is_named(load, task, value, shown):
     text = TEXTS.get(task, OTHERS)[0]
     with pytest.raises(MlflowException) as told:
         ask(load(task), task, [text, value, text])
-    assert told.value.message == f"text 2: no text, but {shown}"
+    assert told.value.message == f"input 2 is {shown}, expected a string"
     assert told.value.get_http_status_code() == 400
 
 
@@ -194,14 +194,14 @@ def test_a_token_brings_its_own_space_or_goes_on_with_the_word(load, token, text
 
 
 def test_a_text_without_a_mask_is_named(load):
-    with pytest.raises(MlflowException, match=r"text 2: no \[MASK\] in 'the dog'") as told:
+    with pytest.raises(MlflowException, match=r"input 2: no \[MASK\] in 'the dog'") as told:
         ask(load("masked-lm"), "masked-lm", ["a [MASK]", "the dog"])
     assert told.value.get_http_status_code() == 400
 
 
 def test_a_mask_behind_the_end_of_the_model_is_named(load):
     text = "cat " * 40 + "[MASK]"
-    with pytest.raises(MlflowException, match="text 1: its mask 1 stands behind the 16 tokens"):
+    with pytest.raises(MlflowException, match="input 1: mask 1 is beyond the 16 tokens"):
         ask(load("masked-lm"), "masked-lm", [text])
     assert load("roberta").longest == 18  # two of its 20 positions are for padding
     ask(load("roberta"), "roberta", ["<mask>" + "a" * 100])

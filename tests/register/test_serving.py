@@ -107,7 +107,7 @@ def test_a_masked_model_answers_with_filled_masks(project_of):
         (tokens,) = answer["masks"]
         assert answer["text"] == f"the {tokens[0]['token']} sat"
         assert 1 >= tokens[0]["probability"] > tokens[1]["probability"] > 0
-        with pytest.raises(Refused, match=r"400.*text 2: no \[MASK\] in 'the dog'"):
+        with pytest.raises(Refused, match=r"400.*input 2: no \[MASK\] in 'the dog'"):
             ask(["a [MASK]", "the dog"])
 
 
