@@ -107,7 +107,7 @@ def measure(recipe: str) -> Profile:
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder / 'report.json'}: no report of the stage clean: {error}") from error
+        raise DataError(f"{folder / 'report.json'}: cannot read the report of stage clean: {error}") from error
     dropped = [Drop(**drop) for drop in report["dropped"]]
     splits = {name: _split(folder / name) for name in SPLITS}
     return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png")

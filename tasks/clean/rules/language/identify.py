@@ -109,8 +109,8 @@ def require_languages(settings: LanguageSettings | None, recipe: str) -> None:
         if code is not None and code not in known:
             near = ", ".join(get_close_matches(code, known))
             raise RecipeError(
-                f"{recipe_path(recipe)}: clean.languages.{side}: {code!r} is none of the {len(known)} languages that "
-                "are told apart" + (f"; near to it are {near}" if near else "")
+                f"{recipe_path(recipe)}: clean.languages.{side}: {code!r} is not one of the {len(known)} languages "
+                "the model knows" + (f"; similar codes: {near}" if near else "")
             )
 
 

@@ -69,7 +69,7 @@ def read_model(raw: bytes) -> Model:
     magic, version, dim, _, _, _, _, word_ngrams, loss, _, bucket, minn, maxn, _, _ = _read(file, "14id")
     shape = (magic, version, dim, minn, maxn, bucket, word_ngrams, loss)
     if shape != (MAGIC, VERSION, WIDTH, MINN, MAXN, BUCKET, 1, HIERARCHICAL_SOFTMAX):
-        raise ValueError("not a model of languages as lid.176.ftz is one")
+        raise ValueError("not a language model with the format of lid.176.ftz")
     size, words, labels, _, pruned = _read(file, "3i2q")
     entries: list[tuple[bytes, int, int]] = []
     for _ in range(size):
@@ -77,10 +77,10 @@ def read_model(raw: bytes) -> Model:
         count, kind = _read(file, "qb")
         entries.append((word, count, kind))
     if [kind for *_, kind in entries[:words]] != [WORD] * words or words + labels != size or pruned < 0:
-        raise ValueError("not a model whose words come before its labels")
+        raise ValueError("model with labels before words, expected words first")
     grams = np.frombuffer(file.read(8 * pruned), "<i4").reshape(-1, 2)
     if not _read(file, "?")[0]:
-        raise ValueError("not a quantised model")
+        raise ValueError("not a quantized model")
     rows = _quantised(file)
     if _read(file, "?")[0]:
         nodes = _quantised(file)
@@ -88,7 +88,7 @@ def read_model(raw: bytes) -> Model:
         height, width = _read(file, "2q")
         nodes = np.frombuffer(file.read(4 * height * width), "<f4").reshape(height, width)
     if not rows.shape[1] == nodes.shape[1] == WIDTH or file.read(1):
-        raise ValueError("not a whole model")
+        raise ValueError("model file is damaged")
     names = [word for word, *_ in entries[:words]]
     codes = tuple(word.decode().removeprefix("__label__") for word, *_ in entries[words:])
     hashes = np.array([fnv(name) for name in names], np.uint32)

@@ -94,7 +94,7 @@ class EvaluationIndex:
             sets[length] = HashSet.of_table(data[begin : begin + places], size)
             begin += places
         if begin != words:
-            raise DataError(f"{path}: not a whole index of evaluation texts")
+            raise DataError(f"{path}: not a complete index of evaluation texts")
         return cls(sets, skipped)
 
 

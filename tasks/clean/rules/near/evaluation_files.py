@@ -41,7 +41,7 @@ def texts_in(path: Path) -> "Iterator[pa.Array]":
 def _files(path: Path) -> list[Path]:
     found = sorted(file for file in path.rglob("*") if file.suffix in KINDS) if path.is_dir() else [path]
     if not found or not found[0].is_file() or found[0].suffix not in KINDS:
-        raise DataError(f"{path}: no evaluation texts; they are files ending in {', '.join(KINDS)}, or folders of them")
+        raise DataError(f"{path}: no evaluation texts; expected a {', '.join(KINDS)} file or a folder of them")
     return found
 
 

@@ -38,7 +38,7 @@ class SketchFiles:
         """Number of the first document of each file, and of all documents [files + 1]."""
         self.documents = int(self.first[-1])
         if self.documents >= 1 << 32:
-            raise DataError(f"{self.paths[0].parent}: {self.documents} documents are more than 2^32")
+            raise DataError(f"{self.paths[0].parent}: {self.documents} documents, but the limit is 2^32")
         self.bands = bands
         self._begins = HEADER + headers[:, 0] * (12 + 4 * bands)
         """Of the words, in bytes [files]."""
@@ -106,9 +106,9 @@ def _header(path: Path, bands: int) -> tuple[int, int]:
     size = path.stat().st_size
     kind, documents, found, words = np.fromfile(path, np.int64, 4) if size >= HEADER else (0, 0, 0, 0)
     if kind != FORMAT or size != HEADER + documents * (12 + 4 * found) + words * WORD:
-        raise DataError(f"{path}: not a whole sketch of documents")
+        raise DataError(f"{path}: not a complete sketch file")
     if found != bands:
-        raise DataError(f"{path}: has {found} bands, not {bands}")
+        raise DataError(f"{path}: has {found} bands, expected {bands}")
     return int(documents), int(words)
 
 

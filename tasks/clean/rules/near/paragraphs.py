@@ -143,7 +143,7 @@ def _header(path: Path) -> tuple[int, int]:
     size = path.stat().st_size
     kind, documents, paragraphs = np.fromfile(path, np.int64, 3).tolist() if size >= HEADER else (0, 0, 0)
     if kind != FORMAT or size != HEADER + 16 * paragraphs + 8 * documents:
-        raise DataError(f"{path}: not a whole file of paragraphs")
+        raise DataError(f"{path}: not a complete paragraph file")
     return documents, paragraphs
 
 

@@ -181,7 +181,7 @@ def test_a_text_file_is_one_text_and_several_files_are_one_set(tmp_path: Path) -
         ("x.jsonl", b'"\xff"', "x.jsonl: not UTF-8"),
         ("x.txt", b"\xff", "x.txt: not UTF-8"),
         ("x.parquet", b"PAR1", "x.parquet"),
-        ("x.csv", b"a,b", "x.csv: no evaluation texts; they are files ending in .parquet, .jsonl, .txt"),
+        ("x.csv", b"a,b", "x.csv: no evaluation texts; expected a .parquet, .jsonl, .txt file"),
     ],
 )
 def test_a_file_without_evaluation_texts_is_told(name: str, content: bytes, message: str, tmp_path: Path) -> None:

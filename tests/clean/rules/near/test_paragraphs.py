@@ -143,5 +143,5 @@ def test_a_file_that_holds_no_paragraphs_is_told(tmp_path: Path) -> None:
     write_paragraphs(paragraphs_of(column([NOTICE, None]), ParagraphSettings()), whole)
     for content in (whole.read_bytes()[:-1], b"x" * 80, b""):
         cut.write_bytes(content)
-        with pytest.raises(DataError, match="cut: not a whole file of paragraphs"):
+        with pytest.raises(DataError, match="cut: not a complete paragraph file"):
             first_paragraphs([whole, cut])
