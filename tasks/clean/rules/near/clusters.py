@@ -25,7 +25,7 @@ class Clusters:
         return np.asarray(self.roots(first) != self.roots(second))
 
     def squeeze(self, pairs: NDArray[np.uint64]) -> int:
-        """Sort pairs (first · 2^32 + second), move unique pairs of different sets to the front; returns their number."""
+        """Sort pairs (first · 2^32 + second) and move unique ones of different sets to the front; returns how many."""
         pairs.sort()
         return _squeeze(pairs, self.parents)
 
