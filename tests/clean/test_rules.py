@@ -98,7 +98,7 @@ def test_the_words_of_one_side_are_at_most_so_many_times_those_of_the_other(
 
 
 def slow_length(text: str) -> int:
-    """Words of a text as `scripts` has them."""
+    """Words of a text as counted by `scripts`."""
     ideographs = sum(kind(character) == "ideograph" for character in text)
     letters = sum(kind(character) == "letter" for character in text)
     words = 0

@@ -29,7 +29,7 @@ def measured(texts: list[str], evaluated: list[str], **keys: Any) -> Overlaps:
 
 
 def plain(text: str, evaluated: list[str], chosen: ContaminationSettings) -> tuple[int, float]:
-    """Places where an n-gram begins and the share of words in one, by looking at each place."""
+    """Positions where an n-gram begins and the fraction of words covered, position by position."""
     found, begins, covered = reference.words(text), set(), set()
     for other in evaluated:
         words = reference.words(other)
@@ -126,7 +126,7 @@ QUESTION, CHOICES, KIND = " ".join(WORDS[:20]), [" ".join(WORDS[8:21]), " ".join
 
 
 def table(rows: int) -> pa.Table:
-    """Strings in every kind of column, one row of which has them."""
+    """A row with strings in every kind of column."""
     nothing = [None] * (rows - 1)
     return pa.table(
         {

@@ -31,7 +31,7 @@ texts_of_paragraphs = st.lists(
 
 
 def pieces(text: str, separator: str) -> list[str]:
-    """Paragraphs with the line feeds behind them."""
+    """Paragraphs with the line feeds after them."""
     ends = [found.end() for found in re.finditer(BREAKS[separator], text)]
     return [part for part in map(lambda a, b: text[a:b], [0, *ends], [*ends, len(text)]) if part]
 

@@ -18,7 +18,7 @@ SMALL = NearDuplicateSettings(ngram=3, bands=4, rows=3, seed=7)
 
 
 def minima(text: str, chosen: NearDuplicateSettings) -> list[int]:
-    """The least value of each MinHash function over the shingles of a text, one by one."""
+    """The minimum of each MinHash function over the shingles of a text, one by one."""
     shingles = [int(shingle) & 0xFFFFFFFF for shingle in ngrams_of(words_in([text]), chosen.ngram).hashes]
     found = []
     for place in range(chosen.bands * chosen.rows):
