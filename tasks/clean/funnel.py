@@ -1,7 +1,7 @@
-"""What is left of a corpus after each group of rules, in the order in which they are asked: as numbers, and drawn.
+"""What is left of a corpus after each group of rules, in order: numbers for the report, and a plot.
 
-In:  what came in, what was cut out of documents, and why what did not come out was dropped. Out: steps for the report,
-and a picture. What is cut out of a document that is dropped counts as cut.
+In:  sizes before and after cleaning, bytes cut from documents, and drops by reason. Text cut from a document that is
+later dropped counts as cut.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,16 +30,16 @@ GROUPS: dict[str, str] = {
     "contaminated": "contamination",
     "duplicate_paragraphs": "repeated paragraphs",
 }
-"""What rules are called together, by the reasons that they give, in the order in which they are asked."""
+"""Group of rules by drop reason, in the order in which the rules run."""
 
 CUT = "repeated paragraphs cut"
 CUTTING = {"C4": (LINES, "lines dropped"), "personal data": (MASKED, "personal data replaced")}
-"""Before which rules texts are cut: by the step whose bytes tell of it, and how that is called."""
+"""By the group of rules that follows a cut: the step that cuts text, and its label."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is left after a group of rules."""
+    """What is left after one group of rules."""
 
     rules: str
     documents: int
@@ -47,10 +47,10 @@ class Step:
 
 
 def funnel(documents: int, received: int, behind: Mapping[str, int], kept: int, dropped: Sequence[Drop]) -> list[Step]:
-    """What came in, and what is left after each step that cut something and each group of rules that dropped something.
+    """The input, then what is left after each step that cut text and each group of rules that dropped documents.
 
-    `received`, `kept`: bytes before all rules and after them. `behind`: bytes of all documents behind the steps that
-    change texts: REWRITTEN, LINES, MASKED.
+    `received`, `kept`: bytes before and after all rules. `behind`: bytes of all documents after each step that changes
+    texts: REWRITTEN, LINES, MASKED.
     """
     gone: dict[str, tuple[int, int]] = {}
     for drop in dropped:
@@ -76,7 +76,7 @@ def funnel(documents: int, received: int, behind: Mapping[str, int], kept: int, 
 
 
 def draw_funnel(path: Path, steps: Sequence[Step], recipe: str) -> None:
-    """A bar a step: its documents and bytes as shares of what came in."""
+    """One bar per step: its documents and bytes as fractions of the input."""
     figure = new_figure(8, 1 + 0.45 * len(steps))
     axes = figure.subplots()
     for kind, offset, colour in (("documents", -0.19, TRAIN), ("bytes", 0.19, FAINT)):

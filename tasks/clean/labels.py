@@ -1,4 +1,4 @@
-"""Classes of a corpus: how many documents each has, and whether a classifier can be trained and scored on them."""
+"""Documents per label, and whether a classifier can be trained and scored on them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.settings import recipe_path
 
 LEAST = 2
-"""Documents of a label: one to train on and one to score on."""
+"""Minimum documents per label: one for training, one for scoring."""
 NAMED = 5
-"""Labels that an error names."""
+"""Maximum number of labels named in an error."""
 
 
 def rare_labels(corpus: Path, least: int, recipe: str) -> dict[str, int]:
-    """Labels of fewer documents than `least`, read from the column of labels alone, in their order, with their counts.
+    """Labels with fewer than `least` documents and their counts, sorted by label; reads only the label column.
 
-    Raises RecipeError where the corpus has none.
+    Raises RecipeError if the corpus has no labels.
     """
     found: Counter[str] = Counter()
     for batch in read_batches(corpus, ("label",)):
@@ -29,13 +29,13 @@ def rare_labels(corpus: Path, least: int, recipe: str) -> dict[str, int]:
 
 
 def documents_by_label(splits: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """Labels in order, each with its documents in every split; `splits` has the documents of each label in a split."""
+    """Turns documents per split and label into documents per label and split, sorted by label."""
     labels = sorted(set().union(*splits.values()))
     return {label: {name: counts.get(label, 0) for name, counts in splits.items()} for label in labels}
 
 
 def check_labels(labels: Mapping[str, Mapping[str, int]], recipe: str) -> None:
-    """Raises DataError for labels with fewer than two documents, or with none to train on."""
+    """Raises DataError for labels with fewer than two documents or none in the training split."""
     poor = {label: splits for label, splits in labels.items() if sum(splits.values()) < LEAST or not splits["train"]}
     if not poor:
         return
@@ -45,6 +45,6 @@ def check_labels(labels: Mapping[str, Mapping[str, int]], recipe: str) -> None:
     ]
     more = f", and {len(poor) - NAMED} more" if len(poor) > NAMED else ""
     raise DataError(
-        f"{recipe_path(recipe)}: clean.splits: every label needs {LEAST} documents, and one of them to train on, but "
-        f"{'; '.join(told)}{more}; drop such labels with clean.min_documents_per_label, or try another splits.seed"
+        f"{recipe_path(recipe)}: clean.splits: every label needs at least {LEAST} documents, one of them in train, but "
+        f"{'; '.join(told)}{more}; drop such labels with clean.min_documents_per_label or try another clean.splits.seed"
     )

@@ -1,8 +1,8 @@
-"""How long texts are, and which of them certainly need no rewriting: one pass over the bytes of a column.
+"""Measures texts and finds those that may need rewriting, in one pass over the bytes of a column.
 
-In:  the UTF-8 bytes and offsets of a column, and what each character is to the rewriting (`character_kinds`).
-Out: characters and words of each text, and whether some step of the rewriting (`text`) may change it. Most texts need
-none, so that Python, which rewrites, looks at few.
+In:  the UTF-8 bytes and offsets of a column, and a table of character kinds (`character_kinds`).
+Out: characters and words of each text, and whether some step in `text` may change it. Most texts need no change, so
+few reach the slow Python code.
 """
 
 import unicodedata
@@ -17,24 +17,24 @@ from tasks.clean.compiled import helper, int64, kernel
 from tasks.clean.text import begins_with_mark
 
 PLAIN, BLANK, FEED, ASK, SPACE = range(5)
-"""What a character is: one that is never rewritten; a space or a tab; a line feed; one of which the rewriting must say;
-one of these that is white space as well."""
+"""Kinds of characters: never rewritten; space or tab; line feed; may be rewritten; may be rewritten and is white
+space."""
 LEAD, SPOILT_LEAD, TRAIL, SPOILT_TRAIL = 8, 16, 32, 64
-"""Flags of characters that the bytes of UTF-8 are, read in one of the encodings that are commonly taken for it: the
-first of several, one of the others; one that is often followed by a space where it was a hard one, and that space."""
+"""Mojibake flags: what a UTF-8 lead or continuation byte looks like in a legacy encoding. SPOILT: a lead byte often
+followed by a non-breaking space that became a plain one, and that space."""
 CODES = 1 << 16
-"""Characters of the first plane; the rewriting must say of all others."""
+"""Size of the Basic Multilingual Plane; characters beyond it always get kind ASK."""
 HANGUL = ((0x1161, 0x1176), (0x11A8, 0x11C3))
-"""Vowels and final consonants, which make a syllable of what stands before them."""
+"""Vowels and final consonants, which compose with the character before them."""
 
 
 @lru_cache(maxsize=8)
 def character_kinds(form: Literal["NFC", "NFKC", "none"], removed: str, mojibake: bool) -> NDArray[np.uint8]:
-    """Of every character of the first plane what it is, for a normalisation form and characters that are removed.
+    """The kind of every character of the BMP, for a normalization form and a set of removed characters.
 
-    A character is plain if it stays as it is, whatever stands around it: it is normal by itself, no mark, and no second
-    part of another one (UAX #15, section 9: its quick check says yes). With flags, where mojibake is repaired, and none
-    of the controls U+0080 to U+009F is plain then.
+    A character is PLAIN if no context changes it: it is normalized, not a mark, and never the second part of a
+    composition (UAX #15, section 9: quick check "yes"). With `mojibake`, kinds carry flags and the controls U+0080 to
+    U+009F are never PLAIN.
     """
     seconds = {part[-1] for part in map(_parts, range(CODES)) if len(part) > 1}
     kinds = np.full(CODES, ASK, np.uint8)
@@ -58,14 +58,14 @@ def character_kinds(form: Literal["NFC", "NFKC", "none"], removed: str, mojibake
                 (LEAD, range(0xC2, 0xF5)), (TRAIL, range(0x80, 0xC0)), (SPOILT_LEAD, b"\xc2\xc3\xc5\xce\xd0\xd9")
             ):  # fmt: skip
                 kinds[[ord(character) for character in bytes(those).decode(encoding, errors="ignore")]] |= flag
-        kinds[ord("\N{EN DASH}")] &= 0xFF - SPOILT_LEAD  # of Mac Roman, and before a space nearly always itself
+        kinds[ord("\N{EN DASH}")] &= 0xFF - SPOILT_LEAD  # a Mac Roman lead byte, but usually a real dash
         kinds[0xFFFD] |= TRAIL
         kinds[[ord(" "), ord("?")]] |= SPOILT_TRAIL
     return kinds
 
 
 def _parts(code: int) -> str:
-    """A character of two by canonical equivalence as these, or itself."""
+    """The canonical decomposition of a character, or itself."""
     parts = unicodedata.decomposition(chr(code))
     return "".join(chr(int(part, 16)) for part in parts.split()) if parts and parts[0] != "<" else chr(code)
 
@@ -74,10 +74,10 @@ def _parts(code: int) -> str:
 def measure_texts(
     data: Any, offsets: Any, kinds: Any, trailing: bool, blank_lines: int, sizes: Any, words: Any, asks: Any
 ) -> None:
-    """Fill in `sizes`, `words` and `asks` [documents]: characters, words, and whether the rewriting must be asked.
+    """Fill in `sizes`, `words` and `asks` [documents]: characters, words, and whether it may need rewriting.
 
-    `trailing`: may there be blanks at the ends of lines? `blank_lines`: so many empty lines may stand in a row, and
-    none at either end; less than 0 for any.
+    `trailing`: allow blanks at line ends. `blank_lines`: maximum number of consecutive empty lines, none of them at
+    either end; negative for no limit.
     """
     for d in range(len(sizes)):
         at, stop = offsets[d], offsets[d + 1]
@@ -110,7 +110,7 @@ def measure_texts(
 
 @helper
 def _decoded(data: Any, at: int) -> Any:
-    """The code point that begins at a byte of valid UTF-8, and its bytes."""
+    """The code point at a position of valid UTF-8, and its width in bytes."""
     lead = int64(data[at])
     if lead < 0x80:
         return lead, 1

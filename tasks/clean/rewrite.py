@@ -1,4 +1,4 @@
-"""Columns of texts rewritten (`text`) and measured (`measure`); what needs no rewriting is not looked at by Python."""
+"""Normalizes (`text`) and measures (`measure`) columns; Python only touches texts that may need rewriting."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def rewrite(
     column: "pa.LargeStringArray", settings: CleanSettings, changed: defaultdict[int, set[str]]
 ) -> tuple["pa.LargeStringArray", Sizes]:
-    """The texts of a column after all steps (null stays null), and how long they are.
+    """Apply all steps to a column (nulls stay null). Returns the texts and their sizes.
 
-    `changed` makes a set for any row; it gets the names of the steps that did something to the text of that row.
+    Adds to `changed`, by row, the names of the steps that changed its text.
     """
     import numpy as np
     import pyarrow as pa
@@ -43,7 +43,7 @@ def rewrite(
 
 
 def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[Sizes, NDArray[np.bool_]]":
-    """How long the texts of a column are, and which may need rewriting [documents]."""
+    """Sizes of the texts of a column, and which may need rewriting [documents]."""
     import numpy as np
 
     from tasks.clean.measure import character_kinds, measure_texts
@@ -68,7 +68,7 @@ def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[S
 def too_short_now(
     texts: "pa.LargeStringArray", changed: "pa.BooleanArray", settings: CleanSettings
 ) -> Mapping[int, Verdict]:
-    """Verdicts on texts that rules have changed: they must be as long as all others, still."""
+    """Recheck the length bounds of texts that rules have changed; returns verdicts by row."""
     import numpy as np
     import pyarrow.compute as pc
 

@@ -16,86 +16,83 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SplitSettings(Section):
-    """What share of the groups is held out, and which. A group is never torn apart."""
+    """Fractions of groups held out for validation and test. A group never spans two splits."""
 
     validation: Share = 0.05
-    """Share of the groups that are validated on during training."""
+    """Fraction of groups used for validation during training."""
     test: Share = 0.1
-    """Share of the groups that the trained model is scored on."""
+    """Fraction of groups the trained model is scored on."""
     seed: int = 0
-    """Another seed deals the groups anew."""
+    """Changing the seed reassigns groups to splits."""
     validation_groups: tuple[str, ...] = ()
-    """Groups that are validation data whatever the hash says."""
+    """Groups always assigned to validation, regardless of their hash."""
     test_groups: tuple[str, ...] = ()
-    """Groups that are test data whatever the hash says."""
+    """Groups always assigned to test, regardless of their hash."""
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> Self:
         if self.validation + self.test >= 1:
             raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
         if both := sorted(set(self.validation_groups) & set(self.test_groups)):
-            raise ValueError(f"{', '.join(map(repr, both))}: in validation_groups and in test_groups")
+            raise ValueError(f"{', '.join(map(repr, both))}: in both validation_groups and test_groups")
         return self
 
 
 class CleanSettings(Lengths):
-    """How texts and targets are rewritten, which documents are dropped, and how the rest is split.
+    """How texts and targets are normalized, which documents are dropped, and how the rest is split.
 
-    The bounds of lengths here are those of the text.
+    The length bounds at this level apply to the text.
     """
 
     html: Literal["keep", "text", "main"] = "keep"
-    """Documents with tags become what a page shows: all of it, or without menus, footers and the like; a page that is
-    nested very deeply becomes all of it either way. Tags that a page shows as text are text, so that cleaning it once
-    more would take them for tags."""
+    """Converts HTML to plain text: `text` extracts all visible text, `main` skips menus, footers and other boilerplate
+    (very deeply nested pages always get `text`). A page that displays tags as text yields them literally, and a second
+    cleaning would treat them as tags."""
     mojibake: Literal["repair", "keep"] = "repair"
-    """Text of UTF-8 that was read in another encoding (`cafÃ©`) is made what it was."""
+    """`repair` fixes UTF-8 that was decoded with the wrong encoding (`cafÃ©` becomes `café`)."""
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"
-    """Normalisation form of UAX #15. NFKC also turns ligatures, full-width letters and the like into plain ones."""
+    """Normalization form (UAX #15). NFKC also replaces ligatures, full-width letters and other variants."""
     control_characters: Literal["remove", "keep"] = "remove"
-    """C0 and C1 controls, NUL and DEL. Line ends and tabs always stay."""
+    """C0 and C1 control characters, including NUL and DEL. Line breaks and tabs always stay."""
     zero_width: Literal["spaces", "all", "none"] = "spaces"
-    """Which invisible characters go: those without a meaning in any script (byte order mark, zero-width space, word
-    joiner), or also joiners and direction marks (which Persian, Indic scripts and emoji need), or none."""
+    """Invisible characters to remove: `spaces` removes those without meaning in any script (byte order mark, zero-width
+    space, word joiner); `all` also removes joiners and direction marks, which Persian, Indic scripts and emoji need."""
     trailing_blanks: Literal["remove", "keep"] = "remove"
-    """Blanks at the ends of lines."""
+    """White space at the ends of lines."""
     max_blank_lines: Annotated[int, Field(ge=0)] | None = 2
-    """Longer runs of blank lines are cut to this many; null leaves them. Those at either end of a document go too."""
+    """Maximum number of consecutive blank lines; those at either end of a document are removed. Null keeps all."""
     target: Lengths = Lengths()
-    """Pairs: bounds of the target."""
+    """Pairs: length bounds of the target."""
     max_length_ratio: Annotated[float, Field(ge=1)] | None = None
-    """Pairs: documents are dropped where the longer side has more than so many times the words of the other; for
-    translations, whose sides are about as long. Moses takes 9. Words are what stands between white space; of scripts
-    without blanks between words, two ideographs or kana are taken for one, or four letters of Thai, Lao, Khmer, Burmese
-    or Tibetan."""
+    """Pairs: drops a document if its longer side has more than this many times the words of the shorter one. Meant for
+    translations; Moses uses 9. Words are separated by white space; in scripts without spaces, two ideographs or kana,
+    or four letters of Thai, Lao, Khmer, Burmese or Tibetan, count as one word."""
     identical_sides: Literal["keep", "drop"] = "keep"
-    """Pairs: documents whose target is their text; in translations, what was never translated."""
+    """Pairs: `drop` removes documents with identical text and target, such as untranslated sentences."""
     languages: LanguageSettings | None = None
-    """Documents in other languages are dropped: `{text: en, target: fr}`."""
+    """Drops documents in other languages: `{text: en, target: fr}`."""
     quality: QualitySettings = QualitySettings()
-    """Published rules about the quality of web text: `{preset: fineweb}`; none unless asked for."""
+    """Published quality rules for web text, off by default: `{preset: fineweb}`."""
     blocked_words: BlockedWords | None = None
-    """Documents with words of a list go."""
+    """Drops documents that contain words from your list."""
     privacy: PrivacySettings | None = None
-    """Personal data and secrets are replaced, or their documents go: `{}` for what is replaced by default."""
+    """Replaces personal data and secrets, or drops the documents that contain them. `{}` uses the defaults."""
     min_documents_per_label: Annotated[int, Field(ge=2)] | None = None
-    """Classes: documents of a label that fewer documents of the corpus have are dropped."""
+    """Classes: drops the documents of every label that has fewer documents than this."""
     exact_duplicates: Literal["drop", "keep"] = "drop"
-    """Of documents whose cleaned text is the same one stays: one of the test split before one of the validation split
-    and one to train on, and the first in corpus order of these. Targets and labels make no difference, so that no text
-    is on both sides of a split, with two translations or classes."""
+    """`drop` keeps one document per cleaned text: test before validation before train, then the first in corpus order.
+    Targets and labels are ignored, so a text with two translations or labels never lands in two splits."""
     near_duplicates: NearDuplicateSettings | None = None
-    """Of documents whose text is nearly the same one stays, by the same right: `{}`, or what differs from the
-    defaults."""
+    """Keeps one of several near-identical documents, chosen as for `exact_duplicates`. `{}` uses the defaults."""
     duplicate_paragraphs: ParagraphSettings | None = None
-    """Paragraphs that were there before go, out of documents to train on before others."""
+    """Removes repeated paragraphs, from training documents first. `{}` uses the defaults."""
     contamination: ContaminationSettings | None = None
-    """Documents to train or validate on that share runs of words with the test split go."""
+    """Drops training and validation documents that share word n-grams with the test split. `{}` uses the defaults."""
     splits: SplitSettings = SplitSettings()
     """Which groups are held out for validation and test."""
 
     def keys_about(self, column: Literal["target", "label"]) -> list[str]:
-        """The keys that are set and say nothing of a corpus without that column: `target`, `languages.target`."""
+        """Keys that are set but need a column the corpus lacks: `target`, `languages.target`."""
         given = {
             "target": {
                 "target": self.target != Lengths(),

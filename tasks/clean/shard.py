@@ -1,7 +1,7 @@
-"""Pass 1, a row group at a time: texts are rewritten and judged, and what was found is kept in a file of its own.
+"""Pass 1: normalizes and filters one row group at a time and caches the result in a file.
 
-The file is a pure function of the row group, of the settings that are about single documents, and of the code. Its name
-is a hash of these: a run that finds it takes it as it is, whether it was broken off or the corpus has grown since.
+The file is a pure function of the row group, the per-document settings and the code, and its name is a hash of these.
+A run reuses the files it finds, after an interruption or when the corpus has grown.
 """
 
 import json
@@ -25,43 +25,43 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OF_THE_CORPUS = {"splits", "exact_duplicates", "contamination"}
-"""Keys of the settings about which this pass does not ask: what they say depends on other documents."""
+"""Settings that depend on other documents, and so do not affect this pass."""
 THREADS = 2
-"""Threads of one process that are faster than processes: four fifths of the time no one holds Python's lock."""
+"""Up to this many workers, threads beat processes: Python's GIL is free four fifths of the time."""
 
 
 @dataclass(frozen=True)
 class CleanedShard:
-    """A row group after pass 1: a file with every document of it, in its order, with its cleaned text."""
+    """A row group after pass 1: a file with all its documents, in order, with cleaned text."""
 
     path: Path
-    """Columns of a corpus, REJECTED, and `digest`: a hash of the cleaned text, whatever its target or label is."""
+    """Columns: those of a corpus, REJECTED, and `digest`, a hash of the cleaned text alone."""
     documents: int
     noted: Noted
     bytes_received: int
-    """Of texts and targets, before cleaning."""
+    """Bytes of texts and targets before cleaning."""
 
     @property
     def sketch(self) -> Path:
-        """What near-duplicates are found by, where the settings ask for them; documents that are dropped have none."""
+        """Sketches for near-duplicate search, if enabled; dropped documents count as empty."""
         return self.path.with_suffix(".sketch")
 
     @property
     def paragraphs(self) -> Path:
-        """Hashes of its paragraphs, where the settings ask for them."""
+        """Paragraph hashes, if duplicate paragraphs are removed."""
         return self.path.with_suffix(".paragraphs")
 
     def read(self, *columns: str) -> "pa.RecordBatch":
-        """The documents, or some columns of them."""
+        """The documents, with all columns or only these."""
         return _open(self.path, columns).get_batch(0)
 
 
 def cleaned(
     places: Sequence[tuple[Path, int]], settings: CleanSettings, rare: Mapping[str, int], folder: Path, processes: int
 ) -> Iterator[CleanedShard]:
-    """These row groups, in order, by up to so many processes.
+    """Clean these row groups with up to `processes` workers; yields them in order.
 
-    `rare`: documents of the labels that have too few. What the row groups come to is kept in `folder`.
+    `rare`: labels with too few documents, and their counts. `folder`: where results are cached.
     """
     basis = fingerprint(
         [settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, read_code("clean"), unicodedata.unidata_version]
@@ -73,9 +73,9 @@ def cleaned(
 def clean_row_group(
     place: tuple[Path, int], settings: CleanSettings, rare: Mapping[str, int], basis: str, folder: Path
 ) -> CleanedShard:
-    """Clean one row group of a corpus, or find that it was done. Raises DataError where it is damaged.
+    """Clean one row group of a corpus, or reuse the cached result. Raises DataError for a damaged row group.
 
-    `basis` stands for everything but the row group that the result depends on.
+    `basis`: hash of everything else that the result depends on.
     """
     path = folder / f"{fingerprint([hash_row_group(*place), basis])}.arrow"
     if not path.exists():
@@ -90,7 +90,7 @@ def clean_row_group(
 
 
 def _write_traces(path: Path, batch: "pa.RecordBatch", settings: CleanSettings) -> None:
-    """What pass 2 needs to know of the documents that stay, in files beside the one at `path`."""
+    """Write what pass 2 needs about the remaining documents, in files next to `path`."""
     import pyarrow.compute as pc
 
     texts = pc.if_else(batch.column("reason").is_null(), batch.column("text"), None)
@@ -105,7 +105,7 @@ def _write_traces(path: Path, batch: "pa.RecordBatch", settings: CleanSettings) 
 
 
 def _write(path: Path, batch: "pa.RecordBatch") -> None:
-    """Last of all, and under another name until it is whole: where it is found, all that belongs to it is good."""
+    """Atomic, and written last: if the file exists, its sketch and paragraph files are complete too."""
     import pyarrow as pa
 
     growing = path.with_name(f"{path.name}.{os.getpid()}")

@@ -1,8 +1,8 @@
-"""Spans of bytes in a column of texts, replaced by placeholders until nothing is found.
+"""Replaces spans in a column of texts with placeholders until nothing more is found.
 
-A finder says where in a column something is: `find(data, offsets, valid)` gets the UTF-8 bytes of all texts, the places
-where each begins and ends, and which are not null, and answers an int64 array [found, 4] of row, start, end and kind,
-in order and without overlaps; starts and ends are places in the bytes.
+A finder `find(data, offsets, valid)` takes the UTF-8 bytes of all texts, their offsets, and a mask of non-null texts.
+It returns an int64 array [found, 4] of row, start, end and kind, sorted, without overlaps; starts and ends are byte
+positions.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,14 +23,14 @@ ROW, START, END, KIND = range(4)
 def replace_all(
     column: "pa.Array", find: "Finder", placeholders: Sequence[str | None]
 ) -> "tuple[pa.LargeStringArray, NDArray[np.int32]]":
-    """The texts with a placeholder for everything found, and how often each kind was found in each [texts, kinds].
+    """Replace everything found. Returns the texts and the number of finds per text and kind [texts, kinds].
 
-    A kind without a placeholder (None) stays and is counted. Replacing changes what stands beside a span, so a text
-    in which something was replaced is searched again until there is nothing more: a second call changes nothing.
-    It ends because each round takes away some text that is no placeholder.
+    Kinds without a placeholder (None) are counted but not replaced. A replacement changes the context of nearby text,
+    so changed texts are searched again until nothing is found: a second call changes nothing. It terminates because
+    each round removes text that is not a placeholder.
 
-    Costs one search; a column in which nothing is replaced is returned itself. Where something is, the texts concerned
-    are searched once or twice more, and the column is copied once.
+    Costs one search; if nothing is replaced, the same column is returned. Otherwise the changed texts are searched once
+    or twice more, and the column is copied once.
     """
     import numpy as np
     import pyarrow as pa
@@ -67,7 +67,7 @@ def _search(column: "pa.LargeStringArray", find: "Finder") -> "NDArray[np.int64]
 def _replaced(
     column: "pa.LargeStringArray", found: "NDArray[np.int64]", placeholders: Sequence[str | None]
 ) -> "pa.LargeStringArray":
-    """A column without nulls, each span replaced by the placeholder of its kind."""
+    """Replace each span with the placeholder of its kind, in a column without nulls."""
     import numpy as np
     import pyarrow as pa
 

@@ -1,6 +1,6 @@
-"""Rewriting a text into one form: line ends, control characters, Unicode normalisation, blanks; linear in its length.
+"""Text normalization: HTML, mojibake, line ends, control characters, Unicode form, white space; in linear time.
 
-Cleaning clean text changes nothing. Each step returns the very object that it got where it finds nothing to do.
+Cleaning clean text changes nothing. A step that has nothing to do returns the same object.
 """
 
 import re
@@ -16,10 +16,10 @@ from tasks.stage.errors import GristmillError
 Step = Callable[[str], str]
 
 LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
-"""What `str.splitlines` splits at, besides the line feed itself."""
+"""Everything `str.splitlines` splits at except the line feed."""
 
 CONTROLS = "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f"
-"""C0, DEL and C1 without tab and line ends."""
+"""C0, DEL and C1, except tab and line ends."""
 
 ZERO_WIDTH = {
     "none": "",
@@ -28,26 +28,26 @@ ZERO_WIDTH = {
 }
 
 LONGEST_RUN_OF_MARKS = 30
-"""Of the Stream-Safe Text Format (UAX #15, section 13): more marks on one letter occur in no language."""
+"""Limit of the Stream-Safe Text Format (UAX #15, section 13); no language puts more marks on one letter."""
 
 HTML, DEEP_HTML = "html", "deep_html"
-"""A page goes through one of these steps, once: what it leaves may look like tags."""
+"""A page gets exactly one of these steps, once, because its output may look like tags."""
 
 DEEPEST = 256
-"""Elements within each other, up to which the main part of a page is looked for: the search takes a time in the square
-of the depth. Pages are some ten to thirty deep; browsers end at 512."""
+"""Maximum nesting depth for main-content extraction, which takes quadratic time in the depth. Typical pages are 10 to
+30 levels deep; browsers stop at 512."""
 
 GRAPHEME_JOINER = "\u034f"
 
 
 def require_library(settings: CleanSettings) -> None:
-    """Raises GristmillError where the settings ask for a library that is not installed."""
+    """Raises GristmillError if the settings need a library that is not installed."""
     if settings.html != "keep" and find_spec("resiliparse") is None:
         raise GristmillError("clean.html: resiliparse is not installed: pip install 'gristmill[html]'")
 
 
 def rewriting(settings: CleanSettings) -> dict[str, Step]:
-    """The steps that the settings ask for, in their order, by what a report calls them."""
+    """The enabled steps in order, by their name in the report."""
     steps: dict[str, Step] = {}
     if settings.html != "keep":
         main = settings.html == "main"
@@ -70,7 +70,7 @@ def rewriting(settings: CleanSettings) -> dict[str, Step]:
 
 
 def rewritten(text: str, steps: Mapping[str, Step]) -> tuple[str, set[str]]:
-    """The text after all steps, until they find nothing more, and the names of those that did something."""
+    """Apply all steps until nothing changes. Returns the text and the names of the steps that changed it."""
     changed = set[str]()
     other = HTML if DEEP_HTML in steps and is_deep(text) else DEEP_HTML
     once = {name: step for name, step in steps.items() if name != other}
@@ -87,14 +87,14 @@ def rewritten(text: str, steps: Mapping[str, Step]) -> tuple[str, set[str]]:
 
 
 def rewritten_characters(settings: CleanSettings) -> str:
-    """Characters of the first plane of which a step must say what becomes of them, wherever they stand."""
+    """Characters of the Basic Multilingual Plane that may need rewriting in any context."""
     tags = "" if settings.html == "keep" else "<"
     wanted = re.compile(f"[{LINE_ENDS}{_unwanted(settings)}{tags}]")
     return "".join(wanted.findall("".join(map(chr, range(1 << 16)))))
 
 
 def text_of_html(text: str, main: bool) -> str:
-    """What a page shows, or its main part; a text without a tag of HTML as it is."""
+    """The visible text of a page, or of its main content; text without HTML tags is returned unchanged."""
     if not _tag().search(text):
         return text
     from resiliparse.extract.html2text import extract_plain_text
@@ -103,7 +103,7 @@ def text_of_html(text: str, main: bool) -> str:
 
 
 def is_deep(text: str) -> bool:
-    """Is it a page with more than `DEEPEST` elements within each other, once it is parsed as browsers do?"""
+    """Whether this is an HTML page nested more than `DEEPEST` levels deep, as browsers parse it."""
     if not _tag().search(text):
         return False
     from resiliparse.parse.html import HTMLTree
@@ -113,7 +113,7 @@ def is_deep(text: str) -> bool:
 
 
 def repair_mojibake(text: str) -> str:
-    """Lines of UTF-8 that were read in another encoding, once or more often, as they were written: ftfy's judgement."""
+    """Repair lines of UTF-8 that were decoded with the wrong encoding, once or repeatedly, as judged by ftfy."""
     if text.isascii():
         return text
     from ftfy import fix_encoding
@@ -126,16 +126,16 @@ def repair_mojibake(text: str) -> str:
 
 def unify_line_ends(text: str) -> str:
     r"""CR LF, CR, vertical tab, form feed, file, group and record separators, NEL, U+2028 and U+2029 become `\n`."""
-    if not any(end in text for end in LINE_ENDS):  # a search for one character is many times faster than for a class
+    if not any(end in text for end in LINE_ENDS):  # many times faster than a regex character class
         return text
     return re.sub(f"[{LINE_ENDS}]", "\n", text.replace("\r\n", "\n"))
 
 
 def normalise(text: str, form: Literal["NFC", "NFKC"]) -> str:
-    """The text in a normalisation form (NFC, NFKC).
+    """Unicode normalization.
 
-    Sorting a run of combining marks is quadratic in its length, so longer runs than any language has are broken by
-    U+034F first, as the Stream-Safe Text Format does (UAX #15, section 13).
+    Sorting a run of combining marks takes quadratic time, so runs longer than in any language are first broken up with
+    U+034F, as in the Stream-Safe Text Format (UAX #15, section 13).
     """
     if text.isascii():
         return text
@@ -143,24 +143,24 @@ def normalise(text: str, form: Literal["NFC", "NFKC"]) -> str:
         normal = unicodedata.normalize(form, _break_long_runs_of_marks(text))
         if normal == text or not _maybe_long_run().search(normal):
             return normal
-        text = normal  # a mark that is two in normal form may have made a run longer
+        text = normal  # a mark that decomposes into two may lengthen a run
 
 
 def remove_trailing_blanks(text: str) -> str:
-    """No white space at the end of any line."""
+    """Strip white space from the end of every line."""
     lines = text.split("\n")
     return "\n".join([line.rstrip() for line in lines])
 
 
 def limit_blank_lines(text: str, most: int) -> str:
-    """At most `most` empty lines in a row, and none at either end."""
+    """Keep at most `most` consecutive empty lines, and none at either end."""
     text = text.strip("\n")
     limit = "\n" * (most + 1)
     return _runs_of_line_feeds(most + 2).sub(limit, text) if limit + "\n" in text else text
 
 
 def _unwanted(settings: CleanSettings) -> str:
-    """What is removed, as `re` has it between brackets."""
+    """Characters to remove, as the inside of a regex character class."""
     return (CONTROLS if settings.control_characters == "remove" else "") + ZERO_WIDTH[settings.zero_width]
 
 
@@ -188,18 +188,18 @@ def _break_long_runs_of_marks(text: str) -> str:
 
 @lru_cache
 def _maybe_long_run() -> re.Pattern[str]:
-    """Quick and too wide: takes everything outside the basic plane for a mark, for which `re` has no fast classes."""
+    """Fast but too broad: `re` has no fast classes beyond the BMP, so everything there counts as a mark."""
     return _run_of(_marks(0x300, 0x10000) + "\U00010000-\U0010ffff")
 
 
 @lru_cache
 def _long_run() -> re.Pattern[str]:
-    """Exact and slow."""
+    """Exact but slow."""
     return _run_of(_marks(0x300, 0x20000))
 
 
 def _run_of(marks: str) -> re.Pattern[str]:
-    # A class before the repeated one lets the engine skip from mark to mark; without it every letter is a trial.
+    # The leading class lets the engine skip from mark to mark; without it, it tries to match at every letter.
     return re.compile(f"[{marks}][{marks}]{{{LONGEST_RUN_OF_MARKS},}}")
 
 
@@ -208,10 +208,10 @@ def _marks(first: int, end: int) -> str:
 
 
 def begins_with_mark(character: str) -> bool:
-    """Is it a combining mark, or one by compatibility?"""
+    """Whether the character is, or decomposes to, a combining mark first."""
     if unicodedata.combining(character):
         return True
-    parts = unicodedata.decomposition(character)  # of most there are none, which is known much sooner
+    parts = unicodedata.decomposition(character)  # most have none, and this is the cheaper test
     return parts != "" and unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
 
 

@@ -1,4 +1,4 @@
-"""What a rule is asked about, and what it says."""
+"""The input and output of a rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,40 +10,40 @@ if TYPE_CHECKING:
 
 Side = Literal["text", "target"]
 SIDES: tuple[Side, ...] = ("text", "target")
-"""Of a document; one of a corpus without pairs has no target."""
+"""The sides of a document; only pairs have a target."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How long one side of each document of a batch is; 0 where there is none."""
+    """Sizes of one side of each document of a batch; 0 for a missing side."""
 
     characters: "NDArray[np.int64]"
     words: "NDArray[np.int64]"
-    """Separated by white space [documents]."""
+    """Words separated by white space [documents]."""
     lengths: "NDArray[np.int64]"
-    """In words of scripts without blanks, too, where sides are compared (`scripts`), else the words [documents]."""
+    """Words, counting scripts without spaces too (`scripts`) if sides are compared; else `words` [documents]."""
     there: "NDArray[np.bool_]"
-    """Has the document this side [documents]?"""
+    """Whether the document has this side [documents]."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The documents of a batch after rewriting, as the rules about their sizes and labels see them."""
+    """Sizes and labels of a batch of documents after normalization."""
 
     text: Sizes
     target: Sizes
     identical: "NDArray[np.bool_]"
-    """Is the target the text [documents]?"""
+    """Whether the target equals the text [documents]."""
     labels: list[str | None]
 
     def side(self, name: Side) -> Sizes:
-        """One of the two."""
+        """The sizes of one side."""
         return self.text if name == "text" else self.target
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a document is dropped, what was measured, and the threshold that it missed."""
+    """Why a document is dropped: the reason, the measured value, and the threshold."""
 
     reason: str
     value: str
@@ -51,12 +51,12 @@ class Verdict:
 
 
 Finding = tuple["NDArray[np.bool_]", Callable[[int], Verdict]]
-"""Which documents a rule drops [documents], and why each of them."""
+"""Which documents a rule drops [documents], and a function from row to verdict."""
 Rule = Callable[[Batch], Finding]
 
 
 def shown(value: float, threshold: float, digits: int = 3) -> str:
-    """A value that breaks a threshold, in so many digits, or in as many more as tell the two apart."""
+    """Format a value with `digits` digits, or as many more as needed to show that it breaks the threshold."""
     if value == threshold:
         return f"{value:.{digits}g}"
     for enough in range(digits, 17):
@@ -67,5 +67,5 @@ def shown(value: float, threshold: float, digits: int = 3) -> str:
 
 
 def of_side(side: Side, verdict: Verdict) -> Verdict:
-    """A verdict with a reason that tells of which side it is."""
+    """The verdict, with its reason prefixed by `target_` for the target side."""
     return verdict if side == "text" else Verdict(f"target_{verdict.reason}", verdict.value, verdict.threshold)

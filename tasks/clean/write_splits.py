@@ -1,4 +1,4 @@
-"""Pass 3, shard by shard in corpus order: what was found is carried out, and what stays is written to the splits."""
+"""Pass 3: applies all verdicts and writes the splits, shard by shard in corpus order."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Written:
-    """What has become of a corpus."""
+    """What pass 3 wrote."""
 
     sizes: dict[str, SplitSize]
     """By split."""
     dropped: list[Drop]
     there: set[str]
-    """The groups that the settings name and that are in the corpus."""
+    """Groups named in the settings that exist in the corpus."""
 
 
 def write_splits(
     shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, out: Path
 ) -> Written:
-    """Write the splits and `rejected.parquet` into a folder. While one shard is written, a thread deals the next."""
+    """Write the splits and `rejected.parquet` to a folder. A thread prepares the next shard during each write."""
     named = {*settings.splits.validation_groups, *settings.splits.test_groups}
     sizes = {name: SplitSize() for name in SPLITS}
     there = set[str]()
@@ -64,13 +64,13 @@ def write_splits(
 
 @dataclass(frozen=True)
 class _Parts:
-    """The documents of a shard."""
+    """The documents of a shard, kept and dropped."""
 
     staying: dict[str, "pa.RecordBatch"]
     """By split."""
     dropped: "pa.RecordBatch"
     reasons: dict[str, Counter[str]]
-    """Of those that are dropped, by the split into which they fell."""
+    """Counts of drop reasons by the split the documents would have been in."""
 
 
 def _dealt(
@@ -96,7 +96,7 @@ def _dealt(
 def _judged(
     shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
 ) -> "pa.RecordBatch":
-    """The documents of a shard with all verdicts on them."""
+    """The documents of a shard with all verdicts."""
     documents = with_verdicts(shards[number].read(), cross_document.about(number))
     if cross_document.staying_paragraphs is not None:
         return _without_paragraphs(documents, shards[number], cross_document.staying_paragraphs[number], settings)
@@ -106,7 +106,7 @@ def _judged(
 def _without_paragraphs(
     documents: "pa.RecordBatch", shard: CleanedShard, staying: "NDArray[np.bool_]", settings: CleanSettings
 ) -> "pa.RecordBatch":
-    """The documents that stay without the paragraphs that do not; what is too short then goes, too, as it was."""
+    """Remove repeated paragraphs; documents too short without them are dropped with their full text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,8 +1,9 @@
-"""What a cleaned corpus is, before anything is trained on it.
+"""Describes a cleaned corpus before anything is trained on it.
 
-In:  what `clean` left of a recipe: splits, `rejected.parquet`, report. Out: a `Profile`, and a page of it.
+In:  the outputs of `clean`: splits and report. Out: a `Profile`, and an HTML page of it.
 
 measure.py    counts, lengths, languages
-pictures.py   lengths and languages, drawn
-page.py       a page of HTML that needs nothing beside it
+pictures.py   plots of lengths and languages
+tables.py     tables for the terminal and the page
+page.py       a self-contained HTML page
 """

@@ -1,4 +1,4 @@
-"""The figures of a profile, in one pass over the splits, row groups side by side."""
+"""Measures a profile in one pass over the splits, row groups in parallel."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIDES = ("text", "target")
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 LONGEST = 5
-"""Documents whose ids are told."""
+"""Number of longest documents listed by id."""
 
 
 @dataclass
@@ -32,21 +32,21 @@ class Side:
 
     characters: "list[NDArray[np.int64]]" = field(default_factory=list)
     words: "list[NDArray[np.int64]]" = field(default_factory=list)
-    """Of each, in pieces [documents]."""
+    """Per text, in chunks [documents]."""
     languages: Counter[str] = field(default_factory=Counter)
-    """Documents by their likeliest language."""
+    """Documents by their most likely language."""
 
     def __add__(self, other: "Side") -> "Side":
         return Side(self.characters + other.characters, self.words + other.words, self.languages + other.languages)
 
     def lengths(self, unit: str) -> "NDArray[np.int64]":
-        """In `characters` or `words` [documents]."""
+        """Lengths in `characters` or `words` [documents]."""
         import numpy as np
 
         return np.concatenate([np.empty(0, np.int64), *getattr(self, unit)])
 
     def percentiles(self, unit: str) -> list[int]:
-        """PERCENTILES of the lengths, each that of a document; none without a document."""
+        """PERCENTILES of the lengths, each an actual length; empty if there are no documents."""
         import numpy as np
 
         lengths = self.lengths(unit)
@@ -62,10 +62,10 @@ class Part:
     sides: dict[str, Side] = field(default_factory=dict)
     labels: Counter[str] = field(default_factory=Counter)
     longest: list[tuple[int, str]] = field(default_factory=list)
-    """Characters and id of the longest texts, the longest first."""
+    """Characters and id of the longest texts, longest first."""
 
     def words(self, side: str) -> int:
-        """Of all texts or targets."""
+        """Total words of all texts or targets."""
         return int(self.sides[side].lengths("words").sum()) if side in self.sides else 0
 
     def __add__(self, other: "Part") -> "Part":
@@ -82,32 +82,32 @@ class Part:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a corpus is after cleaning, and what cleaning took out of it."""
+    """A corpus after cleaning, and what cleaning removed."""
 
     recipe: str
     received: dict[str, int]
     """Documents and bytes before cleaning."""
     splits: dict[str, Part]
     dropped: list[Drop]
-    """By reason, the most frequent first."""
+    """By reason, most frequent first."""
     details: dict[str, Any]
-    """Of the report of `clean`: `funnel`, `rewritten`, `lines_dropped`, `personal_data`."""
+    """Details from the report of `clean`: `funnel`, `rewritten`, `lines_dropped`, `personal_data`."""
     funnel: Path
-    """The picture that `clean` drew."""
+    """Path of the plot drawn by `clean`."""
 
     @cached_property
     def whole(self) -> Part:
-        """All that stays, whatever its split."""
+        """All splits together."""
         return sum(self.splits.values(), Part())
 
 
 def measure(recipe: str) -> Profile:
-    """Read what the stage `clean` has left. Raises DataError where it has not run, or its outputs are damaged."""
+    """Profile the outputs of stage `clean`. Raises DataError if it has not run or its outputs are damaged."""
     folder = DATA / recipe / "clean"
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder / 'report.json'}: no report of the stage clean: {error}") from error
+        raise DataError(f"{folder / 'report.json'}: cannot read the report of stage clean: {error}") from error
     dropped = [Drop(**drop) for drop in report["dropped"]]
     splits = {name: _split(folder / name) for name in SPLITS}
     return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png")
@@ -120,7 +120,7 @@ def _split(folder: Path) -> Part:
 
 
 def measure_row_group(place: tuple[Path, int]) -> Part:
-    """The documents of one row group."""
+    """Measure the documents of one row group."""
     from tasks.clean.rules.language.identify import identify
     from tasks.formats.corpus import text_bytes
 

@@ -1,4 +1,4 @@
-"""The page of a profile: HTML with its pictures inside, so that one file can be sent to somebody."""
+"""The profile as one self-contained HTML file with embedded plots, easy to share."""
 
 from base64 import b64encode
 from html import escape
@@ -19,7 +19,7 @@ img { width: 100%; margin-top: 1.5rem }
 
 
 def page(profile: Profile) -> str:
-    """The whole page. The same profile gives the same bytes."""
+    """The page as HTML; the same profile gives the same bytes."""
     pictures = {
         "what is left after each group of rules": profile.funnel.read_bytes(),
         "lengths": draw_lengths(profile.whole, profile.recipe),

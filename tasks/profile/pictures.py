@@ -1,4 +1,4 @@
-"""The pictures of a profile, as PNG bytes."""
+"""Plots of a profile, as PNG bytes."""
 
 import tempfile
 from pathlib import Path
@@ -15,7 +15,7 @@ BINS = 40
 
 
 def draw_lengths(whole: Part, recipe: str) -> bytes:
-    """How many documents have how many words, on a logarithmic scale; a line a side."""
+    """Histogram of words per document on a logarithmic scale, one per side."""
     import numpy as np
 
     figure = new_figure(8, 3.4)
@@ -35,7 +35,7 @@ def draw_lengths(whole: Part, recipe: str) -> bytes:
 
 
 def draw_languages(whole: Part, recipe: str) -> bytes:
-    """The share of documents in each of the most frequent languages."""
+    """Fraction of documents in each of the most frequent languages."""
     found = {f"{side}: {code}": count for side, its in whole.sides.items() for code, count in top(its.languages)}
     figure = new_figure(8, 1.2 + 0.28 * len(found))
     axes = figure.subplots()
@@ -50,7 +50,7 @@ def draw_languages(whole: Part, recipe: str) -> bytes:
 
 
 def top(languages: dict[str, int]) -> list[tuple[str, int]]:
-    """The most frequent ones, and the rest in one."""
+    """The most frequent languages, with all others combined."""
     ranked = sorted(languages.items(), key=lambda one: (-one[1], one[0]))
     rest = sum(count for _, count in ranked[LANGUAGES:])
     return ranked[:LANGUAGES] + ([("others", rest)] if rest else [])

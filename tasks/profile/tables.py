@@ -1,4 +1,4 @@
-"""The tables of a profile, as lists of cells, for the terminal and the page."""
+"""Tables of a profile as lists of cells, for the terminal and the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     numbers: tuple[str, ...] = ()
-    """Which of the columns are numbers."""
+    """Numeric columns."""
 
 
 def tables(profile: Profile) -> list[Table]:
-    """All that have a row."""
+    """All tables that are not empty."""
     found = [_sizes(profile), _funnel(profile), _dropped(profile), _lengths(profile), _languages(profile)]
     found += [_labels(profile), _changes(profile), _longest(profile)]
     return [table for table in found if table.rows]
@@ -110,5 +110,5 @@ def _longest(profile: Profile) -> Table:
 
 
 def share(part: int, whole: int) -> str:
-    """In per cent."""
+    """`part` as a percentage of `whole`."""
     return f"{part / whole:.1%}" if whole else ""

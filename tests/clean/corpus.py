@@ -1,4 +1,4 @@
-"""Small corpora in a project of their own, for the tests of this room."""
+"""Projects with small corpora for the tests of this package."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +13,9 @@ ROW = {"id": "", "group": "", "text": "", "source": "made up"}
 
 
 def project(root: Path, clean: str, rows: Iterable[tuple[str | None, ...]], row_group: int = 1000) -> Path:
-    """A recipe `small` with the section `clean`, and valid documents; returns data/small.
+    """A recipe `small` with this section `clean`, and valid documents; returns data/small.
 
-    Each is (id, group, text), or has its target and its label behind these.
+    Rows are (id, group, text), optionally followed by target and label.
     """
     (root / "recipes").mkdir(parents=True, exist_ok=True)
     write_code(root)
@@ -28,11 +28,11 @@ def project(root: Path, clean: str, rows: Iterable[tuple[str | None, ...]], row_
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """All rows of a Parquet file, or of the shards of a folder."""
+    """All rows of a Parquet file, or of all shards in a folder."""
     files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
     return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file under a folder, to the byte."""
+    """The bytes of every file in a folder, recursively."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

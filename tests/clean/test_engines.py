@@ -1,4 +1,4 @@
-"""The whole stage with every rule on is the same to the byte, whatever does its work."""
+"""With every rule on, the stage gives the same bytes with any engine and number of workers."""
 
 import random
 from pathlib import Path
@@ -27,7 +27,7 @@ REASONS = {
 
 
 def corpus() -> list[tuple[str, str, str]]:
-    """Documents that stay, and some for every group of rules."""
+    """Documents that stay, and some dropped by each group of rules."""
     chance = random.Random(0)
     texts = made(160, seed=3)
     for number, text in enumerate(texts[:120]):
@@ -49,7 +49,7 @@ def corpus() -> list[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What one process alone makes of it."""
+    """The outputs of a single process."""
     return cleaned(tmp_path_factory.mktemp("alone"), "1")
 
 

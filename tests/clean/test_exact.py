@@ -6,7 +6,7 @@ from tasks.clean.exact import exact_duplicates
 
 
 def plain(texts: list[int], priorities: list[int], stays: list[bool]) -> list[tuple[int, int]]:
-    """The same by a dictionary."""
+    """The same with a dictionary."""
     keepers: dict[int, int] = {}
     order = sorted((n for n, here in enumerate(stays) if here), key=lambda n: (priorities[n], n))
     for n in order:

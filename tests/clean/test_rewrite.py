@@ -1,4 +1,4 @@
-"""What is rewritten of a column, and how it is measured, is what Python's own strings say of each text."""
+"""Rewriting and measuring a column agrees with plain Python strings, text by text."""
 
 from collections import defaultdict
 

@@ -98,7 +98,7 @@ def test_the_words_of_one_side_are_at_most_so_many_times_those_of_the_other(
 
 
 def slow_length(text: str) -> int:
-    """Words of a text as `scripts` has them."""
+    """Words of a text as counted by `scripts`."""
     ideographs = sum(kind(character) == "ideograph" for character in text)
     letters = sum(kind(character) == "letter" for character in text)
     words = 0
@@ -183,11 +183,11 @@ def test_settings_say_which_of_them_are_about_pairs_and_classes() -> None:
         ({"max_length_ratio": 0.5}, "clean.max_length_ratio: "),
         ({"min_documents_per_label": 1}, "clean.min_documents_per_label: "),
         ({"languages": {"target": "fr_FR"}}, "clean.languages.target: "),
-        ({"languages": {"threshold": 0.5}}, "clean.languages: say of which side: text, target, or both"),
+        ({"languages": {"threshold": 0.5}}, "clean.languages: set text, target, or both"),
         ({"splits": {"validation": 0.5, "test": 0.5}}, "clean.splits: validation 0.5 and test 0.5 leave nothing"),
         (
             {"splits": {"test_groups": ["a"], "validation_groups": ["a"]}},
-            "'a': in validation_groups and in test_groups",
+            "'a': in both validation_groups and test_groups",
         ),
     ],
 )

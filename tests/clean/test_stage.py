@@ -202,7 +202,7 @@ def test_rare_labels_are_an_error_that_says_what_to_do_or_go(tmp_path: Path) -> 
     project(tmp_path, SPLITS, given)
     with pytest.raises(DataError) as raised:
         run(STAGE, "small")
-    assert "recipes/small.yaml: clean.splits: every label needs 2 documents" in str(raised.value)
+    assert "recipes/small.yaml: clean.splits: every label needs at least 2 documents" in str(raised.value)
     assert "'once' has 1 (train " in str(raised.value) and "clean.min_documents_per_label" in str(raised.value)
     data = project(tmp_path / "again", "  min_documents_per_label: 3\n" + SPLITS, given, row_group=7)
     with pytest.MonkeyPatch.context() as patch:

@@ -28,7 +28,7 @@ FORMS = [
     for blank in (0, 2, None)
 ]
 
-# What makes trouble: line ends, controls, marks that reorder, marks that become two, letters that grow.
+# Trouble: line ends, controls, marks that reorder or decompose into two, letters that get longer.
 NASTY = (
     "\r\n\x0b\x0c\x1c\x85\u2028\u2029\x00\x1b\x7f\x9f\t \u00a0\u3000\ufeff\u200b\u200d\u2060\u0300\u0315\u0323\u0344"
 )
@@ -112,7 +112,7 @@ def test_a_page_that_is_too_deep_becomes_all_that_it_shows() -> None:
 
 
 def test_the_deepest_page_of_which_the_main_part_is_looked_for() -> None:
-    inner = DEEPEST - 2  # beside html and body
+    inner = DEEPEST - 2  # plus html and body
     assert not is_deep("<div>" * inner)
     assert is_deep("<div>" * (inner + 1))
     assert is_deep("<div><!--</div>-->" * (inner + 1))
@@ -184,5 +184,5 @@ def test_long_runs_take_time_in_proportion(unit: str) -> None:
         return time.process_time() - began
 
     seconds(1000)
-    # Quadratic would be 256 times as long, linear is 16 times.
+    # Quadratic time would be 256 times as long; linear is 16 times.
     assert seconds(80_000) < 80 * max(seconds(5_000), 0.001)

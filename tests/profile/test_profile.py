@@ -74,5 +74,5 @@ def test_the_page_needs_nothing_beside_it_and_is_the_same_each_time(tmp_path: Pa
 
 
 def test_a_corpus_that_is_not_there_is_told() -> None:
-    with pytest.raises(DataError, match=r"data/none/clean/report\.json: no report of the stage clean"):
+    with pytest.raises(DataError, match=r"data/none/clean/report\.json: cannot read the report of stage clean"):
         measure("none")

@@ -1,4 +1,4 @@
-"""Classes with too few documents to learn from."""
+"""Drops classes with too few documents to learn from."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from tasks.clean.verdict import Batch, Finding, Rule, Verdict
 
 
 def label_rules(least: int | None, rare: Mapping[str, int]) -> list[Rule]:
-    """`rare_label` for the labels that fewer than `least` documents of the corpus have, with how many those are."""
+    """`rare_label`: the label has fewer than `least` documents in the corpus; `rare` maps such labels to counts."""
     if least is None:
         return []
 

@@ -1,4 +1,4 @@
-"""Too short or too long, in characters (Unicode code points) or words (separated by white space)."""
+"""Length bounds in characters (Unicode code points) or words (separated by white space)."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -16,16 +16,16 @@ Unit = Literal["characters", "words"]
 
 
 class Lengths(Section):
-    """Bounds of one side of a document, both inclusive, after rewriting."""
+    """Inclusive length bounds of one side of a document, after normalization."""
 
     min_characters: Count = 1
-    """Shorter documents are dropped; an empty one always is."""
+    """Shorter documents are dropped; empty documents always are."""
     max_characters: Count | None = None
     """Longer documents are dropped."""
     min_words: Count | None = None
-    """Documents of fewer words (between white space) are dropped."""
+    """Documents with fewer words (separated by white space) are dropped."""
     max_words: Count | None = None
-    """Documents of more words are dropped."""
+    """Documents with more words are dropped."""
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -37,7 +37,7 @@ class Lengths(Section):
 
 
 def length_rules(bounds: Lengths, side: Side) -> list[Rule]:
-    """The bounds that are set for one side. A document without it meets them."""
+    """Rules for the bounds set for one side; a document without that side passes."""
     rules = [at_least(bounds.min_characters, "characters", side)]
     if bounds.max_characters is not None:
         rules.append(at_most(bounds.max_characters, "characters", side))

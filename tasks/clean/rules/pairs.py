@@ -1,10 +1,10 @@
-"""Text and target that cannot be of one pair: one much longer than the other, or both the same."""
+"""Rules for bad pairs: one side much longer than the other, or both identical."""
 
 from tasks.clean.verdict import Batch, Finding, Rule, Verdict, shown
 
 
 def pair_rules(max_length_ratio: float | None, identical_sides: str) -> list[Rule]:
-    """What is asked of both sides together; documents without a target meet it."""
+    """Rules that compare both sides; documents without a target pass."""
     rules: list[Rule] = []
     if max_length_ratio is not None:
         rules.append(ratio_at_most(max_length_ratio))
@@ -14,10 +14,10 @@ def pair_rules(max_length_ratio: float | None, identical_sides: str) -> list[Rul
 
 
 def ratio_at_most(most: float) -> Rule:
-    """`length_ratio` where the longer side has more than `most` times the words of the other.
+    """`length_ratio`: the longer side has more than `most` times the words of the other.
 
-    As `clean-corpus-n.perl` of Moses does (Koehn et al. 2007, https://aclanthology.org/P07-2045), whose bound is 9.
-    Characters of scripts without blanks are taken together to words (`scripts`).
+    From Moses' `clean-corpus-n.perl` (Koehn et al. 2007, https://aclanthology.org/P07-2045), which uses 9. Scripts
+    without spaces are counted as in `scripts`.
     """
 
     def rule(batch: Batch) -> Finding:
@@ -36,5 +36,5 @@ def ratio_at_most(most: float) -> Rule:
 
 
 def sides_differ(batch: Batch) -> Finding:
-    """`identical_sides` where the target is the text, as what was never translated is."""
+    """`identical_sides`: the target equals the text, as in untranslated sentences."""
     return batch.identical, lambda row: Verdict("identical_sides", f"{batch.text.characters[row]} characters", None)

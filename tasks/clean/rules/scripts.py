@@ -1,9 +1,9 @@
-"""How long texts are in words, of scripts without blanks between words too: one pass over the bytes of a column.
+"""Counts words, also in scripts without spaces between words, in one pass over the bytes of a column.
 
-What stands between white space is a word. Of scripts without blanks so many characters are taken for one as a language
-has for a word on the average, and what stands between them in other scripts is a word of its own. Article 1 of the
-Universal Declaration of Human Rights, 30 words of English, is 39 ideographs in Chinese, 78 characters in Japanese, and
-103 to 133 letters in Thai, Lao, Khmer, Burmese and Tibetan.
+Words are separated by white space. In scripts without spaces, an average number of characters counts as one word, and
+text of other scripts in between counts as a word of its own. Article 1 of the Universal Declaration of Human Rights, 30
+words in English, has 39 ideographs in Chinese, 78 characters in Japanese, and 103 to 133 letters in Thai, Lao, Khmer,
+Burmese and Tibetan.
 """
 
 from functools import lru_cache
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LETTER = 4
-"""Beside the kinds of characters that `blocked` tells apart: a letter of an alphabet without blanks between words."""
+"""In addition to the kinds in `blocked.characters`: a letter of an alphabet without spaces between words."""
 ALPHABETS = ((0x0E00, 0x1AFF), (0xA9E0, 0xAADF))
-"""Where those are; all else without blanks is ideographs and kana."""
+"""Blocks of those alphabets; all other scripts without spaces are ideographs and kana."""
 IDEOGRAPHS_A_WORD, LETTERS_A_WORD = 2, 4
 LAST_IDEOGRAPH = 0x3FFFF
 
 
 def lengths_in_words(column: "pa.LargeStringArray") -> NDArray[np.int64]:
-    """Words of each text; 0 for a null [documents]. Where all scripts have blanks, as many as these part."""
+    """Words of each text [documents]; 0 for null. For scripts with spaces, words separated by white space."""
     lengths = np.empty(len(column), np.int64)
     measure_lengths(*utf8(column), _kinds(), lengths)
     return lengths
@@ -38,7 +38,7 @@ def lengths_in_words(column: "pa.LargeStringArray") -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def _kinds() -> NDArray[np.uint8]:
-    """Of every character below TABLED what it is; marks of alphabets without blanks count for nothing."""
+    """The kind of every character below TABLED; marks of alphabets without spaces do not count."""
     kinds = kinds_of([chr(point) for point in range(TABLED)])
     for first, last in ALPHABETS:
         for point in range(first, last + 1):
@@ -53,7 +53,7 @@ def measure_lengths(data: Any, offsets: Any, kinds: Any, lengths: Any) -> None:
     for d in range(len(lengths)):
         at, stop = offsets[d], offsets[d + 1]
         words = ideographs = letters = 0
-        begun, counted, signs = False, False, False  # between blanks; in a word that was counted; only signs so far
+        begun, counted, signs = False, False, False  # inside a token; in a counted word; only signs so far
         while at < stop:
             point, width = character_at(data, at, stop)
             at += width

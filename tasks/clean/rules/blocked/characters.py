@@ -1,4 +1,4 @@
-"""What each character is to the search for words: a table made of Unicode's own, once in a process."""
+"""Kinds and case folding of characters for the word search: tables built from Unicode data once per process."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIGN, BLANK, IN_WORD, WORD = range(4)
-"""By itself; between words; part of a word with its neighbours; a word by itself, in scripts that have no blanks."""
+"""Punctuation or symbol; white space; part of a word; a word by itself, in scripts without spaces."""
 
 TABLED = 0x20000
-"""Characters up to here are in the table; those behind it are ideographs, or not assigned."""
+"""Size of the tables; characters beyond are ideographs or unassigned."""
 
 IN_WORDS = ("L", "M", "N", "Pc")
-"""General categories of what words are made of: letters, marks, numbers, `_` (UAX #44, table 12)."""
+"""General categories that form words: letters, marks, numbers, `_` (UAX #44, table 12)."""
 
 UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -34,11 +34,11 @@ UNSPACED = (
     (0xFF66, 0xFF9F),  # Katakana of half width
     (0x1B000, 0x1B16F),  # Kana
 )
-"""Blocks of scripts that are written without blanks between words (UAX #14, classes ID and SA)."""
+"""Blocks of scripts written without spaces between words (UAX #14, classes ID and SA)."""
 
 
 def kinds_of(characters: Sequence[str]) -> NDArray[np.uint8]:
-    """SIGN, BLANK, IN_WORD or WORD, of each of these."""
+    """The kind of each character: SIGN, BLANK, IN_WORD or WORD."""
     points = np.fromiter(map(ord, characters), np.int64, len(characters))
     inside = np.fromiter((category(one).startswith(IN_WORDS) for one in characters), bool, len(characters))
     alone = points >= TABLED
@@ -49,7 +49,7 @@ def kinds_of(characters: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def folded(character: str) -> str:
-    """The character that all its cases share; itself where that would be several."""
+    """The case-folded character; itself if folding gives more than one character."""
     for one in (character.casefold(), character.lower()):
         if len(one) == 1:
             return one
@@ -58,7 +58,7 @@ def folded(character: str) -> str:
 
 @lru_cache(maxsize=1)
 def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Kind and folded form of every character below TABLED; half a tenth of a second, then kept."""
+    """Kind and folded form of every character below TABLED; takes 50 ms, then cached."""
     characters = [chr(point) for point in range(TABLED)]
     folds = np.arange(TABLED, dtype=np.uint32)
     for one, fold, lower in zip(characters, map(str.casefold, characters), map(str.lower, characters), strict=True):
@@ -69,4 +69,4 @@ def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
 
 ASCII_KINDS = kinds_of([chr(point) for point in range(128)])
 ASCII_FOLDS = np.array([ord(folded(chr(point))) for point in range(128)], np.uint64)
-"""The first of both tables, which most texts seldom leave."""
+"""The ASCII part of both tables, all that most texts need."""

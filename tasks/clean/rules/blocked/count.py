@@ -1,4 +1,4 @@
-"""Blocked words of a column of texts: counted, and the texts with too many of them."""
+"""Counts blocked words in a column of texts and finds texts with too many."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ REASON = "blocked_words"
 
 @dataclass(frozen=True)
 class Counts:
-    """Of each text; 0 of a null."""
+    """Counts per text [texts]; 0 for null."""
 
     blocked: "NDArray[np.int64]"
     words: "NDArray[np.int64]"
-    """All words, those included: runs of letters, marks, digits and `_`, and characters of scripts without blanks."""
+    """All words: runs of letters, marks, digits and `_`, and single characters in scripts without spaces."""
 
 
 def count(column: "pa.Array", settings: BlockedWords) -> Counts:
-    """How many blocked words, and how many words, each text of a column of strings has.
+    """Count blocked words and all words in each text of a column of strings.
 
-    A pure function of each text. The texts should be in NFC. Costs one pass over the bytes, however many words are
-    blocked; the first call of a process makes their table and loads the compiled search, or compiles it.
+    A pure function of each text; texts should be in NFC. One pass over the bytes, however many words are blocked; the
+    first call of a process also builds the table and loads or compiles the search.
     """
     import numpy as np
     import pyarrow as pa
@@ -49,7 +49,7 @@ def count(column: "pa.Array", settings: BlockedWords) -> Counts:
 
 
 def dropped(counts: Counts, settings: BlockedWords) -> Mapping[int, Verdict]:
-    """The texts to drop, by row. The value is the count, or the share where a share is allowed."""
+    """Verdicts by row. The value is the count, or the fraction of words if `threshold_share` is set."""
     many = (counts.blocked > settings.threshold) & (counts.blocked > settings.threshold_share * counts.words)
     found = {}
     for row in many.nonzero()[0].tolist():

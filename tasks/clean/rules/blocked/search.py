@@ -1,7 +1,7 @@
-"""One pass over the bytes of a column: every word is hashed as it is read, and looked up where a phrase could begin.
+"""One pass over the bytes of a column: each word is hashed as it is read and looked up as the start of a phrase.
 
-A phrase is followed as long as its parts are there, from each of its places anew: time grows with the bytes, and where
-a text is made of beginnings of phrases with the parts of the longest one.
+A phrase is followed while its parts match, restarting at every word: time is linear in the bytes, times the length of
+the longest phrase if a text consists of beginnings of phrases.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from tasks.clean.rules.blocked.characters import ASCII_FOLDS, ASCII_KINDS, BLANK
 Text = NDArray[np.uint8]
 
 FNV_BASIS, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-"""64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), here over characters."""
+"""64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), applied to characters."""
 MIX, SPACED, STEP = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xC2B2AE3D27D4EB4F)
-"""Odd numbers that spread bits."""
+"""Odd multipliers that mix bits."""
 
 
 @kernel
@@ -31,19 +31,20 @@ def count_rows(
     blocked: NDArray[np.int64],
     words: NDArray[np.int64],
 ) -> None:
-    """Writes how many blocked words and how many words each text has [texts]; of overlapping ones the first, and of
-    those the longest counts.
+    """Writes the number of blocked words and of all words per text [texts].
 
-    data, offsets, valid   UTF-8 bytes of a column, where its texts begin and end [texts + 1], which are not null
-    kinds, folds           the tables of `characters`
-    keys, steps, ends      those of `table`
+    Of overlapping matches the first counts; of those with the same start, the longest.
+
+    data, offsets, valid   UTF-8 bytes of a column, offsets of its texts [texts + 1], mask of non-null texts
+    kinds, folds           tables from `characters`
+    keys, steps, ends      tables from `table`
     """
     for row in range(len(valid)):
         at, end = offsets[row], offsets[row + 1] if valid[row] else offsets[row]
         found = passed = 0
         while at < end:
             begin, byte, part, kind = at, data[at], FNV_BASIS, IN_WORD
-            if byte < 0x80:  # as _part does, but without a call
+            if byte < 0x80:  # like _part, but inlined
                 part, kind = (FNV_BASIS ^ ASCII_FOLDS[byte]) * FNV_PRIME, ASCII_KINDS[byte]
                 at += 1
                 while kind == IN_WORD and at < end and data[at] < 0x80 and ASCII_KINDS[data[at]] == IN_WORD:
@@ -63,7 +64,7 @@ def count_rows(
 
 @helper
 def character_at(text: Text, at: int, end: int) -> tuple[np.int64, int]:
-    """The code point at a place of UTF-8, and its bytes (RFC 3629, section 3); nothing is read behind the end."""
+    """The code point at a position of UTF-8 and its width in bytes (RFC 3629, section 3); never reads past the end."""
     byte = int64(text[at])
     if byte < 0x80:
         return byte, 1
@@ -81,7 +82,7 @@ def character_at(text: Text, at: int, end: int) -> tuple[np.int64, int]:
 def _part(
     text: Text, at: int, end: int, kinds: NDArray[np.uint8], folds: NDArray[np.uint32]
 ) -> tuple[int, np.uint64, int]:
-    """The word, sign or blank at a place: where it stops, its hash and its kind."""
+    """The word, sign or blank at a position: its end, hash and kind."""
     point, width = character_at(text, at, end)
     kind = kinds[point] if point < TABLED else WORD
     value = (FNV_BASIS ^ np.uint64(folds[point] if point < TABLED else point)) * FNV_PRIME
@@ -104,7 +105,7 @@ def _part(
 
 @helper
 def _key(step: int, part: np.uint64, spaced: bool) -> np.uint64:
-    """Of what leads on from a step: never 0."""
+    """Table key for a step and the next part: never 0."""
     key = part ^ np.uint64(step) * STEP
     if spaced:
         key ^= SPACED
@@ -115,7 +116,7 @@ def _key(step: int, part: np.uint64, spaced: bool) -> np.uint64:
 
 @helper
 def _place(keys: NDArray[np.uint64], key: np.uint64) -> int:
-    """Where a key is, or a free place for it."""
+    """The slot of a key, or a free one for it."""
     place = int64(key & np.uint64(len(keys) - 1))
     while keys[place] != 0 and keys[place] != key:
         place = (place + 1) & (len(keys) - 1)
@@ -124,7 +125,7 @@ def _place(keys: NDArray[np.uint64], key: np.uint64) -> int:
 
 @helper
 def _lead(keys: NDArray[np.uint64], steps: NDArray[np.int32], step: int, part: np.uint64, spaced: bool) -> int:
-    """Where a part leads to from a step; 0 where no phrase goes on."""
+    """The next step after a part; 0 if no phrase continues."""
     return steps[_place(keys, _key(step, part, spaced))]
 
 
@@ -140,7 +141,7 @@ def _follow(
     ends: NDArray[np.bool_],
     step: int,
 ) -> tuple[int, int]:
-    """Where the longest phrase that goes on from a step stops, and how many words are between; (0, 0) for none."""
+    """End of the longest phrase that continues from a step, and its further words; (0, 0) if there is none."""
     found, passed, words, blanks = 0, 0, 0, 0
     if ends[step]:
         found = at
@@ -161,7 +162,7 @@ def _follow(
 
 @kernel
 def count_parts(data: Text, offsets: NDArray[np.int64], kinds: NDArray[np.uint8], folds: NDArray[np.uint32]) -> int:
-    """How many parts some phrases have."""
+    """Total number of parts of some phrases."""
     count = 0
     for row in range(len(offsets) - 1):
         at = offsets[row]
@@ -181,7 +182,7 @@ def enter_rows(
     steps: NDArray[np.int32],
     ends: NDArray[np.bool_],
 ) -> None:
-    """Writes phrases into the empty arrays of a table; blanks before the first part and behind the last are nothing."""
+    """Fills the empty arrays of a table with phrases; leading and trailing blanks are ignored."""
     last = 0
     for row in range(len(offsets) - 1):
         at, step, spaced = offsets[row], 0, False

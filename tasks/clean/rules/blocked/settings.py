@@ -1,4 +1,4 @@
-"""Which words are blocked, and how many of them a document may have."""
+"""The recipe's section `clean.blocked_words`."""
 
 from typing import Annotated
 
@@ -12,16 +12,16 @@ Words = Annotated[str, Field(max_length=LONGEST, pattern=r"\S")]
 
 
 class BlockedWords(Section):
-    """Words and phrases of a user's own; a document with more of them than both thresholds allow is dropped.
+    """Your own blocked words and phrases; a document that exceeds both thresholds is dropped.
 
-    They are found whatever their case, as whole words: `ass` is not in `class`. In Chinese, Japanese, Thai and other
-    scripts that have no blanks between words they are found anywhere. Any blanks, also line ends, stand for those of a
-    phrase. Other characters stand for themselves: `c++`, `@$$`, `🖕`.
+    Matching ignores case and finds whole words: `ass` does not match `class`. In scripts without spaces between words,
+    such as Chinese, Japanese and Thai, matches can be anywhere. White space in a phrase matches any white space,
+    including line breaks. All other characters match literally: `c++`, `@$$`, `🖕`.
     """
 
     words: Annotated[tuple[Words, ...], Field(min_length=1)]
-    """Words and phrases of at most 200 characters."""
+    """Words and phrases, at most 200 characters each."""
     threshold: Annotated[int, Field(ge=0)] = 0
-    """So many in a document are still allowed. C4 (Raffel et al. 2020, arXiv 1910.10683, section 2.2) drops at one."""
+    """Blocked words allowed per document. C4 allows none (Raffel et al. 2020, arXiv 1910.10683, section 2.2)."""
     threshold_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """So many of the words of a document are still allowed, for documents of very different length."""
+    """Fraction of a document's words that may be blocked; useful when document lengths vary widely."""

@@ -1,8 +1,8 @@
-"""Blocked words as a hash table, which a search follows from one part of a phrase to the next.
+"""Blocked words as a trie in a hash table, followed part by part.
 
-A phrase is cut into parts: words, and every other character by itself. From where a phrase begins (step 0) a part, and
-whether blanks are before it, leads to a step of its own; some steps end a phrase. What leads on is found by a 64-bit
-hash of step and part, so the time to look a word up does not grow with the list.
+A phrase is split into parts: words, and every other character by itself. Starting at step 0, a part, and whether blanks
+precede it, leads to the next step; some steps end a phrase. Transitions are found by a 64-bit hash of step and part, so
+lookup time does not grow with the list.
 """
 
 import unicodedata
@@ -20,18 +20,18 @@ from tasks.formats.utf8 import utf8
 
 @dataclass(frozen=True)
 class Table:
-    """Open addressing: a key is at the place that its lowest bits say, or at the next free one behind it."""
+    """Open addressing: a key is in the slot given by its lowest bits, or in the next free one."""
 
     keys: NDArray[np.uint64]
-    """Hashes of step and part; 0 where there is none [a power of two]."""
+    """Hashes of step and part; 0 for an empty slot [a power of two]."""
     steps: NDArray[np.int32]
-    """Where they lead to."""
+    """The step each key leads to."""
     ends: NDArray[np.bool_]
     """Which steps end a phrase."""
 
 
 def table_of(phrases: Sequence[str]) -> Table:
-    """The table of some words and phrases, a microsecond for each. They are taken in NFC."""
+    """The table of words and phrases, normalized to NFC; takes about a microsecond each."""
     data, offsets = utf8(pa.array([unicodedata.normalize("NFC", phrase) for phrase in phrases], pa.large_string()))
     most = count_parts(data, offsets, *tables())
     size = 1 << (2 * most).bit_length()

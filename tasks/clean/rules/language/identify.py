@@ -1,4 +1,4 @@
-"""The likeliest language of each text of a column, and verdicts on those in another one than they should be."""
+"""The most likely language of each text of a column, and verdicts on texts in the wrong language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 JUDGED, PIECES = 1000, 5
-"""Characters of a text that are looked at: all of a text of so many, and of a longer one pieces from all over it, so
-that what it begins with does not decide alone."""
+"""Maximum number of characters judged per text. Longer texts are sampled in this many pieces spread evenly, so that
+their beginning does not decide alone."""
 
 
 @dataclass(frozen=True)
 class Identified:
-    """What each text of a column is in."""
+    """The language of each text of a column."""
 
     labels: "NDArray[np.int32]"
-    """Places in `languages` [documents]; -1 for a null."""
+    """Indices into `languages` [documents]; -1 for null."""
     scores: "NDArray[np.float64]"
-    """The probability of that [documents]."""
+    """Probability of that language [documents]."""
     wanted: "NDArray[np.float64]"
-    """The probability of the language that was asked for [documents]; 0 for a null, and where none was."""
+    """Probability of the wanted language [documents]; 0 for null, and if no language is wanted."""
     languages: tuple[str, ...]
     """Codes of ISO 639-1, or of 639-3 for languages without one."""
 
 
 def identify(column: "pa.Array", wanted: str | None = None) -> Identified:
-    """The likeliest language of each text, and how likely a wanted one is; null has none.
+    """The most likely language of each text, and the probability of a wanted one; null has none.
 
-    Looks at JUDGED characters. The very labels of fastText's own code, several times as fast. What is written
-    in capitals is looked at in small letters: the model takes it for Japanese.
+    Judges up to JUDGED characters. Gives the same labels as fastText's own code, several times faster. Text in capitals
+    is lower-cased first, since the model mistakes it for Japanese.
     """
     import numpy as np
     import pyarrow as pa
@@ -72,9 +72,9 @@ def identify(column: "pa.Array", wanted: str | None = None) -> Identified:
 
 
 def other_language(column: "pa.Array", wanted: str, settings: LanguageSettings) -> Mapping[int, Verdict]:
-    """`other_language` by row, where the model is sure of another one; short texts are not judged.
+    """`other_language` by row: the model is sure of another language, or the wanted one scores below `min_score`.
 
-    And where the wanted one has less than `min_score`, if that is set.
+    Short texts are not judged.
     """
     import pyarrow.compute as pc
 
@@ -99,7 +99,7 @@ def other_language(column: "pa.Array", wanted: str, settings: LanguageSettings) 
 
 
 def require_languages(settings: LanguageSettings | None, recipe: str) -> None:
-    """Raises RecipeError for a code that the model does not know: no text would ever be in that language."""
+    """Raises RecipeError for a language code the model does not know."""
     if settings is None:
         return
     from tasks.clean.rules.language.model import model
@@ -109,12 +109,12 @@ def require_languages(settings: LanguageSettings | None, recipe: str) -> None:
         if code is not None and code not in known:
             near = ", ".join(get_close_matches(code, known))
             raise RecipeError(
-                f"{recipe_path(recipe)}: clean.languages.{side}: {code!r} is none of the {len(known)} languages that "
-                "are told apart" + (f"; near to it are {near}" if near else "")
+                f"{recipe_path(recipe)}: clean.languages.{side}: {code!r} is not one of the {len(known)} languages "
+                "the model knows" + (f"; similar codes: {near}" if near else "")
             )
 
 
 def _seen(data: "NDArray[np.uint8]", starts: "NDArray[np.int64]", stops: "NDArray[np.int64]") -> str:
-    """The pieces of a text that are looked at."""
+    """The judged pieces of a text."""
     pieces = zip(starts.tolist(), stops.tolist(), strict=True)
     return " ".join(data[start:stop].tobytes().decode() for start, stop in pieces if start < stop)

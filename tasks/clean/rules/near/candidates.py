@@ -1,8 +1,8 @@
-"""Which pairs of documents to compare: those that agree in a band (Leskovec et al. 2014, section 3.4).
+"""Candidate pairs: documents that match in a band (Leskovec et al. 2014, section 3.4).
 
-For each band the keys of all documents are sorted, in as many pieces as the memory asks for: a piece is a range of
-keys, read from all files. Documents with one key are a bucket. The buckets, and their order, are the same whatever the
-number of pieces.
+For each band, the keys of all documents are sorted in as many pieces as fit into memory; a piece is a range of keys
+from all files. Documents with the same key form a bucket. The number of pieces does not affect the buckets or their
+order.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from tasks.clean.compiled import array_kernel
 from tasks.clean.rules.near.files import SketchFiles
 
 ENTRY_MEMORY = 24
-"""Bytes that a document costs while it is sorted, of which 8 stay."""
+"""Bytes per document while sorting; 8 of them stay."""
 
 
 def pieces(files: SketchFiles, row: int, among: NDArray[np.bool_], memory: int) -> Iterator[NDArray[np.uint64]]:
-    """The documents `among` in order of their keys in a row of the sketches, a range of keys at a time.
+    """The documents in `among`, sorted by their keys in one row of the sketches, one range of keys at a time.
 
-    An entry is key · 2^32 + number of the document. Takes about `memory` bytes, or 24 a document with the same key.
+    An entry is key · 2^32 + document number. Uses about `memory` bytes, or 24 per document of a larger bucket.
     """
     count = max(1, -(-files.documents * ENTRY_MEMORY // memory))
     for piece in range(count):
@@ -39,7 +39,7 @@ def pieces(files: SketchFiles, row: int, among: NDArray[np.bool_], memory: int) 
 
 
 def buckets_of_more(entries: NDArray[np.uint64], than: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The documents of the buckets of more `than` so many, bucket by bucket in corpus order, and the bucket of each."""
+    """Documents of buckets larger `than` this, by bucket and in corpus order, and the bucket of each."""
     begins = np.flatnonzero(first_of_each(entries >> np.uint64(32)))
     counts = np.diff(begins, append=len(entries))
     buckets = np.repeat(np.arange(len(begins)), counts)
@@ -48,7 +48,7 @@ def buckets_of_more(entries: NDArray[np.uint64], than: int) -> tuple[NDArray[np.
 
 
 def first_of_each(values: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Where equal values that follow one another begin."""
+    """Marks the first value of each run of equal values."""
     return np.concatenate((np.ones(min(len(values), 1), bool), values[1:] != values[:-1]))
 
 
@@ -62,11 +62,10 @@ def pairs_of_small_buckets(
     room: NDArray[np.uint64],
     count: int,
 ) -> tuple[int, int, bool]:
-    """Writes the pairs of the buckets of up to `most` documents, from the entry at `begin` on, behind `count` pairs.
+    """Appends the pairs of buckets of up to `most` documents, from entry `begin` on, to the `count` pairs in `room`.
 
-    A pair is first · 2^32 + second. Left out are those that are too different in size to have the threshold's
-    similarity. Returns the entry to go on from with more room, the pairs that are in the room, and whether there was a
-    larger bucket.
+    A pair is first · 2^32 + second. Pairs too different in size to reach the threshold are skipped. Returns the entry
+    to resume at, the number of pairs in `room`, and whether there was a larger bucket.
     """
     half = np.uint64(32)
     larger = False

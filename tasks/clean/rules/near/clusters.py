@@ -1,6 +1,6 @@
-"""Documents that are connected by pairs: a forest of sets (Tarjan 1975), 4 bytes a document.
+"""Connected components of documents: a disjoint-set forest (Tarjan 1975), 4 bytes per document.
 
-The root of a set is its first document, so the result does not depend on the order of the pairs.
+The root of a set is its first document, so the order of the pairs does not matter.
 """
 
 import numpy as np
@@ -10,33 +10,33 @@ from tasks.clean.compiled import array_kernel
 
 
 class Clusters:
-    """Documents 0 … n - 1, each by itself at first."""
+    """Sets of documents 0 … n - 1, initially one each."""
 
     def __init__(self, documents: int) -> None:
         self.parents = np.arange(documents, dtype=np.uint32)
-        """For each document one that is in its set and not behind it; a root has itself [documents]."""
+        """For each document, an earlier one of its set; roots point to themselves [documents]."""
 
     def join(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> None:
-        """Connect each document of the one list with that of the other at its place."""
+        """Connect first[i] with second[i] for every i."""
         _join(self.parents, first, second)
 
     def apart(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """Whether the two documents of each pair are in different sets."""
+        """Whether each pair is in different sets."""
         return np.asarray(self.roots(first) != self.roots(second))
 
     def squeeze(self, pairs: NDArray[np.uint64]) -> int:
-        """Sorts pairs (first · 2^32 + second) and moves those of different sets to the front, each once; how many."""
+        """Sort pairs (first · 2^32 + second) and move unique ones of different sets to the front; returns how many."""
         pairs.sort()
         return _squeeze(pairs, self.parents)
 
     def roots(self, documents: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """The first document of the set of each."""
+        """The first document of each one's set."""
         found = np.empty(len(documents), np.uint32)
         _roots(self.parents, documents, found)
         return found
 
     def keepers(self, priorities: NDArray[np.uint8]) -> NDArray[np.uint32]:
-        """For each document that of its set with the least priority number, the first of these [documents]."""
+        """For each document, the one of its set with the lowest priority, ties by corpus order [documents]."""
         found = np.empty(len(self.parents), np.uint32)
         _keepers(self.parents, priorities, found)
         return found
@@ -59,7 +59,7 @@ def _join(parents: NDArray[np.uint32], first: NDArray[np.uint32], second: NDArra
 
 @array_kernel
 def _squeeze(pairs: NDArray[np.uint64], parents: NDArray[np.uint32]) -> int:
-    half, before, kept = np.uint64(32), np.uint64(0), 0  # pair 0 would be of a document with itself
+    half, before, kept = np.uint64(32), np.uint64(0), 0  # 0 is not a valid pair: document 0 with itself
     for place in range(len(pairs)):
         pair = pairs[place]
         if pair != before and _root(parents, np.uint32(pair >> half)) != _root(parents, np.uint32(pair)):
@@ -79,7 +79,7 @@ def _roots(parents: NDArray[np.uint32], documents: NDArray[np.uint32], found: ND
 def _keepers(parents: NDArray[np.uint32], priorities: NDArray[np.uint8], found: NDArray[np.uint32]) -> None:
     for document in range(len(parents)):
         found[document] = document
-    for document in range(len(parents)):  # the best so far is at the root, which comes before all others
+    for document in range(len(parents)):  # the root comes first and holds the best so far
         root = _root(parents, np.uint32(document))
         if priorities[document] < priorities[found[root]]:
             found[root] = document
@@ -100,9 +100,9 @@ def compare_pairs(
     threshold: float,
     found: NDArray[np.float64],
 ) -> None:
-    """Writes the similarity of each pair of places, the shingles of whose documents are in `shingles`.
+    """Writes the Jaccard similarity of each pair; `first` and `second` index `documents`.
 
-    With `parents`, pairs in one set are passed over, and those of at least the threshold become one set.
+    With `parents`, pairs already in one set are skipped, and pairs that reach the threshold are joined.
     """
     table, marks = np.zeros(1024, np.uint64), np.zeros(1024, np.uint32)
     inside = -1
@@ -142,7 +142,7 @@ def compare_pairs(
                 misses -= 1
                 if misses < 0:
                     break
-            elif marks[slot] != mark:  # each shingle once
+            elif marks[slot] != mark:  # count each shingle once
                 marks[slot] = mark
                 shared += 1
         found[pair] = shared / (both - shared)

@@ -1,15 +1,15 @@
-"""Documents that contain what a model will be evaluated on, by n-grams of words.
+"""Decontamination: finds documents that share word n-grams with evaluation texts.
 
-As for GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C): a document that shares 13 words in a row with an
-evaluation text is taken out of the training data. What goes here is the whole document, and the thresholds can be
-raised; GPT-3 cut the place out and went on with the rest.
+Follows GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C): any run of 13 words shared with an evaluation text is
+contamination. GPT-3 cut out the overlap and kept the rest; here the whole document is dropped, and the thresholds are
+configurable.
 
     EvaluationIndex.of_columns(columns, settings).write(path)              # once
-    found = overlaps(batch.column("text"), EvaluationIndex.read(path))     # of any batch, in any process
-    verdict = found.verdict(0, settings)                                   # None where the document may stay
+    found = overlaps(batch.column("text"), EvaluationIndex.read(path))     # for any batch, in any process
+    verdict = found.verdict(0, settings)                                   # None if the document may stay
 
-An index file is a header of 64-bit numbers (FORMAT, skipped texts, sets; for each set its length in words, places and
-n-grams) and the tables behind it, in the byte order of the machine. It is mapped, so that processes share it.
+An index file is a header of 64-bit numbers (FORMAT, skipped texts, sets; per set its n-gram length, table size and
+number of n-grams) followed by the tables, in native byte order. It is memory-mapped, so processes share it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = int.from_bytes(b"ngrams 1", "little")
-"""Begins an index file."""
+"""Magic number of an index file."""
 
 HEADER = 3
 PER_SET = 3
@@ -43,12 +43,12 @@ PER_SET = 3
 
 @dataclass(frozen=True)
 class EvaluationIndex:
-    """The n-grams of some evaluation texts; 11 to 21 bytes each."""
+    """The n-grams of evaluation texts; 11 to 21 bytes each."""
 
     sets: Mapping[int, HashSet]
-    """By their length in words: n, and the lengths of texts that are shorter and one n-gram as a whole."""
+    """By length in words: n, and the lengths of shorter texts, which are one n-gram as a whole."""
     skipped: int
-    """Texts of fewer than `min_words` words, which are not looked for."""
+    """Number of texts with fewer than `min_words` words, which are ignored."""
 
     @classmethod
     def of(cls, texts: "pa.Array | pa.ChunkedArray", settings: ContaminationSettings) -> Self:
@@ -57,7 +57,7 @@ class EvaluationIndex:
 
     @classmethod
     def of_columns(cls, columns: "Iterable[pa.Array | pa.ChunkedArray]", settings: ContaminationSettings) -> Self:
-        """The index of several columns; threads hash as many of them at a time as there are workers."""
+        """The index of several columns, hashed in as many threads as there are workers."""
         sets = {settings.ngram: HashSet()}
         skipped = 0
         for hashes, few in in_threads(partial(_hashed, settings=settings), columns, workers()):
@@ -67,7 +67,7 @@ class EvaluationIndex:
         return cls(dict(sorted(sets.items())), skipped)
 
     def write(self, path: Path) -> None:
-        """A file of it. The same texts in the same order give the same bytes."""
+        """Write the index to a file; the same texts in the same order give the same bytes."""
         header = [FORMAT, self.skipped, len(self.sets)]
         for length, hashes in self.sets.items():
             header += [length, len(hashes.table()), len(hashes)]
@@ -78,7 +78,7 @@ class EvaluationIndex:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The index in a file, which must stay as it is while this is used. Raises DataError where it is none."""
+        """Map the index in a file, which must not change meanwhile. Raises DataError if it is not an index."""
         words, odd = divmod(path.stat().st_size, 8)
         data = (
             np.memmap(path, np.uint64, "r").view(np.ndarray)
@@ -94,25 +94,25 @@ class EvaluationIndex:
             sets[length] = HashSet.of_table(data[begin : begin + places], size)
             begin += places
         if begin != words:
-            raise DataError(f"{path}: not a whole index of evaluation texts")
+            raise DataError(f"{path}: not a complete index of evaluation texts")
         return cls(sets, skipped)
 
 
 @dataclass(frozen=True)
 class Overlaps:
-    """What documents share with evaluation texts."""
+    """The overlap of documents with evaluation texts."""
 
     ngrams: NDArray[np.int64]
-    """Places in each document where an n-gram of the evaluation texts begins [documents]."""
+    """Number of positions where an n-gram of the evaluation texts begins [documents]."""
     shares: NDArray[np.float64]
-    """Share of the words of each document that are in such n-grams [documents]."""
+    """Fraction of words covered by such n-grams [documents]."""
 
     def contaminated(self, settings: ContaminationSettings) -> NDArray[np.bool_]:
-        """Which documents go [documents]."""
+        """Which documents are contaminated [documents]."""
         return (self.ngrams >= settings.min_ngrams) & (self.shares >= settings.min_share)
 
     def verdict(self, document: int, settings: ContaminationSettings) -> Verdict | None:
-        """`contaminated`, with the n-grams and the share of the words, or None where the document may stay."""
+        """`contaminated`, with the n-grams and the fraction of words, or None if the document may stay."""
         ngrams, share = int(self.ngrams[document]), float(self.shares[document])
         if ngrams < settings.min_ngrams or share < settings.min_share:
             return None
@@ -121,10 +121,10 @@ class Overlaps:
 
 
 def overlaps(texts: "pa.Array | pa.ChunkedArray", index: EvaluationIndex) -> Overlaps:
-    """What each text of a column of strings shares with the evaluation texts.
+    """The overlap of each text of a column of strings with the evaluation texts.
 
-    Costs about 10 ns a byte of English text, more where the sets outgrow the processor's cache, and 2 ns for each
-    length of short evaluation texts that there is.
+    Takes about 10 ns per byte of English text (more if the sets outgrow the CPU cache), plus 2 ns per length of short
+    evaluation texts.
     """
     words = words_of(texts)
     begins = np.zeros(len(words.hashes), np.bool_)
@@ -142,7 +142,7 @@ def overlaps(texts: "pa.Array | pa.ChunkedArray", index: EvaluationIndex) -> Ove
 def _hashed(
     texts: "pa.Array | pa.ChunkedArray", settings: ContaminationSettings
 ) -> tuple[dict[int, NDArray[np.uint64]], int]:
-    """The n-grams of evaluation texts by their lengths, and how many texts are too short."""
+    """N-grams of evaluation texts by length, and the number of texts that are too short."""
     words = words_of(texts)
     hashes = {}
     for length in range(settings.min_words, settings.ngram + 1):
@@ -157,7 +157,7 @@ def _chosen(words: Words, documents: NDArray[np.bool_]) -> Words:
 
 
 def _sums(marks: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many marks each document has, whose words end where `ends` says [documents]."""
+    """Marks per document; `ends`: where the words of each document end [documents]."""
     sums = np.concatenate(([0], np.cumsum(marks, dtype=np.int64)))
     return np.diff(sums[ends], prepend=0)
 
@@ -171,7 +171,7 @@ def _mark(
     begins: NDArray[np.bool_],
     covered: NDArray[np.bool_],
 ) -> None:
-    """Marks the words where an n-gram that was found begins, and all words in it."""
+    """Marks the first word of each n-gram found, and all words covered by it."""
     ngram, word = 0, 0
     for document in range(len(counts)):
         marked = 0

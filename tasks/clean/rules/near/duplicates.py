@@ -1,17 +1,16 @@
-"""Near-duplicates of a whole corpus, from the sketches of its batches: which documents stay, and in whose favour.
+"""Near-duplicates of a whole corpus, from the sketches of its batches.
 
-1. Documents with the same words: each is compared with the first of them, and the search goes on with that one alone.
-2. Small buckets of all bands: all pairs are compared, and near ones connected.
-3. Large buckets, as a template makes them: all documents are compared with the leaders of the bucket.
-4. Of what is connected, the document with the least priority number stays, the first of these in corpus order.
+1. Documents with the same words are compared with the first of them; only that one is searched further.
+2. In small buckets of all bands, all pairs are compared and near pairs connected.
+3. In large buckets, typical of templates, all documents are compared with the bucket's leaders.
+4. Of each cluster, the document with the lowest priority stays, ties by corpus order.
 
-Comparisons are exact, so precision is 1: a document goes because it is near to another one of its cluster. In a chain
-of pairs it may be less like the one that stays; its similarity to that one is told. A near pair is connected for
-certain where both are in one small bucket. In a large one it is where one of them is a leader; else both are compared
-with the same leaders, and another band may bring them together.
+Comparisons are exact, so precision is 1: every dropped document is near another one of its cluster. In a chain of pairs
+it may be less similar to the one that stays; that similarity is reported. A near pair is always found in a small
+bucket, and in a large bucket if one of the two is a leader; otherwise a common leader or another band may connect it.
 
-Comparisons: at most documents · bands · (max_bucket / 2 + leaders). The result depends on the sketches and the
-settings alone: not on how many files they are in, who wrote these, or on the memory.
+At most documents · bands · (max_bucket / 2 + leaders) comparisons. The result depends only on the sketches and the
+settings, not on the number of files or the memory.
 """
 
 from collections.abc import Sequence
@@ -30,33 +29,33 @@ from tasks.clean.rules.near.settings import NearDuplicateSettings
 from tasks.workers.parallel_map import parallel_map
 
 DOCUMENT_MEMORY = 30
-"""Bytes that a document costs while it is resolved, whatever `memory` is."""
+"""Bytes per document during the search, in addition to `memory`."""
 
 MEMORY = 512 << 20
-"""Bytes for what is sorted, paired and compared at a time, beside those a document."""
+"""Bytes for sorting, pairing and comparing."""
 
 PAIR_MEMORY = 64
-"""Bytes that a pair costs while it is compared, without the words; 8 of them while it waits."""
+"""Bytes per pair during comparison, without the words; 8 while queued."""
 
 MEMBER_MEMORY = 128
-"""Bytes that a document of a large bucket costs."""
+"""Bytes per document of a large bucket."""
 
 SHARES = 4
-"""Parts into which the bands are written for a cluster; a near pair is compared in each part in which it agrees."""
+"""Tasks among which a compute cluster divides the bands; a pair is compared again in each task where it matches."""
 
 HALF = np.uint64(32)
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """What becomes of each document of a corpus."""
+    """The fate of each document of a corpus."""
 
     keepers: NDArray[np.uint32]
-    """The number of the document that stays for it; its own where it stays [documents]."""
+    """The document kept for each one; its own number if it stays [documents]."""
     similarities: NDArray[np.float32]
-    """Jaccard similarity to that document; 1 for one that stays [documents]."""
+    """Jaccard similarity to that document; 1 if it stays [documents]."""
     stored: int
-    """Bytes of the sketch files: 12 + 4 · bands a document, and 4 a word."""
+    """Bytes of the sketch files: 12 + 4 · bands per document, and 4 per word."""
 
     def staying(self) -> NDArray[np.bool_]:
         """Which documents stay [documents]."""
@@ -70,22 +69,22 @@ def near_duplicates(
     memory: int = MEMORY,
     shared: Path | None = None,
 ) -> NearDuplicates:
-    """The near-duplicates among the documents of sketch files, numbered through all files in the order of `paths`.
+    """Find near-duplicates among the documents of sketch files, numbered across all files in the order of `paths`.
 
-    `priorities`: of each document; of a cluster, the least stays: 0 for test, 1 for validation, 2 for train, and a
-    training document that is nearly a test document goes. None: the first in corpus order stays.
+    `priorities`: per document; the lowest of a cluster stays (0 test, 1 validation, 2 train), so a training document
+    near a test document is dropped. None: the first in corpus order stays.
 
-    Holds 30 bytes a document and about `memory` bytes, however large the corpus is: keys and words stay in the files
-    and are read again, the keys as often as the documents of a band do not fit into the memory. Where a single bucket
-    does not, it takes 128 bytes for each of its documents.
+    `shared`: a path readable by all workers of a compute cluster, which then divides the bands among its workers.
+    None: everything runs in this process, with fewer comparisons.
 
-    `shared`: a file that the workers of a cluster can read, where one is to search: each finds what its bands connect,
-    and what all of them found is put together here. None: all in this process, which compares fewer pairs.
+    Uses 30 bytes per document plus about `memory` bytes, however large the corpus is: keys and words stay in the files
+    and are reread, the keys once per piece of a band that fits into memory. A bucket larger than `memory` takes 128
+    bytes per document.
 
-    Costs about 11 ns a byte of English text on one processor where `memory` is a third of the text or more, 14 with a
-    fifth, 26 with a twentieth.
+    Takes about 11 ns per byte of English text on one CPU if `memory` is at least a third of the text, 14 with a fifth,
+    26 with a twentieth.
 
-    Raises DataError for a file that is no sketch made with these settings' bands.
+    Raises DataError if a file is not a sketch with `settings.bands` bands.
     """
     files = SketchFiles(paths, settings.bands)
     clusters = Clusters(files.documents)
@@ -102,19 +101,19 @@ def near_duplicates(
 
 @dataclass(frozen=True)
 class Forest:
-    """What the small buckets of some bands connect."""
+    """The connections found in the small buckets of some bands."""
 
     documents: NDArray[np.uint32]
     others: NDArray[np.uint32]
-    """Each document is in one set with the one at its place [connected]."""
+    """Each is in the same set as the document at the same index of `documents` [connected]."""
     large: list[int]
-    """Bands that have large buckets, too."""
+    """Bands that also have large buckets."""
 
 
 def forest_of(
     bands: Sequence[int], paths: Sequence[Path], settings: NearDuplicateSettings, shared: Path, memory: int
 ) -> Forest:
-    """The work of one worker; `shared` says which documents are looked at."""
+    """The work of one worker; `shared` holds the mask of documents to search."""
     files = SketchFiles(paths, settings.bands)
     clusters = Clusters(files.documents)
     search = _Search(files, clusters, settings, memory // 4)
@@ -125,41 +124,41 @@ def forest_of(
 
 
 def _spread(search: "_Search", bands: Sequence[int], paths: Sequence[Path], memory: int, shared: Path) -> list[int]:
-    """What `join_small_buckets` does, by a cluster."""
+    """`join_small_buckets` on a compute cluster."""
     with shared.open("wb") as file:
         np.save(file, search.among)
     work = partial(forest_of, paths=paths, settings=search.settings, shared=shared, memory=memory)
     large: list[int] = []
     for forest in parallel_map(work, [bands[share::SHARES] for share in range(SHARES)], 1):
-        search.clusters.join(forest.documents.copy(), forest.others.copy())  # Ray's arrays are not to be written to
+        search.clusters.join(forest.documents.copy(), forest.others.copy())  # Ray's arrays are read-only
         large += forest.large
     shared.unlink()
     return sorted(large)
 
 
 class _Search:
-    """Connects near documents. Each of the things that it holds at a time takes up to `memory` bytes."""
+    """Connects near documents. Each of its buffers takes up to `memory` bytes."""
 
     def __init__(self, files: SketchFiles, clusters: Clusters, settings: NearDuplicateSettings, memory: int) -> None:
         self.files, self.clusters, self.settings, self.memory = files, clusters, settings, memory
         self.comparer = Comparer(files, settings.ngram, memory)
         self.among = files.sizes > 0
-        """Documents that are looked at [documents]."""
+        """Documents still to be searched [documents]."""
 
     def join_same_words(self) -> None:
-        """Connects documents with the same words; from now on only the first of them is looked at."""
+        """Connects documents with the same words and keeps searching only the first of them."""
         for entries in pieces(self.files, self.settings.bands, self.among, self.memory):
             documents, buckets = buckets_of_more(entries, 1)
             del entries
             leaders = _leaders(documents, buckets)
             others = leaders != documents
             first, second = leaders[others], documents[others]
-            same = self.comparer.similarities(first, second, least=1.0) == 1.0  # their hashes might be so by chance
+            same = self.comparer.similarities(first, second, least=1.0) == 1.0  # hashes may collide
             self.clusters.join(first[same], second[same])
             self.among[second[same]] = False
 
     def join_small_buckets(self, bands: Sequence[int]) -> list[int]:
-        """Compares all pairs of the small buckets of these bands; returns the bands that have large ones."""
+        """Compares all pairs in small buckets of these bands; returns the bands that also have large ones."""
         room = np.empty(max(self.memory // 8, self.settings.max_bucket**2), np.uint64)
         full, with_larger = 0, []
         for band in bands:
@@ -178,7 +177,7 @@ class _Search:
                     )
                     larger |= passed_over
                     if place < len(entries):
-                        full = self.clusters.squeeze(room[:full])  # most pairs are of several bands
+                        full = self.clusters.squeeze(room[:full])  # most pairs match in several bands
                         if full > len(room) // 2:
                             self._join(room[:full])
                             full = 0
@@ -190,8 +189,8 @@ class _Search:
     def join_large_buckets(self, bands: list[int]) -> None:
         """Compares the documents of the large buckets of these bands with their leaders.
 
-        Who leads, and who need not be compared, follows from what was connected before, so that the order of the
-        bands and the pieces makes no difference.
+        Leaders and skipped documents depend only on the connections made before, so the order of bands and pieces does
+        not matter.
         """
         if not bands:
             return
@@ -212,7 +211,7 @@ class _Search:
             self._lead(np.concatenate(documents), np.concatenate(buckets), before)
 
     def similarities(self, keepers: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Of each document with the one that stays for it [documents]."""
+        """Similarity of each document to the one kept for it [documents]."""
         found = np.ones(len(keepers), np.float32)
         block = max(1, self.memory // PAIR_MEMORY)
         for begin in range(0, len(keepers), block):
@@ -231,7 +230,7 @@ class _Search:
             self.comparer.join(first, second, self.clusters, self.settings.threshold)
 
     def _lead(self, documents: NDArray[np.uint32], buckets: NDArray[np.int64], before: NDArray[np.uint32]) -> None:
-        """Round by round, the first document of a bucket leads; those that are near to it leave the bucket."""
+        """Each round, the first document of a bucket leads, and documents near it leave the bucket."""
         threshold, sizes = self.settings.threshold, self.files.sizes
         for _ in range(self.settings.leaders):
             leaders = _leaders(documents, buckets)
@@ -239,7 +238,7 @@ class _Search:
             less, more = np.minimum(sizes[leaders], sizes[documents]), np.maximum(sizes[leaders], sizes[documents])
             tried = np.flatnonzero(left & (less / more >= threshold))
             pairs = leaders[tried].astype(np.uint64) << HALF | documents[tried]
-            pairs, places = np.unique(pairs, return_inverse=True)  # most are of several bands
+            pairs, places = np.unique(pairs, return_inverse=True)  # most match in several bands
             first, second = (pairs >> HALF).astype(np.uint32), pairs.astype(np.uint32)
             near = self.comparer.similarities(first, second, threshold) >= threshold
             self.clusters.join(first[near], second[near])
@@ -248,6 +247,6 @@ class _Search:
 
 
 def _leaders(documents: NDArray[np.uint32], buckets: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """The first document of the bucket of each."""
+    """The first document of each one's bucket."""
     begins = np.flatnonzero(first_of_each(buckets))
     return np.repeat(documents[begins], np.diff(begins, append=len(documents)))

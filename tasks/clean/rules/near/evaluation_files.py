@@ -1,10 +1,10 @@
-"""The texts of files that a model will be evaluated on: every string in them, whatever its name.
+"""Reads evaluation texts: every string in a file, whatever its field name.
 
-    .parquet   each string of each row, those inside lists and structs too, is a text
-    .jsonl     the same of the values of each line
+    .parquet   each string of each row is a text, including those in lists and structs
+    .jsonl     the same for the values of each line
     .txt       the whole file is one text
 
-A folder stands for all such files in it, however deep.
+A folder means all such files in it, recursively.
 """
 
 import json
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 KINDS = (".parquet", ".jsonl", ".txt")
 
 LINES = 10_000
-"""Lines of a .jsonl file that are read at a time."""
+"""Lines of a .jsonl file per batch."""
 
 
 def texts_in(path: Path) -> "Iterator[pa.Array]":
-    """Columns of strings with all texts of a file or folder, some at a time.
+    """All texts of a file or folder, in batches.
 
-    Raises DataError for a file that is damaged or of another kind, and for a folder without any.
+    Raises DataError for a damaged or unsupported file, and for a folder without supported files.
     """
     for file in _files(path):
         if file.suffix == ".parquet":
@@ -41,12 +41,12 @@ def texts_in(path: Path) -> "Iterator[pa.Array]":
 def _files(path: Path) -> list[Path]:
     found = sorted(file for file in path.rglob("*") if file.suffix in KINDS) if path.is_dir() else [path]
     if not found or not found[0].is_file() or found[0].suffix not in KINDS:
-        raise DataError(f"{path}: no evaluation texts; they are files ending in {', '.join(KINDS)}, or folders of them")
+        raise DataError(f"{path}: no evaluation texts; expected a {', '.join(KINDS)} file or a folder of them")
     return found
 
 
 def _strings(array: "pa.Array") -> "Iterator[pa.Array]":
-    """The columns of strings in a column of any type."""
+    """All string columns nested in a column of any type."""
     import pyarrow.types as types
 
     kind = array.type
@@ -89,7 +89,7 @@ def _parsed(line: str, where: str) -> object:
 
 
 def _values(value: object) -> Iterator[str]:
-    """Every string in what a line says, names of fields left out; half of a surrogate pair is no letter."""
+    """Every string in a JSON value except field names; lone surrogates are replaced."""
     if isinstance(value, str):
         yield value.encode(errors="replace").decode()
     elif isinstance(value, list | dict):

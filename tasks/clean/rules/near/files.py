@@ -1,6 +1,6 @@
-"""Reading sketch files: column by column for all documents, or the words of chosen documents.
+"""Reads sketch files: by column for all documents, or the words of selected documents.
 
-Documents are numbered through all files, in the order of the paths.
+Documents are numbered across all files, in the order of the paths.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,16 @@ HEADER = 4 * 8
 WORD = 4
 
 GAP = 8 << 10
-"""Bytes between two wanted documents up to which it is faster to read on than to ask again."""
+"""Maximum gap in bytes between two documents up to which one read is faster than two."""
 
 READ = 4 << 20
-"""Bytes of a file that are read at a time, or one document."""
+"""Bytes per read; a larger document is read at once."""
 
 
 class SketchFiles:
-    """The sketches of a corpus. Holds 16 bytes a document: where its words begin, how many they are, how many shingles.
+    """The sketches of a corpus. Holds 16 bytes per document: offset and number of its words, number of shingles.
 
-    Raises DataError where a file is no sketch, is cut off, or has another number of bands.
+    Raises DataError if a file is not a sketch, is truncated, or has another number of bands.
     """
 
     def __init__(self, paths: Sequence[Path], bands: int) -> None:
@@ -38,18 +38,18 @@ class SketchFiles:
         """Number of the first document of each file, and of all documents [files + 1]."""
         self.documents = int(self.first[-1])
         if self.documents >= 1 << 32:
-            raise DataError(f"{self.paths[0].parent}: {self.documents} documents are more than 2^32")
+            raise DataError(f"{self.paths[0].parent}: {self.documents} documents, but the limit is 2^32")
         self.bands = bands
         self._begins = HEADER + headers[:, 0] * (12 + 4 * bands)
-        """Of the words, in bytes [files]."""
+        """Byte offset of the words in each file [files]."""
         self.sizes = np.empty(self.documents, np.uint32)
-        """Different shingles of each document [documents]."""
+        """Unique shingles of each document [documents]."""
         self.counts = np.empty(self.documents, np.uint32)
         """Words of each document [documents]."""
         self.bytes = sum(path.stat().st_size for path in self.paths)
-        """Of all files."""
+        """Total size of the files."""
         self._places = np.empty(self.documents, np.int64)
-        """Where the words of each document begin in its file, in bytes [documents]."""
+        """Byte offset of each document's words in its file [documents]."""
         for number, first, last in self._spans():
             size = last - first
             self.sizes[first:last] = self._read(number, HEADER, size)
@@ -58,13 +58,13 @@ class SketchFiles:
             self._places[first:last] = self._begins[number] + ends - counts.astype(np.int64) * WORD
 
     def keys(self, row: int) -> Iterator[tuple[int, NDArray[np.uint32]]]:
-        """File by file: the number of its first document, and each one's key of a band, or of its text (`bands`)."""
+        """Per file: the number of its first document and the keys of its documents. Row `bands` hashes the text."""
         for number, first, last in self._spans():
             size = last - first
             yield first, self._read(number, HEADER + (8 + 4 * row) * size, size)
 
     def words(self, documents: NDArray[np.int64]) -> Words:
-        """The words of some documents, which are in ascending order."""
+        """The words of some documents, given in ascending order."""
         counts = self.counts[documents].astype(np.int64)
         found = np.empty(int(counts.sum()), np.uint32)
         targets = np.cumsum(counts) - counts
@@ -85,7 +85,7 @@ class SketchFiles:
     def _stretches(
         self, places: NDArray[np.int64], ends: NDArray[np.int64], files: NDArray[np.int64]
     ) -> list[tuple[int, int]]:
-        """Documents that are read at one go: they lie close together in one file, and are few enough."""
+        """Ranges of documents to read at once: close together in one file, and within one READ block."""
         block = places // READ
         apart = (files[1:] != files[:-1]) | (block[1:] != block[:-1]) | (places[1:] - ends[:-1] > GAP)
         cuts = [0, *(np.flatnonzero(apart) + 1).tolist(), len(places)]
@@ -106,9 +106,9 @@ def _header(path: Path, bands: int) -> tuple[int, int]:
     size = path.stat().st_size
     kind, documents, found, words = np.fromfile(path, np.int64, 4) if size >= HEADER else (0, 0, 0, 0)
     if kind != FORMAT or size != HEADER + documents * (12 + 4 * found) + words * WORD:
-        raise DataError(f"{path}: not a whole sketch of documents")
+        raise DataError(f"{path}: not a complete sketch file")
     if found != bands:
-        raise DataError(f"{path}: has {found} bands, not {bands}")
+        raise DataError(f"{path}: has {found} bands, expected {bands}")
     return int(documents), int(words)
 
 
@@ -120,7 +120,7 @@ def _gather(
     counts: NDArray[np.int64],
     found: NDArray[np.uint32],
 ) -> None:
-    """Copies the words of each document from its place in a stretch to its place among what was found."""
+    """Copies the words of each document from its place in a stretch to its place in `found`."""
     for document in range(len(places)):
         place, target = places[document], targets[document]
         for word in range(counts[document]):

@@ -1,4 +1,4 @@
-"""A set of 64-bit hashes, as a table with open addressing: 11 to 21 bytes a hash, 40 while it grows."""
+"""A set of 64-bit hashes in an open-addressing table: 11 to 21 bytes per hash, 40 while it grows."""
 
 from typing import Self
 
@@ -11,7 +11,7 @@ LEAST = 1 << 10
 
 
 class HashSet:
-    """A set of hashes other than 0, whose bits are spread already; with `room` for so many it need not grow."""
+    """A set of nonzero, well-mixed hashes, with initial `room` for this many."""
 
     def __init__(self, room: int = 0) -> None:
         self._table = np.zeros(max(LEAST, 1 << (4 * room // 3).bit_length()), np.uint64)
@@ -19,14 +19,14 @@ class HashSet:
 
     @classmethod
     def of(cls, hashes: NDArray[np.uint64]) -> Self:
-        """The set of these, which may be there several times."""
+        """The set of these hashes, which may repeat."""
         made = cls()
         made.add(hashes)
         return made
 
     @classmethod
     def of_table(cls, table: NDArray[np.uint64], size: int) -> Self:
-        """The set whose `table` and length these were. Nothing is copied, so it can be a file that is mapped."""
+        """The set with this `table` and length. Does not copy, so the table can be a memory-mapped file."""
         made = cls()
         made._table, made._size = table, size
         return made
@@ -35,7 +35,7 @@ class HashSet:
         return self._size
 
     def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which of them were not in the set, nor before them in the list; they are in it now [hashes]."""
+        """Add hashes; returns which are new, i.e. neither in the set nor earlier in the list [hashes]."""
         new = np.empty(len(hashes), np.bool_)
         done = 0
         while done < len(hashes):
@@ -49,17 +49,17 @@ class HashSet:
         return new
 
     def contains(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which of them are in the set [hashes]."""
+        """Which hashes are in the set [hashes]."""
         found = np.empty(len(hashes), np.bool_)
         _contains(self.table(), hashes, found)
         return found
 
     def table(self) -> NDArray[np.uint64]:
-        """The hashes at their places, 0 elsewhere; not to be written to."""
+        """The table, read-only; 0 marks an empty slot."""
         return read_only(self._table.view())
 
     def hashes(self) -> NDArray[np.uint64]:
-        """Its members, sorted."""
+        """All members, sorted."""
         return np.sort(self._table[self._table != 0])
 
 
@@ -67,7 +67,7 @@ class HashSet:
 def _add(
     table: NDArray[np.uint64], size: int, hashes: NDArray[np.uint64], begin: int, new: NDArray[np.bool_]
 ) -> tuple[int, int]:
-    """Adds hashes from the one at `begin` on, until three quarters are full; returns where it stopped, and the size."""
+    """Adds hashes from `begin` on until the table is three quarters full; returns where it stopped, and the size."""
     last = np.uint64(len(table) - 1)
     for place in range(begin, len(hashes)):
         if 4 * size >= 3 * len(table):

@@ -1,7 +1,6 @@
-"""Exact Jaccard similarity of pairs of documents: shingles that both have, as a share of those that either has.
+"""Exact Jaccard similarity of pairs of documents: shared shingles divided by all shingles of the two.
 
-Shingles are compared by 64-bit hashes, made anew from the words of the pairs' documents, as many pairs at a time as the
-memory allows.
+Shingles are compared by 64-bit hashes, recomputed from the documents' words for as many pairs as fit into memory.
 """
 
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from tasks.clean.rules.near.files import SketchFiles
 from tasks.clean.rules.near.ngrams import ngrams_of
 
 WORD_MEMORY = 24
-"""Bytes that a word costs while it is compared: itself, its shingle, and what it takes to make them."""
+"""Bytes per word during comparison: the word, its shingle, and temporaries."""
 
 
 class Comparer:
@@ -27,9 +26,9 @@ class Comparer:
     def similarities(
         self, first: NDArray[np.uint32], second: NDArray[np.uint32], least: float = 0.0
     ) -> NDArray[np.float64]:
-        """Of each pair of documents with at least one word; less than `least` where it is less [pairs].
+        """Similarity of each pair of nonempty documents; values below `least` are lower bounds [pairs].
 
-        Fastest where equal `first` follow one another.
+        Fastest if equal values of `first` are adjacent.
         """
         found = np.empty(len(first), np.float64)
         nobody = np.empty(0, np.uint32)
@@ -38,7 +37,7 @@ class Comparer:
         return found
 
     def join(self, first: NDArray[np.uint32], second: NDArray[np.uint32], clusters: Clusters, threshold: float) -> None:
-        """Connect the pairs of at least this similarity. What is connected by then is not compared."""
+        """Connect pairs that reach the threshold. Pairs that are already connected are not compared."""
         for begin, end in self._parts(first, second):
             part = slice(begin, end)
             apart = clusters.apart(first[part], second[part])
@@ -46,7 +45,7 @@ class Comparer:
             self._compare(one, other, clusters.parents, threshold, np.empty(len(one), np.float64))
 
     def _parts(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
-        """Stretches of pairs whose words fit into the memory, or one pair."""
+        """Ranges of pairs with words that fit into memory, or single pairs."""
         words = self.files.counts[second].astype(np.int64)
         new = first_of_each(first)
         words[new] += self.files.counts[first[new]]
@@ -68,7 +67,7 @@ class Comparer:
     ) -> None:
         if not len(first):
             return
-        documents = np.sort(np.concatenate((first, second)))  # several times as fast as np.unique
+        documents = np.sort(np.concatenate((first, second)))  # several times faster than np.unique
         documents = documents[first_of_each(documents)]
         shingles = ngrams_of(self.files.words(documents.astype(np.int64)), self.ngram)
         begins = np.cumsum(shingles.counts) - shingles.counts

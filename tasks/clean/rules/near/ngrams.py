@@ -1,8 +1,7 @@
-"""N-grams of words as 64-bit hashes; those of 5 words are the shingles by which documents are compared.
+"""Word n-grams as 64-bit hashes; by default, 5-grams are the shingles that documents are compared by.
 
-The hash of an n-gram is a polynomial of its words' hashes modulo 2^64, rolled along the text, with its bits spread
-afterwards. Two different ones among those of a pair of documents of a thousand words are the same with a chance of
-about 1 in 10^13, or 1 in 2^32 where they differ in a word alone.
+The hash is a rolling polynomial of the word hashes modulo 2^64, mixed afterwards. The probability of a collision within
+a pair of documents of a thousand words is about 1 in 10^13; for n-grams that differ in one word it is 1 in 2^32.
 """
 
 from dataclasses import dataclass
@@ -16,18 +15,18 @@ from tasks.clean.rules.near.words import Words
 
 @dataclass(frozen=True)
 class Ngrams:
-    """The n-grams of some documents in the order of the text, as often as they occur."""
+    """All n-grams of some documents in text order, with repeats."""
 
     hashes: NDArray[np.uint64]
-    """[n-grams of all documents], none of them 0."""
+    """Never 0 [n-grams of all documents]."""
     counts: NDArray[np.int64]
-    """N-grams of each document [documents]: words - n + 1, or 1 for a shorter one, or 0 for one without words."""
+    """N-grams per document [documents]: words - n + 1, but 1 for a shorter document and 0 for an empty one."""
 
 
 def ngrams_of(words: Words, n: int) -> Ngrams:
-    """All n-grams of `n` words; a document of fewer words has one, of all its words, which is no n-gram of another.
+    """All n-grams of `n` words. A shorter document has one, of all its words, which never equals a full n-gram.
 
-    Costs about 1 ns and returns 8 bytes an n-gram.
+    Takes about 1 ns and 8 bytes per n-gram.
     """
     counts = np.where(words.counts > 0, np.maximum(words.counts - (n - 1), 1), 0)
     hashes = np.empty(counts.sum(), np.uint64)
@@ -36,7 +35,7 @@ def ngrams_of(words: Words, n: int) -> Ngrams:
 
 
 def hash_texts(words: Words) -> NDArray[np.uint64]:
-    """A hash of all words of each document in their order, none of them 0 [documents]."""
+    """A hash of the words of each document in order, never 0 [documents]."""
     hashes = np.empty(len(words.counts), np.uint64)
     _hash_texts(words.hashes, words.counts, hashes)
     return hashes
@@ -44,7 +43,7 @@ def hash_texts(words: Words) -> NDArray[np.uint64]:
 
 @array_kernel
 def _spread(state: np.uint64) -> np.uint64:
-    """Every bit of the state over all; never 0, which stands for an empty place in tables."""
+    """Mix all bits; never 0, which marks an empty slot in tables."""
     state = (state ^ (state >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     state ^= state >> np.uint64(32)
     return state if state != np.uint64(0) else np.uint64(1)

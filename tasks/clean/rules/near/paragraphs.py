@@ -1,14 +1,14 @@
-"""Paragraphs that were there before, in this document or one before it in corpus order, with the same words.
+"""Removes repeated paragraphs: those with the same words as an earlier one in the corpus.
 
-Two documents that share a notice or a menu are not near-duplicates, but the notice is there twice. As CCNet does with
-lines (Wenzek et al. 2020, arXiv 1911.00359, section 3.1).
+Documents that share a notice or a menu are not near-duplicates, yet the notice repeats. CCNet does the same with lines
+(Wenzek et al. 2020, arXiv 1911.00359, section 3.1).
 
-    write_paragraphs(paragraphs_of(batch.column("text"), settings), path)      # of any batch, in any process
-    staying = first_paragraphs(paths, priorities)                                   # once, of the whole corpus
-    texts = without(batch.column("text"), read_paragraphs(path), staying[0])   # of any batch, in any process
+    write_paragraphs(paragraphs_of(batch.column("text"), settings), path)      # for any batch, in any process
+    staying = first_paragraphs(paths, priorities)                              # once, for the whole corpus
+    texts = without(batch.column("text"), read_paragraphs(path), staying[0])   # for any batch, in any process
 
-A paragraph file is a header of three 64-bit numbers (FORMAT, documents, paragraphs) and the arrays of `Paragraphs`
-behind it, in their order and in the byte order of the machine: 16 bytes a paragraph and 8 a document.
+A paragraph file is a header of three 64-bit numbers (FORMAT, documents, paragraphs) followed by the arrays of
+`Paragraphs`, in native byte order: 16 bytes per paragraph and 8 per document.
 """
 
 from collections.abc import Sequence
@@ -33,34 +33,34 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = int.from_bytes(b"parag. 1", "little")
-"""Begins a paragraph file."""
+"""Magic number of a paragraph file."""
 
 HEADER = 3 * 8
 
 MEMORY = 512 << 20
-"""Bytes for the paragraphs that are remembered at a time."""
+"""Bytes for the hashes held at a time."""
 
 HASH_MEMORY = 24
-"""Bytes that a remembered paragraph costs."""
+"""Bytes per hash held."""
 
 
 @dataclass(frozen=True)
 class Paragraphs:
-    """The paragraphs of some documents, one document after the other; together they are all of their text."""
+    """The paragraphs of consecutive documents; together they cover the whole text."""
 
     hashes: NDArray[np.uint64]
-    """Of the words of each; 0 for one that always stays [paragraphs]."""
+    """Hash of each paragraph's words; 0 if it always stays [paragraphs]."""
     sizes: NDArray[np.int64]
-    """Bytes of each, with the line ends behind it [paragraphs]."""
+    """Bytes of each paragraph, including the line feeds after it [paragraphs]."""
     counts: NDArray[np.int64]
-    """Paragraphs of each document; an empty one has none [documents]."""
+    """Paragraphs per document; 0 if empty [documents]."""
 
 
 def paragraphs_of(texts: "pa.Array | pa.ChunkedArray", settings: ParagraphSettings) -> Paragraphs:
     """The paragraphs of a column of strings with line feeds as line ends; null has none.
 
-    A paragraph ends behind a line feed, or all of two and more where blank lines are the separator. Costs about 10 ns a
-    byte of text.
+    A paragraph ends after a run of line feeds: at least one, or two if blank lines are the separator. Takes about 10 ns
+    per byte of text.
     """
     import pyarrow as pa
 
@@ -79,7 +79,7 @@ def paragraphs_of(texts: "pa.Array | pa.ChunkedArray", settings: ParagraphSettin
 
 
 def write_paragraphs(paragraphs: Paragraphs, path: Path) -> None:
-    """A file of them. The same paragraphs give the same bytes."""
+    """Write paragraphs to a file; the same paragraphs give the same bytes."""
     with path.open("wb") as file:
         np.array([FORMAT, len(paragraphs.counts), len(paragraphs.sizes)], np.int64).tofile(file)
         for array in astuple(paragraphs):
@@ -87,7 +87,7 @@ def write_paragraphs(paragraphs: Paragraphs, path: Path) -> None:
 
 
 def read_paragraphs(path: Path) -> Paragraphs:
-    """What was written. Raises DataError for a file that is not that, or not whole."""
+    """Read a paragraph file. Raises DataError if it is not one or is incomplete."""
     documents, paragraphs = _header(path)
     with path.open("rb") as file:
         file.seek(HEADER)
@@ -99,16 +99,16 @@ def read_paragraphs(path: Path) -> Paragraphs:
 def first_paragraphs(
     paths: Sequence[Path], priorities: NDArray[np.uint8] | None = None, memory: int = MEMORY
 ) -> list[NDArray[np.bool_]]:
-    """For each paragraph file which paragraphs stay: those that were not there before, and those that always do.
+    """Which paragraphs of each file stay: the first occurrences, and short ones.
 
-    `priorities`: of each document through all files in the order of `paths`; a paragraph stays where the number is
-    least, and there where it comes first: 0 for test, 1 for validation, 2 for train. One of GONE is dropped for another
-    reason, so that its paragraphs count for nothing. None: all have the same.
+    `priorities`: per document across all files in the order of `paths`; a paragraph stays in the document with the
+    lowest priority (0 test, 1 validation, 2 train), ties by corpus order. GONE: the document is already dropped, and
+    its paragraphs are ignored. None: equal priorities.
 
-    Holds a byte a paragraph and about `memory` bytes, however large the corpus is: paragraphs are compared by their
-    hashes, as many at a time as there is memory for, and the files are read as often. The result does not depend on it.
+    Uses a byte per paragraph plus about `memory` bytes, however large the corpus is: hashes are compared in ranges that
+    fit into memory, and the files are read once per range. The result does not depend on `memory`.
 
-    Raises DataError for a file that holds no paragraphs.
+    Raises DataError if a file is not a paragraph file.
     """
     headers = np.array([_header(path) for path in paths], np.int64).reshape(-1, 2)
     documents, total = headers.sum(axis=0).tolist()
@@ -130,7 +130,7 @@ def first_paragraphs(
 def _mark_first(
     paragraphs: Paragraphs, among: NDArray[np.bool_], low: int, high: int, seen: HashSet, found: NDArray[np.bool_]
 ) -> None:
-    """Marks those of some documents that are not in `seen` yet, with hashes from `low` to below `high`."""
+    """Marks the paragraphs of documents `among` not yet in `seen`, with hashes from `low` to below `high`."""
     hashes = paragraphs.hashes
     (asked,) = np.nonzero(np.repeat(among, paragraphs.counts) & (hashes >= low) & (hashes <= high - 1))
     judged = hashes[asked] != 0
@@ -143,16 +143,16 @@ def _header(path: Path) -> tuple[int, int]:
     size = path.stat().st_size
     kind, documents, paragraphs = np.fromfile(path, np.int64, 3).tolist() if size >= HEADER else (0, 0, 0)
     if kind != FORMAT or size != HEADER + 16 * paragraphs + 8 * documents:
-        raise DataError(f"{path}: not a whole file of paragraphs")
+        raise DataError(f"{path}: not a complete paragraph file")
     return documents, paragraphs
 
 
 def without(
     texts: "pa.Array | pa.ChunkedArray", paragraphs: Paragraphs, staying: NDArray[np.bool_]
 ) -> "pa.LargeStringArray":
-    """The texts with the paragraphs that stay alone, byte for byte; at the end of a text no line feeds are left over.
+    """The texts with only the paragraphs in `staying`, and no line feeds left over at the end.
 
-    The texts of documents that lose nothing are not touched. One that loses everything is empty.
+    Texts that lose no paragraph are unchanged; texts that lose all are empty.
     """
     import pyarrow as pa
 
@@ -172,7 +172,7 @@ def _split(
     counts: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
-    """Writes the paragraphs of each document and, where there is room for them, the bytes of each paragraph."""
+    """Writes the paragraphs per document and, unless `sizes` is empty, the bytes per paragraph."""
     found = 0
     for document in range(len(counts)):
         first = found
@@ -206,7 +206,7 @@ def _keep(
     content: NDArray[np.uint8],
     ends: NDArray[np.int64],
 ) -> None:
-    """Copies what stays, and writes where the text of each document ends."""
+    """Copies the paragraphs that stay and writes the end offset of each text."""
     paragraph, written = 0, 0
     for document in range(len(counts)):
         lost_last = False

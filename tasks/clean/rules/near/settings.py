@@ -1,4 +1,4 @@
-"""Keys of a recipe about documents that are nearly the same, texts of an evaluation set, and repeated paragraphs."""
+"""Recipe keys for near-duplicates, contamination and repeated paragraphs."""
 
 from typing import Annotated, Literal, Self
 
@@ -13,56 +13,56 @@ MAX_HASHES = 4096
 
 
 class NearDuplicateSettings(Section):
-    """Which documents count as nearly the same: the Jaccard similarity of their sets of word n-grams (shingles).
+    """Near-duplicate detection by the Jaccard similarity of word n-grams (shingles).
 
-    Candidates are found by MinHash and banding (Broder 1997; Leskovec, Rajaraman and Ullman 2014, section 3.4; Lee et
-    al. 2021, arXiv 2107.06499, section 4.2), then every one of them is compared exactly. A pair of similarity s is a
-    candidate with a chance of 1 - (1 - s^rows)^bands: 0.9996 at 0.8 with 20 bands of 5 rows, 0.924 with FineWeb's 14
+    MinHash with banding finds candidates (Broder 1997; Leskovec, Rajaraman and Ullman 2014, section 3.4; Lee et al.
+    2021, arXiv 2107.06499, section 4.2); each candidate pair is then compared exactly. A pair of similarity s becomes a
+    candidate with probability 1 - (1 - s^rows)^bands: 0.9996 at 0.8 with 20 bands of 5 rows, 0.924 with FineWeb's 14
     of 8.
     """
 
     ngram: Count = 5
-    """Words of a shingle. A shorter document has one shingle, of all its words."""
+    """Words per shingle. A shorter document is one shingle."""
     threshold: Share = 0.8
-    """The least similarity of a pair that is nearly the same."""
+    """Minimum Jaccard similarity of near-duplicates."""
     bands: Count = 20
-    """Bands of a signature: a pair that agrees in one of them is compared."""
+    """Number of MinHash bands; a pair that matches in any band is compared."""
     rows: Count = 5
-    """MinHash values of a band."""
+    """MinHash values per band."""
     max_bucket: Annotated[int, Field(ge=2, le=1024)] = 64
-    """Of up to so many documents that agree in a band, all pairs are compared. Of more, as a template makes them, all
-    are compared with the `leaders` alone, so that the work stays linear."""
+    """All pairs are compared in buckets (documents that match in a band) of up to this size. In larger ones, typical of
+    templated text, documents are compared only with the `leaders`, which keeps the work linear."""
     leaders: Count = 4
-    """In a larger bucket: its first document, then the first one that is near to none before it, and so on."""
+    """Leaders per large bucket: its first document, then the first one unlike all previous leaders, and so on."""
     seed: int = 0
-    """Another seed draws other MinHash functions."""
+    """Seed of the MinHash functions."""
 
     @model_validator(mode="after")
     def _signature_of_a_sensible_size(self) -> Self:
         if (hashes := self.bands * self.rows) > MAX_HASHES:
-            raise ValueError(f"bands {self.bands} of rows {self.rows} are {hashes} values, more than {MAX_HASHES}")
+            raise ValueError(f"bands {self.bands} × rows {self.rows} = {hashes}, more than {MAX_HASHES}")
         return self
 
 
 class ContaminationSettings(Section):
-    """Which documents are too much like texts that a model will be evaluated on.
+    """Drops documents that overlap with evaluation texts in word n-grams.
 
-    Overlap in n-grams of 13 words, as for GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C), whose own range for
-    the length is 8 to 13 words.
+    The default of 13 words follows GPT-3, which used 8 to 13 (Brown et al. 2020, arXiv 2005.14165, appendix C).
     """
 
     ngram: Count = 13
-    """Words of an n-gram."""
+    """Words per n-gram."""
     min_words: Count = 8
-    """An evaluation text of fewer words than `ngram` is one n-gram, the whole text; one of fewer than this is not
-    looked for, since a line of a few words says nothing."""
+    """Evaluation texts with fewer words than `ngram` are matched as a whole; those with fewer than `min_words` are
+    skipped, since a few words can match by chance."""
     min_ngrams: Count = 1
-    """A document goes where it has at least so many n-grams of the evaluation texts…"""
+    """A document is dropped if it contains at least this many n-grams of the evaluation texts…"""
     min_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """…and at least this share of its words is in them."""
+    """…and they cover at least this fraction of its words."""
 
     files: tuple[str, ...] = ()
-    """Evaluation sets besides the test split: files or folders, .parquet, .jsonl or .txt, every string in them."""
+    """Evaluation sets in addition to the test split: .parquet, .jsonl or .txt files, or folders of them. Every string
+    in a file counts."""
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> Self:
@@ -72,9 +72,9 @@ class ContaminationSettings(Section):
 
 
 class ParagraphSettings(Section):
-    """Which paragraphs are removed because they were there before, in corpus order, with the same words."""
+    """Removes paragraphs with the same words as an earlier one in the corpus."""
 
     separator: Literal["blank_line", "line"] = "blank_line"
-    """What ends a paragraph."""
+    """Paragraph separator."""
     min_words: Count = 5
-    """Paragraphs of fewer words always stay: headings, names, items of a list."""
+    """Shorter paragraphs always stay: headings, names, list items."""

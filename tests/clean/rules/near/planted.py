@@ -1,4 +1,4 @@
-"""A corpus with planted near-duplicates: texts of random words, and copies of them with a few words edited."""
+"""A corpus with planted near-duplicates: random texts, and copies with a few edited words."""
 
 import random
 from itertools import accumulate
@@ -8,10 +8,10 @@ SYLLABLES = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
 
 
 def planted(documents: int, seed: int, words: tuple[int, int] = (40, 200), share: float = 0.5) -> list[str]:
-    """So many texts in random order, of which about a share are edited copies of one before them in the making.
+    """`documents` texts in random order; about `share` of them are edited copies of an earlier one.
 
-    An edit takes a word away, puts one in, or puts another one in its place; each copy also has its own capitals and
-    punctuation. Copies get few edits or many, so that they lie on both sides of the usual thresholds.
+    An edit deletes, inserts or replaces a word; each copy also has its own capitals and punctuation. The number of
+    edits varies, so copies lie on both sides of the usual thresholds.
     """
     chance = random.Random(seed)
     vocabulary = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 4))) for _ in range(5000)]
@@ -31,7 +31,7 @@ def planted(documents: int, seed: int, words: tuple[int, int] = (40, 200), share
 
 
 def from_a_template(documents: int, seed: int, words: int = 100, slots: int = 4) -> list[str]:
-    """Texts that are one text but for a few words each, as descriptions of a family of packages are."""
+    """Texts that differ in a few words, like the descriptions of a family of packages."""
     chance = random.Random(seed)
     template = [f"word{chance.randrange(10_000)}" for _ in range(words)]
     places = [words * slot // slots + words // (2 * slots) for slot in range(slots)]
@@ -44,7 +44,7 @@ def from_a_template(documents: int, seed: int, words: int = 100, slots: int = 4)
 
 
 def _dressed(text: list[str], chance: random.Random) -> str:
-    """With capitals and punctuation that are no part of the words."""
+    """The text with added capitals and punctuation; the words stay the same."""
     parts = []
     for word in text:
         parts += [

@@ -1,4 +1,4 @@
-"""What the kernels of this room do, slowly and plainly, and texts to try them on."""
+"""Slow, plain references for the kernels, and texts to test them on."""
 
 import unicodedata
 from collections import Counter
@@ -11,7 +11,7 @@ from tasks.clean.rules.near.words import WITHOUT_BLANKS, Words, words_of
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters and digits with their marks, lower-cased; letters of scripts without blanks alone."""
+    """Runs of letters, digits and their marks, lower-cased; single letters in scripts without spaces."""
     found: list[str] = []
     open_word = alone = False
     for character in text:
@@ -34,7 +34,7 @@ def words(text: str) -> list[str]:
 
 
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
-    """All n-grams of words, or one of all words where they are fewer."""
+    """All n-grams of words, or one of all words if there are fewer."""
     found = words(text)
     if not found:
         return []
@@ -42,13 +42,13 @@ def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
 
 
 def jaccard(one: str, other: str, n: int) -> float:
-    """Of two texts with a word each at least."""
+    """Similarity of two texts with at least one word each."""
     a, b = set(ngrams(one, n)), set(ngrams(other, n))
     return len(a & b) / len(a | b)
 
 
 def near_pairs(texts: Sequence[str], n: int, threshold: float) -> list[tuple[int, int]]:
-    """Every pair of at least that similarity, by an inverted index of the shingles."""
+    """Every pair with at least that similarity, from an inverted index of the shingles."""
     holders: dict[tuple[str, ...], list[int]] = {}
     sizes, pairs = [], []
     for other, text in enumerate(texts):
@@ -64,7 +64,7 @@ def near_pairs(texts: Sequence[str], n: int, threshold: float) -> list[tuple[int
 
 
 def roots(documents: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """The first document of the set of each, when the pairs are connected."""
+    """The first document of each one's set once the pairs are connected."""
     root = list(range(documents))
     for one, other in pairs:
         least, most = sorted((root[one], root[other]))
@@ -73,20 +73,20 @@ def roots(documents: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def column(texts: Iterable[str | None]) -> pa.LargeStringArray:
-    """As a corpus has them."""
+    """The texts as a column of a corpus."""
     return pa.array(texts, pa.large_string())
 
 
 def words_in(texts: Iterable[str]) -> Words:
-    """The kernel's words."""
+    """Words as computed by the kernel."""
     return words_of(column(texts))
 
 
 NASTY = "aAzZ09 _-'.\n\t\x00éÉßẞıİΣςσǅ\u0301\u0323\u200d\u200b\ufeff\ufe0f"
 NASTY += "\u0e01\u0e34กะ中文字かなカナ々〇가각한ब्दا\u064bש\u05b8١²½ⅷ🙂👩‍🔬\U000e0100\U000f0000𝐀𠀀"
-"""Letters that grow, marks with and without a letter, scripts with and without blanks, what is beyond the tables."""
+"""Letters that get longer, marks with and without a letter, scripts with and without spaces, rare code points."""
 
 text = st.text(st.one_of(st.sampled_from(NASTY), st.characters(exclude_categories=["Cs"])), max_size=80)
 few_words = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), max_size=14).map(" ".join)
-"""Texts of a small vocabulary, which repeat their n-grams and those of others."""
+"""Texts with a small vocabulary that repeat their own n-grams and each other's."""
 texts = st.lists(st.one_of(text, few_words), max_size=12)

@@ -19,7 +19,7 @@ def entries_of(buckets: list[list[int]]) -> np.ndarray:
 
 
 def pairs(buckets: list[list[int]], most: int, sizes: list[int], threshold: float, room: int) -> list[tuple[int, int]]:
-    """All pairs, with a room that must be emptied now and then."""
+    """All pairs, with a buffer that must be emptied in between."""
     entries, found, place = entries_of(buckets), [], 0
     while place < len(entries):
         kept = np.zeros(room, np.uint64)

@@ -1,4 +1,4 @@
-"""Kernels of this room see arguments of one type each, as each kept form of another type costs seconds."""
+"""Each kernel is compiled for one set of argument types, since every further one costs seconds."""
 
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +28,7 @@ def kernels() -> dict[str, Any]:
 
 
 def use_everything(folder: Path) -> None:
-    """Each kernel on columns of several forms: whole, part, empty."""
+    """Run each kernel on several forms of columns: whole, sliced, empty."""
     from tasks.clean.rules.near.contamination import EvaluationIndex, overlaps
     from tasks.clean.rules.near.paragraphs import (
         first_paragraphs,
@@ -64,5 +64,5 @@ def test_each_kernel_is_compiled_for_one_type_of_arguments_so_that_every_process
     use_everything(tmp_path)
     types = {name: len(compiled.signatures) for name, compiled in kernels().items()}
     assert max(types.values()) == 1, types
-    # One that is only called by another one is inside that one's cached code.
+    # A kernel called only by another one is part of that one's cached code.
     assert {name for name, count in types.items() if not count} <= {"clusters._root", "ngrams._spread", "words._decode"}

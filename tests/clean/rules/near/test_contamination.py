@@ -29,7 +29,7 @@ def measured(texts: list[str], evaluated: list[str], **keys: Any) -> Overlaps:
 
 
 def plain(text: str, evaluated: list[str], chosen: ContaminationSettings) -> tuple[int, float]:
-    """Places where an n-gram begins and the share of words in one, by looking at each place."""
+    """Positions where an n-gram begins and the fraction of words covered, position by position."""
     found, begins, covered = reference.words(text), set(), set()
     for other in evaluated:
         words = reference.words(other)
@@ -126,7 +126,7 @@ QUESTION, CHOICES, KIND = " ".join(WORDS[:20]), [" ".join(WORDS[8:21]), " ".join
 
 
 def table(rows: int) -> pa.Table:
-    """Strings in every kind of column, one row of which has them."""
+    """A row with strings in every kind of column."""
     nothing = [None] * (rows - 1)
     return pa.table(
         {
@@ -181,7 +181,7 @@ def test_a_text_file_is_one_text_and_several_files_are_one_set(tmp_path: Path) -
         ("x.jsonl", b'"\xff"', "x.jsonl: not UTF-8"),
         ("x.txt", b"\xff", "x.txt: not UTF-8"),
         ("x.parquet", b"PAR1", "x.parquet"),
-        ("x.csv", b"a,b", "x.csv: no evaluation texts; they are files ending in .parquet, .jsonl, .txt"),
+        ("x.csv", b"a,b", "x.csv: no evaluation texts; expected a .parquet, .jsonl, .txt file"),
     ],
 )
 def test_a_file_without_evaluation_texts_is_told(name: str, content: bytes, message: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.clean.rules.near.planted import from_a_template, planted
 from tests.clean.rules.near.reference import column
 
 SURE = {"bands": 300, "rows": 1, "max_bucket": 1024}
-"""With so many bands of one row, a pair that has a shingle in three in common is missed with a chance of 10^-53."""
+"""With this many bands of one row, a pair with similarity 1/3 is missed with probability 10^-53."""
 
 
 def sketched(part: tuple[Path, Sequence[str]], chosen: NearDuplicateSettings) -> Path:
@@ -45,7 +45,7 @@ def search(
 
 
 def together(found: NearDuplicates, pairs: Sequence[tuple[int, int]]) -> float:
-    """Share of the pairs of which one cluster has both."""
+    """Fraction of pairs with both documents in one cluster."""
     return float(np.mean([found.keepers[one] == found.keepers[other] for one, other in pairs]))
 
 
@@ -157,7 +157,7 @@ def test_memory_grows_by_what_is_stated_and_the_files_are_as_large_as_stated(tmp
 
 
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The pairs of each call of the comparison from now on."""
+    """Records the pairs of every comparison from now on."""
     counts: list[int] = []
     whole = Comparer._compare
 

@@ -31,7 +31,7 @@ texts_of_paragraphs = st.lists(
 
 
 def pieces(text: str, separator: str) -> list[str]:
-    """Paragraphs with the line feeds behind them."""
+    """Paragraphs with the line feeds after them."""
     ends = [found.end() for found in re.finditer(BREAKS[separator], text)]
     return [part for part in map(lambda a, b: text[a:b], [0, *ends], [*ends, len(text)]) if part]
 
@@ -143,5 +143,5 @@ def test_a_file_that_holds_no_paragraphs_is_told(tmp_path: Path) -> None:
     write_paragraphs(paragraphs_of(column([NOTICE, None]), ParagraphSettings()), whole)
     for content in (whole.read_bytes()[:-1], b"x" * 80, b""):
         cut.write_bytes(content)
-        with pytest.raises(DataError, match="cut: not a whole file of paragraphs"):
+        with pytest.raises(DataError, match="cut: not a complete paragraph file"):
             first_paragraphs([whole, cut])

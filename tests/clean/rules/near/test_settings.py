@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
         (NearDuplicateSettings, {"threshold": 0.0}, "near.threshold: "),
         (NearDuplicateSettings, {"threshold": 1.01}, "near.threshold: "),
         (NearDuplicateSettings, {"bands": 0}, "near.bands: "),
-        (NearDuplicateSettings, {"bands": 512, "rows": 9}, "bands 512 of rows 9 are 4608 values, more than 4096"),
+        (NearDuplicateSettings, {"bands": 512, "rows": 9}, "bands 512 × rows 9 = 4608, more than 4096"),
         (NearDuplicateSettings, {"max_bucket": 1}, "near.max_bucket: "),
         (NearDuplicateSettings, {"n": 5}, "near.n: unknown key"),
         (ContaminationSettings, {"ngram": 7}, "min_words 8 is more than ngram 7"),

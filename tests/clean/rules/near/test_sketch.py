@@ -18,7 +18,7 @@ SMALL = NearDuplicateSettings(ngram=3, bands=4, rows=3, seed=7)
 
 
 def minima(text: str, chosen: NearDuplicateSettings) -> list[int]:
-    """The least value of each MinHash function over the shingles of a text, one by one."""
+    """The minimum of each MinHash function over the shingles of a text, one by one."""
     shingles = [int(shingle) & 0xFFFFFFFF for shingle in ngrams_of(words_in([text]), chosen.ngram).hashes]
     found = []
     for place in range(chosen.bands * chosen.rows):
@@ -103,9 +103,9 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     empty.write_bytes(b"")
     other.write_bytes(b"x" * 400)
     for path in (cut, empty, other):
-        with pytest.raises(DataError, match=rf"{path.name}: not a whole sketch of documents"):
+        with pytest.raises(DataError, match=rf"{path.name}: not a complete sketch file"):
             SketchFiles([whole, path], SMALL.bands)
-    with pytest.raises(DataError, match=r"0\.sketch: has 4 bands, not 5"):
+    with pytest.raises(DataError, match=r"0\.sketch: has 4 bands, expected 5"):
         SketchFiles([whole], 5)
 
 

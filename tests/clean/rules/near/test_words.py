@@ -97,4 +97,4 @@ def test_long_runs_take_time_in_proportion(unit: str) -> None:
         return time.process_time() - began
 
     seconds(10)
-    assert seconds(1_000_000) < 200 * max(seconds(20_000), 0.001)  # linear is 50 times, quadratic 2,500 times
+    assert seconds(1_000_000) < 200 * max(seconds(20_000), 0.001)  # linear: 50 times; quadratic: 2,500 times
