@@ -94,7 +94,7 @@ class Served(PythonModel):
     def batches(
         self, texts: Sequence[Sequence[int]], size: int, left: bool = False
     ) -> Iterator[tuple[list[int], dict[str, Any]]]:
-        """Places of texts and their padded input, longest first: little padding, and running out of memory shows at once.
+        """Places of texts and their padded input, longest first: little padding, and memory errors come early.
 
         `input_ids` and `attention_mask` are [texts, longest text], padded on the right or `left`.
         """

@@ -225,7 +225,7 @@ def test_a_text_has_the_probabilities_of_all_classes(load):
         ("translation", {"length_penalty": math.nan}, "length_penalty: must be a finite number, not nan"),
         ("translation", {"repetition_penalty": math.nan}, "repetition_penalty: must be a finite number, not nan"),
         ("translation", {"num_beams": 0}, "num_beams: must be at least 1, not 0"),
-        ("translation", {"max_new_tokens": 33}, "max_new_tokens: must be from 1 to 32, for which the model has"),
+        ("translation", {"max_new_tokens": 33}, "max_new_tokens: must be from 1 to 32, the model's free"),
         ("summarization", {"repetition_penalty": 0.0}, "repetition_penalty: must be more than 0"),
         ("masked-lm", {"top_k": 0}, "top_k: must be at least 1"),
         ("classification", {"batch_size": 0}, "batch_size: must be at least 1"),
