@@ -251,7 +251,7 @@ def test_next_sentences_are_learned_beside_masks_and_leave_a_masked_model(projec
     _, info = AutoModelForMaskedLM.from_pretrained(folder / "model", output_loading_info=True)
     assert not info["missing_keys"]
     project("masked-lm", "roberta", next_sentence=True, steps=2)
-    with pytest.raises(RecipeError, match=r"train\.next_sentence: roberta has no head for it"):
+    with pytest.raises(RecipeError, match=r"train\.next_sentence: roberta does not support it"):
         run(STAGE, "tiny")
 
 
@@ -263,7 +263,7 @@ def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> No
     facts = run(STAGE, "tiny").details["data"]["training"]
     assert facts["cut"] > 0 == facts["left_out"] and facts["documents"] == 80
     project("translation", "marian", steps=1, source_length=4)
-    told = r"^recipes/tiny\.yaml: no document of the (training|validation) split is short enough for "
+    told = r"^recipes/tiny\.yaml: the (training|validation) split has no documents that fit "
     with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 \(the shortest text has \d\d? tokens\)$"):
         run(STAGE, "tiny")
     project("summarization", "t5", steps=1, source_length=4, target_length=2)
@@ -279,7 +279,9 @@ def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
     run(STAGE, "bert")
     short = {"config": {**MODELS["bert"], "max_position_embeddings": 16}}
     project("classification", "bert", model=short, steps=1)
-    with pytest.raises(RecipeError, match=r"train\.source_length or target_length: \d+ is more than the 16 positions"):
+    with pytest.raises(
+        RecipeError, match=r"train\.source_length or target_length: \d+ exceeds the model's 16 positions"
+    ):
         run(STAGE, "tiny")
     folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", steps=1)
     config = folder / "base/config.json"
@@ -294,9 +296,9 @@ def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) ->
     base = project("masked-lm", "bert", name="bert", steps=1)
     run(STAGE, "bert")
     wrong = {
-        "hidden_size": (64, "changes the shapes of the base's weights; leave it out"),
-        "num_hidden_layers": (2, "changes the shapes of the base's weights; leave it out"),
-        "hidden_act": ("none", "the base cannot be built with it: 'none'"),
+        "hidden_size": (64, "changes the shapes of the base's weights; remove it"),
+        "num_hidden_layers": (2, "changes the shapes of the base's weights; remove it"),
+        "hidden_act": ("none", "breaks the base: 'none'"),
         "layer_norm_eps": ("small", "Field 'layer_norm_eps' expected float, got str"),
     }
     for key, (value, sentence) in wrong.items():
@@ -316,7 +318,8 @@ def test_layers_that_a_base_does_not_have_are_told_with_those_it_has(project: Pr
     run(STAGE, "bert")
     lora = {"lora": {"targets": ["query", "zzz"]}}
     project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=lora, steps=1)
-    told = "recipes/tiny.yaml: model.lora.targets: no layer 'zzz' in bert (some: query, key, value, dense, decoder)"
+    layers = "query, key, value, dense, decoder"
+    told = f"recipes/tiny.yaml: model.lora.targets: bert has no layer 'zzz'; its layers include {layers}"
     with pytest.raises(RecipeError, match=f"^{re.escape(told)}$"):
         run(STAGE, "tiny")
 

@@ -158,34 +158,32 @@ def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project)
 
 def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
     folder = project(context_length=2048)
-    with pytest.raises(
-        DataError, match=r"tokens/train: [\d,]+ tokens are fewer than one block of 2048 .*context_length"
-    ):
+    with pytest.raises(DataError, match=r"tokens/train: [\d,]+ tokens, fewer than one block of 2048 .*context_length"):
         run(STAGE, "tiny")
     project(context_length=256)
-    with pytest.raises(DataError, match=r"tokens/validation: [\d,]+ tokens are fewer"):
+    with pytest.raises(DataError, match=r"tokens/validation: [\d,]+ tokens, fewer"):
         run(STAGE, "tiny")
     project("gpt2", {**CONFIGS["gpt2"], "n_positions": 8})
     with pytest.raises(
-        RecipeError, match=r"train.context_length: 16 is more than the 8 positions .*config.n_positions"
+        RecipeError, match=r"train.context_length: 16 exceeds the model's 8 positions .*config.n_positions"
     ):
         run(STAGE, "tiny")
     project("llama", {**CONFIGS["llama"], "num_attention_heads": 3})
     with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: llama cannot be built"):
         run(STAGE, "tiny")
     project("qwen3", {**CONFIGS["qwen3"], "num_attention_heads": 3, "num_key_value_heads": 2})
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: qwen3 cannot be run"):
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: qwen3 fails to run"):
         run(STAGE, "tiny")
     bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     project("bert", bert)
-    with pytest.raises(RecipeError, match=r"model.config: bert sees later tokens"):
+    with pytest.raises(RecipeError, match=r"model.config: bert attends to later tokens"):
         run(STAGE, "tiny")
     project("bert", {**bert, "is_decoder": True})
     run(STAGE, "tiny")
     index = folder / "tokens/validation/index.json"
     project()
     index.write_text(index.read_text().replace('"eos_token_id": 0', '"eos_token_id": 5'))
-    with pytest.raises(DataError, match=r"tokens/validation/index.json: made by another tokenizer"):
+    with pytest.raises(DataError, match=r"tokens/validation/index.json: made by a different tokenizer"):
         run(STAGE, "tiny")
 
 
