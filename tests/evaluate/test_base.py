@@ -73,9 +73,9 @@ def spoiled_weights(bpe):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (other_tokenizer, "data/tiny/base: its tokenizer is not that of data/tiny/model"),
-        (short_sight, "data/tiny/base/config.json: 16 positions are less than evaluate.window 24"),
-        (spoiled_weights, "data/tiny/base: model.norm.weight holds NaN or infinite"),
+        (other_tokenizer, "data/tiny/base: its tokenizer differs from data/tiny/model"),
+        (short_sight, "data/tiny/base/config.json: evaluate.window 24 exceeds the base's 16 positions"),
+        (spoiled_weights, "data/tiny/base: model.norm.weight has NaN or infinite"),
     ],
 )
 def test_a_base_that_cannot_be_compared_is_refused(project, bpe, damage, sentence):

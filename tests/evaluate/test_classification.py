@@ -237,15 +237,15 @@ def spoil_a_weight():
         (no_label, "data/tiny/clean/test: document d1 has no label"),
         (
             unknown_label,
-            "data/tiny/clean/test: document d1 has the label 'birds', which .*/model does not know",
+            "data/tiny/clean/test: document d1 has label 'birds', which is not one of the 3 classes of .*/model ",
         ),
         (no_label_in_training, "data/tiny/clean/train: document d1 has no label"),
-        (one_class, "data/tiny/clean/train: its 3 documents are of 1 classes"),
-        (no_words, "data/tiny/clean/train: no word in its texts"),
-        (other_tokens, "data/tiny/tokens/train/index.json: made with another tokenizer"),
-        (another_task, "data/tiny/model/gristmill.json: a model for masked-lm, not for classification"),
-        (no_head, "data/tiny/model: 1 weights are missing, classifier.weight"),
-        (spoil_a_weight, "data/tiny/model: classifier.bias holds NaN"),
+        (one_class, "data/tiny/clean/train: 3 documents with 1 distinct labels; at least 2"),
+        (no_words, "data/tiny/clean/train: the texts contain no words"),
+        (other_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
+        (another_task, "data/tiny/model/gristmill.json: the model was trained for masked-lm, not classification"),
+        (no_head, "data/tiny/model: 1 weights are missing, e.g. classifier.weight"),
+        (spoil_a_weight, "data/tiny/model: classifier.bias has NaN"),
     ],
 )
 def test_unusable_inputs_end_in_one_sentence(bert, damage, sentence):
@@ -269,5 +269,5 @@ def test_a_decoder_takes_the_padding_of_its_tokenizer_where_its_configuration_ha
 def test_a_decoder_without_padding_is_refused(gpt2):
     path = FOLDER / "model/config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token_id": None}))
-    with pytest.raises(DataError, match=r"data/tiny/model/config.json: no pad_token_id"):
+    with pytest.raises(DataError, match=r"data/tiny/model/config.json: pad_token_id is missing"):
         run(STAGE, "tiny")

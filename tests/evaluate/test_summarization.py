@@ -181,7 +181,7 @@ def refer(targets):
 )
 def test_a_tokenizer_that_drops_much_of_a_script_is_refused(summaries, targets, share):
     refer(targets)
-    told = rf"^recipes/tiny.yaml: evaluate.rouge.tokenizer: latin .* drops {share}% of the letters of the references"
+    told = rf"^recipes/tiny.yaml: evaluate.rouge.tokenizer: latin .* drops {share}% of the references' letters"
     with pytest.raises(RecipeError, match=told):
         run(STAGE, "tiny")
     write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode"})
@@ -195,5 +195,5 @@ def test_a_few_accents_do_no_harm(summaries):
 
 def test_a_stemmer_for_another_script_is_refused(summaries):
     write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode", "stemmer": True})
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge: stemmer: it is for English"):
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge: stemmer: only for English"):
         run(STAGE, "tiny")
