@@ -1,4 +1,4 @@
-"""The baseline `base`: what the model that a training started from scores on the same text."""
+"""The baseline `base`: the initial model's score on the same text."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def test_the_model_before_training_is_scored_on_the_same_windows(project, bpe):
 def test_a_base_changes_nothing_else_and_scratch_has_none(causal, project, bpe):
     before = read_output("metrics.json", causal)
     assert not any(key.startswith("base_") for key in before)
-    write_base(FOLDER / "base", bpe)  # the very model that was trained
+    write_base(FOLDER / "base", bpe)  # the same model as the trained one
     run(STAGE, "tiny")
     after = read_output("metrics.json")
     assert after["base_bits_per_byte"] == after["bits_per_byte"] and after["base_perplexity"] == after["perplexity"]

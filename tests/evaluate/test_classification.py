@@ -37,7 +37,7 @@ def gpt2(tmp_path, monkeypatch, bpe):
 
 
 def chances_one_by_one(kind: str, tokenizer: Path, prefix: str, limit: int) -> np.ndarray:
-    """No batches, no padding."""
+    """Reference probabilities, without batches or padding."""
     import torch
     from transformers import AutoTokenizer
 
@@ -82,7 +82,7 @@ def test_metrics_are_those_of_scikit_learn(evaluated):
 
 def test_fixed_cases_of_the_averages():
     assert set(_averages(["a", "b"], ["a", "b"]).values()) == {1.0}
-    # Class a: 2 of 2 found, 2 of 3 right; b: 1 of 2 found, all right; c is predicted once and never true.
+    # Class a: recall 2/2, precision 2/3; b: recall 1/2, precision 1; c is predicted once and never true.
     found = _averages(["a", "a", "b", "b", "b"], ["a", "a", "a", "b", "c"])
     assert found["accuracy"] == 0.6
     assert found["macro_precision"] == pytest.approx((2 / 3 + 1 + 0) / 3, abs=1e-6)
@@ -262,7 +262,7 @@ def test_a_decoder_takes_the_padding_of_its_tokenizer_where_its_configuration_ha
         path = FOLDER / "model" / name
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     run(STAGE, "tiny")
-    for row, again in zip(rows, read_scores(), strict=True):  # another padding, but for rounding the same scores
+    for row, again in zip(rows, read_scores(), strict=True):  # different padding, same scores up to rounding
         assert again == row | {key: pytest.approx(row[key], abs=1e-5) for key in ("probability", "label_probability")}
 
 

@@ -63,7 +63,7 @@ def hide(documents, masking=MASKING, names="abcde"):
 
 
 def reference_losses(model, ids: np.ndarray, places: np.ndarray, window: int) -> tuple[list[float], list[bool]]:
-    """One window at a time, no batches and no padding: [CLS] 2, [SEP] 3, [MASK] 4."""
+    """Reference losses, one window at a time, without batches or padding: [CLS] 2, [SEP] 3, [MASK] 4."""
     import torch
 
     losses, right, room = [], [], window - 2

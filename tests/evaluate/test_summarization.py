@@ -66,7 +66,7 @@ def summaries(tmp_path, monkeypatch, source_bpe):
 
 
 def reference_scores(outputs, references, stemmer=True):
-    """The package rouge-score, one pair at a time."""
+    """Reference scores by the package rouge-score, one pair at a time."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(list(COLUMNS), use_stemmer=stemmer)

@@ -1,4 +1,4 @@
-"""Training of each task: that it learns what it must, from scratch and from a base."""
+"""Training for each task, from scratch and from a base."""
 
 import json
 import random
@@ -51,7 +51,7 @@ Project = Callable[..., Path]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Makes and tokenizes a recipe for a task and goes there; settings of `train` are given by name."""
+    """Factory: create and tokenize a project for a task and enter it; keyword arguments override `train` settings."""
     monkeypatch.chdir(tmp_path)
     write_code()
     monkeypatch.setenv("GRISTMILL_WORKERS", "1")
@@ -155,7 +155,7 @@ def test_a_permutation_of_the_labels_hurts(project: Project) -> None:
 
 
 def run_validation(project: Project, labels: list[str]) -> float:
-    """The validation loss after training on all but the first 16 documents, of which it is the loss."""
+    """Train on all but the first 16 documents, and return the validation loss on these."""
     folder = project(
         "classification", "bert", labels=labels, steps=120, optimizer={"name": "adamw", "learning_rate": 3e-3}
     )
@@ -344,7 +344,7 @@ def test_low_rank_matrices_train_the_new_head_of_a_classifier(project: Project) 
     model = AutoModelForSequenceClassification.from_pretrained(folder / "model")
     head = sum(p.numel() for layer in (model.classifier, model.bert.pooler) for p in layer.parameters())
     assert details["trained_parameters"] == 2 * 2 * (32 + 32) + head
-    assert model.classifier.bias.abs().sum() > 0  # it begins with 0
+    assert model.classifier.bias.abs().sum() > 0  # initialized to 0
 
 
 def test_usage_goes_through_its_file(tmp_path: Path) -> None:

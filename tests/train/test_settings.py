@@ -41,7 +41,7 @@ def test_catalogue_knows_every_causal_architecture() -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     theirs = {name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in CONFIG_MAPPING}
-    assert theirs - set(architectures("causal-lm")) == {"gpt-sw3"}  # a second name of gpt2, on its way out
+    assert theirs - set(architectures("causal-lm")) == {"gpt-sw3"}  # a deprecated alias of gpt2
     assert set(architectures("causal-lm")) <= theirs
     assert all(len(config_keys(architecture)) > 10 for architecture in architectures("causal-lm"))
 

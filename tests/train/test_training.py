@@ -92,7 +92,7 @@ def test_killed_training_ends_with_the_same_bytes(project: Project) -> None:
 
     (kept,) = folder.glob("checkpoints/*")
     last = max(int(path.parent.name.split("-")[1]) for path in kept.glob("checkpoint-*/whole.json"))
-    half = kept / f"checkpoint-{last + 7}"  # what a kill in the middle of writing the next one leaves behind
+    half = kept / f"checkpoint-{last + 7}"  # left by a kill while writing the next one
     shutil.copytree(kept / f"checkpoint-{last}", half, dirs_exist_ok=True)
     (half / "optimizer.pt").write_bytes(b"half")
     run(STAGE, "tiny")
@@ -127,7 +127,7 @@ def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
 
 def test_the_loss_is_that_of_the_tokens_that_are_predicted(project: Project) -> None:
     still = {"name": "adamw", "learning_rate": 1e-12}
-    blocks = 20 * 2  # more than one pass, so that every token counts about as often as every other
+    blocks = 20 * 2  # more than one pass, so that all tokens count about equally often
     folder = project("gpt2", {**CONFIGS["gpt2"], "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0},
                      optimizer=still, steps=blocks, log_every=blocks, evaluate_every=blocks)  # fmt: skip
     run(STAGE, "tiny")
