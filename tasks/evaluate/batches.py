@@ -44,7 +44,6 @@ def map_batches(
 
 
 def batches_by_length(lengths: Sequence[int], names: Sequence[str], size: int) -> list[list[int]]:
-    """Document indices in batches of `size`, sorted by length; `names` break ties, so batches do not depend on the
-    order of the corpus."""
+    """Document indices in batches of `size`, sorted by length, then by `names`: independent of corpus order."""
     order = sorted(range(len(lengths)), key=lambda number: (lengths[number], names[number]))
     return [order[at : at + size] for at in range(0, len(order), size)]

@@ -131,7 +131,7 @@ def _score(
             for (name, group), size, ids, values in zip(names, sizes, documents, losses, strict=True):
                 loss = float(values.sum())
                 if not math.isfinite(loss):
-                    raise DataError(f"{folder}: its loss on document {name} is not a finite number")
+                    raise DataError(f"{folder}: the loss on document {name} is not finite")
                 yield {"id": name, "group": group, "bytes": size, "tokens": len(ids)}, ids, loss
 
 
@@ -140,7 +140,7 @@ def _tell(shown: Progress, bytes_per_token: float, tokens: int) -> None:
 
 
 def _rates(loss: float, tokens: int, size: int) -> dict[str, float | None]:
-    """Bits per byte and perplexity of a summed loss in nats; None where there is nothing to divide by."""
+    """Bits per byte and perplexity of a summed loss in nats; None if the document is empty."""
     return {
         "bits_per_byte": _bits_per_byte(loss, size) if size else None,
         "perplexity": round(math.exp(min(loss / tokens, 700.0)), DIGITS) if tokens else None,

@@ -35,7 +35,7 @@ class Classifier:
 def load_classifier(folder: Path, precision: str) -> Classifier:
     """Load a classifier. Raises DataError if the folder is incomplete.
 
-    A decoder classifies by the last non-padding token, so its config must have `pad_token_id`.
+    A decoder classifies by the last non-padding token; `pad_token_id` comes from its config, or else its tokenizer.
     """
     loaded, usage = load_model(folder, "classification", precision), check_usage(folder, "classification")
     config = loaded.model.config

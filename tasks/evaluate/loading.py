@@ -109,8 +109,7 @@ def check_base(folder: Path, trained: Path) -> None:
 
 
 def load_base(folder: Path, task: str, precision: str, window: int) -> Any:
-    """Load the initial model, without its tokenizer. Raises DataError like `load_model`, and if `window` exceeds its
-    positions."""
+    """Load the initial model without its tokenizer. Raises DataError like `load_model`, and if `window` is too long."""
     model = load_weights(folder, task, precision)
     positions = positions_of(model)
     if positions is not None and window > positions:

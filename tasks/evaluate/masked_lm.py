@@ -77,8 +77,7 @@ def _check(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: To
 
 
 def _score(job: Job, loaded: Loaded, masking: Masking, train: Tokens, split: Split) -> Iterator[Row]:
-    """A row per document, in corpus order; `unigram` and `common`, the baseline's loss and correct guesses, are not
-    stored."""
+    """A row per document, in corpus order; the baseline's loss `unigram` and hits `common` are not stored."""
     tokenizer, special = loaded.tokenizer, list(loaded.tokenizer.all_special_ids)
     unigram, commonest = _unigram(train, special)
     with progress("scoring", split.documents, "documents") as shown:
@@ -105,9 +104,9 @@ def _score(job: Job, loaded: Loaded, masking: Masking, train: Tokens, split: Spl
 
 
 def _unigram(train: Tokens, special: Sequence[int]) -> tuple[NDArray[np.float64], int]:
-    """-ln p of each token in nats [vocabulary], and the most frequent token (ties: the lowest id); no special tokens.
+    """-ln p of each token in nats [vocabulary], and the most frequent token (ties: the lowest id).
 
-    Laplace smoothing: p = (count + 1) / (tokens + vocabulary).
+    Laplace smoothing, p = (count + 1) / (tokens + vocabulary), without special tokens.
     """
     counts = token_counts(train)
     ordinary = np.ones(len(counts), bool)

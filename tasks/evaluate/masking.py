@@ -1,9 +1,9 @@
 """Mask tokens of a document, and score a masked model on them.
 
 Method. A document is cut into windows of equal length, each wrapped in the tokenizer's special tokens. Every token is
-masked with the same probability, depending only on the seed, the document's id and the token's position: not on
-batches, windows or workers. All masked tokens of a window become [MASK] at once (training replaces a tenth by random
-tokens and leaves a tenth, arXiv 1810.04805, section 3.1). Special tokens are never masked.
+masked with the same probability; the choice depends only on the seed, the document's id and the token's position, not
+on batches, windows or workers. All masked tokens of a window become [MASK] at once (unlike in training, where a tenth
+become random tokens and a tenth stay, arXiv 1810.04805, section 3.1). Special tokens are never masked.
 
     pseudo_perplexity = exp(sum of losses / masked tokens)
 

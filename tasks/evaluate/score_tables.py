@@ -90,5 +90,5 @@ def by_group(
 
 
 def total(rows: Sequence[Row], column: str) -> float:
-    """The sum of a column, independent of the order of rows."""
+    """The sum of a column, exactly rounded and so independent of row order."""
     return math.fsum(row[column] for row in rows)

@@ -40,8 +40,7 @@ class _Batched(Section):
     batch_size: int = Field(16, ge=1)
     """Inputs per batch; reduced for large vocabularies. Affects scores only by rounding errors."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of matrix products. bf16 is fast where the hardware supports it, but less exact; part of the
-    signature."""
+    """Precision of matrix products, part of the signature; bf16 is less exact, and fast only with hardware support."""
 
 
 class GenerationSettings(Section):
@@ -54,8 +53,7 @@ class GenerationSettings(Section):
     top_k: int = Field(0, ge=0)
     """Sample from the k most likely tokens; 0: from all."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Nucleus sampling: sample from the most likely tokens with this total probability (arXiv 1904.09751); 1: from
-    all."""
+    """Sample from the most likely tokens with this total probability (arXiv 1904.09751); 1: from all."""
     seed: Seed = 0
     """Seed, set anew for each prompt, so samples do not depend on earlier prompts."""
 

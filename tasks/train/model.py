@@ -187,7 +187,7 @@ def _require_shapes(design: Design) -> None:
             if shapes(**{key: value}) != plain:
                 problems.append(f"model.config.{key}: changes the shapes of the base's weights; remove it")
         except (*UNFIT, StrictDataclassError) as error:
-            problems.append(f"model.config.{key}: breaks the base: {' '.join(str(error).split())}")
+            problems.append(f"model.config.{key}: invalid for the base: {' '.join(str(error).split())}")
     if problems:
         raise RecipeError("\n".join(f"{design.where}: {problem}" for problem in problems))
 

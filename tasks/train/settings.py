@@ -184,8 +184,7 @@ class MaskedTraining(PackedTraining):
 
     context_length: Annotated[int, Field(ge=8)] = 128
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Fraction of tokens to predict: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018, section
-    3.1)."""
+    """Fraction of tokens to predict: 80 % [MASK], 10 % random, 10 % unchanged (Devlin et al. 2018, section 3.1)."""
     next_sentence: bool = False
     """Also train next-sentence prediction (Devlin et al. 2018, section 3.1)."""
 
@@ -196,8 +195,7 @@ class BucketTraining(TrainSettings):
     batch_tokens: Count = 4096
     """Maximum tokens per batch, counting padding and both sides; a longer document is a batch of its own."""
     source_length: Annotated[int, Field(ge=4)] = 256
-    """Maximum tokens per text, special tokens included. Longer texts are truncated; in translation the pair is
-    dropped."""
+    """Maximum tokens per text, special tokens included. Longer texts are truncated; translation drops the pair."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Label smoothing of the training loss only (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7)."""
     evaluation_documents: Count | None = None

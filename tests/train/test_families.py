@@ -298,7 +298,7 @@ def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) ->
     wrong = {
         "hidden_size": (64, "changes the shapes of the base's weights; remove it"),
         "num_hidden_layers": (2, "changes the shapes of the base's weights; remove it"),
-        "hidden_act": ("none", "breaks the base: 'none'"),
+        "hidden_act": ("none", "invalid for the base: 'none'"),
         "layer_norm_eps": ("small", "Field 'layer_norm_eps' expected float, got str"),
     }
     for key, (value, sentence) in wrong.items():
