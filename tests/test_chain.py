@@ -1,5 +1,5 @@
-"""A pretrained recipe feeds a fine-tuned one in the graph of DVC: what changes below is made anew above, not the other
-way round."""
+"""A pretrained recipe (below) feeds a fine-tuned one (above) in DVC's graph: changes below rerun stages above, but not
+the other way round."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.scratch import ROOT, STAGES, command, make_project, run_stages, witho
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both recipes after all their stages, which DVC knows to have run."""
+    """Both recipes after all stages, committed to DVC."""
     root = tmp_path_factory.mktemp("chain")
     texts = root / "made"
     texts.mkdir()
@@ -74,12 +74,12 @@ def test_changing_what_is_below_trains_what_is_above_anew(project: Path, monkeyp
     assert stale(project, monkeypatch) == {"train@below"}
     said = command(project, "dvc", "repro", "train@above", MLFLOW_TRACKING_URI="http://127.0.0.1:9").stdout
     ran = [stage for stage in STAGES for name in ("below", "above") if f"Running stage '{stage}@{name}'" in said]
-    assert ran == ["base", "tokenize", "train", "train"]  # all that reads the base, which holds its tokenizer, too
+    assert ran == ["base", "tokenize", "train", "train"]  # tokenize too: it reads the base's tokenizer
     assert hash_tree(project / "data/above/model") != before
 
 
 def test_no_shipped_recipe_is_scored_on_what_its_base_was_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups of test documents are the first on a line from 0 to 1 by a hash of seed and name."""
+    """A hash of seed and name maps each group to [0, 1); the lowest are the test split, so equal seeds nest splits."""
     monkeypatch.chdir(ROOT)
     recipes = [load(path.stem) for path in sorted(Path("recipes").glob("*.yaml"))]
     chains = [(recipe, load(start.name)) for recipe in recipes if isinstance(start := recipe.model.init, FromRecipe)]

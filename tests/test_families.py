@@ -1,4 +1,4 @@
-"""Every task from a file to metrics, stage after stage; and a base that feeds another recipe, under DVC."""
+"""Every task end to end, from a file to metrics; and a recipe that starts from another recipe's model."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def take(name: str, recipe: dict) -> Path:
-    """All stages of a recipe; its folder."""
+    """Run all stages of a recipe; returns its folder."""
     Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
     load(name)
     return run_stages(name)
@@ -40,7 +40,7 @@ def test_a_recipe_of_every_task_comes_to_its_metrics(project: Path, task: str) -
 
 
 def test_a_causal_model_learns_pairs_from_scratch_and_from_a_base(project: Path) -> None:
-    """Its tokens are the same either way: a learned vocabulary closes a text, of a base's it is done behind it."""
+    """Texts end with the same token either way: added by a learned tokenizer itself, or appended to a base's output."""
     from tasks.formats.tokens import TARGET, Tokens
     from tasks.formats.usage import read_usage
 
@@ -62,7 +62,7 @@ def test_a_causal_model_learns_pairs_from_scratch_and_from_a_base(project: Path)
 
 
 def loss_one_by_one(folder: Path) -> float:
-    """Of the targets of the test split, each behind its text by itself, in nats per token."""
+    """The loss of the test split's targets given their texts, one pair at a time, in nats per token."""
     import torch
     import transformers
 

@@ -1,4 +1,4 @@
-"""The recipes `hub-*` are not run here; their stages are, on data and models of the same form, in the hub's layout."""
+"""The stages of the `hub-*` recipes, on small local data and models in the Hub's layout."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("hub-*.yaml"))
 
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Texts with targets and labels, in a project of their own."""
+    """Texts with targets and labels, in a new project."""
     monkeypatch.chdir(tmp_path)
     without_tracking(monkeypatch)
     (tmp_path / "recipes").mkdir()
@@ -27,7 +27,7 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]
 
 
 def publish(rows: list[dict[str, Any]], section: dict[str, Any]) -> str:
-    """The rows in the hub's layout, with the splits and columns that a recipe reads; the folder."""
+    """Write rows in the Hub's layout, with the splits and columns that a recipe reads; returns the folder."""
     from datasets import ClassLabel, Dataset
 
     wanted, folder = section.get("documents", {}), Path("published")
@@ -55,7 +55,7 @@ def publish(rows: list[dict[str, Any]], section: dict[str, Any]) -> str:
 
 
 def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
-    """A tiny model of a kind with the tokenizer that such models have on the hub."""
+    """Write a tiny model of a kind, with the kind of tokenizer that such models have on the Hub."""
     import transformers
 
     texts = [text for row in rows for text in (row["text"], row["target"])]
@@ -89,7 +89,7 @@ def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
 
 
 def sentencepieces(texts: list[str], folder: Path) -> int:
-    """Marian's tokenizer: two models of sentencepiece and a vocabulary over both; its size."""
+    """Write a Marian tokenizer, two sentencepiece models and a shared vocabulary; returns its size."""
     import sentencepiece
 
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""What the registered model answers is what the evaluation scored: from a file to the champion, through every stage."""
+"""The registered model predicts exactly what the evaluation scored, end to end through all stages."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def champion_of(name: str, recipe: dict) -> Champion:
-    """All stages of a recipe, and its champion."""
+    """Run all stages of a recipe; returns its champion."""
     Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
     run_stages(name)
     register(name)
@@ -53,7 +53,7 @@ def test_the_champion_repeats_what_the_evaluation_scored(task: str) -> None:
 
 
 def test_so_does_a_causal_one_with_the_tokenizer_of_its_base() -> None:
-    """Texts are cut and closed, the prefix stands before them, and no output repeats itself."""
+    """Covers truncation, closing tokens, prefix and the repetition limit."""
     base = tiny_recipe("causal-lm", "texts/all.jsonl")
     Path("recipes/base.yaml").write_text(json.dumps(base))
     run_stages("base")

@@ -1,4 +1,4 @@
-"""`python -m tasks.evaluate <recipe>`."""
+"""`python -m tasks.evaluate shakespeare`: see `tasks.evaluate`."""
 
 from tasks.evaluate.work import evaluate
 from tasks.stage.run import Stage, main

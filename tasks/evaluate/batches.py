@@ -1,7 +1,7 @@
-"""Work on batches, side by side in threads; the result is the same to the bit for every number of them.
+"""Run batches in parallel threads, with bit-identical results for any number of threads.
 
-A batch is always computed on one thread, so that each of its sums has one order; what runs at the same time is whole
-batches. Threads share one copy of the weights, and torch lets go of the interpreter in each of its operations.
+Each batch runs on one thread, so its sums always have the same order; parallelism is across batches. Threads share one
+copy of the weights, and torch releases the GIL in its operations.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +13,12 @@ Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 LOGITS = 1 << 26
-"""Logits of a batch that are in memory at a time (256 MiB as fp32); `batch_size` gives way to it."""
+"""Maximum logits in memory per batch (256 MiB in fp32); reduces `batch_size` if necessary."""
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Each tensor operation on one thread, so that a sum has one order; what runs side by side is whole batches."""
+    """Run each tensor operation on one thread, for a fixed order of summation."""
     import torch
 
     threads = torch.get_num_threads()
@@ -32,7 +32,7 @@ def one_thread() -> Iterator[None]:
 def map_batches(
     work: Callable[[Batch], Result], batches: Sequence[Batch], model: Any, workers: int
 ) -> Iterator[tuple[Batch, Result]]:
-    """Each batch with `work(batch)`, in order; by `workers` threads where the model is on a processor."""
+    """Yield each batch with `work(batch)`, in order; uses `workers` threads if the model is on the CPU."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     with one_thread(), ThreadPoolExecutor(workers if on_cpu else 1) as pool:
         found = pool.map(work, batches)
@@ -44,7 +44,6 @@ def map_batches(
 
 
 def batches_by_length(lengths: Sequence[int], names: Sequence[str], size: int) -> list[list[int]]:
-    """Numbers of documents in batches of `size`, those of like length together; `names` order what is equally long,
-    so that a document's neighbours do not depend on the order of the corpus."""
+    """Document indices in batches of `size`, sorted by length, then by `names`: independent of corpus order."""
     order = sorted(range(len(lengths)), key=lambda number: (lengths[number], names[number]))
     return [order[at : at + size] for at in range(0, len(order), size)]

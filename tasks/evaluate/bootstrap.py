@@ -1,4 +1,4 @@
-"""The 95 % interval of a score, by resampling the documents (Koehn, EMNLP 2004), as sacrebleu draws them."""
+"""95 % confidence intervals by bootstrap resampling of documents (Koehn, EMNLP 2004), with sacrebleu's draws."""
 
 from collections.abc import Iterable
 
@@ -11,8 +11,7 @@ from tasks.evaluate.settings import BootstrapSettings
 def resampled_sums(statistics: NDArray[np.number], settings: BootstrapSettings) -> NDArray[np.float64]:
     """Sums of `statistics` [documents, columns] over resamples of the documents [samples, columns].
 
-    The draws are those of sacrebleu for the same seed; it would hold all resamples in memory at once, documents ×
-    samples × columns, while here one is held at a time.
+    Makes the same draws as sacrebleu for the same seed, but holds one resample in memory instead of all.
     """
     random, documents = np.random.default_rng(settings.seed), len(statistics)
     values = statistics.astype(np.float64)
@@ -24,7 +23,7 @@ def resampled_sums(statistics: NDArray[np.number], settings: BootstrapSettings) 
 
 
 def interval(scores: Iterable[float]) -> tuple[float, float]:
-    """What is left of the scores of resamples when a fortieth is cut off at each end: its least and its greatest."""
+    """The bounds of the middle 95 % of resampled scores: 1/40 is cut off at each end."""
     ordered = sorted(scores)
     cut = len(ordered) // 40
     return ordered[cut], ordered[-cut - 1]

@@ -1,7 +1,6 @@
-"""The evaluation of a causal language model: perplexity and bits per byte on the test split, baselines, samples, plots.
+"""Evaluate a causal language model: perplexity and bits per byte on the test split, baselines, samples, plots.
 
-Everything that can be checked is checked before the first document is scored. Memory grows with the number of test
-documents by a row of numbers each, not with their text.
+All checks run before the first document is scored. Memory holds one row of numbers per test document, not its text.
 """
 
 import math
@@ -33,11 +32,11 @@ from tasks.stage.settings import recipe_path
 
 MEASURE = Measure("bits_per_byte", "bytes", "bits per byte")
 COLUMNS = dict.fromkeys(("bytes", "tokens"), int) | dict.fromkeys(("loss", "bits_per_byte", "perplexity"), float)
-"""Of a row, those that scores.parquet has."""
+"""Columns stored in scores.parquet."""
 
 
 def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"))
@@ -64,10 +63,10 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
 def _evaluate_model(
     job: Job, settings: CausalEvaluateSettings, scoring: Scoring, train: Tokens, split: Split
 ) -> tuple[list[Row], list[dict[str, Any]], str]:
-    """A row per document in the order of the corpus, the samples, and the tokenizer's hash.
+    """A row per document in corpus order, the samples, and the tokenizer's hash.
 
-    The model is in memory no longer than this takes. `unigram` in a row is the baseline's loss, `unknown` the tokens
-    that stand for text which the tokenizer does not know; neither is stored.
+    The model is freed on return. In a row, `unigram` is the baseline's loss and `unknown` the number of unknown
+    tokens; neither is stored.
     """
     loaded = load_model(job.input("model"), "causal-lm", settings.precision)
     _check(job, settings, loaded, train)
@@ -86,7 +85,7 @@ def _evaluate_model(
 
 
 def _score_base(job: Job, scoring: Scoring, split: Split, rows: list[Row]) -> None:
-    """Add to each row the loss of the model that the training started from, `base`, which is not stored."""
+    """Add `base` to each row, the loss of the initial model; it is not stored."""
     folder, trained = job.input("base"), job.input("model")
     model = load_base(folder, "causal-lm", scoring.precision, scoring.window)
     for row, (_, _, loss) in zip(
@@ -101,25 +100,25 @@ def _check(job: Job, settings: CausalEvaluateSettings, loaded: Loaded, train: To
     if train.index.eos_token_id != loaded.eos_token_id:
         raise DataError(
             f"{job.folder}/tokens/train/index.json: documents end with token {train.index.eos_token_id},"
-            f" the model's tokenizer has {loaded.eos_token_id} as eos_token"
+            f" but the model's tokenizer has eos_token {loaded.eos_token_id}"
         )
     if positions is None:
         return
     if settings.window > positions:
-        raise RecipeError(f"{path}: evaluate.window: {settings.window} is more than the model's {positions} positions")
+        raise RecipeError(f"{path}: evaluate.window: {settings.window} exceeds the model's {positions} positions")
     for number, prompt in enumerate(settings.prompts):
         length, new = len(prompt_ids(loaded, prompt)), settings.generation.max_new_tokens
         if length + new > positions:
             raise RecipeError(
-                f"{path}: evaluate.prompts.{number}: its {length} tokens and generation.max_new_tokens {new} are more"
-                f" than the model's {positions} positions"
+                f"{path}: evaluate.prompts.{number}: its {length} tokens plus generation.max_new_tokens {new} exceed"
+                f" the model's {positions} positions"
             )
 
 
 def _score(
     job: Job, folder: Path, model: Any, tokenizer: Any, scoring: Scoring, split: Split
 ) -> Iterator[tuple[Row, NDArray[np.int64], float]]:
-    """Each document in the order of the corpus: {id, group, bytes, tokens}, its ids, and its summed loss in nats."""
+    """Each document in corpus order: {id, group, bytes, tokens}, its token ids, and its summed loss in nats."""
     with progress(f"scoring {folder.name}", split.bytes, "bytes of text") as shown:
         for batch in read_batches(job.input("clean/test"), ["id", "group", "text"]):
             texts = batch.column("text").to_pylist()
@@ -132,7 +131,7 @@ def _score(
             for (name, group), size, ids, values in zip(names, sizes, documents, losses, strict=True):
                 loss = float(values.sum())
                 if not math.isfinite(loss):
-                    raise DataError(f"{folder}: its loss on document {name} is not a finite number")
+                    raise DataError(f"{folder}: the loss on document {name} is not finite")
                 yield {"id": name, "group": group, "bytes": size, "tokens": len(ids)}, ids, loss
 
 
@@ -141,7 +140,7 @@ def _tell(shown: Progress, bytes_per_token: float, tokens: int) -> None:
 
 
 def _rates(loss: float, tokens: int, size: int) -> dict[str, float | None]:
-    """Bits per byte and perplexity of a summed loss in nats; None where there is nothing to divide by."""
+    """Bits per byte and perplexity of a summed loss in nats; None if the document is empty."""
     return {
         "bits_per_byte": _bits_per_byte(loss, size) if size else None,
         "perplexity": round(math.exp(min(loss / tokens, 700.0)), DIGITS) if tokens else None,
@@ -153,7 +152,7 @@ def _bits_per_byte(loss: float, size: int) -> float:
 
 
 def _sum(rows: Sequence[Row], loss: str = "loss") -> dict[str, float | None]:
-    """The rates of some documents as one."""
+    """The rates over all documents in `rows`."""
     return _rates(total(rows, loss), sum(row["tokens"] for row in rows), sum(row["bytes"] for row in rows))
 
 

@@ -1,8 +1,7 @@
-"""The evaluation of a classifier: accuracy, precision, recall and F1 on the test split, baselines, confusions.
+"""Evaluate a classifier: accuracy, precision, recall and F1 on the test split, baselines, confusion matrix.
 
-Precision, recall and F1 are taken for each class and then averaged, each class counting the same (macro), over the
-classes that occur in the test split or were predicted; a class that was never predicted has precision 0 (scikit-learn's
-`precision_recall_fscore_support` with `zero_division=0`).
+Precision, recall and F1 are macro averages over the classes that occur in the test split or were predicted; a class
+that was never predicted has precision 0 (scikit-learn's `precision_recall_fscore_support` with `zero_division=0`).
 """
 
 from collections import Counter
@@ -29,23 +28,23 @@ from tasks.stage.run import Job, Report, write_json
 from tasks.stage.task import FAMILIES
 
 VERSION = 1
-"""Counts up whenever the same model and text would get another score."""
+"""Increment when the same model and text would get a different score."""
 
 SAMPLES = 4
-"""Examples of each kind: of those that are right, and of those that are wrong with the most confidence."""
+"""Examples of each kind: correct, and wrong with the highest confidence."""
 
 CONFUSIONS = 20
-"""Pairs of classes that the report names, those first that were taken for each other most often."""
+"""Number of confused class pairs in the report, most frequent first."""
 
 CHARACTERS = 400
-"""Of a text in samples.json."""
+"""Maximum characters of a text in samples.json."""
 
 COLUMNS = dict.fromkeys(("label", "predicted"), str) | dict.fromkeys(("probability", "label_probability"), float)
-"""Of a row, those that scores.parquet has."""
+"""Columns stored in scores.parquet."""
 
 
 def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"), ("text", "label"))
@@ -88,15 +87,15 @@ def _check_labels(job: Job, classifier: Classifier) -> None:
     for row in read_rows(folder, ["id", "label"]):
         if row["label"] not in known:
             raise DataError(
-                f"{folder}: document {row['id']} has the label {row['label']!r}, which {job.folder}/model does not know"
-                f" (of {len(known)}: {', '.join(classifier.names[:5])}, …)"
+                f"{folder}: document {row['id']} has label {row['label']!r}, which is not one of the {len(known)}"
+                f" classes of {job.folder}/model ({', '.join(classifier.names[:5])}, …)"
             )
 
 
 def _score(
     job: Job, settings: ClassEvaluateSettings, classifier: Classifier, baselines: Baselines, split: Split
 ) -> Iterator[Row]:
-    """A row per document, in the order of the corpus; what the baselines say and `truncated` are not stored."""
+    """A row per document, in corpus order; `majority`, `tfidf` and `truncated` are not stored."""
     number_of = {name: number for number, name in enumerate(classifier.names)}
     with progress("scoring", split.documents, "documents") as shown:
         for batch in read_batches(job.input("clean/test"), ["id", "group", "text", "label"]):
@@ -110,7 +109,7 @@ def _score(
             linear = baselines.tfidf(texts)
             for row, own, guess, truncated in zip(documents, chances, linear, cut, strict=True):
                 if not np.isfinite(own).all():
-                    raise DataError(f"{job.folder}/model: its output for document {row['id']} is not finite")
+                    raise DataError(f"{job.folder}/model: the output for document {row['id']} is not finite")
                 best = int(own.argmax())
                 scores = {"probability": own[best], "label_probability": own[number_of[row["label"]]]}
                 row |= {"predicted": classifier.names[best]} | {k: round(float(p), DIGITS) for k, p in scores.items()}
@@ -142,7 +141,7 @@ def _averages(labels: Sequence[str], predicted: Sequence[str]) -> dict[str, floa
 
 
 def _classes(rows: Sequence[Row]) -> list[Row]:
-    """Precision, recall, F1 and number of documents of each class, by name."""
+    """Precision, recall, F1 and number of documents of each class, sorted by name."""
     from sklearn.metrics import precision_recall_fscore_support
 
     labels, predicted = _both(rows)
@@ -162,7 +161,7 @@ def _mixed(rows: Sequence[Row]) -> list[Row]:
 
 
 def _samples(job: Job, rows: Sequence[Row]) -> list[Row]:
-    """Right ones at even distances in the test split, then those that are wrong with the most confidence."""
+    """Evenly spaced correct documents, then the wrong ones with the highest confidence."""
     right = [number for number, row in enumerate(rows) if row["label"] == row["predicted"]]
     wrong = [number for number, row in enumerate(rows) if row["label"] != row["predicted"]]
     wrong.sort(key=lambda number: (-rows[number]["probability"], rows[number]["id"]))
@@ -188,7 +187,7 @@ def _write_scores(job: Job, rows: Sequence[Row]) -> None:
 
 
 def _signature(settings: ClassEvaluateSettings, classifier: Classifier, split: Split) -> str:
-    """What a score depends on."""
+    """The signature."""
     return write_signature({
         "task": "classification", "average": "macro-seen-or-predicted", "classes": len(classifier.names),
         "source_length": classifier.length or "any", "precision": settings.precision,

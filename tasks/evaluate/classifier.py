@@ -1,4 +1,4 @@
-"""A classifier at work: the probability of each class for a text."""
+"""Run a classifier: texts → class probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,26 +23,26 @@ class Classifier:
     loaded: Loaded
     usage: Usage
     names: list[str]
-    """Of the classes, in the order of the model's outputs."""
+    """Class names, in the order of the model's outputs."""
     padding: int
 
     @property
     def length(self) -> int | None:
-        """Tokens of an input."""
+        """Maximum tokens of an input; None if unlimited."""
         return input_length(self.usage, self.loaded.positions)
 
 
 def load_classifier(folder: Path, precision: str) -> Classifier:
-    """Raises DataError where the folder is not a whole classifier.
+    """Load a classifier. Raises DataError if the folder is incomplete.
 
-    A decoder looks at the last token that is not padding, and knows padding by the `pad_token_id` of its configuration.
+    A decoder classifies by the last non-padding token; `pad_token_id` comes from its config, or else its tokenizer.
     """
     loaded, usage = load_model(folder, "classification", precision), check_usage(folder, "classification")
     config = loaded.model.config
     text = config.get_text_config()
     padding = text.pad_token_id if text.pad_token_id is not None else loaded.tokenizer.pad_token_id
     if padding is None:
-        raise DataError(f"{folder}/config.json: no pad_token_id, with which short texts are filled up")
+        raise DataError(f"{folder}/config.json: pad_token_id is missing; needed to pad short texts")
     text.pad_token_id = padding
     return Classifier(loaded, usage, [str(config.id2label[number]) for number in range(config.num_labels)], padding)
 
@@ -54,7 +54,7 @@ def probabilities(
     names: Sequence[str],
     workers: int,
 ) -> NDArray[np.float64]:
-    """Of each class for each document [documents, classes]; `names` are the documents' ids."""
+    """Class probabilities [documents, classes]; `names` are the documents' ids."""
     import torch
 
     model = classifier.loaded.model

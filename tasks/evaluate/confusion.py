@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture: which classes are taken for which."""
+"""Plot the confusion matrix."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CLASSES = 60
-"""Classes that get a row and a column of their own; of more, all but the most frequent are one, `OTHERS`."""
+"""Maximum rows and columns; beyond it, the least frequent classes are merged into `OTHERS`."""
 OTHERS = "(others)"
 
 WRITTEN = 20
-"""Up to so many classes the cells have room for a number."""
+"""Up to this many classes, cells show counts."""
 
 
 def draw_confusion(path: Path, labels: Sequence[str], predicted: Sequence[str], recipe: str) -> None:
-    """A row per true class, a column per predicted one; the shade is the share of the row's documents."""
+    """Plot a row per true class and a column per predicted class, shaded by the share of the row's documents."""
     names, counts = confusion_matrix(labels, predicted)
     side = max(3.0, min(0.34 * len(names), 14.0))
     figure = new_figure(max(side + 2.6, 8), side + 1.6)
@@ -47,7 +47,7 @@ def draw_confusion(path: Path, labels: Sequence[str], predicted: Sequence[str], 
 
 
 def confusion_matrix(labels: Sequence[str], predicted: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the classes, sorted, `OTHERS` last, and how often each [true] was taken for each [predicted]."""
+    """Class names, sorted with `OTHERS` last, and document counts [true, predicted]."""
     frequent = Counter([*labels, *predicted])
     kept = sorted(frequent, key=lambda name: (-frequent[name], name))
     names = sorted(kept if len(kept) <= CLASSES else kept[: CLASSES - 1])

@@ -1,4 +1,4 @@
-"""Texts to ids as a model takes them: special tokens around, cut off where they are too long, filled up in a batch."""
+"""Tokenize model inputs: texts → ids with special tokens, truncated."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from tasks.formats.usage import Usage
 
 
 def input_length(usage: Usage, positions: int | None) -> int | None:
-    """Tokens of an input, special ones included; None where there is no limit."""
+    """Maximum tokens of an input, special tokens included; None if unlimited."""
     return min((limit for limit in (usage.source_length, positions) if limit is not None), default=None)
 
 
@@ -19,11 +19,10 @@ def encode(
     as_target: bool = False,
     specials: bool = True,
 ) -> tuple[list[list[int]], list[bool]]:
-    """The ids of each text, with the tokenizer's special tokens or without, at most `limit` of them, and whether it was
-    cut off.
+    """The ids of each text, at most `limit`, and whether it was truncated.
 
-    `closing`: an id behind each text, see `Usage`. `as_target`: the texts are outputs, which some tokenizers
-    (Marian's) cut into other pieces.
+    `closing`: an id to append to each text, see `Usage`. `as_target`: the texts are targets, which some tokenizers
+    (Marian's) split differently. `specials`: add the tokenizer's special tokens.
     """
     end = [] if closing is None else [closing]
     limit = None if limit is None else limit - len(end)

@@ -1,8 +1,7 @@
-"""A model of pairs at work: what it writes for a text, and how likely it finds the reference.
+"""Run a translation or summarization model: the output for each text, and the loss of its reference.
 
-An encoder-decoder takes a text and writes; a causal model goes on with a text, which the token that closes it ends.
-A text is given as in training: the model's prefix before it, the tokenizer's special tokens around it, cut off where it
-is longer than the model takes. An output is found by beam search, without sampling.
+The model may be an encoder-decoder, or a causal model that continues the text after its closing token. Inputs are built
+as in training: prefix, special tokens, truncation. Outputs come from beam search, without sampling.
 """
 
 from collections.abc import Sequence
@@ -22,10 +21,10 @@ from tasks.formats.tokens import TARGET
 from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.stage.errors import DataError
 
-BEGINNING = {"decoder_start_token_id": "with which an output begins"}
+BEGINNING = {"decoder_start_token_id": "needed to start an output"}
 PROMISED = {
-    "eos_token_id": "with which an output ends",
-    "pad_token_id": "with which short ones are filled up",
+    "eos_token_id": "needed to end an output",
+    "pad_token_id": "needed for padding",
 }
 
 
@@ -35,25 +34,25 @@ class PairModel:
 
     loaded: Loaded
     target: Any
-    """The tokenizer of the other side; it may be the same."""
+    """The target tokenizer; may be the source tokenizer."""
     target_hash: str
     usage: Usage
     tokens: dict[str, Any]
-    """The TOKEN_SETTINGS that it has."""
+    """The TOKEN_SETTINGS that are set."""
 
     @property
     def causal(self) -> bool:
-        """Whether it is no encoder-decoder, and reads text and output as one row."""
+        """Whether source and target share one sequence, that is, the model is not an encoder-decoder."""
         return not self.loaded.model.config.is_encoder_decoder
 
     @property
     def source_length(self) -> int | None:
-        """Tokens of an input, special ones included; None where there is no limit."""
+        """Maximum tokens of an input, special tokens included; None if unlimited."""
         return input_length(self.usage, self.loaded.positions)
 
     @property
     def output_length(self) -> int | None:
-        """Tokens of an output for the longest input, the one that begins it included; None where there is no limit."""
+        """Maximum tokens of an output for the longest input, start token included; None if unlimited."""
         if self.loaded.positions is None or not self.causal:
             return self.loaded.positions
         return self.loaded.positions - (self.source_length or 0)
@@ -66,25 +65,25 @@ class Encoded:
     source: list[int]
     reference: list[int]
     truncated: bool
-    """The source was longer than the model takes."""
+    """Whether the source was truncated."""
     reference_truncated: bool
-    """So was the reference, whose loss is that of its beginning then."""
+    """Whether the reference was truncated; its loss then covers the remaining tokens only."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one text."""
+    """The output for one text."""
 
     ids: list[int]
-    """Of the output, without the tokens that begin and end it."""
+    """Output ids without start and end tokens."""
     finished: bool
-    """It ended by itself, not at `max_new_tokens`."""
+    """Whether it ended with an end token, not at `max_new_tokens`."""
     loss: float
-    """Of the reference, summed, in nats."""
+    """Summed loss of the reference, in nats."""
 
 
 def load_pair_model(folder: Path, task: str, precision: str) -> PairModel:
-    """Raises DataError where the folder is not a whole model of pairs."""
+    """Load a translation or summarization model. Raises DataError if the folder is incomplete."""
     from transformers import GenerationConfig
 
     loaded, usage = load_model(folder, task, precision), check_usage(folder, task)
@@ -93,19 +92,19 @@ def load_pair_model(folder: Path, task: str, precision: str) -> PairModel:
     config, said = loaded.model.config, loaded.model.generation_config
     vocabulary = getattr(config, "decoder_vocab_size", None) or config.vocab_size
     if len(target) > vocabulary:
-        raise DataError(f"{own}: the tokenizer has {len(target):,} tokens, the model writes {vocabulary:,}")
+        raise DataError(f"{own}: the tokenizer has {len(target):,} tokens, but the model's output only {vocabulary:,}")
     tokens = {name: getattr(said, name, None) for name in TOKEN_SETTINGS}
     for name, purpose in (PROMISED | (BEGINNING if config.is_encoder_decoder else {})).items():
         if tokens[name] is None:
-            raise DataError(f"{folder}/generation_config.json: no {name}, {purpose}")
+            raise DataError(f"{folder}/generation_config.json: {name} is missing; {purpose}")
     tokens = {name: value for name, value in tokens.items() if value is not None}
-    loaded.model.generation_config = GenerationConfig(**tokens)  # else what a search leaves open would come from there
+    loaded.model.generation_config = GenerationConfig(**tokens)  # drop the folder's other defaults
     target_hash = hash_tokenizer(own) if own.is_dir() else loaded.tokenizer_hash
     return PairModel(loaded, target, target_hash, usage, tokens)
 
 
 def encode_pairs(model: PairModel, texts: Sequence[str], references: Sequence[str]) -> list[Encoded]:
-    """Texts and references as ids; what is longer than the model takes is cut off."""
+    """Tokenize texts and references, truncated to the model's limits."""
     told = [model.usage.prefix + text for text in texts]
     closing = model.usage.closing
     sources, cut = encode(model.loaded.tokenizer, told, model.source_length, closing)
@@ -119,7 +118,7 @@ def encode_pairs(model: PairModel, texts: Sequence[str], references: Sequence[st
 
 
 def write(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, precision: str) -> list[Written]:
-    """What the model writes for a batch of texts, and the losses of their references."""
+    """Generate the outputs for a batch, and compute the losses of the references."""
     import torch
 
     device = next(model.loaded.model.parameters()).device
@@ -136,13 +135,13 @@ def write(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, pr
 
 
 def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings) -> list[list[int]]:
-    """Ids [texts, up to max_new_tokens], what stands before an output left out."""
+    """Output ids [texts, up to max_new_tokens], without the input or start token."""
     import torch
     from transformers import GenerationConfig
 
     chosen = settings.model_dump()
     if settings.num_beams == 1:
-        del chosen["early_stopping"], chosen["length_penalty"]  # nothing to choose from
+        del chosen["early_stopping"], chosen["length_penalty"]  # beam search only
     repetition = {name: chosen.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
     config = GenerationConfig(do_sample=False, **chosen, **model.tokens)
     arrays = padded([each.source for each in batch], model.tokens["pad_token_id"], left=model.causal)
@@ -159,7 +158,7 @@ def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings
 
 
 def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]:
-    """-ln p of each reference given its source, summed over its tokens, each after those before it."""
+    """-ln p of each reference given its source, summed over tokens (teacher forcing)."""
     import torch
 
     longest = max(len(each.reference) + model.causal * len(each.source) for each in batch)
@@ -179,8 +178,8 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]
 
 
 def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
-    """What keeps an output from repeating itself. It sees nothing but the output, which begins at `before`: a causal
-    model's row begins with the text, which an output may well repeat."""
+    """Repetition penalties that see only the output, from position `before` on: an output may repeat the source, which
+    precedes it in a causal model's sequence."""
     from transformers import (
         LogitsProcessor,
         LogitsProcessorList,
@@ -202,7 +201,7 @@ def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size:
 
 
 def _inputs(model: PairModel, batch: Sequence[Encoded]) -> dict[str, Any]:
-    """A batch as in training: what the model is given, and `labels`."""
+    """A batch as in training: model inputs and `labels`."""
     padding = model.tokens["pad_token_id"]
     sources, references = [each.source for each in batch], [each.reference for each in batch]
     if model.causal:

@@ -1,4 +1,4 @@
-"""A model folder, checked and in memory: what cannot be scored is told in one sentence before anything is."""
+"""Load and check a model folder before scoring."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,47 +14,47 @@ from tasks.stage.runtime import find_device
 from tasks.stage.task import model_class
 
 NEEDED = {
-    "causal-lm": {"eos_token": "with which a document begins"},
-    "masked-lm": {"mask_token": "behind which a token is hidden"},
+    "causal-lm": {"eos_token": "needed to separate documents"},
+    "masked-lm": {"mask_token": "needed to mask tokens"},
 }
-"""By task: special tokens of the tokenizer without which nothing can be scored, and what they are for."""
+"""Required special tokens by task, and their purpose."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model of a task's family in eval mode on its device, with its tokenizer."""
+    """A model in eval mode on its device, with its tokenizer."""
 
     model: Any
     tokenizer: Any
     tokenizer_hash: str
-    """SHA-256 (hex) of tokenizer.json, as the index of the tokens has it."""
+    """SHA-256 (hex) of tokenizer.json, as in the token index."""
     positions: int | None
-    """Tokens that it can see at once; None where its architecture sets no limit."""
+    """Maximum sequence length in tokens; None if the architecture has no limit."""
 
     @property
     def eos_token_id(self) -> int:
-        """Of the token that ends a text."""
+        """Id of the end-of-text token."""
         return int(self.tokenizer.eos_token_id)
 
 
 def load_model(folder: Path, task: str, precision: str) -> Loaded:
-    """The model in `folder`, for products of matrices in a precision, `fp32` or `bf16`.
+    """Load the model in `folder`, with matrix products in `precision`: `fp32` or `bf16`.
 
-    Raises DataError where it is not whole, not finite, or does not fit together.
+    Raises DataError if the folder is incomplete or inconsistent, or has non-finite weights.
     """
     model = load_weights(folder, task, precision)
     tokenizer = load_tokenizer(folder)
     for name, purpose in NEEDED.get(task, {}).items():
         if getattr(tokenizer, name) is None:
-            raise DataError(f"{folder}/tokenizer_config.json: no {name}, {purpose}")
+            raise DataError(f"{folder}/tokenizer_config.json: {name} is missing; {purpose}")
     vocabulary = model.config.get_text_config().vocab_size
     if len(tokenizer) > vocabulary:
-        raise DataError(f"{folder}: the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary:,}")
+        raise DataError(f"{folder}: the tokenizer has {len(tokenizer):,} tokens, but the model only {vocabulary:,}")
     return Loaded(model, tokenizer, hash_tokenizer(folder), positions_of(model))
 
 
 def load_weights(folder: Path, task: str, precision: str) -> Any:
-    """A model without its tokenizer. Raises DataError as `load_model` does."""
+    """Load a model without its tokenizer. Raises DataError like `load_model`."""
     import torch
     import transformers
     from huggingface_hub.errors import StrictDataclassError
@@ -63,9 +63,9 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
-        raise DataError(f"{folder}: no config.json in it: not a whole model folder")
+        raise DataError(f"{folder}: config.json is missing; not a model folder")
     if not any(folder.glob("*.safetensors")):
-        raise DataError(f"{folder}: no *.safetensors in it: a model without weights")
+        raise DataError(f"{folder}: *.safetensors is missing; the model has no weights")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         model, info = getattr(transformers, model_class(task, config.is_encoder_decoder)).from_pretrained(
@@ -74,10 +74,10 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise DataError(f"{folder}: cannot be loaded: {' '.join(str(error).split())}") from error
     if absent := sorted(info["missing_keys"]):
-        raise DataError(f"{folder}: {len(absent)} weights are missing, {absent[0]} among them")
+        raise DataError(f"{folder}: {len(absent)} weights are missing, e.g. {absent[0]}")
     for name, weights in model.named_parameters():
         if not torch.isfinite(weights).all():
-            raise DataError(f"{folder}: {name} holds NaN or infinite weights: the training diverged")
+            raise DataError(f"{folder}: {name} has NaN or infinite weights; training diverged")
     model = model.eval().requires_grad_(False).to(find_device())
     if precision == "bf16":
         hold_in_bf16(model)
@@ -85,41 +85,40 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
 
 
 def check_tokens(index: Index, tokens: Path, tokenizer_hash: str, folder: Path) -> None:
-    """Raises DataError where tokens were made with another tokenizer than the one in `folder`."""
+    """Raises DataError if the tokens were made with a different tokenizer than the one in `folder`."""
     if index.tokenizer != tokenizer_hash:
         raise DataError(
-            f"{tokens}/index.json: made with another tokenizer ({index.tokenizer[:12]}…)"
+            f"{tokens}/index.json: made with a different tokenizer ({index.tokenizer[:12]}…)"
             f" than {folder}/tokenizer.json ({tokenizer_hash[:12]}…)"
         )
 
 
 def check_usage(folder: Path, task: str) -> Usage:
-    """How a model is used. Raises DataError where it was trained for another task."""
+    """The model's usage file. Raises DataError if it was trained for another task."""
     usage = read_usage(folder)
     if usage.task != task:
-        raise DataError(f"{folder}/gristmill.json: a model for {usage.task}, not for {task}")
+        raise DataError(f"{folder}/gristmill.json: the model was trained for {usage.task}, not {task}")
     return usage
 
 
 def check_base(folder: Path, trained: Path) -> None:
-    """Raises DataError where the model that a training started from has another tokenizer than the trained one."""
-    # A tokenizer that was only saved anew may have another order of keys, and so another hash, for the same content.
+    """Raises DataError if the initial model has a different tokenizer than the trained model."""
+    # Saving a tokenizer again may reorder keys and change the hash; compare the content, too.
     if hash_tokenizer(folder) != hash_tokenizer(trained) and _content(folder) != _content(trained):
-        raise DataError(f"{folder}: its tokenizer is not that of {trained}: their scores would not be comparable")
+        raise DataError(f"{folder}: its tokenizer differs from {trained}, so their scores are not comparable")
 
 
 def load_base(folder: Path, task: str, precision: str, window: int) -> Any:
-    """The model that a training started from, without its tokenizer. Raises DataError as `load_model` does, and where
-    it cannot see `window` tokens at once."""
+    """Load the initial model without its tokenizer. Raises DataError like `load_model`, and if `window` is too long."""
     model = load_weights(folder, task, precision)
     positions = positions_of(model)
     if positions is not None and window > positions:
-        raise DataError(f"{folder}/config.json: {positions} positions are less than evaluate.window {window}")
+        raise DataError(f"{folder}/config.json: evaluate.window {window} exceeds the base's {positions} positions")
     return model
 
 
 def _content(folder: Path) -> str:
-    """What a tokenizer does, whichever files it was saved as."""
+    """A tokenizer's content, independent of how it was saved."""
     backend = load_tokenizer(folder).backend_tokenizer
     backend.no_truncation()
     backend.no_padding()

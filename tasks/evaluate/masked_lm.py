@@ -1,6 +1,6 @@
-"""The evaluation of a masked language model: pseudo-perplexity and accuracy on hidden tokens, a baseline, fills.
+"""Evaluate a masked language model: pseudo-perplexity and accuracy on masked tokens, a unigram baseline, fills.
 
-Memory grows with the number of test documents by a row of numbers each, not with their text.
+Memory holds one row of numbers per test document, not its text.
 """
 
 import math
@@ -31,11 +31,11 @@ MEASURE = Measure("pseudo_perplexity", "masked", "pseudo-perplexity", logarithmi
 COLUMNS = dict.fromkeys(("tokens", "masked", "right"), int) | dict.fromkeys(
     ("loss", "masked_accuracy", "pseudo_perplexity"), float
 )
-"""Of a row, those that scores.parquet has."""
+"""Columns stored in scores.parquet."""
 
 
 def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"))
@@ -46,14 +46,14 @@ def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
     )
     rows = list(_score(job, loaded, masking, train, split))
     if not any(row["masked"] for row in rows):
-        raise DataError(f"{job.folder}/clean/test: too little text: not one token of it is hidden")
+        raise DataError(f"{job.folder}/clean/test: too little text: no token was masked")
     metrics = _metrics(rows, split, masking.signature(loaded.tokenizer_hash, split.sha256))
     groups = by_group(rows, ("tokens", "masked"), _sum, MEASURE)
     tables = ScoreTables(MEASURE, rows, groups, metrics, [fill(loaded, prompt) for prompt in settings.prompts])
     tables.write(job, history, COLUMNS)
     job.say(
         f"pseudo-perplexity {metrics['pseudo_perplexity']:.2f}, {metrics['masked_accuracy']:.1%} of"
-        f" {metrics['masked']:,} hidden tokens right (unigram {metrics['unigram_masked_accuracy']:.1%})"
+        f" {metrics['masked']:,} masked tokens correct (unigram {metrics['unigram_masked_accuracy']:.1%})"
     )
     return tables.report(split, train, metrics["masked"])
 
@@ -64,22 +64,20 @@ def _check(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: To
     check_tokens(train.index, job.input("tokens/train"), loaded.tokenizer_hash, job.input("model"))
     specials = len(Frame.of(loaded.tokenizer))
     if settings.window <= specials:
-        raise RecipeError(f"{path}: evaluate.window: {settings.window} holds no text beside {specials} special tokens")
+        raise RecipeError(f"{path}: evaluate.window: {settings.window} has no room beyond {specials} special tokens")
     if positions is None:
         return
     if settings.window > positions:
-        raise RecipeError(f"{path}: evaluate.window: {settings.window} is more than the model's {positions} positions")
+        raise RecipeError(f"{path}: evaluate.window: {settings.window} exceeds the model's {positions} positions")
     for number, prompt in enumerate(settings.prompts):
         if (length := len(masked_prompt_ids(loaded, prompt))) > positions:
             raise RecipeError(
-                f"{path}: evaluate.prompts.{number}: its {length} tokens are more than the model's"
-                f" {positions} positions"
+                f"{path}: evaluate.prompts.{number}: its {length} tokens exceed the model's {positions} positions"
             )
 
 
 def _score(job: Job, loaded: Loaded, masking: Masking, train: Tokens, split: Split) -> Iterator[Row]:
-    """A row per document, in the order of the corpus; `unigram` and `common` are the baseline's loss and right guesses,
-    which are not stored."""
+    """A row per document, in corpus order; the baseline's loss `unigram` and hits `common` are not stored."""
     tokenizer, special = loaded.tokenizer, list(loaded.tokenizer.all_special_ids)
     unigram, commonest = _unigram(train, special)
     with progress("scoring", split.documents, "documents") as shown:
@@ -98,7 +96,7 @@ def _score(job: Job, loaded: Loaded, masking: Masking, train: Tokens, split: Spl
             for name, group, ids, places, found in zip(names, groups, documents, hidden, guesses, strict=True):
                 loss, truth = float(found.losses.sum()), ids[places]
                 if not math.isfinite(loss):
-                    raise DataError(f"{job.folder}/model: its loss on document {name} is not a finite number")
+                    raise DataError(f"{job.folder}/model: the loss on document {name} is not finite")
                 counts = {"tokens": len(ids), "masked": len(places), "right": int(found.right.sum()), "loss": loss}
                 chance = {"unigram": float(unigram[truth].sum()), "common": int((truth == commonest).sum())}
                 yield {"id": name, "group": group, **counts, **_rates(loss, counts["right"], len(places)), **chance}
@@ -106,9 +104,9 @@ def _score(job: Job, loaded: Loaded, masking: Masking, train: Tokens, split: Spl
 
 
 def _unigram(train: Tokens, special: Sequence[int]) -> tuple[NDArray[np.float64], int]:
-    """-ln p of each token of the vocabulary, in nats, and the most frequent one; among those that can be hidden.
+    """-ln p of each token in nats [vocabulary], and the most frequent token (ties: the lowest id).
 
-    (count + 1) / (tokens + vocabulary) (Laplace); the first of several most frequent tokens.
+    Laplace smoothing, p = (count + 1) / (tokens + vocabulary), without special tokens.
     """
     counts = token_counts(train)
     ordinary = np.ones(len(counts), bool)
@@ -119,7 +117,7 @@ def _unigram(train: Tokens, special: Sequence[int]) -> tuple[NDArray[np.float64]
 
 
 def _rates(loss: float, right: float, masked: int) -> dict[str, float | None]:
-    """Accuracy and pseudo-perplexity; None where nothing was hidden."""
+    """Accuracy and pseudo-perplexity; None if no token was masked."""
     if not masked:
         return {"pseudo_perplexity": None, "masked_accuracy": None}
     perplexity = math.exp(min(loss / masked, 700.0))
@@ -127,7 +125,7 @@ def _rates(loss: float, right: float, masked: int) -> dict[str, float | None]:
 
 
 def _sum(rows: Sequence[Row], loss: str = "loss", right: str = "right") -> dict[str, float | None]:
-    """The rates of some documents as one."""
+    """The rates over all documents in `rows`."""
     return _rates(total(rows, loss), sum(row[right] for row in rows), sum(row["masked"] for row in rows))
 
 

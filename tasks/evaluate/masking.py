@@ -1,16 +1,15 @@
-"""Which tokens of a document are hidden from a masked model, and how likely it finds them.
+"""Mask tokens of a document, and score a masked model on them.
 
-Method. A document is cut into windows of equal length, each between the special tokens that the tokenizer puts around a
-text. Every token of the text is hidden with the same probability; which ones follows from the seed, the document's id
-and the token's position in it, and from nothing else: not from batches, windows or workers. All hidden tokens of a
-window are replaced by [MASK] at once (in training a tenth is replaced by others and a tenth left, arXiv 1810.04805,
-section 3.1; that would measure something else here). Special tokens are never hidden.
+Method. A document is cut into windows of equal length, each wrapped in the tokenizer's special tokens. Every token is
+masked with the same probability; the choice depends only on the seed, the document's id and the token's position, not
+on batches, windows or workers. All masked tokens of a window become [MASK] at once (unlike in training, where a tenth
+become random tokens and a tenth stay, arXiv 1810.04805, section 3.1). Special tokens are never masked.
 
-    pseudo_perplexity = exp(sum of losses / hidden tokens)
+    pseudo_perplexity = exp(sum of losses / masked tokens)
 
-The term is Salazar et al.'s (ACL 2020, arXiv 1910.14659, section 2.3), who hide one token at a time, each once, so that
-everything around it is seen. Here one fixed share is hidden together: a hundredth of the work, a different number, and
-so comparable under an equal signature alone.
+The term is from Salazar et al. (ACL 2020, arXiv 1910.14659, section 2.3), who mask one token at a time and see all
+others. Masking a fixed share at once takes a hundredth of the work but gives different numbers, comparable only under
+the same signature.
 """
 
 import hashlib
@@ -26,12 +25,12 @@ from tasks.evaluate.signatures import write_signature
 from tasks.formats.rows import padded
 
 VERSION = 1
-"""Counts up whenever the same model and text would get another score."""
+"""Increment when the same model and text would get a different score."""
 
 
 @dataclass(frozen=True)
 class Masking:
-    """How text is hidden and scored; together with tokenizer and text it makes the signature."""
+    """Masking and scoring settings; with tokenizer and text, they determine the signature."""
 
     window: int
     probability: float
@@ -40,7 +39,7 @@ class Masking:
     batch_size: int = 16
 
     def signature(self, tokenizer: str, text: str) -> str:
-        """`tokenizer` and `text` are SHA-256 digests in hex; 12 digits of each are kept."""
+        """The signature; `tokenizer` and `text` are SHA-256 hex digests, of which 12 digits are kept."""
         return write_signature({
             "task": "masked-lm", "window": self.window, "mask": self.probability, "seed": self.seed,
             "hidden": "one-mask-all-replaced", "scored": "hidden", "precision": self.precision, "tok": tokenizer[:12],
@@ -50,19 +49,19 @@ class Masking:
 
 @dataclass(frozen=True)
 class Frame:
-    """The special tokens before and behind a text."""
+    """The special tokens before and after a text."""
 
     before: list[int]
     behind: list[int]
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Frame":
-        """As the tokenizer itself puts them."""
+        """The special tokens that a tokenizer adds."""
         whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
         for start in range(len(whole) - len(plain) + 1):
             if plain and whole[start : start + len(plain)] == plain:
                 return cls(whole[:start], whole[start + len(plain) :])
-        raise ValueError(f"special tokens inside of a text: {plain} becomes {whole}")
+        raise ValueError(f"the tokenizer adds special tokens inside the text: {plain} becomes {whole}")
 
     def __len__(self) -> int:
         return len(self.before) + len(self.behind)
@@ -70,7 +69,7 @@ class Frame:
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """One input of the model: tokens start … stop - 1 of a document, some of them hidden."""
+    """One model input: `length` tokens of a document from `start`, some of them masked."""
 
     length: int
     name: str
@@ -80,18 +79,18 @@ class Window:
 
 @dataclass(frozen=True)
 class Guesses:
-    """What a model makes of the hidden tokens of a document, in their order."""
+    """A model's predictions for the masked tokens of a document, in order."""
 
     losses: NDArray[np.float64]
-    """-ln p of each, in nats [hidden]."""
+    """-ln p of each token, in nats [masked]."""
     right: NDArray[np.bool_]
-    """Whether it is the model's likeliest token [hidden]."""
+    """Whether the model's most likely token is correct [masked]."""
 
 
 def hidden_positions(
     name: str, tokens: NDArray[np.int64], special: Sequence[int], probability: float, seed: int
 ) -> NDArray[np.int64]:
-    """Positions in a document's tokens that are hidden, ascending; `special` ids never are."""
+    """Masked positions in a document's tokens, ascending; `special` ids are never masked."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     drawn = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little"))).random(len(tokens))
     return np.flatnonzero((drawn < probability) & ~np.isin(tokens, special))
@@ -106,7 +105,7 @@ def guess(
     masking: Masking,
     workers: int = 1,
 ) -> list[Guesses]:
-    """What the model makes of each document's hidden tokens; the caller sees to it that a window fits the model."""
+    """The model's predictions for each document's masked tokens. The window must not exceed the model's positions."""
     frame = Frame.of(tokenizer)
     room = masking.window - len(frame)
     found = [Guesses(np.empty(len(places)), np.empty(len(places), np.bool_)) for places in hidden]
@@ -137,7 +136,7 @@ def _guess_batch(
     hidden: Sequence[NDArray[np.int64]],
     precision: str,
 ) -> list[tuple[slice, Guesses]]:
-    """For each window, which of its document's hidden tokens it holds, and the guesses."""
+    """For each window, the slice of its document's masked tokens, and the predictions for them."""
     rows, places, wanted, parts = [], [], [], []
     for number, window in enumerate(batch):
         ids = documents[window.document][window.start : window.start + window.length].copy()
@@ -162,7 +161,7 @@ def _losses(
     tokenizer: Any,
     precision: str,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """-ln p of the `wanted` tokens at `places` [2: row and position, tokens], and whether each is the likeliest."""
+    """-ln p of the `wanted` tokens at `places` [2: row and position, tokens], and whether each is the most likely."""
     import torch
 
     device = next(model.parameters()).device

@@ -1,7 +1,7 @@
-"""What translation and summarization share: outputs for the whole test split, their scores, baselines and examples.
+"""Evaluation shared by translation and summarization: outputs for the test split, scores, baselines and examples.
 
-Outputs are written and scored a batch of the corpus at a time, so that memory grows with the test split by a row of
-numbers a document, not with its text. Each task brings its metric.
+Outputs are written and scored in batches of the corpus, so memory holds one row of numbers per document, not its text.
+Each task provides its metric.
 """
 
 import math
@@ -29,56 +29,56 @@ from tasks.stage.settings import recipe_path
 from tasks.stage.task import FAMILIES
 
 VERSION = 1
-"""Counts up whenever the same model and text would get another score."""
+"""Increment when the same model and text would get a different score."""
 
 ROW_GROUP = 10_000
-"""Rows that are written at a time."""
+"""Rows per row group of scores.parquet."""
 
 CHARACTERS = 1000
-"""Of a text in samples.json."""
+"""Maximum characters of a text in samples.json."""
 
 
 class PairMetric(Protocol):
-    """How a task scores what was written for a text."""
+    """A task's metric for outputs."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Scores of each document, 0 to 100; the first one ranks them."""
+        """Names of the document scores, 0 to 100; the first one ranks documents."""
 
     @property
     def baseline(self) -> str:
-        """What `baselines` stand for, in words."""
+        """Name of the baseline."""
 
     @property
     def baselines(self) -> list[float]:
-        """The first score of each document, had its baseline been written instead."""
+        """The baseline's first score for each document."""
 
     def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
-        """Score some more documents: the `columns` of each."""
+        """Score more documents; returns the `columns` of each."""
 
     def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
-        """Of all documents so far, with intervals, then of the baselines."""
+        """Corpus scores with confidence intervals, then those of the baseline."""
 
     def signature(self) -> dict[str, object]:
-        """What the scores depend on."""
+        """The metric's part of the signature."""
 
 
 @dataclass
 class Totals:
-    """What is counted over all documents."""
+    """Counts over all documents."""
 
     truncated: int = 0
     truncated_references: int = 0
     unfinished: int = 0
     new_tokens: int = 0
     tokens: int = 0
-    """Of the references, special ones included."""
+    """Tokens of the references, special tokens included."""
     losses: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
-    """Characters of an output over those of its reference, where that has any."""
+    """Characters of output / characters of reference, for non-empty references."""
 
     def add(self, encoded: Encoded, written: Written, output: str, reference: str) -> None:
-        """One document more."""
+        """Add one document."""
         self.truncated += encoded.truncated
         self.truncated_references += encoded.reference_truncated
         self.unfinished += not written.finished
@@ -89,7 +89,7 @@ class Totals:
             self.ratios.append(len(output) / len(reference))
 
     def metrics(self) -> dict[str, float | int | None]:
-        """As metrics.json has them."""
+        """The totals for metrics.json."""
         loss = math.fsum(self.losses) / max(1, self.tokens)
         return {
             "length_ratio": round(math.fsum(self.ratios) / len(self.ratios), DIGITS) if self.ratios else None,
@@ -104,7 +104,7 @@ class Totals:
 
 
 def evaluate_pairs(job: Job, task: str, settings: PairEvaluateSettings, metric: PairMetric) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     history = read_history(job.input("training/history.csv"))
     train = Tokens.open(job.input("tokens/train"))
     split = measure_split(job.input("clean/test"), ("text", "target"))
@@ -147,17 +147,17 @@ def _check(job: Job, settings: PairEvaluateSettings, model: PairModel, train: To
     )
     room, wanted = model.output_length, settings.generation.max_new_tokens
     if room is not None and wanted >= room:
-        taken = f" less {model.source_length} of an input" if model.causal else ""
+        taken = f" minus {model.source_length} for the input" if model.causal else ""
         raise RecipeError(
-            f"{recipe_path(job.recipe)}: evaluate.generation.max_new_tokens: {wanted} and the token that begins or ends"
-            f" an output are more than the model's {model.loaded.positions} positions{taken}"
+            f"{recipe_path(job.recipe)}: evaluate.generation.max_new_tokens: {wanted} plus the start or end token"
+            f" exceeds the model's {model.loaded.positions} positions{taken}"
         )
 
 
 def _write_all(
     job: Job, settings: PairEvaluateSettings, model: PairModel, metric: PairMetric, totals: Totals, split: Split
 ) -> Iterator[tuple[Row, str]]:
-    """A row of scores.parquet for each document, in the order of the corpus, and the document's text."""
+    """A row of scores.parquet and the text of each document, in corpus order."""
     with progress("writing", split.documents, "documents") as shown:
         for batch in read_batches(job.input("clean/test"), ["id", "group", "text", "target"]):
             names = batch.column("id").to_pylist()
@@ -171,7 +171,7 @@ def _write_all(
             scores = metric.add(texts, outputs, references)
             for number, (name, group) in enumerate(zip(names, batch.column("group").to_pylist(), strict=True)):
                 if not math.isfinite(written[number].loss):
-                    raise DataError(f"{job.folder}/model: its loss on document {name} is not a finite number")
+                    raise DataError(f"{job.folder}/model: the loss on document {name} is not finite")
                 totals.add(encoded[number], written[number], outputs[number], references[number])
                 texts_of = {"prediction": outputs[number], "reference": references[number]}
                 yield {"id": name, "group": group, **texts_of, **scores[number]}, texts[number]
@@ -196,7 +196,7 @@ def _write_batches(
 def _keep(
     job: Job, rows: Iterator[tuple[Row, str]], columns: tuple[str, ...], chosen: set[int]
 ) -> tuple[list[Row], list[Row]]:
-    """Write scores.parquet as its rows come; id, group and first score of each document, and the `chosen` examples."""
+    """Stream rows to scores.parquet; returns id, group and first score of each document, and the `chosen` examples."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -219,7 +219,7 @@ def _sample(row: Row, text: str) -> Row:
 
 
 def _signature(task: str, settings: PairEvaluateSettings, model: PairModel, metric: PairMetric, split: Split) -> str:
-    """What a score depends on. Scores are of texts: they stay comparable where only `tok` differs."""
+    """The signature. Scores are computed on texts, so they stay comparable if only `tok` differs."""
     search, bootstrap = settings.generation, settings.bootstrap
     hashes = dict.fromkeys((model.loaded.tokenizer_hash[:12], model.target_hash[:12]))
     return write_signature({

@@ -1,17 +1,16 @@
-"""The loss of a causal language model on documents, token by token, and the signature that a score travels with.
+"""Token losses of a causal language model on documents, and the signature of the score.
 
-Method. A document t_1 … t_n is scored as the model would have met it in training: right after an end-of-text token,
-which is context and not scored; the end-of-text token behind the document is not scored either, so that exactly the
-tokens of the text are, each once, and their sum can be set against the bytes of the text. The first window scores its
-`window` tokens from the document's start; every later one scores the next `stride` tokens (the last: what is left) and
-is filled up to `window` with the tokens before them, so that each of its tokens is conditioned on at least
-`window - stride + 1` tokens (Baevski & Auli, arXiv 1809.10853, section 4.5; rolling windows as in
-lm-evaluation-harness, but with a stride). No context goes over the start of a document.
+Method. As in training, a document t_1 … t_n follows an end-of-text token, which is context and not scored. The
+end-of-text token after the document is not scored either, so exactly the tokens of the text are, each once, and their
+sum relates to the bytes of the text. The first window scores `window` tokens from the document's start; each later one
+scores the next `stride` tokens (the last: the rest), preceded by context up to `window`, so each token is conditioned
+on at least `window - stride + 1` tokens (Baevski & Auli, arXiv 1809.10853, section 4.5; rolling windows as in
+lm-evaluation-harness, but with a stride). Context never crosses the start of a document.
 
     perplexity    = exp(sum of losses / tokens)
     bits_per_byte = sum of losses / ln 2 / UTF-8 bytes of the text     (arXiv 2101.00027, section 3.1)
 
-The same to the bit for every number of workers: see `tasks.evaluate.batches`.
+Results are bit-identical for any number of workers: see `tasks.evaluate.batches`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
     import torch
 
 VERSION = 1
-"""Counts up whenever the same model and text would get another score."""
+"""Increment when the same model and text would get a different score."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How text is scored; together with tokenizer and text it makes the signature."""
+    """Scoring settings; with tokenizer and text, they determine the signature."""
 
     window: int
     stride: int
@@ -40,11 +39,10 @@ class Scoring:
     batch_size: int = 16
 
     def signature(self, tokenizer: str, text: str, unknown: int) -> str:
-        """`key:value|…` as sacrebleu writes them; scores are comparable where it is equal.
+        """`key:value|…`, in sacrebleu's format; scores are comparable if their signatures are equal.
 
-        `tokenizer` and `text` are SHA-256 digests in hex; 12 digits of each are kept. bits_per_byte stays comparable
-        where only `tok` differs. `unknown`: tokens that stand for text which the tokenizer has no token for, and which
-        is in the bytes, but not in the losses.
+        `tokenizer` and `text` are SHA-256 hex digests, of which 12 digits are kept. bits_per_byte stays comparable if
+        only `tok` differs. `unknown`: number of unknown tokens; their text counts in the bytes, but not in the losses.
         """
         lost = f"|unknown:{unknown}" if unknown else ""
         return (
@@ -55,9 +53,9 @@ class Scoring:
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """One input of the model: positions start … stop - 1 of a document with the end-of-text token before it.
+    """One model input: positions start … stop - 1 of an end-of-text token plus the document.
 
-    The position i predicts the document's token i; those from `first` on are scored.
+    Position i predicts the document's token i; positions from `first` on are scored.
     """
 
     length: int
@@ -67,19 +65,19 @@ class Window:
 
     @property
     def first(self) -> int:
-        """The first position that is scored."""
+        """The first scored position."""
         return self.start + self.context
 
     @property
     def stop(self) -> int:
-        """Behind the last position."""
+        """One past the last position."""
         return self.start + self.length
 
 
 def windows_of(document: int, tokens: int, window: int, stride: int) -> Iterator[Window]:
-    """The windows that score each of a document's `tokens` once. Raises ValueError unless 1 ≤ stride ≤ window."""
+    """Windows that score each of a document's `tokens` once. Raises ValueError unless 1 ≤ stride ≤ window."""
     if not 1 <= stride <= window:
-        raise ValueError(f"a stride of {stride} in a window of {window}")
+        raise ValueError(f"stride must be from 1 to window ({window}), got {stride}")
     done = 0
     while done < tokens:
         stop = min(done + stride if done else window, tokens)
@@ -96,11 +94,11 @@ def token_losses(
     workers: int = 1,
     scored: Callable[[int], object] = lambda tokens: None,
 ) -> list[NDArray[np.float64]]:
-    """-ln p of every token of every document, in nats: one array [tokens] per document.
+    """-ln p of each token in nats: one array [tokens] per document.
 
-    `model` is a causal `transformers` model in eval mode, on the device where it shall run; `documents` are ids without
-    any end-of-text token around them. `scored` is told how many tokens more are done. The caller sees to it that
-    `scoring.window` does not exceed the model's positions.
+    `model` is a causal `transformers` model in eval mode, on its device; `documents` are ids without end-of-text
+    tokens. `scored` is called with the number of tokens of each finished batch. `scoring.window` must not exceed the
+    model's positions.
     """
     sequences = [np.concatenate([[eos_token_id], document]) for document in documents]
     losses = [np.empty(len(document), np.float64) for document in documents]
@@ -127,7 +125,7 @@ def _batch_losses(
 
     device = next(model.parameters()).device
     width, context = max(window.length for window in batch), min(window.context for window in batch)
-    # Padding is on the right, and attention is causal: what is real never sees it, so there is no mask to slow it down.
+    # Attention is causal and padding is on the right, so no token sees padding and no mask is needed.
     inputs = np.zeros((len(batch), width), np.int64)
     targets = np.zeros((len(batch), width), np.int64)
     for row, window in enumerate(batch):
@@ -143,7 +141,7 @@ def _batch_losses(
 
 
 def _logits(model: Any, inputs: "torch.Tensor", context: int) -> "torch.Tensor":
-    """Logits [batch, width - context, vocabulary] of the positions from `context` on."""
+    """Logits [batch, width - context, vocabulary] for positions from `context` on."""
     import inspect
 
     keep = inputs.shape[1] - context

@@ -1,4 +1,4 @@
-"""The picture of the training: loss and learning rate over its steps."""
+"""Plot the learning curves: loss and learning rate over training steps."""
 
 import csv
 from pathlib import Path
@@ -14,11 +14,11 @@ History = dict[str, list[float]]
 
 
 def read_history(path: Path) -> History:
-    """The columns of a training's `history.csv`, NaN where a cell is empty. Raises DataError for one that is none."""
+    """The columns of `history.csv`; empty cells are NaN. Raises DataError for an invalid file."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
-            raise DataError(f"{path}: no column {', '.join(missing)}")
+            raise DataError(f"{path}: missing column {', '.join(missing)}")
         columns: History = {name: [] for name in COLUMNS}
         for line, row in enumerate(reader, 2):
             for name in COLUMNS:
@@ -30,7 +30,7 @@ def read_history(path: Path) -> History:
 
 
 def draw_curves(path: Path, history: History, recipe: str, unit: str = "token") -> None:
-    """Loss in nats per `unit` over steps, and below it the learning rate."""
+    """Plot the loss in nats per `unit`, and the learning rate below it."""
     figure = new_figure(8, 5.2)
     loss, rate = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     steps = np.array(history["step"])

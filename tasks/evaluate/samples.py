@@ -1,4 +1,4 @@
-"""What a model writes after a prompt, or puts in the place of its [MASK]; the same each time."""
+"""Continue a prompt or fill its [MASK], reproducibly."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from tasks.evaluate.loading import Loaded
 from tasks.evaluate.settings import MASK, GenerationSettings
 
 FILLS = 5
-"""Likeliest tokens that are shown for each [MASK] of a prompt."""
+"""Number of most likely tokens shown per [MASK]."""
 
 
 def prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
-    """The end-of-text token and the prompt behind it: a document that begins so."""
+    """The end-of-text token followed by the prompt, like the start of a document."""
     return [loaded.eos_token_id, *loaded.tokenizer.encode(prompt, add_special_tokens=False)]
 
 
 def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-    """{prompt, text, new_tokens, settings}: `text` follows the prompt, up to an end-of-text token or the limit.
+    """{prompt, text, new_tokens, settings}: `text` continues the prompt up to an end-of-text token or the limit.
 
-    torch's global generator is seeded with `settings.seed` for this call and then put back.
+    Seeds torch's global generator with `settings.seed` and restores it afterwards.
     """
     import torch
     from transformers import GenerationConfig
@@ -43,7 +43,7 @@ def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[st
     with one_thread(), forked, torch.inference_mode():
         torch.manual_seed(settings.seed)
         written = loaded.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)[0].tolist()
-    # Decoded as a whole and then cut: some tokenizers drop a leading space of what they decode.
+    # Decode everything, then remove the prompt: some tokenizers drop a leading space when decoding.
     whole = loaded.tokenizer.decode(written, skip_special_tokens=True)
     head = loaded.tokenizer.decode(ids[0].tolist(), skip_special_tokens=True)
     return {
@@ -55,13 +55,13 @@ def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[st
 
 
 def masked_prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
-    """A prompt between the tokenizer's special tokens, [MASK] as the tokenizer has it."""
+    """The prompt's ids with special tokens, [MASK] replaced by the tokenizer's mask token."""
     ids: list[int] = loaded.tokenizer(prompt.replace(MASK, loaded.tokenizer.mask_token))["input_ids"]
     return ids
 
 
 def fill(loaded: Loaded, prompt: str) -> dict[str, Any]:
-    """{prompt, text, fills}: the likeliest tokens for each [MASK], by itself, and the text with the first of each."""
+    """{prompt, text, fills}: the most likely tokens for each [MASK] independently, and the text with the best ones."""
     import torch
 
     ids = masked_prompt_ids(loaded, prompt)

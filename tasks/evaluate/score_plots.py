@@ -1,4 +1,4 @@
-"""How the scores spread over the test documents: by group, or against a baseline."""
+"""Plot the distribution of document scores, by group or against a baseline."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GROUPS = 24
-"""Groups that get a line of their own; of more, the best and the worst half of as many."""
+"""Maximum number of groups to show; of more, the best and worst halves."""
 
 BASELINE = "#9a6700"
 BASELINES = {"base": ("before training", "#1a7f37"), "xz": ("xz", "#8250df"), "unigram": ("unigram", BASELINE)}
@@ -23,12 +23,12 @@ BASELINES = {"base": ("before training", "#1a7f37"), "xz": ("xz", "#8250df"), "u
 
 @dataclass(frozen=True)
 class Measure:
-    """A score of documents, less of which is better."""
+    """A document score; lower is better."""
 
     key: str
-    """Its column in the rows."""
+    """Column of the score."""
     size: str
-    """The column that says how much of a document was measured; where it is 0, there is no score."""
+    """Column of the measured amount of a document; without any, it has no score."""
     label: str
     logarithmic: bool = False
 
@@ -41,7 +41,7 @@ def draw_scores(
     recipe: str,
     measure: Measure,
 ) -> None:
-    """The score of the documents: a histogram, and a line per group with a dot per document."""
+    """Plot a histogram of document scores, and a line per group with a dot per document."""
     rows = [row for row in rows if row[measure.size]]
     if len(groups) > GROUPS:
         groups = [*groups[: GROUPS // 2], *groups[-GROUPS // 2 :]]
@@ -77,7 +77,7 @@ def _bins(scores: NDArray[np.float64], measure: Measure) -> int | list[float]:
 def _draw_groups(
     axes: "Axes", rows: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]], measure: Measure
 ) -> None:
-    """A line per group, best on top: a dot per document as large as its text, and a bar at the group's own score."""
+    """A line per group, best on top: a dot per document, sized by its text, and a bar at the group's score."""
     place = {group["group"]: number for number, group in enumerate(groups)}
     shown = [row for row in rows if row["group"] in place]
     largest = max(row[measure.size] for row in shown)
@@ -96,7 +96,7 @@ def _draw_groups(
 
 
 def draw_against_baseline(path: Path, scores: Mapping[str, Sequence[float]], name: str, recipe: str) -> None:
-    """How many documents have which score, 0 to 100: the model's over a baseline's, a line at the mean of each."""
+    """Plot histograms of document scores, 0 to 100, for model and baseline, with lines at the means."""
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(8, 3.8)

@@ -1,4 +1,4 @@
-"""What the evaluations of causal and masked models make of the scores of their documents: tables, groups, a report."""
+"""Tables, groups and report from document scores, for causal and masked models."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DIGITS = 6
-"""Decimals of stored numbers: far below what a change of a model means, far above what rounding errors do."""
+"""Decimals of stored numbers: finer than any real difference, coarser than rounding errors."""
 
 EXAMPLES = 5
-"""Best and worst documents that the report names."""
+"""Number of best and worst documents in the report."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ScoreTables:
-    """The result of an evaluation, before anything of it is written."""
+    """The results of an evaluation, to be written."""
 
     measure: Measure
     rows: Sequence[Row]
-    """One a document, in the order of the corpus."""
+    """One row per document, in corpus order."""
     groups: Sequence[Row]
     metrics: Mapping[str, Any]
     samples: Sequence[Row]
 
     def write(self, job: Job, history: History, columns: Mapping[str, type]) -> None:
-        """All files of the stage but its report; `columns` of the rows are stored."""
+        """Write all files of the stage except the report; `columns` of the rows are stored."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -49,7 +49,7 @@ class ScoreTables:
         draw_scores(place, self.rows, self.groups, self.metrics, job.recipe, self.measure)
 
     def report(self, split: Split, train: Tokens, tokens: int) -> Report:
-        """The metrics, the groups, and the best and worst documents; `tokens` were scored."""
+        """The report: metrics, groups, best and worst documents. `tokens`: number of scored tokens."""
         key = self.measure.key
         ranked = sorted((row for row in self.rows if row[self.measure.size]), key=lambda row: (row[key], row["id"]))
         shown = [{name: row[name] for name in ("id", "group", self.measure.size, key)} for row in ranked]
@@ -66,7 +66,7 @@ class ScoreTables:
 
 
 def schema_of(columns: Mapping[str, type]) -> "pa.Schema":
-    """The schema of scores.parquet: id and group of a document, then its columns, each str, int or float."""
+    """The schema of scores.parquet: id, group, then `columns` of type str, int or float."""
     import pyarrow as pa
 
     kinds = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
@@ -77,7 +77,7 @@ def schema_of(columns: Mapping[str, type]) -> "pa.Schema":
 def by_group(
     rows: Sequence[Row], counted: Sequence[str], rates: Callable[[Sequence[Row]], Row], measure: Measure
 ) -> list[Row]:
-    """Of each group its documents, the sums of the `counted` columns, and its scores as a whole; best first."""
+    """Per group: number of documents, sums of the `counted` columns, and the group's scores; best first."""
     members: dict[str, list[Row]] = {}
     for row in rows:
         members.setdefault(row["group"], []).append(row)
@@ -90,5 +90,5 @@ def by_group(
 
 
 def total(rows: Sequence[Row], column: str) -> float:
-    """The sum of a column, exact to the last bit whatever the order of the rows."""
+    """The sum of a column, exactly rounded and so independent of row order."""
     return math.fsum(row[column] for row in rows)

@@ -1,7 +1,7 @@
-"""Sentences by a rule that is the same everywhere: no model, no list of abbreviations, nothing to download.
+"""Split text into sentences by a fixed rule, without a model, abbreviation list or download.
 
-A sentence ends at a line break; at . ! ? … (and the quotes and brackets that close behind them) before white space,
-unless a lower-case letter follows; and at 。！？, which no white space follows.
+A sentence ends at a line break; at . ! ? … (and closing quotes or brackets) before white space, unless a lowercase
+letter follows; and at 。！？, which need no white space.
 """
 
 import re
@@ -15,7 +15,7 @@ PARAGRAPHS = re.compile(r"\n\s*\n")
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, in order, none of them empty."""
+    """The non-empty sentences of a text, in order."""
     sentences, start = [], 0
     for end in ENDS.finditer(text):
         following = text[end.end() : end.end() + 1]
@@ -28,6 +28,6 @@ def split_sentences(text: str) -> list[str]:
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence of a text's first paragraph, over the line breaks in it; empty for an empty text."""
+    """The first sentence of a text's first paragraph, ignoring its line breaks; empty for an empty text."""
     paragraph = PARAGRAPHS.split(text.strip(), maxsplit=1)[0]
     return next(iter(split_sentences(" ".join(paragraph.split()))), "")

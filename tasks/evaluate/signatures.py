@@ -1,10 +1,10 @@
-"""What a score travels with: `key:value|…`, as sacrebleu writes it. Scores are comparable where it is equal."""
+"""Signatures in sacrebleu's format, `key:value|…`: scores are comparable if their signatures are equal."""
 
 from collections.abc import Mapping
 
 
 def write_signature(parts: Mapping[str, object]) -> str:
-    """The parts in their order; in values `|` becomes `;` and `:` becomes `=`, so that a signature can hold another."""
+    """The signature of `parts`, in order; in values, `|` becomes `;` and `:` becomes `=`, so signatures can nest."""
     return "|".join(f"{key}:{_value(value)}" for key, value in parts.items())
 
 

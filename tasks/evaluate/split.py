@@ -1,4 +1,4 @@
-"""The test split as a whole: how much there is of it, its hash for signatures, and what makes it unusable."""
+"""Size and hash of the test split, and access to its documents."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,19 @@ from tasks.stage.errors import DataError
 
 @dataclass(frozen=True)
 class Split:
-    """What a score was measured on."""
+    """Size and hash of a split."""
 
     documents: int
     bytes: int
     """UTF-8 bytes of the column `text`."""
     sha256: str
-    """Of the documents' columns in order, each behind its length: the same however the split is cut into shards."""
+    """Hash of the length-prefixed columns of all documents in order; independent of sharding."""
 
 
 def measure_split(folder: Path, columns: Sequence[str] = ("text",)) -> Split:
-    """One pass over a split; `columns` begin with `text`.
+    """Measure a split; `columns` begin with `text`.
 
-    Raises DataError where it holds no text, and for a document that lacks one of the columns.
+    Raises DataError if it has no text or a document lacks one of the columns.
     """
     documents = size = 0
     digest = hashlib.sha256()
@@ -37,21 +37,21 @@ def measure_split(folder: Path, columns: Sequence[str] = ("text",)) -> Split:
             size += len(raw) if column == "text" else 0
         documents += 1
     if size == 0:
-        raise DataError(f"{folder}: no text in it to evaluate on ({documents} documents)")
+        raise DataError(f"{folder}: no text to evaluate on ({documents} documents)")
     return Split(documents, size, digest.hexdigest())
 
 
 def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The documents of a split one by one, as dicts of the columns."""
+    """Iterate over a split's documents, as dicts of `columns`."""
     for batch in read_batches(folder, columns):
         yield from batch.to_pylist()
 
 
 def spaced(total: int, wanted: int) -> set[int]:
-    """`wanted` numbers below `total` at even distances, or all of them: which documents become examples."""
+    """`wanted` evenly spaced indices below `total`, or all of them."""
     return {number * total // wanted for number in range(wanted)} if total > wanted else set(range(total))
 
 
 def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters of a text, with a sign where it was cut."""
+    """A text truncated to `limit` characters, ending with … if truncated."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

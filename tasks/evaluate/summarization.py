@@ -1,10 +1,10 @@
-"""Summarization: ROUGE of the whole test split, beside that of each text's first sentence.
+"""Evaluate summarization: ROUGE on the test split; the baseline is each text's first sentence.
 
-    rouge1, rouge2   overlap of words and of pairs of words (Lin, ACL workshop 2004)
-    rougeLsum        longest common subsequence, sentence by sentence, of the union over them
+    rouge1, rouge2   overlap of unigrams and bigrams (Lin, ACL workshop 2004)
+    rougeLsum        union of longest common subsequences, sentence by sentence
 
-Each is the F-measure × 100, the mean over the documents, as the package rouge-score computes it. It wants a sentence a
-line: `tasks.evaluate.sentences` says what a sentence is.
+Each is the mean F-measure × 100 over documents, as computed by the package rouge-score. It expects one sentence per
+line; `tasks.evaluate.sentences` splits them.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from tasks.stage.run import Job, Report
 from tasks.stage.settings import recipe_path
 
 MOST_LOST = 0.3
-"""Of the letters and digits of the references. Article 1 of the Universal Declaration of Human Rights loses 8 % in
-Turkish, 12 in Czech, 33 in Vietnamese."""
+"""Maximum fraction of the references' letters and digits that `latin` may drop. Article 1 of the Universal Declaration
+of Human Rights loses 8 % in Turkish, 12 % in Czech, 33 % in Vietnamese."""
 
 
 def evaluate_summarization(job: Job, settings: SummarizationEvaluateSettings) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     measure_split(job.input("clean/test"), ("text", "target"))
     if settings.rouge.tokenizer == "latin":
         _check_script(job, job.input("clean/test"))
@@ -36,7 +36,7 @@ def evaluate_summarization(job: Job, settings: SummarizationEvaluateSettings) ->
 
 
 def _check_script(job: Job, folder: Path) -> None:
-    """Raises RecipeError where the tokenizer `latin` drops so much of the references that scores would mean little."""
+    """Raises RecipeError if the tokenizer `latin` drops too much of the references for meaningful scores."""
     from rouge_score_rs.tokenizers import DefaultTokenizer, UnicodeTokenizer
 
     latin, unicode = DefaultTokenizer(), UnicodeTokenizer()
@@ -47,13 +47,13 @@ def _check_script(job: Job, folder: Path) -> None:
         kept += len(read)
     if (lost := total - kept) > MOST_LOST * total:
         raise RecipeError(
-            f"{recipe_path(job.recipe)}: evaluate.rouge.tokenizer: latin reads a-z and 0-9 alone and drops "
-            f"{lost / total:.0%} of the letters of the references; unicode and character are for other scripts"
+            f"{recipe_path(job.recipe)}: evaluate.rouge.tokenizer: latin keeps only a-z and 0-9 and drops "
+            f"{lost / total:.0%} of the references' letters; use unicode or character for other scripts"
         )
 
 
 class SummarizationMetric:
-    """F-measures, three numbers a document."""
+    """ROUGE F-measures, three numbers per document."""
 
     columns = ("rouge1", "rouge2", "rougeLsum")
     baseline = "the first sentence"
@@ -75,13 +75,13 @@ class SummarizationMetric:
         return [float(value) for part in self._first for value in part[:, 0]]
 
     def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
-        """The three scores of each document."""
+        """Score documents; returns the three scores of each."""
         self._rows.append(self._score(written, references))
         self._first.append(self._score([first_sentence(text) for text in texts], references))
         return [dict(zip(self.columns, row.tolist(), strict=True)) for row in self._rows[-1]]
 
     def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
-        """The means, their 95 % intervals, and the means of the first sentences."""
+        """The means, their 95 % confidence intervals, and the baseline's means."""
         rows, first = np.concatenate(self._rows), np.concatenate(self._first)
         means = resampled_sums(rows, settings) / len(rows)
         found = {name: float(rows[:, at].mean()) for at, name in enumerate(self.columns)}
@@ -91,7 +91,7 @@ class SummarizationMetric:
         return {name: round(value, DIGITS) for name, value in found.items()}
 
     def signature(self) -> dict[str, object]:
-        """What ROUGE depends on."""
+        """ROUGE's part of the signature."""
         from importlib.metadata import version
 
         return {

@@ -1,10 +1,9 @@
-"""Translation: BLEU and chrF of the whole test split, beside those of the text itself, left as it is.
+"""Evaluate translation: BLEU and chrF on the test split; the baseline is a copy of the source.
 
     bleu    sacrebleu's corpus BLEU (Papineni et al., ACL 2002; Post, WMT 2018)
     chrf    sacrebleu's corpus chrF2 (Popović, WMT 2015)
 
-A copy of the source scores well above 0 where the two languages share names, numbers and code: `copy_bleu`,
-`copy_chrf`.
+A copy scores well above 0 if the languages share names, numbers and code: `copy_bleu`, `copy_chrf`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from tasks.stage.settings import recipe_path
 
 
 def evaluate_translation(job: Job, settings: TranslationEvaluateSettings) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for what the user can mend."""
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     try:
         metric = TranslationMetric(settings.bleu_tokenize)
     except RuntimeError as error:
@@ -35,10 +34,10 @@ def evaluate_translation(job: Job, settings: TranslationEvaluateSettings) -> Rep
 
 
 class TranslationMetric:
-    """Sums of n-gram statistics, a row of numbers a document.
+    """BLEU and chrF from n-gram statistics, a row of numbers per document.
 
-    sacrebleu's own `corpus_score` wants all texts at once, and its bootstrap a copy of all rows for each resample; so
-    the two steps of it are taken one by one. A test holds the result against it.
+    sacrebleu's `corpus_score` needs all texts at once, and its bootstrap a copy of all rows per resample, so its two
+    steps are called separately. A test compares the results.
     """
 
     columns = ("chrf",)
@@ -52,7 +51,7 @@ class TranslationMetric:
         self.baselines: list[float] = []
 
     def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
-        """chrF of each document by itself."""
+        """Score documents; returns the chrF of each."""
         for prefix, outputs in (("", written), ("copy_", texts)):
             for name, metric in self._metrics.items():
                 found = metric._extract_corpus_statistics(outputs, [references])
@@ -61,7 +60,7 @@ class TranslationMetric:
         return [{"chrf": self._score("chrf", row)} for row in self._rows["chrf"][-1]]
 
     def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
-        """bleu, chrf, their 95 % intervals, and the scores of a copy."""
+        """bleu, chrf, their 95 % confidence intervals, and the baseline's scores."""
         rows = {name: np.concatenate(parts) for name, parts in self._rows.items()}
         scores = {name: self._score(name.removeprefix("copy_"), part.sum(0)) for name, part in rows.items()}
         found = {name: scores[name] for name in self._metrics}

@@ -1,4 +1,4 @@
-"""The stage: the evaluation of the recipe's task."""
+"""The stage `evaluate`: dispatch by task."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,11 +21,11 @@ EVALUATIONS: dict[str, Callable[[Job, Any], Report]] = {
     "masked-lm": evaluate_masked_lm,
     "classification": evaluate_classification,
 }
-"""`task` of a recipe → its evaluation. A new task is a module beside `causal_lm` and a line here."""
+"""Evaluation by task. To add a task, add a module next to `causal_lm` and a line here."""
 
 
 def evaluate(job: Job) -> Report:
-    """Evaluate as the recipe's task asks. Raises RecipeError where it is none."""
+    """Run the recipe's evaluation. Raises RecipeError for an unknown task."""
     task = read_task(job.recipe)
     prepare()
     return EVALUATIONS[task](job, read_section(job.recipe, "evaluate", SETTINGS[task]))

@@ -1,11 +1,11 @@
-"""What every kind of batches has in common, and the kinds by task.
+"""The interface of all batches.
 
-A batch is a mapping of tensors for the model's `forward`, and beside them:
+A batch holds the tensors for the model's `forward`, plus
 
-labels  int64, what each position of the logits has to be, IGNORED where nothing is asked
-asked   int64 [items], the positions in the flattened labels where something is; `loader` adds it
+labels  int64, the target of each position of the logits, IGNORED where there is no loss
+asked   int64 [items], positions in the flattened labels that have a target; `loader` adds it
 
-Batch `position` is a pure function of the seed and the position, so that a resume is one integer.
+Each batch is a pure function of seed and position, so resuming needs one integer.
 """
 
 from abc import ABC, abstractmethod
@@ -22,25 +22,25 @@ Batch = dict[str, "torch.Tensor"]
 
 
 class Batches(ABC):
-    """Batches by position: of a training without end, of a validation as many as `count` says."""
+    """Batches by position: unlimited for training, `count` for validation."""
 
     count: int
     """Batches in one pass."""
     width: int
-    """Most tokens of a row that the model sees at once."""
+    """Maximum sequence length in tokens."""
 
     @abstractmethod
     def batch(self, position: int) -> Batch:
         """The batch at a position."""
 
     def loader(self, positions: range, device: "torch.device") -> Iterator[Batch]:
-        """The batches at `positions`, one after another, on a device.
+        """Yield the batches at `positions`, on a device.
 
-        The call itself draws one number from torch's generator, as every pass over a DataLoader does.
+        The call draws one number from torch's generator, as every pass over a DataLoader does.
         """
         from torch.utils.data import DataLoader
 
-        pinned = device.type == "cuda"  # a GPU copies from pinned memory while the processor goes on
+        pinned = device.type == "cuda"  # copies from pinned memory are asynchronous
         batches: Iterable[Batch] = DataLoader(
             positions,  # type: ignore[arg-type]
             batch_size=None,
@@ -52,19 +52,19 @@ class Batches(ABC):
 
 @dataclass(frozen=True)
 class Data:
-    """The batches of a training and of its validation."""
+    """Training and validation batches."""
 
     training: Batches
     validation: Batches
     facts: dict[str, Any] = field(default_factory=dict)
-    """For the report: how much is padding, what was cut or left out."""
+    """For the report: share of padding, counts of truncated and dropped documents."""
 
 
 def find_asked(batch: Batch) -> Batch:
-    """The batch with `asked`. On a GPU, to look for it would wait for all work so far."""
+    """Add `asked` to a batch. Done on the CPU, because `nonzero` on a GPU waits for all queued work."""
     return batch | {"asked": (batch["labels"].flatten() != IGNORED).nonzero().flatten()}
 
 
 def count_items(batch: Batch) -> int:
-    """Tokens, or documents that are classified, of which a batch asks something."""
+    """The number of items in a batch: tokens, or documents for classification."""
     return len(batch["asked"])

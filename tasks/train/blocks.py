@@ -1,7 +1,8 @@
-"""Blocks of tokens in an order that is a pure function of the seed and the position, so that a resume is one integer.
+"""Fixed-length token blocks in an order that is a pure function of seed and position, so resuming needs one integer.
 
-The stream of a split (documents back to back, each closed by one token) is cut into blocks. Of a causal model two
-neighbours share one token, so that every token but the first is predicted once in a pass; of a masked model none.
+The token stream of a split (concatenated documents, each with a closing token) is cut into blocks. For causal models,
+neighboring blocks overlap by one token, so each pass predicts every token but the first once. For masked models they
+do not overlap.
 """
 
 from dataclasses import dataclass
@@ -14,26 +15,25 @@ from tasks.formats.tokens import Tokens
 
 @dataclass(frozen=True)
 class Cut:
-    """How a stream is cut."""
+    """Block length and overlap, in tokens."""
 
     length: int
     overlap: int = 1
-    """Tokens that two neighbours share."""
 
     @property
     def stride(self) -> int:
-        """From the start of a block to that of the next one."""
+        """Distance between the starts of neighboring blocks."""
         return self.length - self.overlap
 
     def per_pass(self, tokens: int) -> int:
-        """Training blocks in one pass over `tokens`. One is given up for the offset, which differs in every pass."""
+        """Training blocks in one pass over `tokens`: one less than fit, to leave room for a random offset."""
         return max((tokens - self.overlap) // self.stride - 1, 1)
 
 
 class TrainingBlocks:
-    """`block(position)` of the training, ids int64 [length], without end.
+    """Training blocks by position, unlimited: `block(position)` gives ids int64 [length].
 
-    Each pass shuffles the blocks and shifts all their borders, by a generator seeded with (seed, pass).
+    Each pass shuffles the blocks and shifts their boundaries, using a generator seeded with (seed, pass).
     """
 
     def __init__(self, tokens: Tokens, cut: Cut, seed: int) -> None:
@@ -44,7 +44,7 @@ class TrainingBlocks:
         self._offset = 0
 
     def block(self, position: int) -> NDArray[np.int64]:
-        """The block at a position of the training."""
+        """The block at a training position, ids int64 [length]."""
         number, place = divmod(position, self.per_pass)
         if number != self._pass:
             generator = np.random.default_rng([self.seed, number])
@@ -57,7 +57,7 @@ class TrainingBlocks:
 
 
 class ValidationBlocks:
-    """The blocks of a split in its order, from its start; what is left at its end and fills no block is left out."""
+    """The blocks of a split in order; an incomplete last block is dropped."""
 
     def __init__(self, tokens: Tokens, cut: Cut, most_tokens: int | None) -> None:
         self.tokens, self.cut = tokens, cut

@@ -1,9 +1,9 @@
-"""Batches of documents of about the same length, with the least padding: for pairs and classes.
+"""Batches of documents of similar length, to minimize padding: for pairs and classification.
 
-Documents are sorted by length (text, then target; where both are one row, their sum), and the sorted row is cut into
-batches of at most `batch_tokens` tokens, padding counted; a document that has more is a batch by itself. Documents of
-equal lengths change places in every pass, and so do whole batches, both by a generator seeded with (seed, pass); where
-the cuts are does not depend on it, so that every pass has as many batches.
+Documents are sorted by length (text, then target; the sum if both share a sequence) and cut into batches of at most
+`batch_tokens` tokens, counting padding; a longer document is a batch of its own. Every pass shuffles documents of equal
+length and the order of batches, using a generator seeded with (seed, pass). The cuts stay the same, so every pass has
+the same number of batches.
 """
 
 from collections.abc import Iterator
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents of a split that take part, cut to length: `text` always, `target` of pairs, `labels` of classes."""
+    """The documents used from a split, truncated: `target` is set for pairs, `labels` for classification."""
 
     text: Tokens
     target: Tokens | None
     labels: Ids | None
     numbers: Ids
-    """[taking part] Their numbers in the split."""
+    """[documents] Their indices in the split."""
     lengths: Ids
-    """[taking part, 2] Tokens of text and target, as they are used."""
+    """[documents, 2] Tokens of text and target after truncation."""
 
     def text_ids(self, place: int) -> Ids:
-        """Ids of a text, cut to its length; what closes a text stays its last token."""
+        """Token ids of a text, truncated; a closing token is kept."""
         ids = self.text.document(int(self.numbers[place]))
         length = int(self.lengths[place, 0])
         if len(ids) > length:
@@ -46,14 +46,14 @@ class Documents:
         return ids
 
     def target_ids(self, place: int) -> Ids:
-        """Ids of a target."""
+        """Token ids of a target."""
         assert self.target is not None
         return self.target.document(int(self.numbers[place]))
 
 
 @dataclass(frozen=True)
 class Sides:
-    """A split as it was tokenized."""
+    """A tokenized split."""
 
     text: Tokens
     target: Tokens | None = None
@@ -62,29 +62,29 @@ class Sides:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the documents of a batch become tensors."""
+    """How documents become tensors."""
 
     padding: int
-    """The id that fills up what is short."""
+    """Padding id."""
     start: int | None
-    """The id with which a decoder begins a target; None: there is no such decoder."""
+    """Decoder start id; None if the model is not an encoder-decoder."""
     joined: bool
-    """Whether a causal model reads text and target as one row, and is asked for the target."""
+    """Whether a causal model gets text and target in one sequence and is trained on the target only."""
 
     @classmethod
     def of(cls, task: str, config: "PretrainedConfig", padding: int) -> Self:
-        """For a model of a configuration."""
+        """The layout for a task and model config."""
         if task not in PAIRS or not config.is_encoder_decoder:
             return cls(padding, None, task in PAIRS)
         start = getattr(config, "decoder_start_token_id", None)
         return cls(padding, padding if start is None else start, False)
 
     def widths(self, lengths: Ids) -> Ids:
-        """Of each part of a row, [documents, parts], from the lengths of text and target."""
+        """Sequence lengths [documents, parts] from the lengths of text and target [documents, 2]."""
         return lengths.sum(axis=1, keepdims=True) if self.joined else lengths
 
     def tensors(self, documents: Documents, places: Ids) -> Batch:
-        """The batch of the documents at some places."""
+        """The batch of the documents at `places`."""
         import torch
 
         texts = [documents.text_ids(place) for place in places]
@@ -104,9 +104,9 @@ class Layout:
 def bucket_data(
     train: Sides, validation: Sides, settings: BucketTraining, cut: bool, layout: Layout, where: str
 ) -> Data:
-    """Batches of both splits. `cut`: whether a text that is too long is cut or left out; `where`: the recipe's file.
+    """Batches of both splits. `cut`: truncate long texts instead of dropping them; `where`: the recipe's file.
 
-    Raises RecipeError where no document is left.
+    Raises RecipeError if no document is left.
     """
     facts: dict[str, object] = {}
     made = []
@@ -114,8 +114,8 @@ def bucket_data(
         documents, told = choose(sides, settings, cut)
         if not len(documents.numbers):
             limits = " and ".join(_exceeded(sides, settings, cut))
-            state = f"short enough for {limits}" if limits else "there"
-            raise RecipeError(f"{where}: no document of the {name} split is {state}")
+            state = f"has no documents that fit {limits}" if limits else "is empty"
+            raise RecipeError(f"{where}: the {name} split {state}")
         if name == "validation" and settings.evaluation_documents is not None:
             documents = first(documents, settings.evaluation_documents)
         batches = BucketBatches(documents, settings, layout, shuffled=name == "training")
@@ -125,11 +125,11 @@ def bucket_data(
 
 
 def choose(sides: Sides, settings: BucketTraining, cut: bool) -> tuple[Documents, dict[str, int]]:
-    """The documents that are short enough, and how many were cut or left out."""
+    """The documents that fit, and how many were truncated or dropped."""
     text = np.diff(sides.text.starts)
     target = np.zeros_like(text) if sides.target is None else np.diff(sides.target.starts)
     if len(text) != len(target):
-        raise DataError(f"{len(text)} texts, but {len(target)} targets: the tokens are of two runs")
+        raise DataError(f"{len(text)} texts, but {len(target)} targets: text and target were not tokenized together")
     long_text = text > settings.source_length
     most = settings.target_length if isinstance(settings, PairTraining) else None
     left_out = target > most if most is not None else np.zeros(len(text), bool)
@@ -143,7 +143,7 @@ def choose(sides: Sides, settings: BucketTraining, cut: bool) -> tuple[Documents
 
 
 def _exceeded(sides: Sides, settings: BucketTraining, cut: bool) -> Iterator[str]:
-    """The keys that leave documents out, with the length that the shortest one has."""
+    """The keys that drop documents, with the length of the shortest document."""
     given = {"text": None if cut else sides.text, "target": sides.target}
     for side, key in (("text", "source_length"), ("target", "target_length")):
         most, tokens = getattr(settings, key, None), given[side]
@@ -158,7 +158,7 @@ def first(documents: Documents, count: int) -> Documents:
 
 
 def cuts(lengths: Ids, batch_tokens: int) -> list[int]:
-    """Where batches begin in documents sorted by length [documents, parts], and the end of the last."""
+    """Batch boundaries, first and last included, in documents sorted by length [documents, parts]."""
     borders, widest = [0], lengths[0]
     for place in range(1, len(lengths)):
         widest = np.maximum(widest, lengths[place])
@@ -169,7 +169,7 @@ def cuts(lengths: Ids, batch_tokens: int) -> list[int]:
 
 
 class BucketBatches(Batches):
-    """See the module."""
+    """Length-sorted batches; the algorithm is in the module's docstring."""
 
     def __init__(self, documents: Documents, settings: BucketTraining, layout: Layout, shuffled: bool) -> None:
         self.documents, self.seed, self.layout, self.shuffled = documents, settings.seed, layout, shuffled
@@ -177,13 +177,13 @@ class BucketBatches(Batches):
         widths = layout.widths(documents.lengths)[self.sorted]
         self.borders, self.width = cuts(widths, settings.batch_tokens), int(widths.max())
         if layout.joined and isinstance(settings, PairTraining):
-            self.width = settings.source_length + settings.target_length  # what a longer text may yet need
+            self.width = settings.source_length + settings.target_length  # new texts may be longer than these
         self.count = len(self.borders) - 1
         self._pass = -1
         self._order: NDArray[np.int64] = np.arange(self.count)
 
     def padding_share(self) -> float:
-        """Of all tokens in the batches of a pass, 0 to 1."""
+        """Fraction of padding among all tokens of a pass, 0 to 1."""
         lengths = self.layout.widths(self.documents.lengths)[self.sorted]
         room = sum(
             int(part.max(axis=0).sum()) * len(part)

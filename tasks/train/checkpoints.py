@@ -1,12 +1,12 @@
-"""What a killed training goes on from: `data/<recipe>/checkpoints/<identity>/checkpoint-<step>/`.
+"""Checkpoints to resume from: `data/<recipe>/checkpoints/<identity>/checkpoint-<step>/`.
 
-model.safetensors  the weights that are trained
+model.safetensors  the trained weights
 optimizer.pt       the optimizer's state; learning rates follow from the step
-random.pt          the states of all generators of random numbers
+random.pt          the states of all random number generators
 history.json       the history so far
-whole.json         written last, renamed into place: the size of each file
+whole.json         the size of each file; written last, atomically
 
-A folder without `whole.json`, or with another size, was left by a kill and is removed.
+A folder without `whole.json`, or with other file sizes, is incomplete and is removed.
 """
 
 import json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 KEPT = 2
-"""Checkpoints of a training at a time."""
+"""Number of checkpoints to keep."""
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
 RANDOM = "random.pt"
@@ -35,14 +35,14 @@ TIMING = "timing.json"
 
 
 def folder_of(recipe: str, identity: str) -> Path:
-    """The place of a training's checkpoints, made if need be."""
+    """The checkpoint folder of a training run, created if needed."""
     folder = checkpoints_of(recipe, identity)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def last_whole(folder: Path) -> Path | None:
-    """The last whole checkpoint; broken ones are removed."""
+    """The last complete checkpoint; incomplete ones are removed."""
     found = None
     for path in _by_step(folder):
         if _is_whole(path):
@@ -53,12 +53,12 @@ def last_whole(folder: Path) -> Path | None:
 
 
 def step_of(checkpoint: Path | None) -> int:
-    """The step after which a checkpoint was written; 0 for none."""
+    """The step of a checkpoint; 0 for None."""
     return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
 
 
 def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "torch.device", history: History) -> None:
-    """Write the checkpoint after a step, and remove all but the last KEPT."""
+    """Write a checkpoint, and remove all but the last KEPT."""
     import torch
 
     checkpoint = folder / f"checkpoint-{step}"
@@ -73,7 +73,7 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
 
 
 def load(checkpoint: Path, model: Any, optimizer: "Optimizer", device: "torch.device") -> History:
-    """Bring model, optimizer and random numbers to where a whole checkpoint left them; its history."""
+    """Restore model, optimizer and random number generators from a checkpoint, and return its history."""
     import torch
 
     load_weights(model, checkpoint / WEIGHTS)
@@ -85,14 +85,14 @@ def load(checkpoint: Path, model: Any, optimizer: "Optimizer", device: "torch.de
 
 
 def clear(folder: Path) -> None:
-    """Take away the checkpoints and the best weights of a finished training; what is known of its time stays."""
+    """Remove the checkpoints and best weights of a finished run; timing.json stays."""
     for path in _by_step(folder):
         shutil.rmtree(path)
     (folder / BEST).unlink(missing_ok=True)
 
 
 def save_weights(model: Any, path: Path) -> None:
-    """All weights, or, where some are frozen, those that are trained."""
+    """Save all weights, or only the trained ones if some are frozen."""
     from safetensors.torch import save_file
     from safetensors.torch import save_model as save_all
 
@@ -105,7 +105,7 @@ def save_weights(model: Any, path: Path) -> None:
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """What `save_weights` wrote, into the model."""
+    """Load the output of `save_weights` into the model."""
     import torch
     from safetensors.torch import load_file
     from safetensors.torch import load_model as load_all
@@ -120,14 +120,14 @@ def load_weights(model: Any, path: Path) -> None:
 
 
 def _trained(model: Any) -> dict[str, Any]:
-    """The parameters that are trained, where others are frozen; nothing where all are."""
+    """The trained parameters if others are frozen; empty if none are."""
     named = dict(model.named_parameters())
     trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
     return trained if len(trained) < len(named) else {}
 
 
 def write_timing(folder: Path, timing: dict[str, object]) -> None:
-    """Facts of clock and machine, outside of all outputs."""
+    """Write timing and hardware facts to timing.json, which is not an output of the stage."""
     _write(folder / TIMING, timing)
 
 

@@ -1,4 +1,4 @@
-"""The curve that is written down: history.csv, a row every few steps, and nothing of a clock in it."""
+"""The learning curve, history.csv: a row every few steps, without timings."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate", "grad_n
 
 @dataclass
 class Row:
-    """One row; losses are nats per item (a token, or a document that is classified), `loss` the mean since the last
+    """One row: losses in nats per item (a token, or a document for classification), `loss` the mean since the last
     row, `tokens` the items since the start."""
 
     step: int
@@ -23,36 +23,36 @@ class Row:
 
 @dataclass
 class History:
-    """The rows so far and what a resume needs beside them; goes through JSON and back unchanged."""
+    """The rows so far and the other state needed to resume; survives a JSON round trip unchanged."""
 
     rows: list[Row] = field(default_factory=list)
     waiting: list[float] = field(default_factory=list)
     """Losses of the steps since the last row."""
     tokens: int = 0
-    """Items that were asked for so far."""
+    """Items seen so far."""
     best_step: int | None = None
     best_loss: float | None = None
     resumed_at: int = 0
-    """The step of the checkpoint that the training last went on from."""
+    """The step of the last resume."""
     seconds: float = 0.0
-    """Of training until here, over all resumes; for timing.json alone."""
+    """Training time so far, across resumes; only for timing.json."""
 
     def evaluations_since_best(self) -> int:
-        """Evaluations after the one with the lowest validation loss."""
+        """Number of evaluations since the lowest validation loss."""
         measured = [row.step for row in self.rows if row.validation_loss is not None]
         return sum(step > (self.best_step or 0) for step in measured)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON knows it."""
+        """The history as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The same history again."""
+        """The inverse of `to_json`."""
         return cls(**{**value, "rows": [Row(**row) for row in value["rows"]]})
 
     def to_csv(self) -> str:
-        """history.csv: numbers to six significant digits, a blank where there is none."""
+        """The content of history.csv: six significant digits, missing values empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)

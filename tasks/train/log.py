@@ -1,4 +1,4 @@
-"""What a training says while it runs: rows of its history, points of its record, an error if a value is not finite."""
+"""Logging during training: history rows, tracked metrics, an error at the first non-finite value."""
 
 import math
 import time
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Follows the steps of a training. What they measured stays on the device until `read`, which waits for it."""
+    """Collects the measurements of each step. They stay on the device until `read`, which waits for them."""
 
     def __init__(self, plan: Plan, history: History, record: "LiveRecord") -> None:
         self.plan, self.history, self.record = plan, history, record
         self.note = ""
-        """The last loss that was read, for a progress bar."""
+        """The last loss read, for the progress bar."""
         self._unread: list[tuple[int, list[torch.Tensor]]] = []
         self._norm = math.nan
         now = time.monotonic()
@@ -30,13 +30,13 @@ class Log:
         self._told = (now, history.tokens)
 
     def step(self, step: int, items: int, losses: "list[torch.Tensor]", norm: "torch.Tensor") -> None:
-        """Take in a step: its items, the losses of its batches, which add up to its own, and its gradient's norm."""
+        """Record a step: its items, the losses of its micro-batches (their sum is its loss) and its gradient norm."""
         self.history.tokens += items
         self.history.seconds = time.monotonic() - self._began
         self._unread.append((step, [*losses, norm]))
 
     def read(self) -> None:
-        """Bring everything from the device at once. Raises GristmillError at the first value that is not finite."""
+        """Read all pending values from the device. Raises GristmillError at the first non-finite value."""
         import torch
 
         if not self._unread:
@@ -52,7 +52,7 @@ class Log:
         self.note = f"loss {self.history.waiting[-1]:.3f}"
 
     def row(self, step: int) -> None:
-        """Write a row, of the steps since the last one."""
+        """Add a row for the steps since the last one."""
         self.read()
         history, settings = self.history, self.plan.settings
         loss = math.fsum(history.waiting) / len(history.waiting)
@@ -66,7 +66,7 @@ class Log:
         self.record.log(step, known)
 
     def validation(self, step: int, loss: float) -> bool:
-        """Add a validation loss to the row of its step; whether it is the lowest so far."""
+        """Add a validation loss to the last row; returns whether it is the lowest so far."""
         self._require_finite("validation loss", loss, step)
         history, text = self.history, self.plan.text
         history.rows[-1].validation_loss = loss
@@ -80,12 +80,11 @@ class Log:
     def _require_finite(self, what: str, value: float, step: int) -> None:
         if not math.isfinite(value):
             raise GristmillError(
-                f"{self.plan.where}: train: the {what} is {value} at step {step} of {self.plan.steps}; the training is "
-                "stopped; lower train.optimizer.learning_rate or matrix_learning_rate, lengthen "
-                "train.schedule.warmup_steps, or set clip_norm"
+                f"{self.plan.where}: train: the {what} is {value} at step {step} of {self.plan.steps}; stopped; "
+                "lower optimizer.learning_rate or matrix_learning_rate, raise schedule.warmup_steps, or set clip_norm"
             )
 
 
 def bits_per_byte(text: Index, loss: float) -> float:
-    """From nats per token of a split, with the bytes per token of the whole split."""
+    """Convert a loss in nats per token, using the tokens and bytes of the whole split."""
     return loss / math.log(2) * text.tokens / text.text_bytes

@@ -1,8 +1,8 @@
-"""The training loop: batches, losses, gradients, an update; every few steps a row, an evaluation, a checkpoint.
+"""The training loop: batches, losses, gradients, an update; every few steps a history row, an evaluation, a checkpoint.
 
-A step reads nothing from the device, so that a GPU never waits for Python: `Log` leaves losses and norms there until a
-row, an evaluation or a checkpoint needs them. It raises at the first value that is not finite, so that none of them is
-written after it. `accelerate` knows the device and its precision.
+A step reads nothing from the device, so a GPU never waits for Python: `Log` leaves losses and norms there until a row,
+an evaluation or a checkpoint needs them. It raises at the first non-finite value, before any of these is written.
+`accelerate` handles device and precision.
 """
 
 import math
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
-    """Train `model` in place, from the last whole checkpoint or from the start.
+    """Train `model` in place, from the last complete checkpoint or from the start.
 
-    Raises GristmillError if a loss or a gradient is not finite.
+    Raises GristmillError if a loss or gradient is not finite.
     """
     from accelerate.utils import set_seed
 
@@ -88,7 +88,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
 
 
 def evaluate(model: "PreTrainedModel", batches: Batches, device: "torch.device") -> float:
-    """The validation loss, nats per item: every item counts the same, whatever the batch it is in."""
+    """The validation loss in nats per item; all items have equal weight."""
     import torch
 
     losses, items = [], 0
@@ -102,11 +102,11 @@ def evaluate(model: "PreTrainedModel", batches: Batches, device: "torch.device")
 
 
 def make_accelerator(machine: Machine) -> "Accelerator":
-    """The device of a training, with autocast to its precision."""
+    """The accelerator for a device, with autocast to its precision."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    # What it knows is global: without this, a second training in a process could have no other precision.
+    # Accelerate's state is global: without a reset, a second training in this process could not change precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     mixed = "bf16" if machine.precision == "bf16" else "no"
     return Accelerator(mixed_precision=mixed, cpu=machine.device == "cpu")

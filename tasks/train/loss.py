@@ -1,4 +1,4 @@
-"""What a training minimises: the negative log-likelihood of what a batch asks for, in nats."""
+"""The training loss: the negative log-likelihood of a batch's targets, in nats."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BESIDE = ("labels", "asked", "next_sentence_label")
-"""What a batch holds that is not for the model."""
+"""Keys of a batch that the model does not take."""
 
 
 def summed_loss(model: "PreTrainedModel", batch: Batch, smoothing: float = 0.0) -> "torch.Tensor":
-    """The sum of the losses of a batch's items, a float32 on the device of the model; reads nothing from there.
+    """The summed loss of a batch's items, a float32 scalar on the model's device; does not synchronize.
 
-    Where sentences are to be told to follow one another, their mean loss counts as that of one more token for each,
-    so that both tasks weigh the same (Devlin et al. 2018, appendix A.2: the training loss is the sum of both means).
+    With next-sentence prediction, its mean loss is added once per item, so both tasks have equal weight (Devlin et al.
+    2018, appendix A.2: the training loss is the sum of both means).
     """
     import torch
 
@@ -42,10 +42,10 @@ def summed_loss(model: "PreTrainedModel", batch: Batch, smoothing: float = 0.0) 
 
 @contextmanager
 def _head_of(model: "PreTrainedModel", batch: Batch) -> Iterator[None]:
-    """Within it, the model puts out logits [items, vocabulary] where a batch asks for few of its tokens.
+    """While active, the model computes logits only for items [items, vocabulary], if these are few of its tokens.
 
-    The head is as wide as the vocabulary: for a sixth of the tokens of a masked model, or the short output behind a
-    long text, it would be the larger half of the work. A head that is not called as a module goes on as it is.
+    The head is as wide as the vocabulary; with a sixth of the tokens masked, or a short output after a long text, it
+    would be most of the work. A head that is not called as a module computes all logits.
     """
     import torch
 

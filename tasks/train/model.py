@@ -1,4 +1,4 @@
-"""The model from its settings, from scratch or from a base, and the folder that `transformers` loads."""
+"""Build a model from scratch or from a base, check that it runs, and save it."""
 
 import shutil
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 UNFIT = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ZeroDivisionError, IndexError)
-"""What the classes of an architecture stumble over when the numbers of a recipe do not fit together."""
+"""Exceptions that transformers raises for inconsistent configs."""
 
 KNOWN = 12
-"""Names of layers in a message."""
+"""Layer names listed in an error message."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What a model is made from."""
+    """Everything needed to build a model."""
 
     where: str
     """The recipe's file, for messages."""
@@ -39,7 +39,7 @@ class Design:
     base: Path
 
     def loader(self, config: "PretrainedConfig") -> Any:
-        """The class of transformers with `from_config` and `from_pretrained`."""
+        """The transformers auto class for the task."""
         import transformers
 
         if isinstance(self.training, MaskedTraining) and self.training.next_sentence:
@@ -52,9 +52,9 @@ class Design:
 
 
 def build_model(design: Design) -> "tuple[PreTrainedModel, list[str]]":
-    """A model in float32, with fresh weights or those of the base, and the layers of a base that were drawn anew.
+    """A float32 model, from scratch or from the base, and the names of newly initialized layers of a base.
 
-    Raises RecipeError where an architecture refuses its configuration, DataError where a base does not do.
+    Raises RecipeError for an invalid config, DataError for an unusable base.
     """
     model, drawn = (_fresh(design), []) if design.settings.from_scratch else _of_base(design)
     model.config.use_cache = False
@@ -76,7 +76,7 @@ def _fresh(design: Design) -> "PreTrainedModel":
 
 
 def _from_data(design: Design, encoder_decoder: bool) -> dict[str, Any]:
-    """What the configuration of a model has from the tokenizer and the corpus."""
+    """The config arguments that come from the tokenizer and the corpus."""
     vocabulary = design.vocabulary
     known: dict[str, Any] = {"vocab_size": vocabulary.size}
     if is_causal(design.task, encoder_decoder):
@@ -116,7 +116,7 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
     from transformers import AutoConfig
 
     if not (design.base / "config.json").is_file():
-        raise DataError(f"{design.base}: no model in it: the stage base has not run for this model.init")
+        raise DataError(f"{design.base}: no model found; run the stage `base` for this model.init first")
     try:
         config = AutoConfig.from_pretrained(design.base, local_files_only=True)
         _override(config, design)
@@ -128,44 +128,44 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
         _require_shapes(design)
         raise DataError(f"{design.base}: cannot be loaded for {design.task}: {' '.join(str(error).split())}") from error
     if (size := model.get_input_embeddings().num_embeddings) < design.vocabulary.size:
-        raise DataError(f"{design.base}: {size:,} embeddings, but {design.vocabulary.size:,} tokens in its tokenizer")
+        raise DataError(f"{design.base}: {size:,} embeddings, but its tokenizer has {design.vocabulary.size:,} tokens")
     _require_weights(model, info, design)
     return model, sorted({name.rpartition(".")[0] for name in info["missing_keys"]})
 
 
 def _override(config: "PretrainedConfig", design: Design) -> None:
-    """The classes of the corpus and what the recipe changes, in the configuration of a base."""
+    """Apply `model.config` and the corpus's classes to the config of a base."""
     from huggingface_hub.errors import StrictDataclassFieldValidationError
 
     for key, value in design.settings.config.items():
         if not hasattr(config, key):
-            raise design.wrong(f"model.config.{key}", f"unknown to {config.model_type}, the architecture of the base")
+            raise design.wrong(f"model.config.{key}", f"unknown key for {config.model_type}, the base's architecture")
         try:
             setattr(config, key, value)
         except StrictDataclassFieldValidationError as error:
             raise design.wrong(f"model.config.{key}", " ".join(str(error.__cause__ or error).split())) from error
     for key, value in _classes(design).items():
         setattr(config, key, value)
-    if design.labels is not None:  # by its padding, a decoder knows the last token of a text
+    if design.labels is not None:  # decoder classifiers find the last token of a text by the padding id
         config.get_text_config().pad_token_id = design.vocabulary.padding
     if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
         config.decoder_start_token_id = design.vocabulary.padding
 
 
 def _require_weights(model: "PreTrainedModel", info: dict[str, Any], design: Design) -> None:
-    """A new head may be drawn at random; the rest of a model may not. Raises DataError."""
+    """Only the head may be newly initialized. Raises DataError if other weights are missing."""
     body = f"{model.base_model_prefix}."
     heads = () if design.task != "classification" else ("pooler",)
     missing = [name for name in sorted(info["missing_keys"]) if name.startswith(body)]
     if lost := [name for name in missing if not any(head in name for head in heads)]:
         _require_shapes(design)
-        raise DataError(f"{design.base}: {len(lost)} weights of {design.task} are not in it, {lost[0]} among them")
+        raise DataError(f"{design.base}: {len(lost)} weights needed for {design.task} are missing, e.g. {lost[0]}")
     if info["mismatched_keys"]:
-        raise DataError(f"{design.base}: its weights have other shapes than its configuration says")
+        raise DataError(f"{design.base}: the shapes of the weights do not match config.json")
 
 
 def _require_shapes(design: Design) -> None:
-    """Raises RecipeError with a line per key of `model.config` with which a base has other weights, or is no model."""
+    """Raises RecipeError with a line per key of `model.config` that changes the base's shapes or breaks it."""
     import torch
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
@@ -180,20 +180,20 @@ def _require_shapes(design: Design) -> None:
     problems = []
     try:
         plain = shapes()
-    except (*UNFIT, OSError, StrictDataclassError):  # no key's fault
+    except (*UNFIT, OSError, StrictDataclassError):  # broken without `model.config` too
         return
     for key, value in design.settings.config.items():
         try:
             if shapes(**{key: value}) != plain:
-                problems.append(f"model.config.{key}: changes the shapes of the base's weights; leave it out")
+                problems.append(f"model.config.{key}: changes the shapes of the base's weights; remove it")
         except (*UNFIT, StrictDataclassError) as error:
-            problems.append(f"model.config.{key}: the base cannot be built with it: {' '.join(str(error).split())}")
+            problems.append(f"model.config.{key}: invalid for the base: {' '.join(str(error).split())}")
     if problems:
         raise RecipeError("\n".join(f"{design.where}: {problem}" for problem in problems))
 
 
 def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> None:
-    """Try a batch. Raises RecipeError where the numbers of the model do not fit together, or it sees the future."""
+    """Run one small batch. Raises RecipeError if the config is inconsistent or a causal model sees later tokens."""
     import torch
 
     key, architecture = "model.config", model.config.model_type
@@ -203,7 +203,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
         alias = model.config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
         length = "context_length" if isinstance(design.training, PackedTraining) else "source_length or target_length"
         raise design.wrong(
-            f"train.{length}", f"{batches.width} is more than the {longest} positions of the model ({key}.{alias})"
+            f"train.{length}", f"{batches.width} exceeds the model's {longest} positions ({key}.{alias})"
         )
     model.eval()
     try:
@@ -211,18 +211,18 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
             summed_loss(model, find_asked(small))
             sees = is_causal(design.task, model.config.is_encoder_decoder) and _sees_later_tokens(model)
     except UNFIT as error:
-        raise design.wrong(key, f"{architecture} cannot be run: {' '.join(str(error).split())}") from error
+        raise design.wrong(key, f"{architecture} fails to run: {' '.join(str(error).split())}") from error
     model.train()
     if sees:
         raise design.wrong(
             key,
-            f"{architecture} sees later tokens as it is configured; give it is_decoder: true if it takes that, or "
-            "choose another architecture",
+            f"{architecture} attends to later tokens; set is_decoder: true if it has that key, or choose another "
+            "architecture",
         )
 
 
 def _sees_later_tokens(model: "PreTrainedModel") -> bool:
-    """A model that sees later tokens would learn to copy them: some, like bert, are causal only if told so."""
+    """Whether attention is not causal: such a model would learn to copy. Some, like bert, need is_decoder: true."""
     import torch
 
     ids = torch.arange(8)[None] % model.config.get_text_config().vocab_size
@@ -233,7 +233,7 @@ def _sees_later_tokens(model: "PreTrainedModel") -> bool:
 
 
 def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, design: Design) -> Any:
-    """The model with small matrices beside its weights, which are frozen, but for the layers that were drawn anew.
+    """Add LoRA adapters and freeze all weights except `drawn`, the newly initialized layers.
 
     Raises RecipeError for unknown layers.
     """
@@ -248,7 +248,7 @@ def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, des
             linear = [name for name, layer in layers.items() if isinstance(layer, torch.nn.Linear | Conv1D)]
             known = ", ".join(list(dict.fromkeys(name.rpartition(".")[2] for name in linear))[:KNOWN])
             raise design.wrong(
-                "model.lora.targets", f"no layer {target!r} in {model.config.model_type} (some: {known})"
+                "model.lora.targets", f"{model.config.model_type} has no layer {target!r}; its layers include {known}"
             )
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets,
@@ -261,7 +261,7 @@ def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, des
 
 
 def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder: Path) -> None:
-    """Weights, configuration, generation settings and the tokenizer's files, byte for byte the same for the same."""
+    """Write weights, config, generation settings, the tokenizer's files and the usage file."""
     from transformers import GenerationConfig
 
     if design.settings.lora is not None:

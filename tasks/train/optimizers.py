@@ -1,4 +1,4 @@
-"""AdamW, and Muon with AdamW, each as one `torch.optim.Optimizer`, for the schedule and for checkpoints."""
+"""AdamW, and Muon with AdamW, each as one `torch.optim.Optimizer`."""
 
 import math
 from collections.abc import Callable
@@ -14,12 +14,12 @@ Groups = dict[str, list[tuple[str, "torch.nn.Parameter"]]]
 
 
 def split_parameters(model: "PreTrainedModel") -> Groups:
-    """Every trained parameter exactly once (a tied head is its embedding), in the order of the model:
+    """Group the trained parameters, in model order, each exactly once (a tied head counts as embedding):
 
-    embeddings  of tokens, and of positions where they are learned
-    head        the output matrix, where it is not tied
-    matrices    two-dimensional, of the hidden layers
-    vectors     norms and biases, and whatever has another shape
+    embeddings  token embeddings and learned position embeddings
+    head        the output matrix, if not tied
+    matrices    two-dimensional parameters of the hidden layers
+    vectors     norms, biases and all other shapes
     """
     import torch
 
@@ -41,7 +41,7 @@ def split_parameters(model: "PreTrainedModel") -> Groups:
 
 
 def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.optim.Optimizer":
-    """The optimizer of a recipe over all parameters of a model."""
+    """Make the optimizer for all trained parameters of a model."""
     import torch
 
     groups = {kind: [parameter for _, parameter in pairs] for kind, pairs in split_parameters(model).items()}
@@ -56,7 +56,7 @@ def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.
         if parameters and not (kind == "matrices" and isinstance(settings, MuonSettings))
     ]
     parts: list[torch.optim.Optimizer] = []
-    if by_adamw:  # with LoRA, Muon may have them all
+    if by_adamw:  # with LoRA, Muon may take all parameters
         parts.append(
             torch.optim.AdamW(
                 by_adamw, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True
@@ -76,8 +76,8 @@ def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.
 
 
 def _by_shape(model: "PreTrainedModel", matrices: "list[torch.nn.Parameter]", rate: float) -> "list[dict[str, Any]]":
-    """Muon's groups. torch multiplies the rate by sqrt(max(1, rows / columns)), meaning outputs by inputs, as in a
-    Linear; GPT-2's Conv1D holds them the other way round, and its rate makes up for that."""
+    """Muon's parameter groups. torch scales the rate by sqrt(max(1, rows / columns)), assuming Linear's layout, outputs
+    × inputs; the rate of GPT-2's Conv1D, which is transposed, is corrected for that."""
     from transformers.pytorch_utils import Conv1D
 
     turned = {id(module.weight) for module in model.modules() if isinstance(module, Conv1D)}
@@ -90,7 +90,7 @@ def _by_shape(model: "PreTrainedModel", matrices: "list[torch.nn.Parameter]", ra
 
 
 def joined(parts: "list[torch.optim.Optimizer]") -> "torch.optim.Optimizer":
-    """Optimizers of disjoint parameters as one: its groups are theirs, so that a schedule reaches all of them."""
+    """Combine optimizers of disjoint parameters into one that shares their groups, so a schedule reaches them all."""
     import torch
 
     class Joined(torch.optim.Optimizer):

@@ -1,4 +1,4 @@
-"""Batches of packed blocks: causal models predict the next token, masked models those that were taken away."""
+"""Batches of packed blocks, for causal and masked models."""
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from tasks.train.vocabulary import Vocabulary
 
 Blocks = TrainingBlocks | ValidationBlocks
 VALIDATION = 1 << 40
-"""Set apart from all positions of a training, so that a validation has masks of its own."""
+"""First validation position: beyond all training positions, so that validation has its own masks."""
 KEPT, DRAWN = 0.1, 0.1
-"""Of the tokens that are asked for: as they are, and another one in their place (Devlin et al. 2018, section 3.1)."""
+"""Fractions of the targets left unchanged and replaced by a random token (Devlin et al. 2018, section 3.1)."""
 
 
 def causal_data(tokens: Tokens, validation: Tokens, settings: PackedTraining) -> Data:
-    """Batches int64 [batch_size, context_length] of `input_ids`."""
+    """Causal batches of both splits: `input_ids` int64 [batch_size, context_length]."""
     cut = Cut(settings.context_length)
     return Data(
         CausalBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size),
@@ -27,7 +27,7 @@ def causal_data(tokens: Tokens, validation: Tokens, settings: PackedTraining) ->
 
 
 def masked_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
-    """The same with masks. Raises DataError where the tokenizer lacks a token that masked models need."""
+    """Masked batches of both splits. Raises DataError if the tokenizer lacks a token that masked models need."""
     cut = Cut(settings.context_length - 2, overlap=0)
     masking = Masking(settings, vocabulary)
     return Data(
@@ -40,7 +40,7 @@ def masked_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vo
 
 
 class PackedBatches(Batches):
-    """`size` blocks at a time; the last batch of a validation may be smaller."""
+    """Batches of `size` blocks; the last validation batch may be smaller."""
 
     def __init__(self, blocks: Blocks, size: int) -> None:
         self.blocks, self.size = blocks, size
@@ -49,14 +49,14 @@ class PackedBatches(Batches):
         self.width = blocks.cut.length
 
     def places(self, position: int) -> range:
-        """The places of the blocks of a batch."""
+        """The block positions of a batch."""
         first = position * self.size
         last = first + self.size
         return range(first, min(last, len(self.blocks)) if isinstance(self.blocks, ValidationBlocks) else last)
 
 
 class CausalBatches(PackedBatches):
-    """Each position asks for the token behind it; the last one for nothing."""
+    """Each position predicts the next token; the last one has no target."""
 
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
@@ -69,21 +69,21 @@ class CausalBatches(PackedBatches):
 
 
 class Masking:
-    """Takes tokens away: 80 % of them become [MASK], 10 % another token, 10 % stay; special tokens are never asked for.
+    """BERT's masking: 80 % of the targets become [MASK], 10 % a random token, 10 % stay; never special tokens.
 
     Devlin et al. 2018 (https://arxiv.org/abs/1810.04805), section 3.1.
     """
 
     def __init__(self, settings: MaskedTraining, vocabulary: Vocabulary) -> None:
-        """Raises DataError where the tokenizer lacks a token that masked models need."""
+        """Raises DataError if the tokenizer lacks a token that masked models need."""
         if vocabulary.cls is None or vocabulary.sep is None or vocabulary.mask is None:
-            raise DataError("the tokenizer has no [CLS], [SEP] or [MASK], or the like; a masked model needs them")
+            raise DataError("the tokenizer lacks a cls, sep or mask token; a masked model needs all three")
         self.begin, self.separator, self.hidden = vocabulary.cls, vocabulary.sep, vocabulary.mask
         self.probability, self.seed, self.special = settings.mask_probability, settings.seed, vocabulary.special
         self.others = np.setdiff1d(np.arange(vocabulary.size, dtype=np.int64), vocabulary.special)
 
     def mask(self, ids: Ids, place: int) -> tuple[Ids, Ids]:
-        """Ids [length] of the block at a place → what the model sees, and labels, both [length]."""
+        """Mask the ids [length] of the block at `place`: input ids and labels, both [length]."""
         generator = np.random.default_rng([self.seed, 1, place])
         there = np.flatnonzero(~np.isin(ids, self.special))
         asked = there[generator.random(len(there)) < self.probability]
@@ -99,7 +99,7 @@ class Masking:
 
 
 class MaskedBatches(PackedBatches):
-    """Blocks between the first and the last token of a text, some of their tokens taken away."""
+    """Blocks wrapped in [CLS] and [SEP], masked."""
 
     def __init__(self, blocks: Blocks, size: int, masking: Masking, first: int) -> None:
         super().__init__(blocks, size)

@@ -1,4 +1,4 @@
-"""The plan of a training: the recipe's settings beside the machine, the batches and the folder of checkpoints."""
+"""The plan of a training run: settings, machine, batches and checkpoint folder."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tasks.train.settings import BucketTraining, TrainSettings
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that one training depends on."""
+    """Everything that a training run depends on."""
 
     where: str
     """The recipe's file, for messages."""
@@ -21,13 +21,13 @@ class Plan:
     machine: Machine
     data: Data
     folder: Path
-    """Of its checkpoints."""
+    """Checkpoint folder."""
     text: Index | None
-    """Of the validation split, where its loss is one per token of text and so can be counted per byte."""
+    """Index of the validation split, if the loss is per token of text and converts to bits per byte."""
 
     @property
     def steps(self) -> int:
-        """Updates: as many as the recipe says, or enough for its passes over the training split."""
+        """Optimizer steps: the recipe's `steps`, or enough for its `epochs`."""
         if self.settings.steps is not None:
             return self.settings.steps
         assert self.settings.epochs is not None
@@ -40,5 +40,5 @@ class Plan:
 
     @property
     def smoothing(self) -> float:
-        """Of the labels."""
+        """Label smoothing."""
         return self.settings.label_smoothing if isinstance(self.settings, BucketTraining) else 0.0

@@ -1,4 +1,4 @@
-"""What number format the processor or GPU really has, so that no training is silently slow."""
+"""Choose a precision that the hardware supports natively, so that training is never silently slow."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tasks.train.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Machine:
-    """On what and how the matrix products of a training are computed."""
+    """Device, precision and attention implementation of a training run."""
 
     device: str
     precision: str
@@ -17,12 +17,12 @@ class Machine:
 
 
 def resolve(settings: TrainSettings, where: str) -> Machine:
-    """The machine for a recipe; `where` is its file, for messages. Raises GristmillError for what is not there."""
+    """The machine for a recipe; `where` is its file. Raises GristmillError if the hardware lacks bf16."""
     place = find_device()
     has_bf16 = bf16_in_hardware(place)
     if settings.precision == "bf16" and not has_bf16:
         lacks = "processor has neither AVX512_BF16 nor AMX" if place == "cpu" else f"{place} device has no bf16"
-        raise GristmillError(f"{where}: train.precision: bf16 asked for, but this {lacks}; use auto or fp32")
+        raise GristmillError(f"{where}: train.precision: bf16 is not supported: this {lacks}; use auto or fp32")
     precision = settings.precision if settings.precision != "auto" else "bf16" if has_bf16 else "fp32"
     attention = settings.attention
     if attention == "auto":
@@ -31,7 +31,7 @@ def resolve(settings: TrainSettings, where: str) -> Machine:
 
 
 def bf16_in_hardware(place: str) -> bool:
-    """Whether bf16 is faster than fp32 there; without AVX512_BF16 or AMX a processor is many times slower at it."""
+    """Whether bf16 is faster than fp32; on a CPU without AVX512_BF16 or AMX it is many times slower."""
     import torch
 
     if place == "cuda":

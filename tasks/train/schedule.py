@@ -1,4 +1,4 @@
-"""The share of the learning rate at a step."""
+"""The learning rate schedule."""
 
 import math
 
@@ -6,9 +6,9 @@ from tasks.train.settings import ScheduleSettings
 
 
 def share(step: int, steps: int, settings: ScheduleSettings) -> float:
-    """Of every learning rate at update `step` of `steps`, counted from 0; 1 is the rate of the recipe.
+    """The fraction of the peak learning rate at update `step` of `steps`, counted from 0.
 
-    The warm-up is linear and never 0; wsd is the trapezoid of Hägele et al. 2024 (https://arxiv.org/abs/2405.18392).
+    The warm-up is linear and starts above 0; wsd is from Hägele et al. 2024 (https://arxiv.org/abs/2405.18392).
     """
     if step < settings.warmup_steps:
         return (step + 1) / (settings.warmup_steps + 1)

@@ -1,7 +1,7 @@
-"""Batches of segment pairs, for masked models that are also to tell whether the second follows the first.
+"""Batches of segment pairs, for masked models trained with next-sentence prediction.
 
-A document is cut into chunks that fit a sequence. Of each chunk the first part is segment A; segment B is the rest of
-it, or, for half of them, a part of a chunk of another document (Devlin et al. 2018, section 3.1).
+A document is cut into chunks that fit a sequence. Segment A is the first part of a chunk; segment B is the rest or,
+half of the time, part of a chunk of another document (Devlin et al. 2018, section 3.1).
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ from tasks.train.settings import MaskedTraining
 from tasks.train.vocabulary import Vocabulary
 
 SHORTEST = 8
-"""Tokens of a chunk; a shorter one makes no two segments."""
+"""Minimum tokens of a chunk, enough for two segments."""
 FOLLOWS, FOREIGN = 0, 1
-"""The classes of `next_sentence_label`, as BertForPreTraining has them."""
+"""Classes of `next_sentence_label`, as in BertForPreTraining."""
 
 
 def sentence_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
-    """Batches of both splits. Raises DataError where the tokenizer lacks a token, or a split has too few documents."""
+    """Batches of both splits. Raises DataError if the tokenizer lacks a token or a split has too few documents."""
     made = []
     for split, first, most in ((tokens, 0, None), (validation, VALIDATION, settings.evaluation_tokens)):
         made.append(SentenceBatches(split, settings, vocabulary, first, most))
@@ -30,10 +30,10 @@ def sentence_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, 
 
 
 def chunks_of(tokens: Tokens, longest: int) -> Ids:
-    """[chunks, 3]: document, start and stop in the stream, of every chunk of at least SHORTEST tokens."""
+    """The chunks of at least SHORTEST tokens, [chunks, 3]: document, start and stop in the token stream."""
     found = []
     for document, (start, stop) in enumerate(zip(tokens.starts[:-1], tokens.starts[1:], strict=True)):
-        text_stop = int(stop) - 1  # the token that closes it
+        text_stop = int(stop) - 1  # without the closing token
         for place in range(int(start), text_stop, longest):
             if min(place + longest, text_stop) - place >= SHORTEST:
                 found.append((document, place, min(place + longest, text_stop)))
@@ -41,7 +41,7 @@ def chunks_of(tokens: Tokens, longest: int) -> Ids:
 
 
 class SentenceBatches(Batches):
-    """`batch_size` pairs of segments at a time, padded to the longest."""
+    """Batches of `batch_size` segment pairs, padded to the longest."""
 
     def __init__(
         self, tokens: Tokens, settings: MaskedTraining, vocabulary: Vocabulary, first: int, most_tokens: int | None
@@ -50,7 +50,7 @@ class SentenceBatches(Batches):
         self.masking = Masking(settings, vocabulary)
         self.chunks = chunks_of(tokens, settings.context_length - 3)
         if len(set(self.chunks[:, 0].tolist())) < 2:
-            raise DataError("train.next_sentence: fewer than two documents are long enough for two segments")
+            raise DataError("train.next_sentence: needs at least two documents long enough for two segments")
         used = len(self.chunks)
         if most_tokens is not None:
             used = max(1, int(np.searchsorted(np.cumsum(self.chunks[:, 2] - self.chunks[:, 1]), most_tokens)))
@@ -78,7 +78,7 @@ class SentenceBatches(Batches):
         return tensors | {"next_sentence_label": torch.tensor([pair[3] for pair in pairs])}
 
     def _pair(self, chunk: int, place: int) -> tuple[Ids, Ids, Ids, int]:
-        """What the model sees, labels, types [tokens each], and whether B follows A."""
+        """Input ids, labels and token types, each [tokens], and the next-sentence label."""
         generator = np.random.default_rng([self.settings.seed, 2, place])
         document, start, stop = (int(value) for value in self.chunks[chunk])
         middle = start + int(generator.integers((stop - start) // 4, 3 * (stop - start) // 4 + 1))
@@ -92,7 +92,7 @@ class SentenceBatches(Batches):
         return seen, labels, types, label
 
     def _foreign(self, generator: np.random.Generator, document: int, length: int) -> Ids:
-        """At most `length` tokens of a chunk of another document."""
+        """Up to `length` tokens from a chunk of another document."""
         own, behind = np.searchsorted(self.chunks[:, 0], [document, document + 1])
         other = int(generator.integers(len(self.chunks) - (behind - own)))
         _, start, stop = (int(value) for value in self.chunks[other if other < own else other + behind - own])

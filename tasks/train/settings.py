@@ -1,4 +1,4 @@
-"""The sections `model` and `train` of a recipe, and what their keys mean."""
+"""The sections `model` and `train` of a recipe."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
@@ -17,55 +17,55 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class LoraSettings(Section):
-    """Small matrices beside the frozen weights of a base (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+    """LoRA: low-rank adapters on the frozen weights of a base (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
 
-    They are added to the weights when the training ends, so that the model is like any other.
+    The adapters are merged into the weights after training, so the result is an ordinary model.
     """
 
     rank: Count = 8
-    """Rank of the two matrices beside each layer."""
+    """Rank of the adapter matrices."""
     alpha: Count = 16
-    """Their product is scaled by alpha / rank."""
+    """The adapters' output is scaled by alpha / rank."""
     dropout: Momentum = 0.0
-    """Dropout on the input of these matrices."""
+    """Dropout on the adapters' input."""
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-    """Names of the layers that get some: q_proj, v_proj, …"""
+    """Names of the layers to adapt: q_proj, v_proj, …"""
 
 
 class ModelSettings(Section):
-    """Section `model`: what is trained.
+    """Section `model`: the model to train.
 
-    The vocabulary and the ids of special tokens come from the tokenizer, the classes from the corpus, and so are no
-    keys of `config`.
+    Vocabulary size and special token ids come from the tokenizer, and classes from the corpus; `config` cannot set
+    them.
     """
 
     init: Origin
     """Where the weights come from: `scratch`, `recipe:NAME`, or a mapping with a `kind`."""
     architecture: str | None = None
-    """From scratch: an architecture of transformers, by its `model_type`: llama, marian, t5, bert, …"""
+    """From scratch: the `model_type` of a transformers architecture: llama, marian, t5, bert, …"""
     config: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the architecture's configuration: hidden_size, num_hidden_layers, … For a base, what changes none
-    of its weights: dropout and the like."""
+    """Arguments of the architecture's config: hidden_size, num_hidden_layers, … With a base, only keys that keep the
+    shapes of its weights, such as dropout."""
     lora: LoraSettings | None = None
-    """Train low-rank matrices instead of all weights."""
+    """Train low-rank adapters instead of all weights."""
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the weights are drawn at random."""
+        """Whether the weights are initialized at random."""
         return isinstance(self.init, Scratch)
 
     @model_validator(mode="after")
     def _of_scratch_or_of_a_base(self) -> Self:
         if self.from_scratch and self.architecture is None:
-            raise ValueError("architecture: missing; a model from scratch needs one")
+            raise ValueError("architecture: missing; required when training from scratch")
         if not self.from_scratch and self.architecture is not None:
-            raise ValueError("architecture: that of the base; leave it out")
+            raise ValueError("architecture: set by the base; remove this key")
         if self.from_scratch and self.lora is not None:
-            raise ValueError("lora: freezes the weights of a base, and scratch has none")
+            raise ValueError("lora: needs a base; it cannot be used with init: scratch")
         return self
 
     def problems(self, task: str) -> Iterator[str]:
-        """What is wrong with the architecture for a task, or with its configuration; each begins with the key."""
+        """Errors in the architecture or its config for a task; each begins with the key."""
         if self.architecture is None:
             return
         if (problem := architecture_problem(self.architecture, task)) is not None:
@@ -74,24 +74,24 @@ class ModelSettings(Section):
             yield from (f"model.config: {problem}" for problem in config_problems(self.architecture, self.config))
 
     def takes_two_vocabularies(self) -> bool:
-        """Whether the architecture can give each side of a pair a vocabulary of its own; a base's is as it is."""
+        """Whether source and target can have separate vocabularies; assumed of any base."""
         return self.architecture is None or "decoder_vocab_size" in config_keys(self.architecture)
 
 
 class AdamWSettings(Section):
-    """AdamW for every parameter (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101)."""
+    """AdamW for all parameters (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101)."""
 
     name: Literal["adamw"]
     learning_rate: Positive = 1e-3
-    """Peak learning rate of every parameter without a rate of its own."""
+    """Peak learning rate of all parameters without their own."""
     embedding_learning_rate: Positive | None = None
-    """For the token embeddings (None: `learning_rate`)."""
+    """Peak learning rate of the token embeddings (None: `learning_rate`)."""
     betas: tuple[Momentum, Momentum] = (0.9, 0.95)
     """Decay rates of the first and second moments."""
     epsilon: Positive = 1e-8
     """Added to the denominator of the update."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """For matrices and embeddings; never for norms and biases."""
+    """Weight decay of matrices and embeddings; norms and biases are never decayed."""
 
 
 class MuonSettings(AdamWSettings):
@@ -110,11 +110,11 @@ class MuonSettings(AdamWSettings):
 
 
 class ScheduleSettings(Section):
-    """The share of each learning rate at a step: a linear warm-up from near 0 to 1, then by name.
+    """The learning rate schedule: a linear warm-up to the peak, then by name.
 
-    linear   down to `final` at the last step
-    cosine   the same along half a cosine
-    wsd      at 1, then over the last `decay` of all steps linearly down to `final` (warm-up, stable, decay)
+    linear   linear decay to `final` at the last step
+    cosine   cosine decay to `final` at the last step
+    wsd      warm-up, stable, decay: constant, then linear decay to `final` over the last `decay` of all steps
     """
 
     name: Literal["linear", "cosine", "wsd"] = "wsd"
@@ -124,89 +124,89 @@ class ScheduleSettings(Section):
     decay: Annotated[float, Field(gt=0, le=1)] = 0.5
     """wsd: fraction of all steps spent decaying."""
     final: Share = 0.0
-    """Fraction of the peak learning rate at the last step."""
+    """Learning rate at the last step, as a fraction of the peak."""
 
 
 class TrainSettings(Section):
-    """Section `train`: how the model is trained; what all tasks have in common."""
+    """Section `train`: how to train the model; keys common to all tasks."""
 
     steps: Count | None = None
-    """Updates of the weights."""
+    """Number of optimizer steps."""
     epochs: Positive | None = None
-    """Instead of `steps`: passes over the training split."""
+    """Passes over the training split, instead of `steps`."""
     accumulation: Count = 1
-    """Batches to one update."""
+    """Gradient accumulation: batches per step."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the first weights, of dropout and of the order of the data."""
+    """Seed for weight initialization, dropout and data order."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of the matrix products; weights are always float32. `auto`: bf16 where the processor or GPU really has it."""
+    """Precision of matrix products; weights stay float32. `auto`: bf16 where the hardware supports it."""
     attention: Literal["auto", "eager", "sdpa"] = "auto"
-    """`auto`: sdpa, but eager for bf16 on a processor, where the gradient of sdpa takes three times as long."""
+    """`auto`: sdpa, but eager for bf16 on a CPU, where the backward pass of sdpa takes three times as long."""
     optimizer: Annotated[AdamWSettings | MuonSettings, Field(discriminator="name")] = MuonSettings(name="muon")
     """AdamW for all parameters, or Muon for the hidden matrices and AdamW for the rest."""
     schedule: ScheduleSettings = ScheduleSettings()
-    """How the learning rates change over the training."""
+    """Learning rate schedule."""
     clip_norm: Positive | None = 1.0
-    """Gradients are scaled down to this norm."""
+    """Maximum gradient norm."""
     log_every: Count = 10
-    """Steps between two rows of history.csv, each the mean of its steps' losses."""
+    """Steps per row of history.csv; a row has their mean loss."""
     evaluate_every: Count = 200
-    """Steps between two evaluations on the validation split; the last step is always evaluated."""
+    """Steps between evaluations on the validation split; the last step is always evaluated."""
     checkpoint_every: Count = 200
-    """Steps between two checkpoints."""
+    """Steps between checkpoints."""
     keep: Literal["last", "best"] = "last"
-    """The model after the last step, or the one with the lowest validation loss."""
+    """Keep the model after the last step, or the one with the lowest validation loss."""
     patience: Count | None = None
-    """Early stopping: evaluations without a lower validation loss after which the training ends; needs keep: best."""
+    """Early stopping: end after this many evaluations without a lower validation loss; needs keep: best."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs")
+            raise ValueError("set either steps or epochs")
         if self.patience is not None and self.keep != "best":
-            raise ValueError("patience: waits for the best model, so write keep: best")
+            raise ValueError("patience: needs keep: best")
         return self
 
 
 class PackedTraining(TrainSettings):
-    """Causal models: blocks of one length, cut from documents that stand back to back."""
+    """Causal models: documents are concatenated and cut into fixed-length blocks."""
 
     context_length: Annotated[int, Field(ge=2)] = 256
-    """Tokens of a block, and so of a sequence."""
+    """Tokens per sequence."""
     batch_size: Count = 16
-    """Sequences at a time."""
+    """Sequences per batch."""
     evaluation_tokens: Count | None = None
-    """Of the validation split, from its start, for an evaluation (None: all)."""
+    """Evaluate on the first tokens of the validation split only (None: all)."""
 
 
 class MaskedTraining(PackedTraining):
-    """Masked models: the same blocks, with the first and last token that the tokenizer puts around a text."""
+    """Masked models: blocks wrapped in [CLS] and [SEP], with masked tokens."""
 
     context_length: Annotated[int, Field(ge=8)] = 128
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Of these tokens 80 % become [MASK], 10 % another token, 10 % stay (Devlin et al. 2018, section 3.1)."""
+    """Fraction of tokens to predict: 80 % [MASK], 10 % random, 10 % unchanged (Devlin et al. 2018, section 3.1)."""
     next_sentence: bool = False
-    """BERT's second task: do two segments follow one another in a document? (section 3.1)"""
+    """Also train next-sentence prediction (Devlin et al. 2018, section 3.1)."""
 
 
 class BucketTraining(TrainSettings):
-    """Documents one by one, in batches of about the same length."""
+    """Documents batched by length."""
 
     batch_tokens: Count = 4096
-    """Most tokens of a batch, padding and both sides counted; a document that has more is a batch by itself."""
+    """Maximum tokens per batch, counting padding and both sides; a longer document is a batch of its own."""
     source_length: Annotated[int, Field(ge=4)] = 256
-    """Most tokens of a text, special ones counted. Longer ones are cut; of a translation the pair is left out."""
+    """Maximum tokens per text, special tokens included. Longer texts are truncated; translation drops the pair."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567), section 7; not of the validation loss."""
+    """Label smoothing of the training loss only (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7)."""
     evaluation_documents: Count | None = None
-    """Of the validation split, from its start, for an evaluation (None: all)."""
+    """Evaluate on the first documents of the validation split only (None: all)."""
 
 
 class PairTraining(BucketTraining):
-    """Encoder-decoders, and causal models that read a text and its target as one row."""
+    """Encoder-decoders, and causal models that get source and target in one sequence."""
 
     target_length: Annotated[int, Field(ge=2)] = 256
-    """Most tokens of a target; a pair with a longer one is left out: cut, it would teach to stop early."""
+    """Maximum tokens per target. Longer pairs are dropped: a truncated target teaches the model to stop early."""
 
 
 SETTINGS: dict[str, type[PackedTraining | MaskedTraining | PairTraining | BucketTraining]] = {
@@ -215,13 +215,13 @@ SETTINGS: dict[str, type[PackedTraining | MaskedTraining | PairTraining | Bucket
     **dict.fromkeys(PAIRS, PairTraining),
     "classification": BucketTraining,
 }
-"""By task."""
+"""Settings class by task."""
 
 
 def problems(task: str, model: ModelSettings, train: TrainSettings) -> Iterator[str]:
-    """What does not fit between the task, the model and its training; each begins with the key."""
+    """Conflicts between task, model and training settings; each begins with the key."""
     yield from model.problems(task)
     known = sentence_architectures()
     wanted = isinstance(train, MaskedTraining) and train.next_sentence and model.architecture is not None
     if wanted and model.architecture not in known:
-        yield f"train.next_sentence: {model.architecture} has no head for it (these have: {', '.join(known)})"
+        yield f"train.next_sentence: {model.architecture} does not support it; use one of {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""The tokenizer of a training, as far as a model and its batches must know it."""
+"""The tokenizer's vocabulary sizes and special token ids."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from tasks.stage.errors import DataError
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Ids of special tokens; None where the tokenizer has no such token."""
+    """Special token ids; None where the tokenizer has no such token."""
 
     size: int
     bos: int | None
@@ -20,18 +20,18 @@ class Vocabulary:
     sep: int | None
     mask: int | None
     special: tuple[int, ...]
-    """All of them, sorted."""
+    """All special token ids, sorted."""
     target_size: int | None
-    """Of the other side's own vocabulary, where it has one."""
+    """Size of the target vocabulary, if separate."""
 
     @property
     def padding(self) -> int:
-        """The id that fills a batch: that of the padding token, or of the end of a text where there is none."""
+        """The padding id; without a pad token, that of the eos or sep token, or 0."""
         return next(number for number in (self.pad, self.eos, self.sep, 0) if number is not None)
 
 
 def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
-    """Raises DataError where the tokenizer in `folder` and the tokens of a split do not belong together."""
+    """The vocabulary of the tokenizer in `folder`. Raises DataError if a split was made by a different tokenizer."""
     tokenizer = load_tokenizer(folder)
     for path, index in splits.items():
         if len(tokenizer) != index.vocab_size:

@@ -1,4 +1,4 @@
-"""The stage: from its inputs and settings to a model, its curve and its report."""
+"""The stage `train`: inputs and settings → model, learning curve and report."""
 
 import os
 import platform
@@ -48,7 +48,7 @@ Training = PackedTraining | BucketTraining
 
 @dataclass(frozen=True)
 class Order:
-    """What the recipe asks for."""
+    """The validated sections of the recipe."""
 
     where: str
     task: str
@@ -56,13 +56,13 @@ class Order:
     train: Training
 
     def resolved(self) -> dict[str, Any]:
-        """All of it as JSON knows it, defaults filled in."""
+        """As JSON values, defaults included."""
         model, train = self.model.model_dump(mode="json"), self.train.model_dump(mode="json")
         return {"task": self.task, "model": model, "train": train}
 
 
 def train(job: Job) -> Report:
-    """The work of the stage `train`."""
+    """Run the stage `train`."""
     order = read_order(job.recipe)
     splits = open_splits(job, order)
 
@@ -93,8 +93,8 @@ def train(job: Job) -> Report:
     text = splits["validation"].text.index if order.task == "causal-lm" else None
     plan = Plan(order.where, order.train, machine, data, checkpoints.folder_of(job.recipe, identity), text)
     job.say(
-        f"{model.config.model_type} of {parameters:,} parameters"
-        + (f", {trained:,} beside them trained" if order.model.lora is not None else "")
+        f"{model.config.model_type}, {parameters:,} parameters"
+        + (f" plus {trained:,} trained" if order.model.lora is not None else "")
         + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
     )
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
@@ -120,7 +120,7 @@ def train(job: Job) -> Report:
 
 
 def read_order(recipe: str) -> Order:
-    """The sections of the recipe. Raises RecipeError, also for what does not fit its task."""
+    """Read the recipe's sections. Raises RecipeError if one is invalid or does not fit the task."""
     where, task = str(recipe_path(recipe)), read_task(recipe)
     model = read_section(recipe, "model", ModelSettings)
     settings = read_section(recipe, "train", SETTINGS[task])
@@ -130,7 +130,7 @@ def read_order(recipe: str) -> Order:
 
 
 def open_splits(job: Job, order: Order) -> dict[str, Sides]:
-    """Both splits as they were tokenized. Raises DataError where they do not do for the settings."""
+    """Open the tokenized splits. Raises DataError if a split is too short or the tokenizers differ."""
     needs = FAMILIES[order.task].needs
     splits = {}
     for name in ("train", "validation"):
@@ -140,17 +140,17 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
         splits[name] = Sides(tokens, target, Labels.open(path) if needs == "label" else None)
         if isinstance(order.train, PackedTraining) and len(tokens) < order.train.context_length:
             raise DataError(
-                f"{path}: {len(tokens):,} tokens are fewer than one block of {order.train.context_length} "
+                f"{path}: {len(tokens):,} tokens, fewer than one block of {order.train.context_length} tokens "
                 f"({order.where}: train.context_length)"
             )
     one, other = (sides.text.index for sides in splits.values())
     if (one.vocab_size, one.eos_token_id, one.tokenizer) != (other.vocab_size, other.eos_token_id, other.tokenizer):
-        raise DataError(f"{job.input('tokens/validation')}/index.json: made by another tokenizer than tokens/train")
+        raise DataError(f"{job.input('tokens/validation')}/index.json: made by a different tokenizer than tokens/train")
     return splits
 
 
 def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, config: "PretrainedConfig") -> Data:
-    """The batches of a task for a model of a configuration."""
+    """The batches for a task and model config."""
     train, validation, settings = splits["train"], splits["validation"], order.train
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
@@ -162,7 +162,7 @@ def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, co
 
 
 def identify(job: Job, order: Order, machine: Machine) -> str:
-    """The identity of a training: a hash of all that its result depends on."""
+    """The identity of a training run: a hash of everything its result depends on."""
     import torch
     import transformers
 
@@ -190,13 +190,13 @@ def _open_record(recipe: str, identity: str, parameters: dict[str, Any]) -> "Liv
 
 
 def _make_deterministic(seed: int, machine: Machine) -> None:
-    """The same numbers on the same machine with the same number of threads: sums depend on how they are divided."""
+    """Same machine and thread count, same numbers; threads matter because they change the order of summation."""
     import torch
     from transformers import set_seed
 
     set_seed(seed)
     torch.set_num_threads(workers())
-    if machine.device == "cuda":  # a processor's kernels are deterministic, and the call imports seconds of compiler
+    if machine.device == "cuda":  # CPU kernels are deterministic, and the call imports a compiler, which takes seconds
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A tiny world to evaluate in: a byte-level BPE, models of width 16 and a project folder with all inputs."""
+"""Fixtures: a byte-level BPE, models of width 16 and a project folder with all inputs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ GROUPS = ["cats", "cats", "plays", "letters", "dogs"]
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Models of width 16 only lose time to the barriers of several threads."""
+    """Use one thread: for models of width 16, thread synchronization costs more than it saves."""
     import torch
 
     threads = torch.get_num_threads()
@@ -82,13 +82,13 @@ def make_model(kind: str, positions: int = 64, seed: int = 1):
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch, bpe, llama) -> Path:
-    """A project root, made the current folder, with every input of the stage for the recipe `tiny`."""
+    """A project root with all inputs of the stage for the recipe `tiny`; made the current folder."""
     return causal_project(tmp_path, monkeypatch, bpe, llama)
 
 
 @pytest.fixture(scope="session")
 def causal(tmp_path_factory, bpe, llama):
-    """Where the outputs of a causal model are, for the tests that only look."""
+    """The folder with the outputs of a causal model, for read-only tests."""
     root = tmp_path_factory.mktemp("causal")
     with run_once(lambda patch: causal_project(root, patch, bpe, llama)) as folder:
         yield folder
@@ -104,7 +104,7 @@ def causal_project(root: Path, monkeypatch, bpe: Path, model) -> Path:
 
 
 def empty_project(root: Path, monkeypatch) -> Path:
-    """Make `root` the current folder; `data/tiny` in it, with what is the same for every task."""
+    """Make `root` the current folder, and create `data/tiny` with the inputs common to all tasks."""
     monkeypatch.chdir(root)
     (root / "recipes").mkdir()
     folder = root / "data" / "tiny"
@@ -118,7 +118,7 @@ def empty_project(root: Path, monkeypatch) -> Path:
 
 
 def write_model(folder: Path, model, tokenizer: Path, **usage: object) -> None:
-    """A model folder as the stage `train` leaves it; with a usage where there is a task in it."""
+    """Write a model folder as the stage `train` does; `usage` adds a usage file."""
     from tasks.formats.usage import Usage
 
     model.save_pretrained(folder)
@@ -129,7 +129,7 @@ def write_model(folder: Path, model, tokenizer: Path, **usage: object) -> None:
 
 
 def save_tokenizer(folder: Path, texts: list[str], size: int, specials: dict[str, str], template: str) -> Path:
-    """A byte-level BPE learned from `texts`, with `specials` (eos_token → </s>) and what it puts around a text."""
+    """Train and save a byte-level BPE, with `specials` (eos_token → </s>) and a `template` of special tokens."""
     from tokenizers import ByteLevelBPETokenizer
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
@@ -144,12 +144,12 @@ def save_tokenizer(folder: Path, texts: list[str], size: int, specials: dict[str
 
 
 def scale(model, factor: float = 4.0):
-    """Far from uniform, so that a wrong target, a lost token or a padding that is seen shows."""
+    """Weights far from uniform, so that a wrong target, a lost token or visible padding changes the scores."""
     import torch
 
     with torch.no_grad():
         for name, weights in model.named_parameters():
-            if "embed_positions" not in name:  # sines, made anew when a model is loaded
+            if "embed_positions" not in name:  # sinusoids, recomputed when a model is loaded
                 weights.mul_(factor)
     return model.eval()
 
@@ -173,7 +173,7 @@ def read_scores(folder: Path = Path("data/tiny")) -> list[dict]:
 
 
 def write_base(folder: Path, bpe: Path, **model: int) -> None:
-    """Another model with the same tokenizer, as a recipe that starts from one has it."""
+    """Write a base: another model with the same tokenizer."""
     write_model(folder, make_model("llama", **model), bpe)
 
 
@@ -186,7 +186,7 @@ def write_recipe(root: Path, **evaluate: object) -> None:
 
 
 def write_corpus(folder: Path, texts: list[str], groups: list[str], **more: list) -> None:
-    """Documents d0, d1, …; `more`: the columns target and label, or other ids."""
+    """Write documents d0, d1, …; `more`: the columns target and label, or other ids."""
     import pyarrow as pa
 
     from tasks.formats.corpus import CorpusWriter, corpus_schema
@@ -213,7 +213,7 @@ def write_tokens(folder: Path, bpe: Path, tokenizer: str | None = None) -> None:
 
 @contextmanager
 def run_once(make: Callable[[pytest.MonkeyPatch], object]) -> Iterator[Path]:
-    """The stage, run on a project that is only looked at afterwards; where its outputs are."""
+    """Run the stage on a project for read-only tests; returns the output folder."""
     from tasks.evaluate.__main__ import STAGE
     from tasks.stage.run import run
 

@@ -1,4 +1,4 @@
-"""Recipes of the other families than causal models: tiny models, texts and project folders with all inputs."""
+"""Non-causal families: tiny models, texts and project folders with all inputs."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.evaluate.conftest import (
 
 
 def make_pair_model(kind: str):
-    """A T5 with one vocabulary, or a Marian with one a side and a liking for short outputs."""
+    """A T5 with one vocabulary, or a Marian with one per side that prefers short outputs."""
     import torch
     from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
@@ -38,7 +38,7 @@ def make_pair_model(kind: str):
 
 
 def pair_project(root: Path, monkeypatch, task: str, kind: str, source: Path, target: Path | None, **usage) -> Path:
-    """A project whose recipe `tiny` is for pairs; `target` is the tokenizer of the other side, if it has its own."""
+    """A project with a recipe `tiny` for pairs; `target` is the target tokenizer, if separate."""
     folder = empty_project(root, monkeypatch)
     write_model(folder / "model", make_pair_model(kind), source, task=task, **usage)
     write_corpus(folder / "clean" / "test", SOURCES, ["a", "b"] * 4, target=TARGETS)
@@ -59,7 +59,7 @@ def write_pair_recipe(root: Path, task: str, generation: dict | None = None, **e
 
 
 def make_bert(model: str, factor: float = 6.0, **config: object):
-    """A BERT of width 16 with the head of `model`, a class of `transformers`."""
+    """A BERT of width 16, built with the transformers class `model`."""
     import torch
     import transformers
 
@@ -96,7 +96,7 @@ TRAINING = [
 
 
 def make_classifier(kind: str):
-    """A BERT, or a GPT-2 whose padding is the token that ends a text, as its tokenizer has no other."""
+    """A BERT, or a GPT-2 that pads with its end-of-text token, because its tokenizer has no pad token."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 

@@ -1,4 +1,4 @@
-"""The baseline `base`: what the model that a training started from scores on the same text."""
+"""The baseline `base`: the initial model's score on the same text."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def test_the_model_before_training_is_scored_on_the_same_windows(project, bpe):
 def test_a_base_changes_nothing_else_and_scratch_has_none(causal, project, bpe):
     before = read_output("metrics.json", causal)
     assert not any(key.startswith("base_") for key in before)
-    write_base(FOLDER / "base", bpe)  # the very model that was trained
+    write_base(FOLDER / "base", bpe)  # the same model as the trained one
     run(STAGE, "tiny")
     after = read_output("metrics.json")
     assert after["base_bits_per_byte"] == after["bits_per_byte"] and after["base_perplexity"] == after["perplexity"]
@@ -73,9 +73,9 @@ def spoiled_weights(bpe):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (other_tokenizer, "data/tiny/base: its tokenizer is not that of data/tiny/model"),
-        (short_sight, "data/tiny/base/config.json: 16 positions are less than evaluate.window 24"),
-        (spoiled_weights, "data/tiny/base: model.norm.weight holds NaN or infinite"),
+        (other_tokenizer, "data/tiny/base: its tokenizer differs from data/tiny/model"),
+        (short_sight, "data/tiny/base/config.json: evaluate.window 24 exceeds the base's 16 positions"),
+        (spoiled_weights, "data/tiny/base: model.norm.weight has NaN or infinite"),
     ],
 )
 def test_a_base_that_cannot_be_compared_is_refused(project, bpe, damage, sentence):

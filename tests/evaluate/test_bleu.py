@@ -11,7 +11,7 @@ OUTPUTS = ["le chat était sur le tapis.", "un chien", "y", "la maison est très
 
 def scored(outputs: list[str], settings: BootstrapSettings, tokenize: str = "13a") -> dict[str, float]:
     metric = TranslationMetric(tokenize)
-    for at in range(0, len(outputs), 3):  # as from several batches of a corpus
+    for at in range(0, len(outputs), 3):  # several batches of a corpus
         metric.add(SOURCES[at : at + 3], outputs[at : at + 3], TARGETS[at : at + 3])
     return metric.metrics(settings)
 

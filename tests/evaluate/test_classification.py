@@ -37,7 +37,7 @@ def gpt2(tmp_path, monkeypatch, bpe):
 
 
 def chances_one_by_one(kind: str, tokenizer: Path, prefix: str, limit: int) -> np.ndarray:
-    """No batches, no padding."""
+    """Reference probabilities, without batches or padding."""
     import torch
     from transformers import AutoTokenizer
 
@@ -82,7 +82,7 @@ def test_metrics_are_those_of_scikit_learn(evaluated):
 
 def test_fixed_cases_of_the_averages():
     assert set(_averages(["a", "b"], ["a", "b"]).values()) == {1.0}
-    # Class a: 2 of 2 found, 2 of 3 right; b: 1 of 2 found, all right; c is predicted once and never true.
+    # Class a: recall 2/2, precision 2/3; b: recall 1/2, precision 1; c is predicted once and never true.
     found = _averages(["a", "a", "b", "b", "b"], ["a", "a", "a", "b", "c"])
     assert found["accuracy"] == 0.6
     assert found["macro_precision"] == pytest.approx((2 / 3 + 1 + 0) / 3, abs=1e-6)
@@ -237,15 +237,15 @@ def spoil_a_weight():
         (no_label, "data/tiny/clean/test: document d1 has no label"),
         (
             unknown_label,
-            "data/tiny/clean/test: document d1 has the label 'birds', which .*/model does not know",
+            "data/tiny/clean/test: document d1 has label 'birds', which is not one of the 3 classes of .*/model ",
         ),
         (no_label_in_training, "data/tiny/clean/train: document d1 has no label"),
-        (one_class, "data/tiny/clean/train: its 3 documents are of 1 classes"),
-        (no_words, "data/tiny/clean/train: no word in its texts"),
-        (other_tokens, "data/tiny/tokens/train/index.json: made with another tokenizer"),
-        (another_task, "data/tiny/model/gristmill.json: a model for masked-lm, not for classification"),
-        (no_head, "data/tiny/model: 1 weights are missing, classifier.weight"),
-        (spoil_a_weight, "data/tiny/model: classifier.bias holds NaN"),
+        (one_class, "data/tiny/clean/train: 3 documents with 1 distinct labels; at least 2"),
+        (no_words, "data/tiny/clean/train: the texts contain no words"),
+        (other_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
+        (another_task, "data/tiny/model/gristmill.json: the model was trained for masked-lm, not classification"),
+        (no_head, "data/tiny/model: 1 weights are missing, e.g. classifier.weight"),
+        (spoil_a_weight, "data/tiny/model: classifier.bias has NaN"),
     ],
 )
 def test_unusable_inputs_end_in_one_sentence(bert, damage, sentence):
@@ -262,12 +262,12 @@ def test_a_decoder_takes_the_padding_of_its_tokenizer_where_its_configuration_ha
         path = FOLDER / "model" / name
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     run(STAGE, "tiny")
-    for row, again in zip(rows, read_scores(), strict=True):  # another padding, but for rounding the same scores
+    for row, again in zip(rows, read_scores(), strict=True):  # different padding, same scores up to rounding
         assert again == row | {key: pytest.approx(row[key], abs=1e-5) for key in ("probability", "label_probability")}
 
 
 def test_a_decoder_without_padding_is_refused(gpt2):
     path = FOLDER / "model/config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token_id": None}))
-    with pytest.raises(DataError, match=r"data/tiny/model/config.json: no pad_token_id"):
+    with pytest.raises(DataError, match=r"data/tiny/model/config.json: pad_token_id is missing"):
         run(STAGE, "tiny")

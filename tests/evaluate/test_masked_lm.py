@@ -63,7 +63,7 @@ def hide(documents, masking=MASKING, names="abcde"):
 
 
 def reference_losses(model, ids: np.ndarray, places: np.ndarray, window: int) -> tuple[list[float], list[bool]]:
-    """One window at a time, no batches and no padding: [CLS] 2, [SEP] 3, [MASK] 4."""
+    """Reference losses, one window at a time, without batches or padding: [CLS] 2, [SEP] 3, [MASK] 4."""
     import torch
 
     losses, right, room = [], [], window - 2
@@ -233,9 +233,9 @@ def spoil_a_weight():
     ("damage", "sentence"),
     [
         (too_little_text, "data/tiny/clean/test: too little text"),
-        (other_tokens, "data/tiny/tokens/train/index.json: made with another tokenizer"),
-        (no_mask_token, "data/tiny/model/tokenizer_config.json: no mask_token"),
-        (spoil_a_weight, "data/tiny/model: .* holds NaN"),
+        (other_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
+        (no_mask_token, "data/tiny/model/tokenizer_config.json: mask_token is missing"),
+        (spoil_a_weight, "data/tiny/model: .* has NaN"),
     ],
 )
 def test_unusable_inputs_end_in_one_sentence(masked, damage, sentence):
@@ -247,10 +247,10 @@ def test_unusable_inputs_end_in_one_sentence(masked, damage, sentence):
 @pytest.mark.parametrize(
     ("section", "sentence"),
     [
-        ({"window": 65}, "evaluate.window: 65 is more than the model's 64 positions"),
+        ({"window": 65}, "evaluate.window: 65 exceeds the model's 64 positions"),
         ({"window": 2}, "evaluate.window: "),
-        ({"prompts": ["the cat"]}, r"evaluate.prompts.0: no \[MASK\] in it"),
-        ({"prompts": ["[MASK] " * 40]}, "evaluate.prompts.0: its .* tokens are more than the model's 64 positions"),
+        ({"prompts": ["the cat"]}, r"evaluate.prompts.0: the prompt has no \[MASK\]"),
+        ({"prompts": ["[MASK] " * 40]}, "evaluate.prompts.0: its .* tokens exceed the model's 64 positions"),
         ({"mask_probability": 1.0}, "evaluate.mask_probability: "),
     ],
 )

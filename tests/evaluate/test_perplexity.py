@@ -16,12 +16,12 @@ def documents():
 
 
 def reference_losses(model, document, window: int, stride: int) -> list[float]:
-    """One token at a time, no batches, no padding: the method as its docstring tells it."""
+    """Reference losses, one token at a time, without batches or padding, following the module's docstring."""
     import torch
 
     sequence, losses = [EOS, *document.tolist()], []
     for target in range(1, len(sequence)):
-        # The end of the window in which it is scored: the first one ends at `window`, the others lie `stride` apart.
+        # End of the window that scores it: the first window ends at `window`, later ones every `stride` tokens.
         end = window if target <= window else window + stride * math.ceil((target - window) / stride)
         end = min(end, len(document))
         seen = sequence[max(0, end - window) : target]

@@ -202,13 +202,13 @@ def spoil_history(project):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (damage_config, "data/tiny/model: no config.json"),
-        (damage_weights, "data/tiny/model: no \\*.safetensors"),
+        (damage_config, "data/tiny/model: config.json is missing"),
+        (damage_weights, "data/tiny/model: \\*.safetensors is missing"),
         (cut_weights, "data/tiny/model: cannot be loaded"),
-        (lose_a_weight, "data/tiny/model: 1 weights are missing, model.layers.1.mlp.up_proj.weight"),
-        (spoil_a_weight, "data/tiny/model: model.layers.1.mlp.up_proj.weight holds NaN"),
+        (lose_a_weight, "data/tiny/model: 1 weights are missing, e.g. model.layers.1.mlp.up_proj.weight"),
+        (spoil_a_weight, "data/tiny/model: model.layers.1.mlp.up_proj.weight has NaN"),
         (empty_test_split, "data/tiny/clean/test: no text"),
-        (other_tokens, "data/tiny/tokens/train/index.json: made with another tokenizer"),
+        (other_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
         (spoil_history, "data/tiny/training/history.csv line 2: loss: 'much'"),
     ],
 )
@@ -227,9 +227,9 @@ def test_unusable_inputs_end_in_one_sentence_and_leave_the_last_outputs(project,
 @pytest.mark.parametrize(
     ("section", "sentence"),
     [
-        ({"window": 65}, "evaluate.window: 65 is more than the model's 64 positions"),
-        ({"stride": 25}, "evaluate: stride 25 is more than window 24"),
-        ({"prompts": ["the cat", "  "]}, "evaluate.prompts.1: an empty prompt"),
+        ({"window": 65}, "evaluate.window: 65 exceeds the model's 64 positions"),
+        ({"stride": 25}, "evaluate: stride 25 exceeds window 24"),
+        ({"prompts": ["the cat", "  "]}, "evaluate.prompts.1: the prompt is empty"),
         ({"generation": {"max_new_tokens": 63}}, "evaluate.prompts.0: its"),
         ({"generation": {"max_new_tokens": 8, "heat": 1}}, "evaluate.generation.heat: unknown key"),
         ({"precision": "fp8"}, "evaluate.precision: "),

@@ -66,7 +66,7 @@ def summaries(tmp_path, monkeypatch, source_bpe):
 
 
 def reference_scores(outputs, references, stemmer=True):
-    """The package rouge-score, one pair at a time."""
+    """Reference scores by the package rouge-score, one pair at a time."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(list(COLUMNS), use_stemmer=stemmer)
@@ -181,7 +181,7 @@ def refer(targets):
 )
 def test_a_tokenizer_that_drops_much_of_a_script_is_refused(summaries, targets, share):
     refer(targets)
-    told = rf"^recipes/tiny.yaml: evaluate.rouge.tokenizer: latin .* drops {share}% of the letters of the references"
+    told = rf"^recipes/tiny.yaml: evaluate.rouge.tokenizer: latin .* drops {share}% of the references' letters"
     with pytest.raises(RecipeError, match=told):
         run(STAGE, "tiny")
     write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode"})
@@ -195,5 +195,5 @@ def test_a_few_accents_do_no_harm(summaries):
 
 def test_a_stemmer_for_another_script_is_refused(summaries):
     write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode", "stemmer": True})
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge: stemmer: it is for English"):
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge: stemmer: only for English"):
         run(STAGE, "tiny")

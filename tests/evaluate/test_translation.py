@@ -219,12 +219,12 @@ def spoil_a_weight():
     [
         (no_test_documents, "data/tiny/clean/test: no text"),
         (missing_target, "data/tiny/clean/test: document d1 has no target"),
-        (other_source_tokens, "data/tiny/tokens/train/index.json: made with another tokenizer"),
-        (other_target_tokens, "data/tiny/tokens/train/target/index.json: made with another tokenizer .* than "
+        (other_source_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
+        (other_target_tokens, "data/tiny/tokens/train/target/index.json: made with a different tokenizer .* than "
                               "data/tiny/model/target/tokenizer.json"),
         (no_usage, "data/tiny/model/gristmill.json: cannot be read"),
-        (another_task, "data/tiny/model/gristmill.json: a model for summarization, not for translation"),
-        (spoil_a_weight, "data/tiny/model: model.decoder.layers.0.fc1.weight holds NaN"),
+        (another_task, "data/tiny/model/gristmill.json: the model was trained for summarization, not translation"),
+        (spoil_a_weight, "data/tiny/model: model.decoder.layers.0.fc1.weight has NaN"),
     ],
 )  # fmt: skip
 def test_unusable_inputs_end_in_one_sentence(marian, damage, sentence):
@@ -239,7 +239,7 @@ def test_a_model_that_cannot_begin_an_output_is_refused(t5):
         path = FOLDER / "model" / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "decoder_start_token_id": None}))
     with pytest.raises(
-        DataError, match=r"data/tiny/model/generation_config.json: no decoder_start_token_id, with which an"
+        DataError, match=r"data/tiny/model/generation_config.json: decoder_start_token_id is missing; needed to start"
     ):
         run(STAGE, "tiny")
 
@@ -249,7 +249,7 @@ def test_a_model_that_cannot_begin_an_output_is_refused(t5):
     [
         (
             {"generation": {"max_new_tokens": 64}},
-            "evaluate.generation.max_new_tokens: 64 and .* the model's 64 positions",
+            "evaluate.generation.max_new_tokens: 64 plus .* the model's 64 positions",
         ),
         ({"bleu_tokenize": "ja-mecab"}, r"evaluate.bleu_tokenize: ja-mecab needs .* pip install 'sacrebleu\[ja\]'"),
         ({"bleu_tokenize": "flores200"}, "evaluate.bleu_tokenize: "),

@@ -1,4 +1,4 @@
-"""A project with two small splits and a recipe for a model of two layers."""
+"""A project with two small splits and a recipe for a two-layer model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Makes the project of a recipe `tiny` and goes there; settings of `train` are given by name."""
+    """Factory: create a project with the recipe `tiny` and enter it; keyword arguments override `train` settings."""
     monkeypatch.chdir(tmp_path)
     write_code()
     monkeypatch.setenv("GRISTMILL_WORKERS", "1")
@@ -61,7 +61,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 
 def make_tokens(folder: Path) -> None:
-    """tokenizer/, tokens/train and tokens/validation, as the stage `tokenize` leaves them."""
+    """Write tokenizer/, tokens/train and tokens/validation, as the stage `tokenize` does."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Batches: what is in them, that each document comes once in a pass, and that each is to be had by its position."""
+"""Batches: their content, one occurrence of each document per pass, and access by position."""
 
 from collections import Counter
 from pathlib import Path
@@ -21,7 +21,7 @@ SEPARATE, ONE_ROW = Layout(PAD, 2, False), Layout(PAD, None, True)
 
 
 def write(folder: Path, lengths: list[int], seed: int) -> Tokens:
-    """Documents of random ids from 10 on, each closed by END; the first id is the document's own number + 10."""
+    """Write documents of random ids ≥ 10, each ending with END; the first id is the document's index + 10."""
     generator, writer = np.random.default_rng(seed), TokenWriter(folder, 100, END, "hash")
     for number, length in enumerate(lengths):
         ids = np.concatenate([[10 + number], generator.integers(10, 100, length - 2), [END]])

@@ -1,4 +1,4 @@
-"""Training of each task: that it learns what it must, from scratch and from a base."""
+"""Training for each task, from scratch and from a base."""
 
 import json
 import random
@@ -51,7 +51,7 @@ Project = Callable[..., Path]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Makes and tokenizes a recipe for a task and goes there; settings of `train` are given by name."""
+    """Factory: create and tokenize a project for a task and enter it; keyword arguments override `train` settings."""
     monkeypatch.chdir(tmp_path)
     write_code()
     monkeypatch.setenv("GRISTMILL_WORKERS", "1")
@@ -155,7 +155,7 @@ def test_a_permutation_of_the_labels_hurts(project: Project) -> None:
 
 
 def run_validation(project: Project, labels: list[str]) -> float:
-    """The validation loss after training on all but the first 16 documents, of which it is the loss."""
+    """Train on all but the first 16 documents, and return the validation loss on these."""
     folder = project(
         "classification", "bert", labels=labels, steps=120, optimizer={"name": "adamw", "learning_rate": 3e-3}
     )
@@ -251,7 +251,7 @@ def test_next_sentences_are_learned_beside_masks_and_leave_a_masked_model(projec
     _, info = AutoModelForMaskedLM.from_pretrained(folder / "model", output_loading_info=True)
     assert not info["missing_keys"]
     project("masked-lm", "roberta", next_sentence=True, steps=2)
-    with pytest.raises(RecipeError, match=r"train\.next_sentence: roberta has no head for it"):
+    with pytest.raises(RecipeError, match=r"train\.next_sentence: roberta does not support it"):
         run(STAGE, "tiny")
 
 
@@ -263,7 +263,7 @@ def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> No
     facts = run(STAGE, "tiny").details["data"]["training"]
     assert facts["cut"] > 0 == facts["left_out"] and facts["documents"] == 80
     project("translation", "marian", steps=1, source_length=4)
-    told = r"^recipes/tiny\.yaml: no document of the (training|validation) split is short enough for "
+    told = r"^recipes/tiny\.yaml: the (training|validation) split has no documents that fit "
     with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 \(the shortest text has \d\d? tokens\)$"):
         run(STAGE, "tiny")
     project("summarization", "t5", steps=1, source_length=4, target_length=2)
@@ -279,7 +279,9 @@ def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
     run(STAGE, "bert")
     short = {"config": {**MODELS["bert"], "max_position_embeddings": 16}}
     project("classification", "bert", model=short, steps=1)
-    with pytest.raises(RecipeError, match=r"train\.source_length or target_length: \d+ is more than the 16 positions"):
+    with pytest.raises(
+        RecipeError, match=r"train\.source_length or target_length: \d+ exceeds the model's 16 positions"
+    ):
         run(STAGE, "tiny")
     folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", steps=1)
     config = folder / "base/config.json"
@@ -294,9 +296,9 @@ def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) ->
     base = project("masked-lm", "bert", name="bert", steps=1)
     run(STAGE, "bert")
     wrong = {
-        "hidden_size": (64, "changes the shapes of the base's weights; leave it out"),
-        "num_hidden_layers": (2, "changes the shapes of the base's weights; leave it out"),
-        "hidden_act": ("none", "the base cannot be built with it: 'none'"),
+        "hidden_size": (64, "changes the shapes of the base's weights; remove it"),
+        "num_hidden_layers": (2, "changes the shapes of the base's weights; remove it"),
+        "hidden_act": ("none", "invalid for the base: 'none'"),
         "layer_norm_eps": ("small", "Field 'layer_norm_eps' expected float, got str"),
     }
     for key, (value, sentence) in wrong.items():
@@ -316,7 +318,8 @@ def test_layers_that_a_base_does_not_have_are_told_with_those_it_has(project: Pr
     run(STAGE, "bert")
     lora = {"lora": {"targets": ["query", "zzz"]}}
     project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=lora, steps=1)
-    told = "recipes/tiny.yaml: model.lora.targets: no layer 'zzz' in bert (some: query, key, value, dense, decoder)"
+    layers = "query, key, value, dense, decoder"
+    told = f"recipes/tiny.yaml: model.lora.targets: bert has no layer 'zzz'; its layers include {layers}"
     with pytest.raises(RecipeError, match=f"^{re.escape(told)}$"):
         run(STAGE, "tiny")
 
@@ -341,7 +344,7 @@ def test_low_rank_matrices_train_the_new_head_of_a_classifier(project: Project) 
     model = AutoModelForSequenceClassification.from_pretrained(folder / "model")
     head = sum(p.numel() for layer in (model.classifier, model.bert.pooler) for p in layer.parameters())
     assert details["trained_parameters"] == 2 * 2 * (32 + 32) + head
-    assert model.classifier.bias.abs().sum() > 0  # it begins with 0
+    assert model.classifier.bias.abs().sum() > 0  # initialized to 0
 
 
 def test_usage_goes_through_its_file(tmp_path: Path) -> None:

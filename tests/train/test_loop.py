@@ -1,4 +1,4 @@
-"""The loop itself: what it reads from the device and when, what it writes, and where it goes on."""
+"""The training loop: when it reads from the device, what it writes, and where it resumes."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +24,7 @@ WORDS = 20
 
 
 class Copies(Batches):
-    """Each position asks for its own word; of 3 rows of 8 words, the first four of a row."""
+    """The target of each position is its own word, for the first four words of 3 rows of 8."""
 
     count, width = 2, 8
 
@@ -47,7 +47,7 @@ class Record:
 
 
 def bigrams() -> Any:
-    """A model with a head, and nothing else of transformers."""
+    """A minimal model with a head."""
     import torch
     from transformers.modeling_outputs import CausalLMOutput
 
@@ -79,7 +79,7 @@ def test_nothing_is_read_from_the_device_between_two_rows(tmp_path: Path) -> Non
     events: list[str] = []
 
     class Reads(TorchDispatchMode):
-        """Notes what `item`, `bool`, `int` and `float` do, of any tensor."""
+        """Records reads of any tensor by `item`, `bool`, `int` or `float`."""
 
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if function is torch.ops.aten._local_scalar_dense.default:
@@ -89,7 +89,7 @@ def test_nothing_is_read_from_the_device_between_two_rows(tmp_path: Path) -> Non
     with Reads():
         fit(bigrams(), plan_of(tmp_path, log_every=4, evaluate_every=12), Record(events))  # type: ignore[arg-type]
     row = "loss, learning_rate, grad_norm, tokens_per_second"
-    drawn = "read"  # every loader draws a number on the processor
+    drawn = "read"  # every loader draws a number on the CPU
     assert events == [drawn, f"4: {row}", f"8: {row}", f"12: {row}", drawn, "12: validation_loss"]
 
 

@@ -1,4 +1,4 @@
-"""The loss of a batch: what is not asked for is not worked out, and changes nothing."""
+"""The loss of a batch: positions without a target are not computed, which does not change the loss."""
 
 from typing import Any
 

@@ -44,7 +44,7 @@ def test_muon_moves_a_matrix_by_outputs_over_inputs_however_it_lies() -> None:
     model = build("gpt2")
     optimizer = make_optimizer(model, MuonSettings(name="muon", matrix_learning_rate=0.02))
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
-    block = model.transformer.h[0]  # torch multiplies by sqrt(rows / columns) where there are more rows
+    block = model.transformer.h[0]  # torch multiplies by sqrt(rows / columns) if rows > columns
     assert tuple(block.mlp.c_fc.weight.shape) == (16, 64)
     assert rates[id(block.mlp.c_fc.weight)] == pytest.approx(0.02 * 2)
     assert rates[id(block.mlp.c_proj.weight)] == pytest.approx(0.02 / 2)

@@ -41,7 +41,7 @@ def test_catalogue_knows_every_causal_architecture() -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     theirs = {name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in CONFIG_MAPPING}
-    assert theirs - set(architectures("causal-lm")) == {"gpt-sw3"}  # a second name of gpt2, on its way out
+    assert theirs - set(architectures("causal-lm")) == {"gpt-sw3"}  # a deprecated alias of gpt2
     assert set(architectures("causal-lm")) <= theirs
     assert all(len(config_keys(architecture)) > 10 for architecture in architectures("causal-lm"))
 
@@ -51,7 +51,7 @@ def test_unknown_architecture_names_the_nearest() -> None:
 
 
 def test_an_architecture_must_be_one_for_the_task() -> None:
-    assert "'distilbert' is no architecture of transformers for translation" in problems(
+    assert "'distilbert' is not a transformers architecture for translation" in problems(
         "translation", architecture="distilbert"
     )
     for task, architecture in {"translation": "marian", "masked-lm": "roberta", "classification": "gpt2"}.items():
@@ -60,22 +60,22 @@ def test_an_architecture_must_be_one_for_the_task() -> None:
 
 def test_architecture_of_more_than_text_is_refused_with_its_text_part() -> None:
     told = problems(architecture="gemma3")
-    assert re.match(r"model.architecture: 'gemma3' is more than a language model .*gemma3_text", told)
+    assert re.match(r"model.architecture: 'gemma3' is not a text-only model .*gemma3_text", told)
 
 
 def test_all_wrong_config_keys_are_told_at_once() -> None:
     told = problems(architecture="llama", config={"hidden_sise": 8, "vocab_size": 9, "num_hidden_layers": 1})
-    assert "model.config: hidden_sise: unknown to llama (did you mean hidden_size" in told
-    assert "vocab_size: comes from the tokenizer" in told
+    assert "model.config: hidden_sise: unknown key for llama (did you mean hidden_size" in told
+    assert "vocab_size: set from the tokenizer" in told
     assert "num_hidden_layers" not in told
 
 
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ({"init": "scratch"}, "architecture: missing; a model from scratch needs one"),
-        ({"init": "recipe:bert", "architecture": "bert"}, "architecture: that of the base; leave it out"),
-        ({"init": "scratch", "architecture": "gpt2", "lora": {}}, "lora: freezes the weights of a base"),
+        ({"init": "scratch"}, "architecture: missing; required when training from scratch"),
+        ({"init": "recipe:bert", "architecture": "bert"}, "architecture: set by the base; remove this key"),
+        ({"init": "scratch", "architecture": "gpt2", "lora": {}}, "lora: needs a base"),
         ({"init": "bert"}, "init: 'bert' is neither scratch nor recipe:NAME"),
         ({"init": {"kind": "hub", "name": "a/b"}}, "init.revision: missing"),
         ({"init": {"kind": "folder", "path": "/models/b"}}, "init.path: must be relative"),
@@ -106,7 +106,7 @@ def test_checking_a_model_imports_no_transformers() -> None:
 
 @pytest.mark.parametrize("given", [{}, {"steps": 1, "epochs": 1.0}])
 def test_length_is_given_once(given: dict) -> None:
-    with pytest.raises(RecipeError, match="give either steps or epochs"):
+    with pytest.raises(RecipeError, match="set either steps or epochs"):
         validate(TrainSettings, given, WHERE, "train")
 
 

@@ -92,7 +92,7 @@ def test_killed_training_ends_with_the_same_bytes(project: Project) -> None:
 
     (kept,) = folder.glob("checkpoints/*")
     last = max(int(path.parent.name.split("-")[1]) for path in kept.glob("checkpoint-*/whole.json"))
-    half = kept / f"checkpoint-{last + 7}"  # what a kill in the middle of writing the next one leaves behind
+    half = kept / f"checkpoint-{last + 7}"  # left by a kill while writing the next one
     shutil.copytree(kept / f"checkpoint-{last}", half, dirs_exist_ok=True)
     (half / "optimizer.pt").write_bytes(b"half")
     run(STAGE, "tiny")
@@ -127,7 +127,7 @@ def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
 
 def test_the_loss_is_that_of_the_tokens_that_are_predicted(project: Project) -> None:
     still = {"name": "adamw", "learning_rate": 1e-12}
-    blocks = 20 * 2  # more than one pass, so that every token counts about as often as every other
+    blocks = 20 * 2  # more than one pass, so that all tokens count about equally often
     folder = project("gpt2", {**CONFIGS["gpt2"], "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0},
                      optimizer=still, steps=blocks, log_every=blocks, evaluate_every=blocks)  # fmt: skip
     run(STAGE, "tiny")
@@ -158,34 +158,32 @@ def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project)
 
 def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
     folder = project(context_length=2048)
-    with pytest.raises(
-        DataError, match=r"tokens/train: [\d,]+ tokens are fewer than one block of 2048 .*context_length"
-    ):
+    with pytest.raises(DataError, match=r"tokens/train: [\d,]+ tokens, fewer than one block of 2048 .*context_length"):
         run(STAGE, "tiny")
     project(context_length=256)
-    with pytest.raises(DataError, match=r"tokens/validation: [\d,]+ tokens are fewer"):
+    with pytest.raises(DataError, match=r"tokens/validation: [\d,]+ tokens, fewer"):
         run(STAGE, "tiny")
     project("gpt2", {**CONFIGS["gpt2"], "n_positions": 8})
     with pytest.raises(
-        RecipeError, match=r"train.context_length: 16 is more than the 8 positions .*config.n_positions"
+        RecipeError, match=r"train.context_length: 16 exceeds the model's 8 positions .*config.n_positions"
     ):
         run(STAGE, "tiny")
     project("llama", {**CONFIGS["llama"], "num_attention_heads": 3})
     with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: llama cannot be built"):
         run(STAGE, "tiny")
     project("qwen3", {**CONFIGS["qwen3"], "num_attention_heads": 3, "num_key_value_heads": 2})
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: qwen3 cannot be run"):
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: qwen3 fails to run"):
         run(STAGE, "tiny")
     bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     project("bert", bert)
-    with pytest.raises(RecipeError, match=r"model.config: bert sees later tokens"):
+    with pytest.raises(RecipeError, match=r"model.config: bert attends to later tokens"):
         run(STAGE, "tiny")
     project("bert", {**bert, "is_decoder": True})
     run(STAGE, "tiny")
     index = folder / "tokens/validation/index.json"
     project()
     index.write_text(index.read_text().replace('"eos_token_id": 0', '"eos_token_id": 5'))
-    with pytest.raises(DataError, match=r"tokens/validation/index.json: made by another tokenizer"):
+    with pytest.raises(DataError, match=r"tokens/validation/index.json: made by a different tokenizer"):
         run(STAGE, "tiny")
 
 
