@@ -31,7 +31,7 @@ def is_archive(name: str) -> bool:
 def unpack(archive: Path, folder: Path) -> None:
     """Write the regular files of an archive under `folder`; links and devices are skipped.
 
-    Raises DataError for a damaged archive, and for a member whose path leaves the folder.
+    Raises DataError for a damaged archive, and for a member with a path outside the folder.
     """
     folder.mkdir(parents=True)
     try:

@@ -62,7 +62,7 @@ def open_package(package: Package, scratch: Path, wrong: Wrong) -> Path:
 
 def _download(package: Package, folder: Path, wrong: Wrong) -> Path:
     folder.mkdir(parents=True)
-    # Given the hash, pip takes the version's file that has it, wheel or sdist.
+    # Given the hash, pip picks the matching file of the version, wheel or sdist.
     listed = folder.with_suffix(".txt")
     listed.write_text(f"{package.pinned} --hash=sha256:{package.sha256}\n", encoding="utf-8")
     options = ["--no-deps", "--no-input", "-vv", "-d", str(folder), "-r", str(listed)]

@@ -36,7 +36,7 @@ def dress(figure: "Figure", text: str, grid: bool = True) -> None:
 
 
 def bars_of_shares(axes: "Axes", names: Sequence[str], most: float) -> None:
-    """Axes for horizontal bars of 0 to 100 %, the first name on top; up to `most` is room for numbers next to them."""
+    """Axes for horizontal bars of 0 to 100 %, the first name on top; `most` > 1 leaves room for numbers."""
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, most)

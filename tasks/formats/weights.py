@@ -6,7 +6,7 @@ from typing import Any
 def positions(model: Any) -> int | None:
     """Maximum tokens of an input; None if the architecture sets no limit.
 
-    RoBERTa and its relatives number positions after the padding id, so they have fewer than their configuration says.
+    RoBERTa and its relatives number positions after the padding id, so they have fewer than max_position_embeddings.
     """
     import torch
 

@@ -15,7 +15,7 @@ from tasks.stage.errors import RecipeError
 
 RECIPES = Path("recipes")
 NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
-"""Of a recipe: always a string in YAML, and safe in a file name."""
+"""A recipe name: always a string in YAML, and safe in a file name."""
 TAGS = ("kind", "name")
 """Discriminators of unions: kinds of sources, names of optimizers."""
 

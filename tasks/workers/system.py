@@ -45,7 +45,7 @@ def _share_cores() -> None:
         os.environ.setdefault(name, value)
     try:
         files = metadata.files("intel-openmp") or []
-    except metadata.PackageNotFoundError:  # pyproject.toml requires it where it exists: Linux on x86-64
+    except metadata.PackageNotFoundError:  # pyproject.toml requires it on x86-64 Linux only
         return
     for file in files:
         if file.name == "libiomp5.so":

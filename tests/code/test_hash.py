@@ -48,7 +48,7 @@ def edit(tree: Path, name: str, old: str, new: str) -> str:
     path.write_text(text.replace(old, new))
     os.utime(
         path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1)
-    )  # a file may change within its clock's tick
+    )  # a file may change within one tick of the clock
     return hash_stage("a", tree)
 
 
