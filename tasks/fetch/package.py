@@ -82,6 +82,6 @@ def _download(package: Package, folder: Path, wrong: Wrong) -> Path:
     if NETWORK.search(said):
         raise TransientError(f"{package.pinned}: pip could not reach the package index")
     if ABSENT.search(said):
-        raise wrong("version", f"pip finds no {package.pinned} for this Python in its indexes")
+        raise wrong("version", f"pip finds no {package.pinned} for this Python in its configured indexes")
     errors = [line for line in said.splitlines() if line.strip().startswith("ERROR")] or said.splitlines() or ["?"]
     raise GristmillError(f"{package.pinned}: pip could not download it: {errors[-1].strip()}")

@@ -111,7 +111,7 @@ def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} row group {group}: damaged: {error}") from error
     arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)  # does not copy a single chunk
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)  # a lone chunk is not copied
 
 
 def hash_row_group(path: Path, group: int) -> str:

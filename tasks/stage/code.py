@@ -1,4 +1,4 @@
-"""A stage's code: the content of `data/code/<stage>.json`, and the hash it rests on.
+"""A stage's code: the content of `data/code/<stage>.json`, and the hash in it.
 
 The hash covers every project file that the stage imports, lazily or not, and all other files in its package. Comments,
 docstrings and blank lines of Python files do not count, so only changed behavior, or a rename, changes the hash.
