@@ -1,6 +1,6 @@
-"""A whole recipe: the sections of all stages put together, and what must fit between them.
+"""A whole recipe: the sections of all stages, and the constraints between them.
 
-Stages do not come here; each reads its own sections. `gristmill check` does, and a flow before anything runs.
+Stages never import this; each reads its own sections. `gristmill check` does, and so does a flow before it starts.
 """
 
 from collections.abc import Iterator
@@ -25,20 +25,20 @@ from tasks.validate.settings import ValidateSettings
 
 
 class Recipe(Section):
-    """`recipes/<name>.yaml`: everything that changes the result, in a section per stage.
+    """`recipes/<name>.yaml`: everything that changes the result, one section per stage.
 
-    DVC wants to find every section that a stage depends on; one that is all defaults is written `clean: {}`. What the
-    sections `train` and `evaluate` can say depends on the task: see RECIPES.
+    DVC needs every section that a stage depends on; write one with only defaults as `clean: {}`. The keys of `train`
+    and `evaluate` depend on the task.
     """
 
     task: Task
-    """The family of the model; it decides which keys `train` and `evaluate` have."""
+    """The model family; it decides which keys `train` and `evaluate` have."""
     description: str = Field(min_length=1)
     """One line for tables and the model card."""
     ingest: IngestSettings
-    """Where the text comes from, and what a document is."""
+    """Where the text comes from, and what counts as a document."""
     expectations: ValidateSettings = Field(alias="validate")
-    """What the documents must look like before anything is done with them."""
+    """Checks that the documents must pass before anything else runs."""
     clean: CleanSettings
     """How texts are rewritten, which documents are dropped, and how the rest is split."""
     tokenize: TokenizeSettings
@@ -46,11 +46,11 @@ class Recipe(Section):
     model: ModelSettings
     """The architecture, or the pretrained model to start from."""
     train: TrainSettings
-    """Length, batches, optimizer, schedule and checkpoints of the training."""
+    """Training length, batches, optimizer, schedule and checkpoints."""
     evaluate: Section
     """How the model is scored on the test split, and which samples are drawn."""
     promotion: RegisterSettings = Field(alias="register")
-    """The registered name, and what a model must achieve to become champion."""
+    """The registered name, and what a model must score to become champion."""
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
@@ -63,11 +63,11 @@ class Recipe(Section):
     def _source(self) -> Iterator[str]:
         needs, gives = FAMILIES[self.task].needs, self.ingest.root.columns()
         if needs is not None and needs not in gives:
-            yield f"ingest.documents.{needs}_column: missing; {self.task} needs a {needs} beside each text"
+            yield f"ingest.documents.{needs}_column: missing; {self.task} needs a {needs} for each text"
         for column in ("target", "label"):
             if column not in gives:
                 yield from (
-                    f"clean.{key}: the documents of this source have no {column}"
+                    f"clean.{key}: the documents of this source have no {column}; remove this key"
                     for key in self.clean.keys_about(column)
                 )
 
@@ -75,11 +75,11 @@ class Recipe(Section):
         yield from self.tokenize.problems(self.task)
         of_base = self.tokenize.kind == "base"
         if of_base and self.model.from_scratch:
-            yield "tokenize.kind: base, but model.init is scratch: there is no base"
+            yield "tokenize.kind: base needs a pretrained model, but model.init is scratch"
         if not of_base and not self.model.from_scratch:
-            yield "tokenize.kind: a model that starts from another one uses its tokenizer; write kind: base"
+            yield "tokenize.kind: a pretrained model keeps its own tokenizer; write kind: base"
         if not self.tokenize.shared and not self.model.takes_two_vocabularies():
-            yield f"tokenize.shared: false, but {self.model.architecture} has one vocabulary for both sides"
+            yield f"tokenize.shared: false, but {self.model.architecture} uses one vocabulary for both sides"
 
     def _lengths(self) -> Iterator[str]:
         positions = self.model.config.get("max_position_embeddings", self.model.config.get("n_positions"))
@@ -87,7 +87,7 @@ class Recipe(Section):
             for key in ("source_length", "target_length"):
                 length = getattr(self.train, key, 0)
                 if isinstance(positions, int) and length > positions:
-                    yield f"train.{key}: {length} is more than the {positions} positions of model.config"
+                    yield f"train.{key}: {length} exceeds the {positions} positions of model.config"
             if isinstance(positions, int) and self._reads_one_row():
                 yield from self._row(positions)
             elif isinstance(positions, int) and self.model.from_scratch:
@@ -95,9 +95,9 @@ class Recipe(Section):
             return
         longest = self.train.context_length
         if isinstance(positions, int) and longest > positions:
-            yield f"train.context_length: {longest} is more than the {positions} positions of model.config"
+            yield f"train.context_length: {longest} exceeds the {positions} positions of model.config"
         if (window := getattr(self.evaluate, "window", 0)) > longest:
-            yield f"evaluate.window: {window} is more than train.context_length, {longest}: not trained"
+            yield f"evaluate.window: {window} exceeds train.context_length, {longest}; longer inputs are untrained"
         if isinstance(positions, int):
             yield from self._output(positions)
 
@@ -105,10 +105,10 @@ class Recipe(Section):
         if not isinstance(self.evaluate, CausalEvaluateSettings | PairEvaluateSettings):
             return
         if self.evaluate.generation.max_new_tokens >= positions:
-            yield f"evaluate.generation.max_new_tokens: more than the {positions} positions of model.config hold"
+            yield f"evaluate.generation.max_new_tokens: must be less than the {positions} positions of model.config"
 
     def _reads_one_row(self) -> bool:
-        """Whether a causal model is to write a text's translation or summary behind it."""
+        """Whether a causal model gets source and target in one sequence."""
         architecture = self.model.architecture
         return self.task in PAIRS and architecture is not None and not is_encoder_decoder(architecture)
 
@@ -121,19 +121,19 @@ class Recipe(Section):
         }
         for key, length in outputs.items():
             if text + length > positions:
-                yield f"{key}: beside the {text} of train.source_length more than model.config's {positions} positions"
+                yield f"{key}: with train.source_length {text}, exceeds the {positions} positions of model.config"
 
     def _splits(self) -> Iterator[str]:
         splits = self.clean.splits
         if not (splits.validation or splits.validation_groups):
-            yield "clean.splits.validation: 0 leaves nothing to validate on, and no validation_groups are named"
+            yield "clean.splits.validation: 0 leaves nothing to validate on; raise it, or name validation_groups"
         if not (splits.test or splits.test_groups):
-            yield "clean.splits.test: 0 leaves nothing to evaluate on, and no test_groups are named"
+            yield "clean.splits.test: 0 leaves nothing to evaluate on; raise it, or name test_groups"
 
     def _headline(self) -> Iterator[str]:
         yield from (f"register.{problem}" for problem in register_problems(self.promotion, self.task))
         if "base" in self.promotion.beat and self.model.from_scratch:
-            yield "register.beat: base, but model.init is scratch: there is no base to beat"
+            yield "register.beat: base needs a pretrained model, but model.init is scratch"
 
 
 def _of_task(task: Task) -> type[Recipe]:
@@ -146,21 +146,21 @@ RECIPES: dict[str, type[Recipe]] = {task: _of_task(task) for task in TASKS}
 
 
 def base_problem(task: str, learned: str, architecture: str) -> str | None:
-    """Why a model of an architecture, with the vocabulary learned from scratch for the task `learned`, is no base for a
-    task, where that is certain: its architecture has no such head, or its vocabulary lacks a token."""
+    """Why a model cannot be the base for `task`, where that is certain: its architecture has no such head, or its
+    vocabulary, learned from scratch for the task `learned`, lacks a token."""
     if (problem := architecture_problem(architecture, task)) is not None:
         return problem
     if task == "causal-lm" and is_encoder_decoder(architecture):
-        return f"{architecture} reads one text and writes another"
+        return f"{architecture} is an encoder-decoder, not a causal model"
     of_bert = learned in ("masked-lm", "classification")
     if task == "masked-lm" and not of_bert:
-        return f"the vocabulary of {learned} has no mask"
+        return f"the vocabulary of {learned} has no mask token"
     if of_bert and is_causal(task, is_encoder_decoder(architecture)):
-        return f"the vocabulary of {learned} has no token that ends what is written"
+        return f"the vocabulary of {learned} has no end-of-text token"
     return None
 
 
 def load(name: str) -> Recipe:
-    """The recipe `recipes/<name>.yaml`. Raises RecipeError with one line per bad key, all of them at once."""
+    """The recipe `recipes/<name>.yaml`. Raises RecipeError with one line for each bad key."""
     path = recipe_path(name)
     return validate(RECIPES[read_task(name)], read_yaml(path), path)

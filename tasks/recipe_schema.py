@@ -1,7 +1,7 @@
 """The JSON Schema of a recipe, for editors and for the reference in docs/recipe.md.
 
-Pydantic makes the schema from the settings classes. Added here: the strings under the keys as descriptions, read from
-the source; defaults that a factory makes; shorthands such as `init: scratch`; and what depends on the task.
+Pydantic generates the schema from the settings classes. Added here: attribute docstrings as descriptions, defaults
+from factories, shorthands such as `init: scratch`, and the keys that depend on the task.
 """
 
 import ast
@@ -28,11 +28,11 @@ SHORTHANDS: dict[Callable[..., Any], list[dict[str, Any]]] = {
         {"type": "string", "pattern": f"^recipe:{NAME.pattern}$", "description": "The model of another recipe."},
     ]
 }
-"""What else a key takes, by the function that spells it out before pydantic looks. A new function needs its line."""
+"""Other forms that a key accepts, by the validator that expands them. A new validator needs an entry."""
 
 
 def recipe_schema() -> dict[str, Any]:
-    """One schema for the recipes of all tasks: `if` the task is this, `then` these keys."""
+    """One schema for recipes of all tasks: `if` the task is this, `then` these keys."""
     places, made = models_json_schema(
         [(model, "validation") for model in RECIPES.values()],
         schema_generator=_Generator,
@@ -94,7 +94,7 @@ class _Generator(GenerateJsonSchema):
         return super().get_default_value(schema) if factory is None else factory()
 
     def encode_default(self, default: Any) -> Any:
-        """As a recipe would say it: of a section only what is not a default itself."""
+        """The default as a recipe would write it: a section without its own defaults."""
         if isinstance(default, BaseModel):
             return default.model_dump(mode="json", exclude_defaults=True)
         if isinstance(default, tuple):
@@ -123,7 +123,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """By key, the string under it in the source; a subclass's before that of its bases."""
+    """Key → attribute docstring; a subclass overrides its bases."""
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, Section) and base not in RECIPES.values():

@@ -1,4 +1,4 @@
-"""What all tests may share; each is made only when a test first asks for it."""
+"""Fixtures and settings that all tests share; a fixture is created when a test first uses it."""
 
 import os
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ settings.register_profile(
 )
 settings.load_profile("the same every time")
 
-# One place for what is compiled, by all processes of the tests and in all projects that they make.
+# One cache of compiled functions for all test processes and all projects that they create.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent / "__pycache__" / "numba"))
 
-# Two test processes with two threads each on two cores would wait for each other most of the time.
+# Two test processes with two threads each would contend for two cores most of the time.
 os.environ.setdefault("GRISTMILL_WORKERS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for its groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what is expensive to prepare go to one process, and first, so that both end at one time."""
+    """Tests that share expensive fixtures run in one process, and first, so that both processes end together."""
     for item in items:
         if item.path.name in ("test_whole.py", "test_chain.py"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def prefect_api() -> Iterator[str]:
-    """A real Prefect API over a database of its own, for the whole session; its URL."""
+    """The URL of a real Prefect API with its own database, for the whole session."""
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 

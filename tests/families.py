@@ -1,5 +1,5 @@
-"""A tiny recipe of every task, on pairs and classes that are made here: a text, its words in capitals and backwards,
-and whether their number is even."""
+"""A tiny recipe for every task, on generated data: the target is the text's words in capitals and reverse order, the
+label whether their number is even."""
 
 import json
 import random
@@ -53,9 +53,9 @@ def write_source(path: Path) -> None:
 
 
 def tiny_recipe(task: str, source: str, init: Any = "scratch", like: str = "", **train: Any) -> dict[str, Any]:
-    """A recipe of a task on the file at `source`; `init` other than scratch is a base with its tokenizer.
+    """A recipe for a task on the file at `source`; any `init` but scratch is a base with its tokenizer.
 
-    `like`: the model is that of another task.
+    `like`: use the model of another task.
     """
     architecture, config = MODELS[like or task]
     columns = {"group_column": "group"}

@@ -1,4 +1,4 @@
-"""A whole project in a scratch folder: this one's code and graph, with a tiny recipe in place of the real ones."""
+"""A whole project in a scratch folder: this project's code and graph, with a tiny recipe instead of the real ones."""
 
 import os
 import shutil
@@ -32,18 +32,18 @@ PARTS = (
 )
 TINY = ROOT / "tests" / "tiny.yaml"
 STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
-"""Of dvc.yaml, in the order of the road."""
+"""The stages of dvc.yaml, in order."""
 
 
 def without_tracking(patch: "pytest.MonkeyPatch") -> None:
-    """Stages that run in this process: on the processor, and MLflow's server away at once."""
+    """For stages in this process: run on the CPU, and let MLflow's server fail at once."""
     patch.setenv("GRISTMILL_DEVICE", "cpu")
     patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
 def write_code(root: Path = Path()) -> None:
-    """What the stage `code` writes, for stages that a test runs by themselves."""
+    """Write what the stage `code` writes, for tests that run single stages."""
     for stage in STAGES:
         path = root / "data" / "code" / f"{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def write_code(root: Path = Path()) -> None:
 
 
 def run_stages(recipe: str) -> Path:
-    """All stages of a recipe in this process, in the working directory; the folder with what they made."""
+    """Run all stages of a recipe in this process, in the working directory; returns the folder with their outputs."""
     write_versions() if LOCK.is_file() else write_code()
     for stage in STAGES:
         run(import_module(f"tasks.{stage}.__main__").STAGE, recipe)
@@ -59,9 +59,9 @@ def run_stages(recipe: str) -> Path:
 
 
 def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init: str) -> Path:
-    """A git and DVC project in a new folder, with these recipes alone (default: `tiny`).
+    """A git and DVC project in a new folder, with only these recipes (default: `tiny`).
 
-    `init`: by name, what DVC watches for a recipe that starts from another model.
+    `init`: by recipe name, the path that DVC watches for a recipe that starts from another model.
     """
     recipes = {RECIPE: TINY} if recipes is None else recipes
     for part in PARTS:
@@ -86,7 +86,7 @@ def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Variables under which commands in a scratch project touch nothing outside it but the cache of downloads."""
+    """Environment in which commands in a scratch project touch nothing outside it except the download cache."""
     ours = ("GRISTMILL_", "MLFLOW_", "PREFECT_")
     keep = ("GRISTMILL_WORKERS",)
     kept = {name: value for name, value in os.environ.items() if name in keep or not name.startswith(ours)}
@@ -104,7 +104,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def command(folder: Path, *arguments: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project and capture what it says."""
+    """Run a command in the project and capture its output."""
     done = subprocess.run(arguments, cwd=folder, env=environment(folder, **more), capture_output=True, text=True)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")

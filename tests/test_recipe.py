@@ -1,4 +1,4 @@
-"""What must fit between the sections of a recipe is told before anything runs, by its keys."""
+"""Conflicts between the sections of a recipe are reported by key, before anything runs."""
 
 import json
 from pathlib import Path
@@ -21,9 +21,9 @@ def test_every_shipped_recipe_is_good(path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("context_length: 64", "context_length: 65", "train.context_length: 65 is more than the 64 positions"),
-        ("window: 64", "window: 65", "evaluate.window: 65 is more than train.context_length, 64"),
-        ("max_new_tokens: 20", "max_new_tokens: 64", "evaluate.generation.max_new_tokens: more than the 64 positions"),
+        ("context_length: 64", "context_length: 65", "train.context_length: 65 exceeds the 64 positions"),
+        ("window: 64", "window: 65", "evaluate.window: 65 exceeds train.context_length, 64"),
+        ("max_new_tokens: 20", "max_new_tokens: 64", "evaluate.generation.max_new_tokens: must be less than the 64 "),
         ("    test_groups: [the-comedy-of-errors]", "", "clean.splits.test: 0 leaves nothing to evaluate on"),
         ("    validation_groups: [a-midsummer-night-s-dream]", "", "clean.splits.validation: 0 leaves nothing"),
         ("register: {}", "register: {metric: bleu}", "register.metric: causal-lm is measured by bits_per_byte, "),
@@ -60,7 +60,7 @@ def test_all_that_does_not_fit_is_told_at_once(tmp_path: Path, monkeypatch: pyte
     ("task", "section", "keys", "sentence"),
     [
         ("translation", "evaluate", {"generation": {"max_new_tokens": 64}},
-         "evaluate.generation.max_new_tokens: more than the 64 positions of model.config hold"),
+         "evaluate.generation.max_new_tokens: must be less than the 64 positions of model.config"),
         ("translation", "evaluate", {"generation": {"max_new_tokens": 63}}, None),
         ("translation", "evaluate", {"bleu_tokenize": "ja-mecab"},
          r"evaluate.bleu_tokenize: ja-mecab needs more packages: pip install 'sacrebleu\[ja\]'"),

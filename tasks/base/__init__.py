@@ -1,13 +1,13 @@
 """The model that a recipe starts from: `python -m tasks.base bert-sections`.
 
-in    the key `model.init` of the recipe, and what it names: another recipe's model, a folder, a package, the Hub
-out   data/<recipe>/base/   config.json, weights in safetensors and the tokenizer, whatever they were found as;
-                            for `init: scratch` its report alone
+in    the recipe's key `model.init`, and its origin: another recipe's model, a folder, a package or the Hub
+out   data/<recipe>/base/   config.json, safetensors weights and the tokenizer, whatever the source format;
+                            for `init: scratch`, only a report
 
-settings  `model.init` by itself
-work      from an origin to a folder; one function a kind
-gguf      weights in llama.cpp's format to plain ones
+settings  `model.init` alone
+work      from origin to folder, one function per kind
+gguf      llama.cpp weights to safetensors
 """
 
 LIBRARIES = ("gguf", "safetensors", "transformers")
-"""Another release of one of these may give other bytes."""
+"""Another release of any of these may change the output bytes."""

@@ -1,4 +1,4 @@
-"""Weights in GGUF, llama.cpp's format, to safetensors in float32."""
+"""GGUF weights (llama.cpp's format) to float32 safetensors."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,12 @@ from tasks.stage.errors import DataError
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
-    """Write configuration, weights and tokenizer of a causal model. Raises DataError for a file that is none.
+    """Write configuration, weights and tokenizer of a causal model. Raises DataError for an invalid file.
 
-    What transformers reads from GGUF it flags as quantized, and refuses to train or save: so its weights, which are
-    plain numbers by then, go into a model made from the same configuration without that flag.
+    transformers flags a model read from GGUF as quantized and refuses to train or save it. So its weights, plain
+    numbers by then, move to a model made from the same configuration without that flag.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read when transformers imports its bars
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when transformers imports tqdm
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging

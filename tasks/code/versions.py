@@ -1,8 +1,8 @@
-"""`tasks/code.yaml`, which lists the known code of each stage, and the files that the stages depend on.
+"""`tasks/code.yaml`, which lists the known code of each stage, and the files that stages depend on.
 
     train: {version: 1, code: [656a…, 7421…]}
 
-Code whose hash is listed has this version, whichever of the hashes it is. Any other code is known by its own hash.
+Code with any of the listed hashes has this version; other code is identified by its hash.
 """
 
 import re
@@ -21,7 +21,7 @@ PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;]+)", re.MULTILINE)
 
 
 class Known(Section):
-    """The version of a stage's code, and the hashes of all code that gives the bytes of this version."""
+    """A version of a stage's code, and the hashes of all code that gives its bytes."""
 
     version: int
     code: list[str]
@@ -38,34 +38,34 @@ def write_versions() -> None:
 
 
 def stages() -> list[str]:
-    """The stages of DVC: the rooms that name the libraries that they stand on."""
+    """The stages of DVC: the packages that declare LIBRARIES."""
     rooms = sorted(path.parent.name for path in ROOT.glob("tasks/*/__main__.py"))
     return [room for room in rooms if hasattr(import_module(f"tasks.{room}"), "LIBRARIES")]
 
 
 def read_listed(root: Path = ROOT) -> dict[str, Known]:
-    """By stage. Raises RecipeError for what is not such a list."""
+    """The known code by stage. Raises RecipeError if the list is invalid."""
     path = root / LISTED
     return {name: validate(Known, entry, path, prefix=name) for name, entry in read_yaml(path).items()}
 
 
 def _libraries(stage: str, pins: dict[str, str]) -> dict[str, str]:
-    """The locked version of each library that the room names; where another one is installed, that one, too."""
+    """The locked version of each library that the stage declares, and the installed one if it differs."""
     found = {}
     for library in import_module(f"tasks.{stage}").LIBRARIES:
         name = _normal(library)
         if name not in pins:
-            raise GristmillError(f"{LOCK}: {library} is missing; tasks/{stage}/__init__.py names it in LIBRARIES")
+            raise GristmillError(f"{LOCK}: {library} is missing, but tasks/{stage}/__init__.py lists it in LIBRARIES")
         found[library] = pins[name]
         installed = _installed(library)
         if installed != pins[name]:
             found[library] = f"{installed or 'not'} installed, {pins[name]} locked"
-            print(f"code: {library} {found[library]}; `make setup` installs what is locked", file=sys.stderr)
+            print(f"code: {library} {found[library]}; `make setup` installs the locked version", file=sys.stderr)
     return found
 
 
 def _installed(library: str) -> str | None:
-    """Without the build of torch for one kind of machine: 2.13.0 for 2.13.0+cpu."""
+    """The installed version without torch's build suffix: 2.13.0 for 2.13.0+cpu."""
     try:
         return metadata.version(library).partition("+")[0]
     except metadata.PackageNotFoundError:
@@ -74,10 +74,10 @@ def _installed(library: str) -> str | None:
 
 def _pins() -> dict[str, str]:
     if not LOCK.is_file():
-        raise GristmillError(f"{LOCK}: not there; `make lock` writes it")
+        raise GristmillError(f"{LOCK}: not found; `make lock` writes it")
     return {_normal(name): version for name, version in PIN.findall(LOCK.read_text(encoding="utf-8"))}
 
 
 def _normal(name: str) -> str:
-    """As in PEP 503."""
+    """Normalized as in PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()

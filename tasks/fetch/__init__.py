@@ -1,6 +1,6 @@
 """Files from elsewhere.
 
-downloads   what was fetched once and hashed
-archives    members of wheels, tar files and zip files, nothing outside their folder
-package     a pinned package of the Python index
+downloads   the cache of downloads, by hash
+archives    unpacks wheels, tar and zip files, never outside the folder
+package     a pinned Python package
 """

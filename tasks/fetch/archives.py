@@ -1,4 +1,4 @@
-"""Wheels, zip files and tar files to a folder. Nothing in them is run, and nothing is written beside the folder."""
+"""Unpack wheels, zip and tar files. Nothing in them is executed, and nothing is written outside the folder."""
 
 import lzma
 import shutil
@@ -20,18 +20,18 @@ DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
     FileExistsError, NotADirectoryError, IsADirectoryError,
 )  # fmt: skip
-"""What the libraries raise for an archive that is none, or holds one path twice, as a file and as a folder."""
+"""What the libraries raise for an invalid archive, or for one with the same path as file and as folder."""
 
 
 def is_archive(name: str) -> bool:
-    """Whether `unpack` knows a file of this name."""
+    """Whether `unpack` supports a file of this name."""
     return name.lower().endswith(ZIPS + TARS)
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the regular files of an archive under `folder`; links and devices are left out.
+    """Write the regular files of an archive under `folder`; links and devices are skipped.
 
-    Raises DataError for a damaged archive, and for a member that would be written elsewhere.
+    Raises DataError for a damaged archive, and for a member with a path outside the folder.
     """
     folder.mkdir(parents=True)
     try:
@@ -46,7 +46,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def _place(archive: Path, folder: Path, name: str) -> Path:
     inside = PurePosixPath(name)
     if inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name or not inside.parts:
-        raise DataError(f"{archive.name}: refused, it holds a file with the path {name!r}")
+        raise DataError(f"{archive.name}: refused, it contains the unsafe path {name!r}")
     path = folder / inside
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

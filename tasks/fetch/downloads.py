@@ -1,6 +1,6 @@
-"""What was fetched once: the user's cache, by SHA-256, checked every time it is used.
+"""The user's cache of downloads, by SHA-256, verified on every use.
 
-It lies outside the project ($XDG_CACHE_HOME/gristmill/downloads), so that a second run needs no network.
+It is outside the project ($XDG_CACHE_HOME/gristmill/downloads), so that a second run needs no network.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from tasks.stage.identity import hash_file
 
 
 def cache_folder(sha256: str) -> Path:
-    """The folder of one download in the user's cache; made here."""
+    """The folder of one download in the user's cache, created if missing."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home, "gristmill", "downloads", sha256)
     folder.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def cache_folder(sha256: str) -> Path:
 
 
 def cached(sha256: str) -> Path | None:
-    """The file with this SHA-256, if the cache has it whole; what is damaged is removed."""
+    """The file with this SHA-256, or None; damaged files are deleted."""
     for path in sorted(cache_folder(sha256).iterdir()):
         if path.suffix in (".part", ".lock") or not path.is_file():
             continue
@@ -34,14 +34,14 @@ def cached(sha256: str) -> Path | None:
 
 @contextmanager
 def alone(sha256: str) -> Iterator[None]:
-    """Only one process at a time fetches a file; the others wait, and find it in the cache."""
+    """A lock: one process fetches the file; the others wait, and find it in the cache."""
     with (cache_folder(sha256) / "fetch.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def keep(path: Path, sha256: str) -> Path:
-    """Move a checked file into the cache, whole or not at all."""
+    """Move a verified file into the cache, atomically."""
     place = cache_folder(sha256) / path.name
     moving = place.with_name(f"{place.name}.{os.getpid()}.part")
     shutil.move(path, moving)

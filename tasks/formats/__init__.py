@@ -1,13 +1,13 @@
-"""The files in which stages meet, and what several stages know about models.
+"""The files that stages exchange, and facts about models that several stages share.
 
 corpus      documents in Parquet shards
 drops       dropped documents with their reason
-rows        token ids of a text and its target as one row
+rows        batches of token ids: padded, joined, shifted
 tokens      token ids in memory-mapped shards
 tokenizer   a tokenizer on disk
-origin      where a model starts: `model.init`
+origin      where a model's weights come from: `model.init`
 usage       how a trained model is used: gristmill.json
-weights     the model in memory: positions, bfloat16
-utf8        passes over the bytes of a corpus
-figures     plots that are the same bytes every time
+weights     a model in memory: positions, bfloat16
+utf8        the UTF-8 bytes of a column of texts
+figures     plots with reproducible bytes
 """

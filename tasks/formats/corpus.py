@@ -1,16 +1,16 @@
 """Documents in Parquet shards: `<folder>/part-00000.parquet`, … in order, of a fixed size in bytes of text.
 
-    id       string  stable: the same document has the same id when others come and go
-    group    string  what must not be torn apart by a split (a play, a source package)
+    id       string  stable: unaffected when other documents are added or removed
+    group    string  what a split must keep together (a play, a source package)
     text     string  the document
-    target   string  pairs only: the text that belongs to it, its translation or summary (null elsewhere)
-    label    string  classes only: its class (null elsewhere)
-    source   string  where it stands, for messages: file, and row or section
-    problem  string  ingest only: why the document cannot be used as it is (null where it can)
+    target   string  pairs only: its translation or summary (else null)
+    label    string  classification only: its class (else null)
+    source   string  its location, for messages: file, and row or section
+    problem  string  ingest only: why the document cannot be used (null if it can)
 
-Shards depend on the documents alone, never on the number of workers. Row groups end at documents that their ids choose,
-so that documents that come between others change the row groups around them only, and what was worked out of all others
-holds. Reading and writing stream, a row group at a time.
+Shards depend on the documents alone, never on the number of workers. Document ids choose where row groups end, so
+a new document changes only the row groups around it, and cached results of the others stay valid. Reading and writing
+stream, one row group at a time.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARD_BYTES = 128 << 20
-"""Text per shard; the last batch may go over it."""
+"""Text per shard; the last batch may exceed it."""
 
 BATCH_BYTES = 8 << 20
-"""The most text of a batch and row group, if no document is larger, and so what a stage holds in memory at a time."""
+"""Maximum text of a batch or row group, unless one document is larger; bounds a stage's memory."""
 
 NO_CUT_BEFORE, CUT_EVERY = 0.25, 0.25
-"""Of BATCH_BYTES: how much text a row group has at the least, and after how much more it ends on average. Where the
-second is small beside the first, row groups that came out of step stay so for long."""
+"""Fractions of BATCH_BYTES: the minimum size of a row group, and the mean extra text until its boundary. If the second
+is small relative to the first, row groups that got out of step stay so for long."""
 
 COLUMNS = ("id", "group", "text", "target", "label", "source")
 OPTIONAL = ("target", "label")
@@ -43,7 +43,7 @@ OF_FEW_VALUES = ("group", "label", "source", "reason", "threshold")
 
 
 def corpus_schema(*more: str) -> "pa.Schema":
-    """The columns of a corpus, and `more` string columns behind them (`problem`, `reason`, …)."""
+    """The columns of a corpus, followed by `more` string columns (`problem`, `reason`, …)."""
     import pyarrow as pa
 
     nullable = (*OPTIONAL, *more)
@@ -51,46 +51,46 @@ def corpus_schema(*more: str) -> "pa.Schema":
 
 
 def document_writer(path: Path, schema: "pa.Schema") -> "pa.parquet.ParquetWriter":
-    """A file of documents, for row groups of them."""
+    """A Parquet writer for row groups of documents."""
     import pyarrow.parquet as pq
 
     return pq.ParquetWriter(
         path,
         schema,
-        compression="lz4",  # read twice as fast as zstd, and 1.4 times as large
+        compression="lz4",  # reads twice as fast as zstd, 1.4 times as large
         use_dictionary=[name for name in OF_FEW_VALUES if name in schema.names],
-        write_statistics=False,  # the least and the greatest text of a row group, whole, are of no use
+        write_statistics=False,  # a row group's minimum and maximum would be whole texts
     )
 
 
 def shards(folder: Path) -> list[Path]:
-    """The shards of a corpus, in order. Raises DataError where there is none."""
+    """The shards of a corpus, in order. Raises DataError if there are none."""
     found = sorted(folder.glob("part-*.parquet"))
     if not found:
-        raise DataError(f"{folder}: no part-*.parquet in it")
+        raise DataError(f"{folder}: no part-*.parquet found")
     return found
 
 
 def count_documents(folder: Path) -> int:
-    """Rows in all shards, read from their footers."""
+    """Rows in all shards, from their footers."""
     return sum(_open(path).metadata.num_rows for path in shards(folder))
 
 
 def read_batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
-    """The documents, a row group (about `BATCH_BYTES` of text) at a time. Raises DataError for a damaged shard."""
+    """The documents, one row group (at most about `BATCH_BYTES` of text) at a time. Raises DataError if damaged."""
     for path in shards(folder):
         yield from read_shard(path, columns)
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
-    """The documents of one shard, a row group at a time. Raises DataError where it is damaged or lacks a column."""
+    """The documents of one shard, one row group at a time. Raises DataError if it is damaged or lacks a column."""
     for group in range(_open(path).num_row_groups):
         if (batch := read_row_group(path, group, columns)).num_rows:
             yield batch
 
 
 def row_groups(folder: Path) -> list[tuple[Path, int, int]]:
-    """Every row group of a corpus in order, for work on many of them at a time: shard, number, uncompressed bytes."""
+    """Every row group of a corpus in order, for parallel work: shard, number, uncompressed bytes."""
     found = []
     for path in shards(folder):
         metadata = _open(path).metadata
@@ -99,23 +99,23 @@ def row_groups(folder: Path) -> list[tuple[Path, int, int]]:
 
 
 def read_row_group(path: Path, group: int, columns: Sequence[str] | None = None) -> "pa.RecordBatch":
-    """The documents of one row group. Raises DataError where it is damaged or lacks a column."""
+    """The documents of one row group. Raises DataError if it is damaged or lacks a column."""
     import pyarrow as pa
 
     file = _open(path)
     missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
     if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)} (there are: {', '.join(file.schema_arrow.names)})")
+        raise DataError(f"{path}: no column {', '.join(missing)} (available: {', '.join(file.schema_arrow.names)})")
     try:
         table = file.read_row_group(group, columns=list(columns) if columns else None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} row group {group}: damaged: {error}") from error
     arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)  # one chunk alone is not copied
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)  # a lone chunk is not copied
 
 
 def hash_row_group(path: Path, group: int) -> str:
-    """BLAKE2b (hex) of a row group's bytes in the file, wherever in it they stand. Raises DataError as `row_groups`."""
+    """BLAKE2b (hex) of a row group's bytes, wherever they are in the file. Raises DataError as `row_groups`."""
     metadata = _open(path).metadata
     digest = hashlib.blake2b(metadata.schema.to_arrow_schema().serialize(), digest_size=20)
     with path.open("rb") as file:
@@ -128,7 +128,7 @@ def hash_row_group(path: Path, group: int) -> str:
 
 
 def text_bytes(batch: "pa.RecordBatch") -> "NDArray[np.int64]":
-    """UTF-8 bytes of text and target of each document [documents]."""
+    """UTF-8 bytes of text plus target of each document [documents]."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -137,10 +137,10 @@ def text_bytes(batch: "pa.RecordBatch") -> "NDArray[np.int64]":
 
 
 class CorpusWriter:
-    """Writes documents into shards of a folder, which it makes; close it, or use it as a context.
+    """Writes documents into shards of a new folder; close it, or use it as a context manager.
 
-    `write` takes record batches of any size; row groups and shards are cut by bytes of text, at whole documents.
-    A corpus without a document still gets one, empty, shard, so that its readers see its columns.
+    `write` takes record batches of any size; row groups and shards are cut by bytes of text, between documents.
+    An empty corpus still gets one empty shard, so that readers see its columns.
     """
 
     def __init__(self, folder: Path, schema: "pa.Schema") -> None:
@@ -153,7 +153,7 @@ class CorpusWriter:
         self._writer: pa.parquet.ParquetWriter | None = None
 
     def write(self, batch: "pa.RecordBatch") -> None:
-        """Append the documents of a batch that has the schema's columns."""
+        """Append a batch that has the schema's columns."""
         import numpy as np
 
         batch = batch.select(self.schema.names).cast(self.schema)
@@ -176,7 +176,7 @@ class CorpusWriter:
             self._wait(batch.slice(start), int(ends[-1]) - written)
 
     def close(self) -> None:
-        """Write what is left and close the last shard."""
+        """Write the rest and close the last shard."""
         self._flush()
         if self._writer is None and self._shard == 0:
             self._open_shard()
@@ -226,7 +226,7 @@ class CorpusWriter:
 
 
 def _may_end_here(ids: "pa.Array", sizes: "NDArray[np.int64]") -> "NDArray[np.bool_]":
-    """Which documents a row group may end with [documents]: by a hash of the id, the larger ones more often."""
+    """Which documents may end a row group [documents]: by a hash of the id, larger documents more often."""
     import numpy as np
 
     chances = np.fromiter((crc32(name.encode()) for name in ids.to_pylist()), np.int64, len(sizes))
@@ -240,4 +240,4 @@ def _open(path: Path) -> "pa.parquet.ParquetFile":
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a whole Parquet file: {error}") from error
+        raise DataError(f"{path}: not a valid Parquet file: {error}") from error

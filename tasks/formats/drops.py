@@ -1,6 +1,6 @@
-"""Documents that were dropped, kept with their reason: one Parquet file, `corpus_schema("reason", …)`, and a tally.
+"""Dropped documents with their reason: one Parquet file, `corpus_schema("reason", …)`, and a tally.
 
-A file is written as it comes, a batch at a time; the tally has a count and a few examples for every reason.
+The file is written batch by batch; the tally has a count and a few examples for each reason.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EXAMPLES = 5
-"""Examples per reason in a report; the file has them all."""
+"""Examples per reason in a report; the file has every document."""
 
 
 class DropWriter:
-    """Writes dropped documents to `path`; close it, or use it as a context. `drops()` is the tally for the report."""
+    """Writes dropped documents to `path`; close it, or use it as a context manager. `drops()` is the report's tally."""
 
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
         self.schema = schema
@@ -31,9 +31,9 @@ class DropWriter:
         self._writer = document_writer(path, schema)
 
     def write(self, batch: "pa.RecordBatch", kinds: Sequence[str] | None = None) -> None:
-        """Append dropped documents. The columns behind `reason`, such as a measured value, go into the examples.
+        """Append dropped documents. Columns after `reason`, such as a measured value, appear in the examples.
 
-        `kinds`, one per document, are what the tally counts by; without them it counts by the reasons.
+        The tally counts by `kinds`, one per document, or else by the reasons.
         """
         if batch.num_rows == 0:
             return
@@ -45,11 +45,11 @@ class DropWriter:
             self._flush()
 
     def drops(self) -> list[Drop]:
-        """The tally, the most frequent reason first."""
+        """The tally, most frequent reason first."""
         return sorted(self._tally.values(), key=lambda drop: (-drop.documents, drop.reason))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the rest."""
         self._flush()
         self._writer.close()
 

@@ -1,4 +1,4 @@
-"""What all pictures share: drawn on `Figure` objects, without pyplot and its global state; the same bytes each time."""
+"""Shared code for plots: `Figure` objects without pyplot and its global state; reproducible bytes."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ INK, FAINT, TRAIN, VALIDATION = "#24292f", "#d0d7de", "#0969da", "#cf222e"
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Width and height in inches."""
+    """An empty figure; width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=144, layout="constrained", facecolor="white")
 
 
 def short(name: str) -> str:
-    """A name that fits beside an axis."""
+    """A name cut to fit next to an axis."""
     return name if len(name) <= 28 else f"{name[:27]}…"
 
 
 def dress(figure: "Figure", text: str, grid: bool = True) -> None:
-    """The title, and the same look for all axes."""
+    """Add the title and style all axes alike."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
@@ -36,7 +36,7 @@ def dress(figure: "Figure", text: str, grid: bool = True) -> None:
 
 
 def bars_of_shares(axes: "Axes", names: Sequence[str], most: float) -> None:
-    """Axes for horizontal bars, the first name on top, 0 to 100 %; for figures beside the bars they go on to `most`."""
+    """Axes for horizontal bars of 0 to 100 %, the first name on top; `most` > 1 leaves room for numbers."""
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, most)
@@ -44,10 +44,10 @@ def bars_of_shares(axes: "Axes", names: Sequence[str], most: float) -> None:
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """As a PNG without a date or a version in it."""
+    """Write a PNG without date or version."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box in the picture says it too
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the plot shows a box instead
         figure.savefig(path, metadata={"Software": None})

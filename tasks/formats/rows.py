@@ -1,4 +1,4 @@
-"""Rows of token ids as a model takes them: filled up, joined, shifted. Training and evaluation lay them out alike."""
+"""Batches of token ids: padded, joined, shifted. Training and evaluation share this layout."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORED = -100
-"""A label that asks for nothing, as `torch.nn.functional.cross_entropy` has it."""
+"""A label that the loss skips: `ignore_index` of `torch.nn.functional.cross_entropy`."""
 
 Ids = NDArray[np.int64]
 Row = Sequence[int] | Ids
 
 
 def padded(rows: Sequence[Row], padding: int, left: bool = False) -> tuple[Ids, Ids]:
-    """Rows of ids as one array [rows, longest], filled up on the right or `left`, and its mask: 1 where a token is."""
+    """Rows of ids as one array [rows, longest], padded on the right (or `left`), and its mask: 1 for tokens."""
     ids = np.full((len(rows), max(1, *map(len, rows))), padding, np.int64)
     mask = np.zeros_like(ids)
     for number, row in enumerate(rows):
@@ -24,8 +24,8 @@ def padded(rows: Sequence[Row], padding: int, left: bool = False) -> tuple[Ids, 
 
 
 def joined(texts: Sequence[Row], targets: Sequence[Row], padding: int) -> dict[str, Ids]:
-    """Each text with its target behind it, for a causal model: `input_ids`, `attention_mask` and `labels`, what the
-    logits of each position have to be, all [rows, longest]. Only the target is asked for."""
+    """Text and target in one sequence, for a causal model: `input_ids`, `attention_mask` and `labels` (already shifted:
+    each position's next token), all [rows, longest]. Only target tokens are labeled."""
     ids, mask = padded([np.concatenate(pair) for pair in zip(texts, targets, strict=True)], padding)
     labels = np.full_like(ids, IGNORED)
     for row, (text, target) in enumerate(zip(texts, targets, strict=True)):
@@ -34,7 +34,7 @@ def joined(texts: Sequence[Row], targets: Sequence[Row], padding: int) -> dict[s
 
 
 def shifted(targets: Sequence[Row], padding: int, start: int) -> dict[str, Ids]:
-    """Targets for a decoder that begins with `start`: `decoder_input_ids` and `labels`, both [rows, longest]."""
+    """Targets for a decoder that starts with `start`: `decoder_input_ids` and `labels`, both [rows, longest]."""
     ids, real = padded(targets, padding)
     begun = np.concatenate([np.full((len(ids), 1), start), ids[:, :-1]], axis=1)
     return {"decoder_input_ids": begun, "labels": np.where(real == 1, ids, IGNORED)}

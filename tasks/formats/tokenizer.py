@@ -1,4 +1,4 @@
-"""A folder with a tokenizer in the format of Hugging Face: what it holds, and the tokenizer itself."""
+"""A folder with a tokenizer in Hugging Face format: its hash, and the tokenizer itself."""
 
 from pathlib import Path
 from typing import Any
@@ -7,27 +7,27 @@ from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file
 
 VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "*.spm", "*.model")
-"""Files that decide which ids a text has."""
+"""Files that decide the ids of a text."""
 
 
 def hash_tokenizer(folder: Path) -> str:
-    """SHA-256 (hex) of what decides which ids a text has. Raises DataError where a folder holds no tokenizer."""
+    """SHA-256 (hex) of the files that decide the ids of a text. Raises DataError if the folder has no tokenizer."""
     if (folder / VOCABULARY[0]).is_file():
         return hash_file(folder / VOCABULARY[0])
     found = sorted({path for pattern in VOCABULARY for path in folder.glob(pattern)})
     if not found:
-        raise DataError(f"{folder}: no tokenizer.json in it, nor another vocabulary")
+        raise DataError(f"{folder}: no tokenizer.json or other vocabulary file")
     return fingerprint({path.name: hash_file(path) for path in found})
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a folder. Raises DataError where there is none, or a damaged one."""
+    """The tokenizer in a folder. Raises DataError if it is missing or damaged."""
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    hash_tokenizer(folder)  # transformers would make an empty tokenizer where there is none
+    hash_tokenizer(folder)  # without one, transformers would make an empty tokenizer
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, truncation_side="right")
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise DataError(f"{folder}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+        raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error

@@ -1,18 +1,17 @@
-"""Token ids of one split in memory-mapped shards, with the boundaries of documents.
+"""Token ids of one split in memory-mapped shards, with document boundaries.
 
-    <folder>/part-00000.bin   ids, little-endian uint16 (uint32 where the vocabulary needs it), documents back to back;
-                              for causal and masked models each closed by the token that ends a text, for pairs and
-                              classes each with all special tokens that its tokenizer puts around it, and, where it
-                              puts none behind a text of a pair, closed by that token, too
-    <folder>/documents.npy    int64 [documents + 1]: where each document starts in the whole stream, and its end
-    <folder>/index.json       dtype, vocabulary size, end-of-text id, tokens, documents, bytes of text,
-                              tokens per shard, hash of the tokenizer, what stands before each text, whether each
-                              was closed behind its tokenizer's back
-    <folder>/target/          pairs: the other side in the same format, as many documents
-    <folder>/labels.npy       classes: int64 [documents], an index into labels.json
+    <folder>/part-00000.bin   ids, little-endian uint16 (uint32 for large vocabularies), documents back to back.
+                              Causal and masked models: each ends with the end-of-text token. Pairs and classes: each
+                              has its tokenizer's special tokens; in pairs, the end-of-text token is appended if the
+                              tokenizer appends nothing
+    <folder>/documents.npy    int64 [documents + 1]: start of each document in the stream, and the end of the stream
+    <folder>/index.json       dtype, vocabulary size, end-of-text id, tokens, documents, bytes of text, tokens per
+                              shard, hash of the tokenizer, prefix of each text, whether end-of-text was appended
+    <folder>/target/          pairs: the other side in the same format, with as many documents
+    <folder>/labels.npy       classes: int64 [documents], indices into labels.json
     <folder>/labels.json      classes: their names, sorted, the same for every split
 
-A document may go over the end of a shard; it never goes over the end of a split.
+A document may cross shards, but never splits.
 """
 
 import json
@@ -31,13 +30,12 @@ SHARD_TOKENS = 1 << 27
 """Ids per shard: 256 MiB as uint16."""
 
 TARGET = "target"
-"""The folder of the other side of pairs, inside that of a split; a tokenizer of its own has a folder of that name, too.
-"""
+"""Folder of a pair's other side, inside that of a split; a separate tokenizer for it has a folder of the same name."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """What `index.json` says of a split."""
+    """The content of a split's `index.json`."""
 
     dtype: str
     vocab_size: int
@@ -48,10 +46,9 @@ class Index:
     shards: list[int]
     tokenizer: str
     prefix: str = ""
-    """Put before each text before it was encoded."""
+    """Prepended to each text before encoding."""
     closed: bool = True
-    """Whether `eos_token_id` was put behind each text after it was encoded; else its tokenizer did all there is to do.
-    """
+    """Whether `eos_token_id` was appended to each text after encoding; else the tokenizer added all special tokens."""
 
 
 class TokenWriter:
@@ -71,12 +68,12 @@ class TokenWriter:
         self._file: BinaryIO | None = None
 
     def write(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], text_bytes: int) -> None:
-        """Append documents: their ids back to back, end-of-text tokens in place, and the length of each.
+        """Append documents: their ids back to back, including end-of-text tokens, and the length of each.
 
-        Raises ValueError where lengths and ids disagree.
+        Raises ValueError if lengths and ids disagree.
         """
         if int(lengths.sum()) != len(ids):
-            raise ValueError(f"{len(ids)} ids for documents of {int(lengths.sum())}")
+            raise ValueError(f"{len(ids)} ids, but the lengths add up to {int(lengths.sum())}")
         self._starts.append(self._tokens + np.cumsum(lengths, dtype=np.int64))
         self._tokens += len(ids)
         self.text_bytes += text_bytes
@@ -93,7 +90,7 @@ class TokenWriter:
                 self._file = None
 
     def close(self) -> Index:
-        """Close the last shard, write the boundaries and the index."""
+        """Close the last shard, and write boundaries and index."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -110,27 +107,27 @@ class TokenWriter:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The ids of a split, as if they were one array; nothing is read before it is asked for."""
+    """The ids of a split as one array, read on demand."""
 
     index: Index
     starts: NDArray[np.int64]
-    """[documents + 1]: where each document starts in the stream."""
+    """[documents + 1]: start of each document in the stream, and the end of the stream."""
     maps: Sequence[NDArray[np.unsignedinteger]]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Raises DataError where files are missing, cut off or disagree with the index."""
+        """Raises DataError if files are missing, truncated or disagree with the index."""
         try:
             index = Index(**json.loads((folder / "index.json").read_text(encoding="utf-8")))
             starts = np.load(folder / "documents.npy", mmap_mode="r")
         except (OSError, ValueError, TypeError, EOFError) as error:
-            raise DataError(f"{folder}: not a folder of tokens: {error}") from error
+            raise DataError(f"{folder}: not a valid folder of tokens: {error}") from error
         maps = []
         for number, size in enumerate(index.shards):
             path = folder / f"part-{number:05d}.bin"
             wanted = size * np.dtype(index.dtype).itemsize
             if not path.is_file() or path.stat().st_size != wanted:
-                raise DataError(f"{path}: missing or cut off; {wanted:,} bytes expected")
+                raise DataError(f"{path}: missing or truncated; expected {wanted:,} bytes")
             maps.append(np.memmap(path, dtype=index.dtype, mode="r"))
         if len(starts) != index.documents + 1 or int(starts[-1]) != index.tokens or sum(index.shards) != index.tokens:
             raise DataError(f"{folder}: documents.npy, index.json and the shards disagree")
@@ -140,7 +137,7 @@ class Tokens:
         return self.index.tokens
 
     def slice(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Ids [stop - start] of a stretch of the stream, across shards where need be."""
+        """Ids [stop - start] of a range of the stream, across shards if necessary."""
         first, at = divmod(start, SHARD_TOKENS)
         parts = []
         for shard in self.maps[first:]:
@@ -152,7 +149,7 @@ class Tokens:
         return np.concatenate(parts, dtype=np.int64) if parts else np.empty(0, np.int64)
 
     def document(self, number: int) -> NDArray[np.int64]:
-        """Ids of one document, its end-of-text token included."""
+        """Ids of one document, including its end-of-text token."""
         return self.slice(int(self.starts[number]), int(self.starts[number + 1]))
 
 
@@ -166,17 +163,17 @@ class Labels:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Raises DataError where files are missing, damaged or disagree."""
+        """Raises DataError if files are missing, damaged or disagree."""
         try:
             names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
             indices = np.load(folder / "labels.npy")
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{folder}: no labels of documents: {error}") from error
+            raise DataError(f"{folder}: labels cannot be read: {error}") from error
         if len(indices) and not 0 <= indices.min() <= indices.max() < len(names):
-            raise DataError(f"{folder}: labels.npy names classes that labels.json does not have")
+            raise DataError(f"{folder}: labels.npy refers to classes that labels.json lacks")
         return cls(names, indices)
 
     def write(self, folder: Path) -> None:
-        """Beside the tokens of the same documents."""
+        """Write them next to the tokens of the same documents."""
         write_json(folder / "labels.json", self.names)
         np.save(folder / "labels.npy", self.indices.astype(np.int64))

@@ -1,9 +1,9 @@
-"""How a trained model is used: `gristmill.json` in its folder, beside what `transformers` writes there.
+"""How a trained model is used: `gristmill.json` in its folder, next to the files that `transformers` writes.
 
     {"task": "summarization", "prefix": "summarize: ", "source_length": 512, "target_length": 64,
      "closing": null}
 
-A folder `target` beside it holds the tokenizer of the other side where the two have vocabularies of their own.
+A folder `target` next to it holds the target side's tokenizer if the two sides have separate vocabularies.
 """
 
 import json
@@ -19,31 +19,30 @@ TOKEN_SETTINGS = (
     "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
     "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits",
 )  # fmt: skip
-"""What generation_config.json of a model of pairs says about tokens; how an output is searched for, the recipe says."""
+"""Keys about tokens in the generation_config.json of a pair model; the recipe decides how to decode."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a model must be told, and how much it can take."""
+    """How to prepare a model's input, and its limits."""
 
     task: str
     prefix: str = ""
-    """Put before each text, as in training."""
+    """Prepended to each text, as in training."""
     source_length: int | None = None
-    """Tokens of an input, special ones included; what is longer is cut off. None: as many as the model has positions.
-    """
+    """Maximum tokens of an input, including special ones; longer inputs are truncated. None: the model's positions."""
     target_length: int | None = None
-    """Pairs: tokens of an output in training, the end included."""
+    """Pairs: maximum tokens of a target in training, including the end."""
     closing: int | None = None
-    """Pairs: the id put behind each text and each target; None where the tokenizer puts it there itself."""
+    """Pairs: the id appended to each text and target; None if the tokenizer appends it itself."""
 
     def write(self, folder: Path) -> None:
-        """Into the folder of a model."""
+        """Write it into a model's folder."""
         write_json(folder / FILE, asdict(self))
 
 
 def read_usage(folder: Path) -> Usage:
-    """Raises DataError where the folder has none: it was not made by the stage `train`."""
+    """A model's usage. Raises DataError if the folder has none: the stage `train` did not write it."""
     try:
         return Usage(**json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

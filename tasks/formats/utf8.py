@@ -1,4 +1,4 @@
-"""The UTF-8 under a column of texts, as the compiled functions read it."""
+"""The UTF-8 bytes of a column of texts, as compiled functions read them."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def utf8(column: "pa.Array | pa.ChunkedArray") -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
-    """The bytes of a column of strings, and where each text begins and the last one ends [texts + 1].
+    """The bytes of a string column, and the offsets of its texts [texts + 1].
 
-    A null is an empty text. Not copied where the column is one of large strings, and never to be written to, always,
-    as compiled functions take what may be written to for another type.
+    A null counts as an empty text. Large strings are not copied. The arrays are always read-only, because compiled
+    functions see writable arrays as another type.
     """
     import numpy as np
     import pyarrow as pa

@@ -1,12 +1,12 @@
-"""What a model in memory tells of itself, and the number format of its matrices."""
+"""A model in memory: its positions, and the number format of its matrices."""
 
 from typing import Any
 
 
 def positions(model: Any) -> int | None:
-    """Tokens that a model can see at once; None where its architecture sets no limit.
+    """Maximum tokens of an input; None if the architecture sets no limit.
 
-    RoBERTa and its kin number positions from behind the padding's, and so have fewer than their configuration says.
+    RoBERTa and its relatives number positions after the padding id, so they have fewer than max_position_embeddings.
     """
     import torch
 
@@ -20,8 +20,8 @@ def positions(model: Any) -> int | None:
 def hold_in_bf16(model: Any) -> None:
     """Convert the frozen matrices of linear layers to bfloat16, once.
 
-    For a model that runs under `torch.autocast` to bfloat16, which would convert them in every pass: what it computes
-    stays the same to the bit. A matrix that is an embedding, too, becomes one of its own.
+    For a model that runs under `torch.autocast` to bfloat16, which would convert them in every pass: outputs stay
+    bit-identical. A matrix tied to an embedding becomes a separate one.
     """
     import torch
 

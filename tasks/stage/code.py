@@ -1,7 +1,7 @@
-"""The code of a stage, as far as it matters: what `data/code/<stage>.json` says, and the hash behind it.
+"""A stage's code: the content of `data/code/<stage>.json`, and the hash in it.
 
-The hash covers every file of ours that the stage imports, lazily or not, and whatever else lies in its room. Python
-files count without comments, docstrings and blank lines, so that only a change in what they do, or a rename, shows.
+The hash covers every project file that the stage imports, lazily or not, and all other files in its package. Comments,
+docstrings and blank lines of Python files do not count, so only changed behavior, or a rename, changes the hash.
 """
 
 import ast
@@ -18,31 +18,31 @@ from tasks.stage.identity import fingerprint, hash_file
 
 OURS = ("tasks", "flows")
 ROOT = Path(__file__).resolve().parents[2]
-"""The folder of our own code; recipes and data may be in another one."""
+"""The folder with our own code; recipes and data may be elsewhere."""
 FOLDER = Path("data/code")
 
 
 def read_code(stage: str) -> dict[str, Any]:
-    """What `data/code/<stage>.json` says: the version or the hash of the stage's code, and its libraries' versions.
+    """`data/code/<stage>.json`: the version or hash of the stage's code, and the versions of its libraries.
 
-    Raises DataError where the stage `code` has not written it.
+    Raises DataError if the stage `code` has not written it.
     """
     path = FOLDER / f"{stage}.json"
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not there or damaged; write it with: dvc repro code") from error
+        raise DataError(f"{path}: missing or damaged; run: dvc repro code") from error
 
 
 def hash_stage(stage: str, root: Path = ROOT) -> str:
-    """16 hex digits for the code of a stage; the same for the same code on every version of Python."""
+    """16 hex digits for the code of a stage, independent of the Python version."""
     room = root / "tasks" / stage
     own = [path.relative_to(root) for path in room.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return hash_files({*own, *import_closure(f"tasks.{stage}.__main__", root)}, root)
 
 
 def hash_files(files: Iterable[Path], root: Path = ROOT) -> str:
-    """16 hex digits for files under `root`, by name and by what matters in them."""
+    """16 hex digits for files under `root`: their names, and their content without comments and docstrings."""
     contents = {path.as_posix(): _content(root / path) for path in files}
     return fingerprint({name: content for name, content in contents.items() if content})[:16]
 
@@ -58,16 +58,13 @@ def _text(path: Path, changed: int, size: int) -> str:
 
 
 def without_remarks(source: str) -> list[tuple[int, str]]:
-    """The lines of Python source with their numbers, without comments, docstrings and blank lines.
-
-    Text in other strings stays as it is.
-    """
+    """Numbered lines of Python source, without comments, docstrings and blank lines; other strings stay unchanged."""
     lines = source.splitlines()
     in_strings: set[int] = set()
     remarks: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
-            in_strings.update(range(node.lineno, node.end_lineno or node.lineno))  # the last line ends outside of it
+            in_strings.update(range(node.lineno, node.end_lineno or node.lineno))  # code may follow on the last line
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             remarks.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -82,9 +79,9 @@ def without_remarks(source: str) -> list[tuple[int, str]]:
 
 
 def import_closure(module: str, root: Path = ROOT) -> list[Path]:
-    """All our files that `module` imports, directly or not, lazily or not: sorted, relative to `root`.
+    """All project files that `module` imports, directly or not, lazily or not: sorted, relative to `root`.
 
-    Read from the source; nothing is imported. Raises ModuleNotFoundError where `module` is not ours.
+    Parses the source and imports nothing. Raises ModuleNotFoundError if `module` is not ours.
     """
     start = _file_of(module, root)
     if start is None:
@@ -110,7 +107,7 @@ def _imports(path: Path, root: Path) -> list[Path]:
 
 @cache
 def _names(path: Path, changed: int, size: int) -> list[str]:
-    """The modules of ours that a file imports; read again when its time or size changes."""
+    """Project modules that a file imports; parsed again when its time or size changes."""
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):

@@ -1,6 +1,6 @@
-"""Content hashes of settings and of files.
+"""Content hashes of settings and files.
 
-A hash never falls back on `str()` of something: a value that has no stable JSON form is an error.
+A hash never falls back on `str()`: a value without a stable JSON form is an error.
 """
 
 import hashlib

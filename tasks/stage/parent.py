@@ -1,6 +1,6 @@
-"""A process that ends with its parent, so that no stage goes on without the DVC or the flow that asked for it.
+"""End a process with its parent, so that no stage outlives the DVC process or flow that started it.
 
-Linux tells the kernel (PR_SET_PDEATHSIG, prctl(2)); elsewhere a thread watches the parent's id.
+On Linux the kernel does this (PR_SET_PDEATHSIG, prctl(2)); elsewhere a thread polls the parent's id.
 """
 
 import ctypes
@@ -13,11 +13,11 @@ import time
 PR_SET_PDEATHSIG = 1
 
 PARENT = "GRISTMILL_PARENT"
-"""The variable in which a starter leaves its process id: it may end before this process can ask for its parent's id."""
+"""Holds the starter's process id: the starter may die before this process can look up its parent."""
 
 
 def end_with_parent(kill: signal.Signals = signal.SIGKILL) -> None:
-    """From now on this process gets `kill` when its parent ends. Outputs are renamed into place, so a kill is safe."""
+    """Send this process `kill` when its parent ends. That is safe, because outputs are renamed into place."""
     parent = os.getppid()
     starter = int(os.environ.get(PARENT) or parent)
     if sys.platform == "linux":
@@ -26,8 +26,8 @@ def end_with_parent(kill: signal.Signals = signal.SIGKILL) -> None:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     else:
         threading.Thread(target=_watch, args=(parent, kill), daemon=True).start()
-    orphaned = starter != parent and (parent == 1 or not _lives(starter))  # a living starter has a shell in between
-    if os.getppid() != parent or orphaned:  # it ended before the kernel or the thread knew
+    orphaned = starter != parent and (parent == 1 or not _lives(starter))  # if the starter lives, a shell is in between
+    if os.getppid() != parent or orphaned:  # the parent ended before anything watched it
         os.kill(os.getpid(), kill)
 
 

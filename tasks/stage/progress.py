@@ -1,4 +1,4 @@
-"""Progress of a long loop: a bar on a terminal, a plain line now and then elsewhere (a log, a flow, CI)."""
+"""Progress of a long loop: a bar on a terminal, periodic plain lines elsewhere (a log, a flow, CI)."""
 
 import sys
 import time
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EVERY = 5.0
-"""Seconds between two plain lines."""
+"""Seconds between plain lines."""
 
 
 class Progress:
-    """Counts what is done; `advance` costs next to nothing."""
+    """Counts finished units; `advance` costs next to nothing."""
 
     def __init__(self, label: str, total: int | None, unit: str) -> None:
         self.label, self.total, self.unit, self.done = label, total, unit, 0
@@ -22,7 +22,7 @@ class Progress:
             self._bar = tqdm(desc=label, total=total, unit=f" {unit}", unit_scale=True, leave=False)
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """`amount` more units are done; `note` is a word on how it goes (a loss, a count)."""
+        """Count `amount` more units as finished; `note` appears after the count (a loss, for example)."""
         self.done += amount
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
@@ -32,7 +32,7 @@ class Progress:
             self._line(now, note)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
@@ -45,7 +45,7 @@ class Progress:
 
 @contextmanager
 def progress(label: str, total: int | None, unit: str) -> Iterator[Progress]:
-    """A `Progress` for the length of a block."""
+    """A `Progress` for the duration of a block."""
     shown = Progress(label, total, unit)
     try:
         yield shown

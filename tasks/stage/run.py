@@ -1,14 +1,14 @@
-"""The run of one stage, `python -m tasks.<stage> <recipe>`: declared inputs in, declared outputs renamed into place.
+"""Run one stage, `python -m tasks.<stage> <recipe>`: read declared inputs, rename declared outputs into place.
 
-A stage's `__main__` says what it is and hands it over:
+A stage's `__main__` declares the stage and runs it:
 
     STAGE = Stage("clean", clean, inputs=("valid",), outputs=("clean",), report="clean/report.json")
 
     if __name__ == "__main__":
         main(STAGE)
 
-Its work is a function of a `Job`. It reads `job.input(...)`, writes `job.output(...)`, and returns a `Report`; when it
-returns, the outputs take their places, and when it raises, whatever stood there before still stands.
+The work function takes a `Job`, reads `job.input(...)`, writes `job.output(...)` and returns a `Report`. When it
+returns, the new outputs replace the old ones; when it raises, the old ones stay.
 """
 
 import errno
@@ -30,7 +30,7 @@ from tasks.stage.settings import recipe_path
 DATA = Path("data")
 DISK = {
     errno.ENOSPC: "no space left on the disk",
-    errno.EDQUOT: "the disk quota is used up",
+    errno.EDQUOT: "disk quota exceeded",
     errno.EACCES: "permission denied",
     errno.EPERM: "operation not permitted",
     errno.EROFS: "the file system is read-only",
@@ -39,18 +39,18 @@ DISK = {
 
 @dataclass
 class Drop:
-    """Documents that did not come out, for one reason, with a few examples (an id and what was measured)."""
+    """Documents dropped for one reason, with a few examples (an id and the measured value)."""
 
     reason: str
     documents: int
     examples: list[str] = field(default_factory=list)
     bytes: int = 0
-    """Of their texts and targets, where that is known."""
+    """Size of their texts and targets, where known."""
 
 
 @dataclass
 class Report:
-    """What came in, what went out, what was dropped and why. The same for the same inputs: no clock, host or path."""
+    """What came in, what went out, what was dropped and why. Depends on the inputs only: no clock, host or path."""
 
     received: dict[str, int] = field(default_factory=dict)
     produced: dict[str, int] = field(default_factory=dict)
@@ -60,57 +60,57 @@ class Report:
 
 @dataclass(frozen=True)
 class Job:
-    """One stage at work on one recipe; all its paths are relative to the project's root."""
+    """One stage running on one recipe; all paths are relative to the project root."""
 
     stage: "Stage"
     recipe: str
 
     @property
     def folder(self) -> Path:
-        """Everything of this recipe: `data/<recipe>`."""
+        """All data of this recipe: `data/<recipe>`."""
         return DATA / self.recipe
 
     @property
     def partial(self) -> Path:
-        """Where outputs grow until they are whole; on the same file system, so that a rename puts them in place."""
+        """Where outputs are written until complete; on the same file system, so that they can be renamed into place."""
         return self.folder / f".partial-{self.stage.name}"
 
     def input(self, name: str) -> Path:
-        """A declared input that is there. Raises DataError where an earlier stage has not made it."""
+        """The path of a declared input. Raises DataError if an earlier stage has not written it."""
         if name not in self.stage.inputs:
-            raise KeyError(f"{name} is not among the declared inputs of {self.stage.name}")
+            raise KeyError(f"{name} is not a declared input of {self.stage.name}")
         path = self.folder / name
         if not path.exists():
-            raise DataError(f"{path}: not there; an earlier stage makes it: dvc repro {self.stage.name}@{self.recipe}")
+            raise DataError(f"{path}: not found; run the earlier stages: dvc repro {self.stage.name}@{self.recipe}")
         return path
 
     def output(self, name: str) -> Path:
-        """Where to write a declared output; its parent exists, it does not."""
+        """Where to write a declared output; its parent folder exists, the output does not."""
         if name not in self.stage.outputs:
-            raise KeyError(f"{name} is not among the declared outputs of {self.stage.name}")
+            raise KeyError(f"{name} is not a declared output of {self.stage.name}")
         path = self.partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def say(self, text: str) -> None:
-        """A line for whoever watches; never part of a result."""
+        """Print a status line; never part of a result."""
         print(f"{self.stage.name}: {text}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is: its name, its work, and its inputs and outputs under `data/<recipe>/`."""
+    """A stage's name, its work function, and its inputs and outputs under `data/<recipe>/`."""
 
     name: str
     work: Callable[[Job], Report]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     report: str
-    """The report's place: an output itself, or a file in one."""
+    """Path of the report: an output, or a file inside one."""
 
 
 def run(stage: Stage, recipe: str) -> Report:
-    """Do the work of a stage and put its outputs in place. Raises GristmillError for what the user can mend."""
+    """Run a stage and move its outputs into place. Raises GristmillError for errors the user can fix."""
     recipe_path(recipe)
     job = Job(stage, recipe)
     try:
@@ -132,17 +132,17 @@ def run(stage: Stage, recipe: str) -> Report:
 
 
 def checkpoints_of(recipe: str, identity: str) -> Path:
-    """The folder of a training: checkpoints, the live record, the times. Not an output: it knows clock and machine."""
+    """A training run's folder: checkpoints, live record, timing. Not an output: it depends on clock and machine."""
     return DATA / recipe / "checkpoints" / identity
 
 
 def main(stage: Stage, arguments: Sequence[str] | None = None) -> NoReturn:
-    """The command line of a stage: exit code 0, or one clear sentence and the exit code of the error."""
+    """A stage's command line: exits with 0, or prints one sentence and exits with the error's code."""
     command_line(stage.name, lambda recipe: run(stage, recipe), arguments)
 
 
 def command_line(name: str, work: Callable[[str], object], arguments: Sequence[str] | None = None) -> NoReturn:
-    """`python -m tasks.<name> RECIPE` for any work on a recipe, a stage or not: see `main`."""
+    """`python -m tasks.<name> RECIPE` for any work on a recipe, a stage or not; see `main`."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(f"usage: python -m tasks.{name} RECIPE", file=sys.stderr)
@@ -161,7 +161,7 @@ def command_line(name: str, work: Callable[[str], object], arguments: Sequence[s
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON for people and for diffs: indented, UTF-8, keys in their order, a newline at the end."""
+    """Write JSON for people and diffs: indented, UTF-8, keys in insertion order, a newline at the end."""
     path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n", encoding="utf-8")
 
 
@@ -175,7 +175,7 @@ def _move(new: Path, place: Path) -> None:
     if not new.exists():
         raise FileNotFoundError(f"the stage did not write its output {new}")
     place.parent.mkdir(parents=True, exist_ok=True)
-    if place.exists():  # only where DVC did not run the stage: DVC removes outputs first
+    if place.exists():  # only outside DVC, which removes outputs first
         old = new.with_name(f"{new.name}.old")
         place.rename(old)
     new.rename(place)
@@ -187,7 +187,7 @@ def _remove(path: Path) -> None:
 
 
 def _disk_trouble(error: BaseException | None) -> str | None:
-    """A sentence where an error comes from the disk, however deep and in whatever library's words."""
+    """A sentence for a disk error, however deep in the chain of causes and however a library words it; else None."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK:
             where = f" ({os.fspath(error.filename)})" if error.filename else ""

@@ -1,15 +1,15 @@
-"""What does not change a result, read from the environment: GRISTMILL_* and the variables of the tools themselves.
+"""Environment settings that do not change results: GRISTMILL_* and the tools' own variables.
 
-GRISTMILL_WORKERS           processes of a data stage and threads of torch (default: the processors of this machine)
-GRISTMILL_ENGINE            processes, or a cluster that does the work of data stages: ray, ray:ADDRESS, dask:ADDRESS
+GRISTMILL_WORKERS           processes of a data stage, and torch threads (default: the cores of this machine)
+GRISTMILL_ENGINE            where data stages run: processes, or a cluster: ray, ray:ADDRESS, dask:ADDRESS
                             (default: processes)
 GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
-GRISTMILL_TIMEOUT           seconds that a stage may take (default: none)
-GRISTMILL_TIMEOUT_<STAGE>   the same for one stage, GRISTMILL_TIMEOUT_TRAIN=3600
-GRISTMILL_RETRIES           how often a flow repeats a stage that failed for a passing reason (default: 3)
+GRISTMILL_TIMEOUT           timeout of a stage in seconds (default: none)
+GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
+GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
-GRISTMILL_OUTCOME           set by a flow: the file in which a stage says how it ended
-GRISTMILL_PARENT          set by a flow: the process without which a stage must not go on (`tasks.stage.parent`)
+GRISTMILL_OUTCOME           set by a flow: the file in which a stage reports how it ended
+GRISTMILL_PARENT            set by a flow: the process that a stage must not outlive (`tasks.stage.parent`)
 """
 
 import os
@@ -30,27 +30,27 @@ QUIET = {
 
 
 def switch_off_telemetry() -> None:
-    """No tool reports to its makers, unless the user's own environment says so."""
+    """Disable the telemetry of every tool, unless the user's environment enables it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 
 
 def workers() -> int:
-    """How many processes or threads a stage may use; the result is the same for every number."""
+    """How many processes or threads a stage may use; results do not depend on it."""
     return _whole_number("GRISTMILL_WORKERS") or _processors()
 
 
 def engine() -> tuple[str, str | None]:
-    """What does the work of data stages: processes, ray or dask, and the address of the cluster if one is given."""
+    """The engine of data stages (processes, ray or dask), and the cluster's address if given."""
     wanted = os.environ.get("GRISTMILL_ENGINE") or "processes"
     kind, _, address = wanted.partition(":")
     if kind not in ENGINES or (kind == "processes" and address) or (kind == "dask" and not address):
-        raise GristmillError(f"GRISTMILL_ENGINE: {wanted!r} is none of processes, ray, ray:ADDRESS, dask:ADDRESS")
+        raise GristmillError(f"GRISTMILL_ENGINE: {wanted!r} is not one of processes, ray, ray:ADDRESS, dask:ADDRESS")
     return kind, address or None
 
 
 def find_device() -> str:
-    """cuda, mps or cpu: the one asked for, or the best there is. Raises GristmillError where torch does not see it."""
+    """cuda, mps or cpu: the requested device, or the best one. Raises GristmillError if torch does not find it."""
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -60,28 +60,28 @@ def find_device() -> str:
     if wanted not in there:
         raise GristmillError(f"GRISTMILL_DEVICE: {wanted!r} is not one of auto, cpu, cuda, mps")
     if not there[wanted]:
-        raise GristmillError(f"GRISTMILL_DEVICE: torch sees no {wanted} on this machine")
+        raise GristmillError(f"GRISTMILL_DEVICE: torch finds no {wanted} device on this machine")
     return wanted
 
 
 def timeout(stage: str) -> int | None:
-    """Seconds that a stage may take, or None."""
+    """A stage's timeout in seconds, or None."""
     return _whole_number(f"GRISTMILL_TIMEOUT_{stage.upper()}") or _whole_number("GRISTMILL_TIMEOUT")
 
 
 def retries() -> int:
-    """How often a flow repeats a stage that failed for a reason that may pass by itself."""
+    """How often a flow retries a stage after a transient failure."""
     value = _whole_number("GRISTMILL_RETRIES", least=0)
     return 3 if value is None else value
 
 
 def flow_run() -> str | None:
-    """Where the flow run that started this stage can be seen, if a flow did."""
+    """The URL or id of the flow run that started this stage, or None."""
     return os.environ.get("GRISTMILL_FLOW_RUN")
 
 
 def outcome_file() -> Path | None:
-    """The file in which a stage tells its flow how it ended, if a flow started it."""
+    """The file in which a stage reports to its flow how it ended, or None."""
     path = os.environ.get("GRISTMILL_OUTCOME")
     return Path(path) if path else None
 
@@ -95,5 +95,5 @@ def _whole_number(name: str, least: int = 1) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or int(text) < least:
-        raise GristmillError(f"{name}: {text!r} is not a whole number from {least}")
+        raise GristmillError(f"{name}: {text!r} is not an integer >= {least}")
     return int(text)

@@ -1,7 +1,7 @@
-"""A section of a recipe: read with the YAML parser that DVC uses, checked strictly, frozen.
+"""A section of a recipe: read with DVC's YAML parser, validated strictly, frozen.
 
-A stage reads only its own sections (`read_section`), so that its code does not depend on the settings of the others;
-`tasks.recipe` puts all sections together for `gristmill check`.
+A stage reads only its own sections (`read_section`), so that its code does not depend on other stages' settings;
+`tasks.recipe` combines all sections for `gristmill check`.
 """
 
 import json
@@ -15,16 +15,16 @@ from tasks.stage.errors import RecipeError
 
 RECIPES = Path("recipes")
 NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
-"""Of a recipe: a string in YAML however it is written, and part of the name of a file."""
+"""A recipe name: always a string in YAML, and safe in a file name."""
 TAGS = ("kind", "name")
-"""Keys by which the members of a union are told apart: kinds of sources, names of optimizers."""
+"""Discriminators of unions: kinds of sources, names of optimizers."""
 
 Name = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Section(BaseModel):
-    """Settings that change the result. Unknown keys are errors, values are never converted, nothing changes later."""
+    """Settings that change the result. Unknown keys are errors, values are never converted, instances are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -33,25 +33,25 @@ AnySection = TypeVar("AnySection", bound=BaseModel)
 
 
 def recipe_path(recipe: str) -> Path:
-    """The file of a recipe. Raises RecipeError where the name is not one or the file is missing."""
+    """The file of a recipe. Raises RecipeError if the name is invalid or the file is missing."""
     require_name(recipe)
     path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml"))) or "none"
-        raise RecipeError(f"{path}: no such recipe (there are: {known})")
+        raise RecipeError(f"{path}: no such recipe (available: {known})")
     return path
 
 
 def require_name(recipe: str) -> None:
-    """Raises RecipeError where a name is none."""
+    """Raises RecipeError if a recipe name is invalid."""
     if not NAME.fullmatch(recipe):
         raise RecipeError(
-            f"{recipe!r} is not a recipe name: a letter, then up to 63 letters, digits and dashes, all lower-case"
+            f"{recipe!r} is not a recipe name: a lowercase letter, then up to 63 lowercase letters, digits or dashes"
         )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML 1.2 file (so that `3e-3` is a number, as for DVC). Raises RecipeError."""
+    """The mapping in a YAML 1.2 file (where `3e-3` is a number, as for DVC). Raises RecipeError."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -71,14 +71,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def validate(model: type[AnySection], content: Any, path: Path, prefix: str = "") -> AnySection:
-    """`content` as a `model`. Raises RecipeError with one line per bad key, all of them at once."""
+    """`content` as a `model`. Raises RecipeError with one line for each bad key."""
     try:
         text = json.dumps(content)
     except TypeError as error:
         key = ".".join(filter(None, (prefix, *_no_json(content))))
-        raise RecipeError(f"{path}: {key}: {error}; put dates and the like in quotes") from error
+        raise RecipeError(f"{path}: {key}: {error}; put dates in quotes") from error
     except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{path}: {prefix or 'a value'}: an anchor that holds itself") from error
+        raise RecipeError(f"{path}: {prefix or 'a value'}: a YAML anchor refers to itself") from error
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
@@ -87,13 +87,13 @@ def validate(model: type[AnySection], content: Any, path: Path, prefix: str = ""
             for item in error.errors()
             if not _follows(item, error.errors())
             for key in [_key(prefix, item["loc"], content)]
-            for problem in _problem(item).splitlines()  # a check of several keys may find several
+            for problem in _problem(item).splitlines()  # one validator may report several
         ]
         raise RecipeError("\n".join(dict.fromkeys(lines))) from error
 
 
 def read_section(recipe: str, section: str, model: type[AnySection]) -> AnySection:
-    """One section of a recipe, or a key of one (`model.init`), its defaults filled in; an absent one is empty.
+    """One section of a recipe, or a key of one (`model.init`), with defaults; a missing one counts as empty.
 
     Raises RecipeError.
     """
@@ -105,7 +105,7 @@ def read_section(recipe: str, section: str, model: type[AnySection]) -> AnySecti
 
 
 def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:
-    """The path of a key as it stands in the file; Pydantic also names the member of a union, by its tag."""
+    """The path of a key in the file; Pydantic's location also holds the tags of unions."""
     parts = [prefix] if prefix else []
     tagged = False
     for part in location:
@@ -122,7 +122,7 @@ def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:
 
 
 def _no_json(content: Any) -> list[str]:
-    """The path of the first value that JSON has no word for."""
+    """The path of the first value that JSON cannot represent."""
     if not isinstance(content, (dict, list)):
         return []
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
@@ -134,7 +134,7 @@ def _no_json(content: Any) -> list[str]:
 
 
 def _follows(item: Any, all_items: Any) -> bool:
-    """Pydantic counts what is good, and says that a list is too short when its items are bad."""
+    """Whether an error follows from others: Pydantic counts valid items only, so bad ones make a list too short."""
     own = item["loc"]
     return item["type"] == "too_short" and any(other["loc"][: len(own)] == own != other["loc"] for other in all_items)
 

@@ -1,4 +1,4 @@
-"""The families of language models: what a recipe's `task` may be, and what follows from it for every stage."""
+"""The tasks that a recipe can have, and what each one means for the stages."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,23 +9,23 @@ from tasks.stage.settings import read_yaml, recipe_path
 Task = Literal["causal-lm", "translation", "summarization", "masked-lm", "classification"]
 TASKS: tuple[Task, ...] = get_args(Task)
 PAIRS = ("translation", "summarization")
-"""A text in, another text out: by an encoder-decoder, or by a causal model that reads both as one row."""
+"""Text to text: by an encoder-decoder, or by a causal model that gets source and target in one sequence."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """What a task means."""
+    """The properties of a task."""
 
     model: str
-    """The class of `transformers` that loads its models; of pairs, its encoder-decoders: see `model_class`."""
+    """The `transformers` class that loads its models; for pairs, the encoder-decoders: see `model_class`."""
     needs: str | None
-    """The column of the corpus that its documents have beside `text`."""
+    """The corpus column that its documents need besides `text`."""
     packed: bool
-    """Whether documents stand back to back in blocks, each closed by one token; else each has its own special tokens
-    and its own row of a batch."""
+    """Whether documents are packed into blocks, each closed by one token; else each has its own special tokens and its
+    own row of a batch."""
     metrics: dict[str, tuple[str, ...]]
-    """What `evaluation/metrics.json` measures, the headline first, and the baselines that it has the same of:
-    `xz_bits_per_byte` beside `bits_per_byte`. The baseline `base` is the model that the training started from."""
+    """Metrics in `evaluation/metrics.json`, the headline first, each with its baselines: `xz_bits_per_byte` belongs to
+    `bits_per_byte`. The baseline `base` is the model that training started from."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -52,36 +52,36 @@ FAMILIES: dict[str, Family] = {
 
 LESS_IS_BETTER = ("bits_per_byte", "perplexity", "loss", "pseudo_perplexity")
 METRICS = {metric: metric in LESS_IS_BETTER for family in FAMILIES.values() for metric in family.metrics}
-"""Every metric that a model can be promoted by → whether less of it is better."""
+"""Every metric that can decide a promotion → whether lower is better."""
 
 
 def is_causal(task: str, encoder_decoder: bool) -> bool:
-    """Whether a model of a task has to predict each token from those before it; `encoder_decoder`: as its config.json
-    says in `is_encoder_decoder`."""
+    """Whether a model predicts each token from the preceding ones; `encoder_decoder`: `is_encoder_decoder` in its
+    config.json."""
     return task == "causal-lm" or (task in PAIRS and not encoder_decoder)
 
 
 def model_class(task: str, encoder_decoder: bool) -> str:
-    """The class of `transformers` that loads a model of a task."""
+    """The `transformers` class that loads a model of a task."""
     return FAMILIES["causal-lm" if is_causal(task, encoder_decoder) else task].model
 
 
 def headline(task: str) -> str:
-    """The metric by which models of a task are told apart unless a recipe names another."""
+    """The metric that ranks models of a task unless a recipe names another."""
     return next(iter(FAMILIES[task].metrics))
 
 
 def is_baseline(key: str) -> bool:
-    """Whether a key of `evaluation/metrics.json` is a baseline's: `xz_bits_per_byte` beside `bits_per_byte`."""
+    """Whether a key of `evaluation/metrics.json` belongs to a baseline, such as `xz_bits_per_byte`."""
     return key not in METRICS and any(key.endswith(f"_{metric}") for metric in METRICS)
 
 
 def read_task(recipe: str) -> str:
-    """The key `task` of a recipe. Raises RecipeError where it is missing or no task."""
+    """The key `task` of a recipe. Raises RecipeError if it is missing or unknown."""
     path = recipe_path(recipe)
     task = read_yaml(path).get("task")
     if task not in TASKS:
         raise RecipeError(
-            f"{path}: task: {'missing' if task is None else repr(task)}; one of {', '.join(TASKS)} wanted"
+            f"{path}: task: {'missing' if task is None else repr(task)}; expected one of {', '.join(TASKS)}"
         )
     return str(task)

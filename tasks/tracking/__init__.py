@@ -1,5 +1,5 @@
 """MLflow.
 
-client   the way to the server: is it there, which run belongs to a model, what is missing in it
-record   the live record of a training
+client   access to the server: is it reachable, which run belongs to a model, what the run lacks
+record   the live record of a training run
 """

@@ -1,7 +1,7 @@
-"""The road to MLflow: is it there, which run belongs to a model, what is missing in it.
+"""Access to MLflow: is it reachable, which run belongs to a model, what the run lacks.
 
-MLflow's own default is the project's `mlflow.db` and `mlruns/`; MLFLOW_TRACKING_URI points elsewhere.
-A tracking server may be away at any time, so everything here asks quickly and can be repeated.
+MLflow's default is the project's `mlflow.db` and `mlruns/`; MLFLOW_TRACKING_URI points elsewhere. A tracking server may
+be down at any time, so everything here has a short timeout and can be repeated.
 """
 
 import json
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 IDENTITY = "gristmill.identity"
-"""The tag by which a run is found again."""
+"""The tag that identifies a run."""
 
 PROBE_SECONDS = 5
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 LONGEST_VALUE = 500
-"""Characters of a parameter; older servers take no more."""
+"""Maximum characters of a parameter value; older servers accept no more."""
 
 PER_BATCH = 100
 METRICS_PER_BATCH = 1000
@@ -37,7 +37,7 @@ LOUD = ("mlflow", "alembic", "urllib3", "huggingface_hub")
 def connect() -> "MlflowClient":
     """A client of the configured tracking server.
 
-    Raises TransientError where nothing answers within seconds, GristmillError where the address is none.
+    Raises TransientError if nothing answers within seconds, GristmillError if the address is invalid.
     """
     hush()
     from mlflow import MlflowClient, get_tracking_uri
@@ -49,13 +49,13 @@ def connect() -> "MlflowClient":
         with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
-    except MlflowException as error:  # what is refused as invalid: an address of a kind that MLflow does not take
+    except MlflowException as error:  # refused as invalid: MLflow does not support this kind of address
         raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {' '.join(str(error).split())[:200]}") from error
     return client
 
 
 def probe(uri: str) -> None:
-    """Raises TransientError where a server is configured and its port does not answer."""
+    """Raises TransientError if a server is configured but its port does not answer."""
     parts = urlsplit(uri)
     if not parts.hostname or (parts.scheme in getproxies() and not proxy_bypass(parts.hostname)):
         return
@@ -73,8 +73,8 @@ def probe(uri: str) -> None:
 
 @contextmanager
 def lost_is_transient() -> Iterator[None]:
-    """What MLflow and the libraries below it raise, as one line: a TransientError for a server or a busy database,
-    a GristmillError for files of our own. A request that MLflow refuses as invalid is a bug, and stays one."""
+    """Turn errors of MLflow and its libraries into one line: TransientError for a server or busy database, else
+    GristmillError. A request that MLflow refuses as invalid is a bug and passes through."""
     hush()
     from alembic.util.exc import CommandError
     from mlflow import get_tracking_uri
@@ -87,7 +87,7 @@ def lost_is_transient() -> Iterator[None]:
         if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
             raise
         uri, reason = get_tracking_uri(), " ".join(str(error).split())
-        # Alembic's error: another process is making the tables of a new database at the same time.
+        # Alembic's error: another process is creating the tables of a new database.
         passing = urlsplit(uri).hostname is not None or "locked" in reason or isinstance(error, CommandError)
         raise (TransientError if passing else GristmillError)(
             f"MLflow at {shown(uri)} failed ({reason[:200]})"
@@ -96,7 +96,7 @@ def lost_is_transient() -> Iterator[None]:
 
 @contextmanager
 def patience(retries: int, seconds: int) -> Iterator[None]:
-    """How long MLflow's HTTP client waits and how often it tries again, where the user has not said it."""
+    """Set the timeout and retries of MLflow's HTTP client, unless the user has set them."""
     wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
     ours = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(ours)
@@ -108,7 +108,7 @@ def patience(retries: int, seconds: int) -> Iterator[None]:
 
 
 def hush() -> None:
-    """Errors of MLflow and of the libraries below it still show; its running commentary does not."""
+    """Silence the logs of MLflow and its libraries, except errors."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -134,7 +134,7 @@ def find_run(client: "MlflowClient", recipe: str, identity: str) -> "Run | None"
 
 
 def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":
-    """The one run of a trained model in its recipe's experiment; `started` (seconds since 1970) for a new one."""
+    """The one run of a trained model in its recipe's experiment; a new one gets `started` (seconds since 1970)."""
     if (run := find_run(client, recipe, identity)) is not None:
         return run
     return client.create_run(
@@ -162,7 +162,7 @@ def _experiment(client: "MlflowClient", recipe: str) -> str:
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as parameters: dotted keys, and values of at most `LONGEST_VALUE` characters."""
+    """Nested settings as parameters: dotted keys, values of at most `LONGEST_VALUE` characters."""
     flat: dict[str, str] = {}
     for key, item in value.items():
         name = f"{prefix}{key}"
@@ -177,7 +177,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def log_parameters(client: "MlflowClient", run: "Run", parameters: Mapping[str, str]) -> None:
-    """Log the parameters that the run does not have; a parameter of MLflow never changes once it is logged."""
+    """Log the parameters that the run lacks; in MLflow, a logged parameter never changes."""
     from mlflow.entities import Param
 
     missing = [Param(key, value) for key, value in parameters.items() if key not in run.data.params]
@@ -186,7 +186,7 @@ def log_parameters(client: "MlflowClient", run: "Run", parameters: Mapping[str, 
 
 
 def log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
-    """Set the tags that the run lacks or has with another value."""
+    """Set the tags that are missing or have another value."""
     from mlflow.entities import RunTag
 
     changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
@@ -195,13 +195,13 @@ def log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> Non
 
 
 def log_metrics(client: "MlflowClient", run_id: str, metrics: Iterable["Metric"]) -> None:
-    """Log points of curves in as few calls as the server takes."""
+    """Log points of curves in as few calls as the server allows."""
     points = list(metrics)
     for start in range(0, len(points), METRICS_PER_BATCH):
         client.log_batch(run_id, metrics=points[start : start + METRICS_PER_BATCH])
 
 
 def logged_points(client: "MlflowClient", run: "Run") -> set[tuple[str, int]]:
-    """(metric, step) of all points that the run has, those of the system's metrics left out."""
+    """(metric, step) of all points of the run, except system metrics."""
     keys = [key for key in run.data.metrics if not key.startswith("system/")]
     return {(key, point.step) for key in keys for point in client.get_metric_history(run.info.run_id, key)}

@@ -1,12 +1,12 @@
-"""The live record of a training: a run in MLflow, found again by the identity of the training.
+"""The live record of a training run: a run in MLflow, identified by the training's identity.
 
     record = LiveRecord.open("shakespeare", identity, settings)
     record.log(step, {"loss": 1.92, "learning_rate": 0.02})
     record.close()
 
-Files come first and MLflow second: every point goes to `data/<recipe>/checkpoints/<identity>/record.jsonl` at once,
-and a thread takes it to the tracking server whenever there is one. So the training never waits, a server that is
-away costs one line, a killed training goes on in the same run, and `tasks.register` completes what is missing.
+Files come first, MLflow second: every point is written to `data/<recipe>/checkpoints/<identity>/record.jsonl` at once,
+and a thread sends it to the tracking server when that is reachable. So training never waits, a server that is down
+costs one line, a killed training continues in the same run, and `tasks.register` adds what is missing.
 
 Names of metrics, the same for every task:
 
@@ -63,7 +63,7 @@ Point = tuple[str, int]
 
 @dataclass
 class Journal:
-    """What `record.jsonl` holds: settings, surroundings, and (metric, step) → (value, seconds since 1970)."""
+    """The content of `record.jsonl`: settings, context, and (metric, step) → (value, seconds since 1970)."""
 
     parameters: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -72,12 +72,12 @@ class Journal:
 
 
 def journal_path(recipe: str, identity: str) -> Path:
-    """Beside the checkpoints, outside the outputs: it knows clock and machine."""
+    """The journal's file, next to the checkpoints. Not an output: it depends on clock and machine."""
     return checkpoints_of(recipe, identity) / "record.jsonl"
 
 
 def read_journal(path: Path) -> Journal:
-    """The journal of a training; an empty one where there is no file. A line cut off by a crash is left out."""
+    """The journal of a training run, empty if there is no file. A line cut off by a crash is skipped."""
     journal = Journal()
     if not path.is_file():
         return journal
@@ -97,7 +97,7 @@ def read_journal(path: Path) -> Journal:
 
 
 class LiveRecord:
-    """The run of a training while it trains; see the module. Made by `open`, ended by `close`."""
+    """The MLflow run of a training in progress; see the module. `open` starts it, `close` ends it."""
 
     def __init__(self, recipe: str, identity: str, journal: Journal) -> None:
         self.recipe, self.identity = recipe, identity
@@ -117,7 +117,7 @@ class LiveRecord:
 
     @classmethod
     def open(cls, recipe: str, identity: str, parameters: Mapping[str, Any]) -> Self:
-        """Begin or continue the run of this training; never raises for a tracking server that is away."""
+        """Start or continue the run of this training; never raises if the tracking server is down."""
         hush()
         import mlflow  # noqa: F401  (here, so that the thread does not import while the training does)
 
@@ -131,7 +131,7 @@ class LiveRecord:
         return record
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Points of curves; returns at once. A point that was logged before a resume is not logged again."""
+        """Log points of curves; returns at once. Points logged before a resume are not logged again."""
         now = time.time()
         with self._lock:
             new = {key: float(value) for key, value in metrics.items() if (key, step) not in self._journal.points}
@@ -143,12 +143,12 @@ class LiveRecord:
                 file.write(json.dumps({"step": step, "time": now, "metrics": new}) + "\n")
 
     def close(self, failed: bool = False) -> None:
-        """Send what waits and mark the run; gives up after `CLOSE_SECONDS`, the files keep everything."""
+        """Send the rest and set the run's status; gives up after `CLOSE_SECONDS`, since the files keep everything."""
         self._status = "FAILED" if failed else "FINISHED"
         self._ending.set()
         self._thread.join(CLOSE_SECONDS)
         if not self._ended:
-            self._warn("it did not take the last points")
+            self._warn(f"MLflow did not accept the last points within {CLOSE_SECONDS:.0f} s")
 
     def _work(self) -> None:
         with patience(retries=0, seconds=10):
@@ -216,12 +216,12 @@ class LiveRecord:
     def _warn(self, problem: str) -> None:
         if not self._warned:
             self._warned = True
-            text = f"record: {problem}; training goes on, `gristmill run {self.recipe}` completes the record later"
+            text = f"record: {problem}; training continues, `gristmill run {self.recipe}` completes the record later"
             print(text, file=sys.stderr, flush=True)
 
 
 def context(recipe: str) -> dict[str, str]:
-    """Where a training runs, as tags: git commit, flow run, machine, versions of the libraries."""
+    """Where a training runs, as tags: git commit, flow run, machine, library versions."""
     tags = {
         "mlflow.source.name": f"python -m tasks.train {recipe}",
         "mlflow.source.type": "LOCAL",
@@ -236,7 +236,7 @@ def context(recipe: str) -> dict[str, str]:
 
 
 def machine() -> dict[str, str]:
-    """The hardware and the versions of the libraries: processor, cores, memory, gpu, python, torch, …"""
+    """Hardware and library versions: processor, cores, memory, gpu, python, torch, …"""
     import platform
     from importlib.metadata import version
 
@@ -264,7 +264,7 @@ def _processor() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says, or None where there is no git or no repository."""
+    """The output of git, or None without git or a repository."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):

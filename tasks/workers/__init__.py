@@ -1,7 +1,7 @@
-"""Work on several processors or machines.
+"""Parallel work on several cores or machines.
 
-parallel_map   a function over many items, in order, by processes, threads or a cluster
-threads        the same in one process
-clusters       Ray and Dask
-system         memory and threads, set before torch is loaded
+parallel_map   an ordered map over items, by processes, threads or a cluster
+threads        the same by threads of one process
+clusters       the same on Ray or Dask
+system         memory and thread settings, made before torch is loaded
 """

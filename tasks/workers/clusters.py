@@ -1,7 +1,7 @@
-"""A function mapped over items by a cluster: Ray or Dask, started by whoever runs the pipeline.
+"""An ordered map on a Ray or Dask cluster that the user has started.
 
-The workers have this project's environment, and its folder at the same path: they read and write its files. Both
-engines do again what a lost worker had not finished.
+The workers need this project's environment, and its folder at the same path: they read and write its files. Both
+engines rerun the unfinished work of a lost worker.
 """
 
 import os
@@ -19,20 +19,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Items per processor of the cluster that are under way or wait to be asked for."""
+"""Items per CPU of the cluster that are running or waiting to be consumed."""
 
 CONNECT = 20.0
-"""Seconds to wait for a cluster's answer."""
+"""Seconds to wait for a cluster to answer."""
 
 FIRST_WORKER = 120.0
-"""Seconds to wait for a cluster's first worker: one that grows with the work has to start a machine for it."""
+"""Seconds to wait for a cluster's first worker: an autoscaling cluster has to start a machine for it."""
 
 
 def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str | None) -> Iterator[Result]:
-    """By the Ray cluster at an address, or the one that Ray finds on this machine."""
+    """Map on the Ray cluster at `address`, or on the one that Ray finds on this machine."""
     ray = _library("ray", "ray")
     try:
-        if address is not None:  # Ray itself asks again for many minutes
+        if address is not None:  # Ray itself retries for many minutes
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), CONNECT).close()
         ray.init(address=address or "auto", log_to_driver=False, logging_level="error")
@@ -55,7 +55,7 @@ def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str |
 
 
 def by_dask(work: Callable[[Item], Result], items: Iterable[Item], address: str | None) -> Iterator[Result]:
-    """By the Dask cluster whose scheduler is at an address."""
+    """Map on the Dask cluster with its scheduler at `address`."""
     distributed = _library("distributed", "dask")
     try:
         client = distributed.Client(address, set_as_default=False, timeout=CONNECT)
@@ -76,13 +76,13 @@ CLUSTERS: dict[str, Callable[[Callable[[Any], Any], Iterable[Any], str | None], 
     "ray": by_ray,
     "dask": by_dask,
 }
-"""By what GRISTMILL_ENGINE calls them."""
+"""By their name in GRISTMILL_ENGINE."""
 
 
 def _processors(count: Callable[[], int], first: Callable[[], object], kind: str, address: str | None) -> int:
-    """How many a cluster has. Raises GristmillError where it has none, and none comes in time.
+    """The CPUs of a cluster. Raises GristmillError if it has none and none joins in time.
 
-    `first` waits for a task that is nothing: a cluster that grows with its work starts a worker for it.
+    `first` waits for an empty task, which makes an autoscaling cluster start a worker.
     """
     if not count():
         with suppress(TimeoutError):
@@ -90,7 +90,7 @@ def _processors(count: Callable[[], int], first: Callable[[], object], kind: str
     if not (processors := count()):
         place = f"at {address}" if address else "here"
         raise GristmillError(
-            f"GRISTMILL_ENGINE: the {kind} cluster {place} has no worker, and none came in {FIRST_WORKER:.0f} s"
+            f"GRISTMILL_ENGINE: the {kind} cluster {place} has no workers, and none joined within {FIRST_WORKER:.0f} s"
         )
     return processors
 
@@ -108,7 +108,7 @@ def _in_order(
 
 
 def _here(folder: Path, work: Callable[[Item], Result], item: Item) -> Result:
-    """On a worker: paths are relative to the project's folder."""
+    """Runs on a worker; paths are relative to the project folder."""
     if Path.cwd() != folder:
         os.chdir(folder)
     return work(item)

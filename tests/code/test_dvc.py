@@ -1,4 +1,4 @@
-"""What DVC runs again after a change of the code, by real DVC."""
+"""Which stages real DVC reruns after a code change."""
 
 import json
 import re
@@ -17,7 +17,7 @@ CLEAN = "Data and pipelines are up to date."
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after all stages of a recipe, which DVC knows to have run; committed to git."""
+    """A project in which DVC knows that all stages of a recipe have run; committed to git."""
     root = tmp_path_factory.mktemp("code")
     (root / "tiny.yaml").write_text(json.dumps(tiny_recipe("causal-lm", "texts/all.jsonl")))
     folder = make_project(root / "project", {"tiny": root / "tiny.yaml"})
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path) -> Iterator[Path]:
-    """The same project; what a test changes in it is taken back."""
+    """The same project; a test's changes are reverted afterwards."""
     yield made
     command(made, "git", "checkout", "--quiet", ".")
     command(made, "dvc", "checkout", "--quiet", "--force")
@@ -96,7 +96,7 @@ def test_a_new_torch_runs_what_stands_on_it_and_a_new_rich_nothing(project: Path
     assert command(project, "dvc", "status").stdout.strip() == CLEAN
     edit(project, "requirements.lock", "\ntorch==", "\ntorch==9")
     said = command(project, "dvc", "repro", "code").stderr
-    assert "code: torch 2" in said and "locked; `make setup` installs what is locked" in said
+    assert "code: torch 2" in said and "locked; `make setup` installs the locked version" in said
     assert stale(project) == {"train@tiny", "evaluate@tiny"}
 
 

@@ -48,7 +48,7 @@ def edit(tree: Path, name: str, old: str, new: str) -> str:
     path.write_text(text.replace(old, new))
     os.utime(
         path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1)
-    )  # a file may change within its clock's tick
+    )  # a file may change within one tick of the clock
     return hash_stage("a", tree)
 
 
@@ -94,7 +94,5 @@ def test_lines_keep_their_numbers() -> None:
 
 def test_without_the_stage_code_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        DataError, match=r"^data/code/train\.json: not there or damaged; write it with: dvc repro code$"
-    ):
+    with pytest.raises(DataError, match=r"^data/code/train\.json: missing or damaged; run: dvc repro code$"):
         read_code("train")

@@ -219,13 +219,13 @@ def test_a_recipe_cannot_start_from_itself() -> None:
 @pytest.mark.parametrize(
     ("task", "base", "like", "sentence"),
     [
-        ("causal-lm", "masked-lm", "", "the vocabulary of masked-lm has no token that ends what is written"),
-        ("translation", "masked-lm", "", "the vocabulary of masked-lm has no token that ends what is written"),
-        ("summarization", "classification", "", "the vocabulary of classification has no token that ends"),
-        ("causal-lm", "translation", "", "marian reads one text and writes another"),
+        ("causal-lm", "masked-lm", "", "the vocabulary of masked-lm has no end-of-text token"),
+        ("translation", "masked-lm", "", "the vocabulary of masked-lm has no end-of-text token"),
+        ("summarization", "classification", "", "the vocabulary of classification has no end-of-text token"),
+        ("causal-lm", "translation", "", "marian is an encoder-decoder, not a causal model"),
         ("causal-lm", "summarization", "", "'t5' is not a transformers architecture for causal-lm"),
         ("masked-lm", "translation", "", "'marian' is not a transformers architecture for masked-lm"),
-        ("masked-lm", "causal-lm", "masked-lm", "the vocabulary of causal-lm has no mask"),
+        ("masked-lm", "causal-lm", "masked-lm", "the vocabulary of causal-lm has no mask token"),
         ("classification", "translation", "", "'marian' is not a transformers architecture for classification"),
         ("causal-lm", "causal-lm", "", None),
         ("causal-lm", "translation", "causal-lm", None),

@@ -68,7 +68,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "c", [200])
     shard = corpus.shards(folder)[1]
     shard.write_bytes(shard.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"part-00001\.parquet: not a whole Parquet file"):
+    with pytest.raises(DataError, match=r"part-00001\.parquet: not a valid Parquet file"):
         list(corpus.read_batches(folder))
 
 
@@ -76,7 +76,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "c", [5])
     with pytest.raises(
         DataError,
-        match=r"part-00000\.parquet: no column language \(there are: id, group, text, target, label, source\)",
+        match=r"part-00000\.parquet: no column language \(available: id, group, text, target, label, source\)",
     ):
         list(corpus.read_batches(folder, ["text", "language"]))
 

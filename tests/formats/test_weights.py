@@ -1,4 +1,4 @@
-"""Matrices in bfloat16: what a model computes under autocast stays the same to the bit."""
+"""Matrices held in bfloat16 leave a model's outputs under autocast bit-identical."""
 
 import pytest
 

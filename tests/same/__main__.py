@@ -1,13 +1,13 @@
 """`make same`: show that changed code gives the same bytes, and list it in tasks/code.yaml under the same version.
 
-    make same                    against the last commit that listed code
-    make same FROM=COMMIT        against another one
-    make same NEW="clean train"  these stages give other bytes, on purpose: their versions rise by one
-    make same RENAMED="a=b c=d"  names that changed everywhere; the type checker holds that nothing else is called so
+    make same                    compare with the last commit that listed code
+    make same FROM=COMMIT        compare with another commit
+    make same NEW="clean train"  these stages change their bytes on purpose: increment their versions
+    make same RENAMED="a=b c=d"  names that changed everywhere; the type checker proves that they are used consistently
 
-The code of that commit and the code of this folder take the same tiny recipes through all stages, each stage of the
-new code from what the old code made. A stage is listed where every output is the same byte for byte and every changed
-line of it ran. This is evidence, not proof: the recipes are small.
+The old code (of that commit) and the new code (of this folder) run all stages of the same tiny recipes; each new stage
+starts from the old code's outputs. A stage is listed if all its outputs are byte-identical and all its changed lines
+ran. This is evidence, not proof: the recipes are small.
 """
 
 import argparse
@@ -27,16 +27,16 @@ from tests.same.roads import roads, write_texts
 from tests.same.take import STAGES
 
 BY_DESIGN = {"training/report.json": ("details", "identity")}
-"""Outputs with a key that says which code made them."""
+"""Outputs with a key that identifies the code."""
 HEAD = """\
-# The known code of each stage; see tasks/code. `make same` adds the hash of code that gives the bytes of a version.
-# Code that is not here has no version: its stage runs again.
+# The known code of each stage; see tasks/code. `make same` adds the hash of code that gives a version's bytes.
+# Unlisted code has no version: its stage reruns.
 """
 
 
 @dataclass
 class Verdict:
-    """What the comparison found about the code of one stage."""
+    """The result of the comparison for one stage."""
 
     differing: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Verdict:
 
 
 def main() -> int:
-    """Compare, list what may be listed, and say what may not. Returns the exit code."""
+    """Compare, list the stages that pass, and report the others. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make same", description=__doc__)
     parser.add_argument("--from", dest="commit")
     parser.add_argument("--new", nargs="*", default=[], choices=[*STAGES, []])
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def compare(commit: str, scratch: Path, stages: Sequence[str], renamed: Mapping[str, str]) -> dict[str, Verdict]:
-    """What the tiny recipes show about these stages, this folder's code beside that of a commit."""
+    """Compare these stages between a commit and this folder, by means of the tiny recipes."""
     old = scratch / "code"
     _git("worktree", "add", "--detach", "--quiet", os.fspath(old), commit)
     try:
@@ -84,7 +84,7 @@ def compare(commit: str, scratch: Path, stages: Sequence[str], renamed: Mapping[
 
 
 def _take(code: Path, folder: Path, before: Path) -> Path:
-    """Take all recipes through all stages by the code of a tree; the folder with what they made."""
+    """Run all stages of all recipes with the code of a tree; returns the folder with their outputs."""
     folder.mkdir()
     write_texts(folder)
     (folder / "recipes").mkdir()
@@ -122,7 +122,7 @@ def _closure(stage: str, root: Path) -> list[Path]:
 
 
 def _differing(old: Path, new: Path) -> Iterator[str]:
-    """Outputs of a stage that are not the same, by recipe and name."""
+    """Outputs of a stage that differ, by recipe and name."""
     names = {path.relative_to(tree) for tree in (old, new) for path in tree.rglob("*") if path.is_file()}
     for name in sorted(names):
         pair = [(tree / name).read_bytes() if (tree / name).is_file() else b"" for tree in (old, new)]
@@ -145,11 +145,11 @@ def _tell(stage: str, verdict: Verdict, new: bool) -> int:
         print(f"{stage}: a new version; {len(verdict.differing)} outputs of the tiny recipes differ")
         return 0
     if verdict.differing:
-        print(f"{stage}: other bytes in {', '.join(verdict.differing)}; if that is meant: make same NEW={stage}")
+        print(f"{stage}: {', '.join(verdict.differing)} differ; if that is intended: make same NEW={stage}")
     for line in verdict.unseen:
-        print(f"{stage}: changed, and did not run: {line}")
+        print(f"{stage}: changed but did not run: {line}")
     if verdict.unseen:
-        print(f"{stage}: not listed; let a recipe in tests/same/roads.py run these lines")
+        print(f"{stage}: not listed; make a recipe in tests/same/roads.py run these lines")
     if verdict.differing or verdict.unseen:
         return 1
     print(f"{stage}: the same bytes, and every changed line ran")

@@ -1,4 +1,4 @@
-"""Which lines of Python differ between two trees, whatever file they moved to, and which of them did not run."""
+"""Lines of Python that differ between two trees, even after a move to another file, and which of them did not run."""
 
 import ast
 import re
@@ -24,20 +24,19 @@ class Unit:
 
     @property
     def text(self) -> str:
-        """What it does, wherever it stands."""
+        """The code, independent of its position and indentation."""
         return "\n".join(line.strip() for _, line in self.lines)
 
 
 def units(root: Path, files: Iterable[Path], renamed: Mapping[str, str]) -> list[Unit]:
-    """All units of some files under a folder; `renamed`: names to be read as others."""
+    """All units of some files under a folder; `renamed` maps old names to new ones."""
     return [unit for file in files for unit in _units(root, file, renamed)]
 
 
 def not_run(changed: Iterable[Unit], others: Iterable[Unit], ran: dict[str, list[int]], root: Path) -> Iterator[str]:
-    """`file:line: text` of lines that are in `changed` and not in the unit of the same name in `others`, and never ran.
+    """`file:line: text` of lines in `changed` that the unit of the same name in `others` lacks and that never ran.
 
-    A line of a statement counts as run where its statement did. What ends in an error writes no output, and so needs no
-    run.
+    A line counts as run if its statement ran. Code that ends in an error writes no output and need not run.
     """
     by_text = {unit.text for unit in others}
     by_name: dict[str, list[Unit]] = {}
@@ -80,7 +79,7 @@ def _units(root: Path, file: Path, renamed: Mapping[str, str]) -> Iterator[Unit]
 
 
 def _lines_of_import(node: ast.AST) -> range:
-    """Their names are held by the type checker."""
+    """Imports do not count: the type checker verifies their names."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return range(node.lineno, (node.end_lineno or node.lineno) + 1)
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

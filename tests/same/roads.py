@@ -1,4 +1,4 @@
-"""The tiny recipes by which two versions of the code are compared: every family, and settings that take other paths."""
+"""Tiny recipes to compare two versions of the code: every task, and settings that take other paths."""
 
 import json
 import random
@@ -35,7 +35,7 @@ CLEAN_ALL: dict[str, Any] = {
 
 
 def write_texts(folder: Path) -> None:
-    """Words at random for the families, prose with every kind of dirt for cleaning, and an evaluation set."""
+    """Random words for the tasks, prose with every kind of dirt for cleaning, and an evaluation set."""
     write_source(folder / "texts/all.jsonl")
     words = LICENSE.read_text(encoding="utf-8").lower().replace("(", " ").replace(")", " ").split()
     generator = random.Random(1)
@@ -59,7 +59,7 @@ def write_texts(folder: Path) -> None:
 
 
 def roads() -> dict[str, dict[str, Any]]:
-    """Recipes by name, each after those that it starts from."""
+    """Recipes by name, each after the ones it starts from."""
     adamw = {"name": "adamw", "learning_rate": 0.003, "embedding_learning_rate": 0.01, "weight_decay": 0.1}
     muon = {"name": "muon", "matrix_learning_rate": 0.01, "learning_rate": 0.003}
     words, prose = "texts/all.jsonl", "texts/prose.jsonl"
@@ -76,7 +76,7 @@ def roads() -> dict[str, dict[str, Any]]:
         "prose": tiny_recipe("causal-lm", prose, schedule={"name": "cosine", "warmup_steps": 2}),
     }
     found["lora"]["train"] |= {"keep": "best", "patience": 1}
-    found["lora"]["train"]["optimizer"]["learning_rate"] = 1.0  # soon worse, so that early stopping ends it
+    found["lora"]["train"]["optimizer"]["learning_rate"] = 1.0  # diverges, so that early stopping ends it
     found["lora"]["model"]["lora"] = {"rank": 2, "dropout": 0.1}
     found["unigram"]["tokenize"] = {"kind": "unigram", "vocab_size": 60}
     found["masked"]["tokenize"] = {"kind": "wordpiece", "vocab_size": 90, "lowercase": True}

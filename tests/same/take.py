@@ -1,7 +1,7 @@
-"""`python take.py OUT RECIPE…`, in a folder with recipes, under the code that PYTHONPATH names: all stages of recipes.
+"""`python take.py OUT RECIPE…`, in a folder with recipes: run all stages of the recipes with the code in PYTHONPATH.
 
-Each output is copied to OUT/<stage>/. Where the folder `before` is there, a stage reads what stands in it, so that one
-stage that differs does not make all that follow differ. The lines that ran are in OUT/lines.json, by file.
+Each output is copied to OUT/<stage>/. If the folder `before` exists, a stage reads its inputs there, so that one
+differing stage does not make all later ones differ. OUT/lines.json has the lines that ran, by file.
 """
 
 import json
@@ -16,12 +16,12 @@ from pathlib import Path
 import coverage
 
 RESUMED = "plays"
-"""The recipe whose training is run once more, from its last checkpoint."""
+"""The recipe that is trained a second time, from its last checkpoint."""
 STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 
 
 def take(out: Path, recipes: list[str]) -> None:
-    """Run all stages of the recipes and keep what they made and which lines ran."""
+    """Run all stages of the recipes; keep their outputs and the lines that ran."""
     code = Path(os.environ["PYTHONPATH"])
     seen = coverage.Coverage(data_file=None, config_file=False, include=[f"{code}/tasks/*"], concurrency="thread")
     seen.start()
@@ -42,14 +42,14 @@ def take(out: Path, recipes: list[str]) -> None:
 
 
 def keep_checkpoints() -> None:
-    """Let the training that runs twice find its checkpoints of the first time, as after a kill."""
+    """Let the second training find the checkpoints of the first, as after a kill."""
     checkpoints = import_module("tasks.train.checkpoints")
     clear = checkpoints.clear
     checkpoints.clear = lambda folder: None if RESUMED in folder.parts else clear(folder)
 
 
 def run_stage(stage: str, recipe: str) -> None:
-    """As `python -m tasks.<stage> <recipe>` does. Raises RuntimeError where it fails."""
+    """Like `python -m tasks.<stage> <recipe>`. Raises RuntimeError if it fails."""
     sys.argv = [stage, recipe]
     try:
         runpy.run_module(f"tasks.{stage}", run_name="__main__", alter_sys=False)

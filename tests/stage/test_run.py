@@ -74,7 +74,7 @@ def test_a_stage_reads_and_writes_only_what_it_declares(project: Path) -> None:
         job.input("raw")
     with pytest.raises(KeyError):
         job.output("raw")
-    with pytest.raises(DataError, match=r"data/x/valid: not there; .* dvc repro clean@x"):
+    with pytest.raises(DataError, match=r"data/x/valid: not found; .* dvc repro clean@x"):
         job.input("valid")
 
 

@@ -47,7 +47,7 @@ def test_all_errors_come_at_once_with_the_path_of_each_key(project: Path) -> Non
         ("clean: {words: 2020-01-01}\n", r"recipes/x\.yaml: clean\.words: .*date.* quotes"),
         ("clean: {words: .nan}\n", r"recipes/x\.yaml: clean"),
         ("clean: {}\n", r"recipes/x\.yaml: clean\.words: missing"),
-        ("clean: &a {words: 1, inner: *a}\n", r"recipes/x\.yaml: clean: an anchor that holds itself"),
+        ("clean: &a {words: 1, inner: *a}\n", r"recipes/x\.yaml: clean: a YAML anchor refers to itself"),
         ("clean: 7\n", r"recipes/x\.yaml: clean: "),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_broken_recipe_is_one_clear_sentence(project: Path, text: str, sentenc
 
 def test_a_recipe_that_is_not_there_says_which_are(project: Path) -> None:
     write_recipe(project, "plays", "clean: {words: 1}\n")
-    with pytest.raises(RecipeError, match=r"recipes/novels\.yaml: no such recipe \(there are: plays\)"):
+    with pytest.raises(RecipeError, match=r"recipes/novels\.yaml: no such recipe \(available: plays\)"):
         read_section("novels", "clean", Example)
     with pytest.raises(RecipeError, match="is not a recipe name"):
         read_section("../plays", "clean", Example)

@@ -165,7 +165,7 @@ def test_a_cut_off_shard_is_noticed(project: Path) -> None:
     run(STAGE, "hamlet")
     shard = Path("data/hamlet/tokens/train/part-00000.bin")
     shard.write_bytes(shard.read_bytes()[:-2])
-    with pytest.raises(DataError, match=r"part-00000\.bin: missing or cut off"):
+    with pytest.raises(DataError, match=r"part-00000\.bin: missing or truncated"):
         Tokens.open(shard.parent)
 
 

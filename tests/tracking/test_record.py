@@ -112,7 +112,7 @@ time.sleep(600)
         process.wait()
     assert runs()[0].info.status == "RUNNING"
     with journal_path("tiny", IDENTITY).open("a") as file:
-        file.write('{"step": 4, "ti')  # what a crash may leave
+        file.write('{"step": 4, "ti')  # as after a crash
     train(3, 6)
     assert runs()[0].info.status == "FINISHED"
     assert steps() == [1, 2, 3, 4, 5, 6]

@@ -18,7 +18,7 @@ def slow_square(number: int) -> int:
 
 
 def killed_once(folder: Path, number: int) -> int:
-    """The first worker that gets 7 is killed, as one is that the system has no memory for."""
+    """The first worker that gets 7 is killed, as by the kernel when memory runs out."""
     (folder / f"{number} {time.monotonic_ns()}").touch()
     if number == 7 and len(list(folder.glob("7 *"))) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -45,7 +45,7 @@ def test_results_come_in_the_order_of_the_items(engine: str) -> None:
 def test_what_a_killed_worker_had_not_finished_is_done_again(engine: str, tmp_path: Path) -> None:
     assert list(parallel_map(partial(killed_once, tmp_path), range(20), 2)) == [n * n for n in range(20)]
     times = [len(list(tmp_path.glob(f"{n} *"))) for n in range(20)]
-    assert times[7] == 2 and times[:4] == [1] * 4 and sum(times) <= 20 + 4  # what was under way, and no more
+    assert times[7] == 2 and times[:4] == [1] * 4 and sum(times) <= 20 + 4  # only the unfinished items
 
 
 def test_an_error_of_the_work_is_the_error(engine: str) -> None:
@@ -69,15 +69,15 @@ def test_threads_stand_in_for_processes_and_not_for_a_cluster(engine: str) -> No
 
 
 def test_work_that_kills_every_worker_is_told() -> None:
-    with pytest.raises(GristmillError, match="killed 3 times at the same work, probably for want of memory"):
+    with pytest.raises(GristmillError, match="killed 3 times on the same item, probably out of memory"):
         list(parallel_map(always_killed, range(8), 2))
 
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("spark", "GRISTMILL_ENGINE: 'spark' is none of processes, ray, ray:ADDRESS, dask:ADDRESS"),
-        ("dask", "GRISTMILL_ENGINE: 'dask' is none of"),
+        ("spark", "GRISTMILL_ENGINE: 'spark' is not one of processes, ray, ray:ADDRESS, dask:ADDRESS"),
+        ("dask", "GRISTMILL_ENGINE: 'dask' is not one of"),
         ("dask:tcp://127.0.0.1:9", "GRISTMILL_ENGINE: no Dask scheduler at tcp://127.0.0.1:9"),
         ("ray:127.0.0.1:9", "GRISTMILL_ENGINE: no Ray cluster at 127.0.0.1:9"),
         ("ray:here", "GRISTMILL_ENGINE: no Ray cluster at here"),
@@ -103,7 +103,7 @@ def test_a_cluster_without_workers_is_told(
         with pytest.raises(GristmillError) as raised:
             list(parallel_map(slow_square, range(3), 2))
     assert str(raised.value) == (
-        f"GRISTMILL_ENGINE: the {name} cluster at {address} has no worker, and none came in 1 s"
+        f"GRISTMILL_ENGINE: the {name} cluster at {address} has no workers, and none joined within 1 s"
     )
 
 

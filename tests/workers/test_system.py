@@ -1,4 +1,4 @@
-"""What a process of a stage is told before torch is loaded, seen from outside."""
+"""The memory and thread settings of a stage's process, seen from outside."""
 
 import platform
 import subprocess
@@ -23,4 +23,4 @@ def test_torch_works_with_the_openmp_that_shares_cores():
         [sys.executable, "-c", WORK], env={"KMP_VERSION": "1"}, capture_output=True, text=True, check=True
     )
     assert ran.stdout == "True\n"
-    assert "Intel(R) OMP version" in ran.stderr  # written when it starts its first threads
+    assert "Intel(R) OMP version" in ran.stderr  # printed when it starts its first threads
