@@ -46,7 +46,7 @@ FAILED = re.compile(r"failed to fetch|index files failed to download|GPG error",
 
 @dataclass(frozen=True)
 class Archive:
-    """What identifies a set of lists."""
+    """Identifies a set of lists."""
 
     mirror: str
     release: str

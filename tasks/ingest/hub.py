@@ -28,9 +28,9 @@ class HubSource(Source):
     dataset: Name
     """`owner/name`, or a folder relative to the project root."""
     split: Splits
-    """One split, or a list to be read in order. Rows of the first split in a list have the groups of a table; in the
-    other splits, the group is the name of the split, for `clean` to keep apart: `splits: {test: 0, test_groups:
-    [test]}`. With a list, ids from a column are prefixed with the split, since each split may number its own rows."""
+    """One split, or a list to read in order. With a list, rows of the first split are grouped as in a table; each other
+    split is one group with its name, for `clean` to keep apart: `splits: {test: 0, test_groups: [test]}`. Ids from a
+    column are then prefixed with the split, since each split may number its own rows."""
     config: Name | None = None
     """The configuration, for a dataset with several."""
     revision: Name | None = None

@@ -56,7 +56,7 @@ def _byte_level_bpe(texts: Batches, settings: TokenizeSettings, specials: Specia
 
 
 def _unigram(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
-    """By sentencepiece: `tokenizers` takes twice as long and is not deterministic in the order of its sums."""
+    """By sentencepiece: `tokenizers` takes twice as long and sums likelihoods in a nondeterministic order."""
     import sentencepiece
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 

@@ -118,7 +118,9 @@ def test_of_several_ids_that_come_twice_the_first_is_told_and_the_last_good_corp
     before = {path.name: path.read_bytes() for path in RAW.iterdir()}
     assert len(before) > 3
     write("a.jsonl", json_lines([{"text": "some text", "id": name} for name in names]))
-    with pytest.raises(DataError, match=r"^a\.jsonl line 101: duplicate id '70', already in a\.jsonl line 71; ids must"):
+    with pytest.raises(
+        DataError, match=r"^a\.jsonl line 101: duplicate id '70', already in a\.jsonl line 71; ids must"
+    ):
         run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})
     assert {path.name: path.read_bytes() for path in RAW.iterdir()} == before
 
@@ -153,7 +155,9 @@ def test_a_pattern_in_the_path_gives_the_group(run):
     write("books/bob/two.txt", "2")
     rows = run(kind="files", files=["**/*.txt"], documents={"group_pattern": "books/([^/]+)/"})
     assert [row["group"] for row in rows] == ["ada", "bob"]
-    with pytest.raises(RecipeError, match=r"x\.yaml: ingest\.documents\.group_pattern: no group found in the path 'books/"):
+    with pytest.raises(
+        RecipeError, match=r"x\.yaml: ingest\.documents\.group_pattern: no group found in the path 'books/"
+    ):
         run(kind="files", files=["**/*.txt"], documents={"group_pattern": "nothing"})
 
 

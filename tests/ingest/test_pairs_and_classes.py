@@ -126,7 +126,9 @@ def test_a_folder_per_class_gives_the_labels_of_text_files(run):
         ("mail/spam/1.txt#1", "spam"),
         ("mail/spam/1.txt#2", "spam"),
     ]
-    with pytest.raises(RecipeError, match=r"x\.yaml: ingest\.documents\.label_pattern: no label found in the path 'mail/"):
+    with pytest.raises(
+        RecipeError, match=r"x\.yaml: ingest\.documents\.label_pattern: no label found in the path 'mail/"
+    ):
         run(kind="files", files=["mail/**/*.txt"], documents={"label_pattern": "spam"})
 
 

@@ -17,7 +17,10 @@ GOOD = {"kind": "files", "files": ["a.txt"]}
         ({"fils": 1}, r"recipes/x\.yaml: ingest\.fils: unknown key"),
         ({"files": []}, r"recipes/x\.yaml: ingest\.files: .*at least 1"),
         ({"files": ["/etc/passwd"]}, r"recipes/x\.yaml: ingest\.files\.0: must be relative"),
-        ({"files": ["*.txt", "gs://b/*.txt"]}, r"recipes/x\.yaml: ingest\.files\.1: gs://b/\*\.txt is a URL, not a path; fetch"),
+        (
+            {"files": ["*.txt", "gs://b/*.txt"]},
+            r"recipes/x\.yaml: ingest\.files\.1: gs://b/\*\.txt is a URL, not a path; fetch",
+        ),
         ({"licence": ""}, r"recipes/x\.yaml: ingest\.licence: "),
         ({"documents": {"split_at": "("}}, r".*ingest\.documents\.split_at: not a valid regular expression: "),
         ({"kind": "url", "url": "ftp://x/y.txt", "sha256": "0" * 64}, r".*ingest\.url: "),

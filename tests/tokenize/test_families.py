@@ -86,7 +86,9 @@ def test_unigram_knows_every_sign_of_the_training_text(project: Project) -> None
         assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
     assert tokenizer.decode(tokenizer("a\tb ka\nx", add_special_tokens=False)["input_ids"]) == "a\tb ka\nx"
     write_recipe(Path(), "tiny", json.dumps({"task": "translation", "tokenize": {"kind": "unigram", "vocab_size": 20}}))
-    with pytest.raises(RecipeError, match=r"20 is too small for the 3. distinct characters of the training text and 3 "):
+    with pytest.raises(
+        RecipeError, match=r"20 is too small for the 3. distinct characters of the training text and 3 "
+    ):
         run(STAGE, "tiny")
 
 
@@ -148,7 +150,9 @@ def test_what_a_document_lacks_is_told(project: Project) -> None:
     test = Path("data/tiny/clean/test")
     shutil.rmtree(test)
     write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", "plants"])
-    with pytest.raises(DataError, match=r"clean/test: document g-1 has the label 'plants', which is not in the training"):
+    with pytest.raises(
+        DataError, match=r"clean/test: document g-1 has the label 'plants', which is not in the training"
+    ):
         run(STAGE, "tiny")
     shutil.rmtree(test)
     write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", None])
