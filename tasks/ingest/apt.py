@@ -26,7 +26,7 @@ class AptSource(Source):
 
     The group of a document is its source package, since its binary packages have similar descriptions. The section
     `documents` is not supported. Mirrors change, so the report records the release; a snapshot such as
-    http://snapshot.debian.org/archive/debian/20260711T000000Z does not.
+    http://snapshot.debian.org/archive/debian/20260711T000000Z does not change.
     """
 
     kind: Literal["apt"]

@@ -38,7 +38,7 @@ PASSING = re.compile(
 NO_RELEASE = re.compile(
     r"(does not|does no longer|no longer) ha(ve|s) a Release file|^Ign:\d+ .* Release$", re.MULTILINE
 )
-"""The second alternative is for trusted mirrors: apt-get ignores the missing file and fails later."""
+"""The second alternative is for trusted mirrors: apt-get continues without the file, then misses what it would list."""
 UNSIGNED = re.compile(r"NO_PUBKEY|KEYEXPIRED|EXPKEYSIG|BADSIG|is not signed|signatures? (couldn't|were invalid)")
 FAILED = re.compile(r"failed to fetch|index files failed to download|GPG error", re.IGNORECASE)
 """Some versions of apt-get print this and still exit with 0."""
@@ -172,7 +172,6 @@ def _words(said: str) -> str:
 
 
 def _downloaded(command: list[str], archive: Archive) -> list[List]:
-    """The downloaded lists, in the order of the components."""
     done = _run([*command, "indextargets", "--format", "$(CREATED_BY)|$(LANGUAGE)|$(COMPONENT)|$(FILENAME)"])
     if done.returncode != 0:
         raise GristmillError(f"apt-get indextargets: {_words(done.stdout + done.stderr)}")

@@ -51,7 +51,6 @@ def _again(hashes: "NDArray[np.int64]") -> "NDArray[np.int64]":
 
 
 def _ids_and_places(folder: Path, rows: "NDArray[np.int64]") -> Iterator[tuple[str, str]]:
-    """Id and place of the given rows of a corpus, in order."""
     start = 0
     for batch in read_batches(folder, ["id", "source"]):
         stop = start + batch.num_rows

@@ -70,7 +70,6 @@ def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> C
 
 
 def _last_id(engine: Engine) -> int:
-    """The last id of an encoded text."""
     import pyarrow as pa
 
     return int(engine.encode(pa.array(["a"], pa.large_string())).ids[-1])

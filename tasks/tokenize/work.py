@@ -50,8 +50,7 @@ class Side:
 
 
 def tokenize(job: Job) -> Report:
-    """Run the stage. Raises RecipeError if the training text is too small for the vocabulary, DataError for damaged
-    input."""
+    """Run the stage. Raises RecipeError for too little training text, DataError for damaged input."""
     os.environ.setdefault("RAYON_NUM_THREADS", str(workers()))
     settings, task = read_section(job.recipe, "tokenize", TokenizeSettings), read_task(job.recipe)
     clean = job.input("clean")
