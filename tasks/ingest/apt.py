@@ -1,7 +1,7 @@
-"""`kind: apt`: the descriptions of Debian's packages, fetched by the machine's own apt: texts, pairs or classes.
+"""`kind: apt`: Debian package descriptions, fetched by the machine's own apt, as texts, pairs or classes.
 
-One download serves them all: 60,000 descriptions in English, each with a summary of one line and a class, and their
-translations by volunteers.
+One download serves every `content`: 60,000 English descriptions, each with a one-line synopsis and a section, and
+their translations by volunteers.
 """
 
 import sqlite3
@@ -22,58 +22,58 @@ LOCAL = ("file:", "copy:")
 
 
 class AptSource(Source):
-    """The descriptions of a release of Debian; one that several packages share counts once, for the first by name.
+    """Descriptions of a Debian release. Packages that share a description count once, under the first by name.
 
-    The group of a document is its source package, as its binary packages are described in much the same words.
-    The section `documents` is not for this source. What it read today may be gone tomorrow: the report says which
-    release it was, and a mirror as http://snapshot.debian.org/archive/debian/20260711T000000Z stays as it is.
+    The group of a document is its source package, since its binary packages have similar descriptions. The section
+    `documents` is not supported. Mirrors change, so the report records the release; a snapshot such as
+    http://snapshot.debian.org/archive/debian/20260711T000000Z does not change.
     """
 
     kind: Literal["apt"]
     mirror: Annotated[str, Field(pattern=r"^(https?://|file:/|copy:/)[^\s\[\]]+$")] = "http://deb.debian.org/debian"
-    """Base URL of the mirror; a folder is `file:/…` or `copy:/…`."""
+    """Base URL of the mirror; for a local folder, `file:/…` or `copy:/…`."""
     release: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9._+-]+)*$")]
-    """`bookworm`, or another name of a folder in `dists` of the mirror."""
+    """`bookworm`, or any other folder in the mirror's `dists`."""
     components: Annotated[tuple[Component, ...], Field(min_length=1)] = ("main",)
     """Components to read, for example `main` and `contrib`."""
     architecture: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "amd64"
-    """Whose packages are read, whatever this machine is, so that the result is the same everywhere."""
+    """Architecture of the packages to read, regardless of this machine, so that results are the same everywhere."""
     content: Literal["descriptions", "translations", "synopses", "sections"]
     """descriptions   text: synopsis, blank line, long description
-    translations   text: a synopsis or a paragraph in English; target: the same in `language`. Paragraphs only where
-                   both descriptions have as many of them
+    translations   text: an English synopsis or paragraph; target: its translation into `language`. Paragraphs are used
+                   only if both descriptions have the same number
     synopses       text: long description; target: synopsis
-    sections       text: as in descriptions; label: section, `games` for `contrib/games`"""
+    sections       text: as in descriptions; label: section (`games` for `contrib/games`)"""
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$")] | None = None
-    """Of the targets: `fr`, `pt_BR`."""
+    """Language of the targets: `fr`, `pt_BR`."""
     sections: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """The classes, where not all sections are wanted; packages of others are left out."""
+    """Sections to use as classes; other packages are left out. Default: all sections."""
     one_per_source: bool = False
-    """Only the first, by name, of the packages that are made from one source."""
+    """Use only the first package, by name, of each source package."""
     trusted: bool = False
-    """Take a folder (`file:`, `copy:`) of one's own as it is, without a signature."""
+    """Accept a local mirror (`file:`, `copy:`) without a signature."""
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
         for key, content in (("language", "translations"), ("sections", "sections")):
             if self.content != content and getattr(self, key) is not None:
-                raise ValueError(f"{key}: only for content {content}")
+                raise ValueError(f"{key}: only valid with content: {content}")
         if self.content == "translations" and self.language in (None, "en"):
-            raise ValueError("language: content translations needs one, and not en, from which they are translated")
+            raise ValueError("language: required for content: translations; must not be en, the source language")
         if self.trusted and not self.mirror.startswith(LOCAL):
-            raise ValueError(f"trusted: only a folder ({' or '.join(LOCAL)}) can do without a signature")
+            raise ValueError(f"trusted: only valid for a local mirror ({' or '.join(LOCAL)})")
         if self.documents != Documents():
-            raise ValueError("documents: not for kind apt; its key content says what a document is")
+            raise ValueError("documents: not supported by kind: apt; use content instead")
         if len(set(self.components)) < len(self.components):
-            raise ValueError("components: names one twice")
+            raise ValueError("components: duplicate component")
         return self
 
     def read(self, bench: Bench) -> Iterator[Document]:
-        """See `Source.read`; a machine without apt is a GristmillError."""
+        """See `Source.read`. Raises GristmillError on a machine without apt."""
         archive = Archive(self.mirror, self.release, self.components, self.architecture, self.trusted)
         place = bench.scratch / "apt.sqlite"
         place.parent.mkdir(parents=True, exist_ok=True)
-        with current_lists(archive, self.language or "en", bench) as lists:  # other recipes wait for this part only
+        with current_lists(archive, self.language or "en", bench) as lists:  # locks out other recipes
             write_table(lists, place, bench)
         with closing(sqlite3.connect(place)) as table:
             wanted = self._classes(sections(table), bench)
@@ -91,7 +91,7 @@ class AptSource(Source):
             return None
         for number, name in enumerate(self.sections):
             if name not in there:
-                raise bench.wrong(f"sections.{number}", f"no package is in {name!r} (there are: {', '.join(there)})")
+                raise bench.wrong(f"sections.{number}", f"unknown section {name!r} (available: {', '.join(there)})")
         return set(self.sections)
 
     def _documents(self, package: Package, bench: Bench) -> Iterator[Document]:
@@ -133,7 +133,7 @@ class AptSource(Source):
 def _document(
     package: Package, name: str, place: str, text: str, target: str | None = None, label: str | None = None
 ) -> Document:
-    """One document, with what is wrong with it: an empty target or label is one that it should have and has not."""
+    """A document; an empty target or label becomes None and a problem."""
     problem = package.english.problem or (package.other.problem if package.other is not None else None)
     for what, value in (("target", target), ("label", label)):
         if value == "":

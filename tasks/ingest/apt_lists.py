@@ -1,8 +1,8 @@
-"""The lists of packages of a Debian mirror, kept up to date by the machine's own apt-get, as a plain user.
+"""Package lists of a Debian mirror, kept up to date by the machine's own apt-get, without root.
 
-They lie in the user's cache ($XDG_CACHE_HOME/gristmill/apt/<hash of mirror, release, components and architecture>).
-`apt-get update` checks their signatures and transfers only what is new. A language that was asked for once stays up
-to date, so that recipes with several languages share one download.
+The lists are in the user's cache ($XDG_CACHE_HOME/gristmill/apt/<hash of mirror, release, components, architecture>).
+`apt-get update` checks their signatures and downloads only changes. Once requested, a language stays in the cache, so
+recipes with different languages share one download.
 """
 
 import fcntl
@@ -21,12 +21,12 @@ from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.identity import fingerprint, hash_file
 
 HELPER = Path("/usr/lib/apt/apt-helper")
-"""Reads a list however it is compressed; apt-get's companion, in no one's PATH."""
+"""apt-get's companion, not on PATH; reads a list in any compression."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 LANGUAGES = "languages"
-"""A file beside the lists: the languages that they have, one a line."""
+"""File next to the lists: their languages, one per line."""
 HOOKS = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
-"""Of `APT::Update`: what a system runs when its own lists change, which ours do not concern."""
+"""Hooks of `APT::Update` that a system runs when its own lists change; not to be run for ours."""
 PASSING = re.compile(
     r"could not (resolve|connect|handshake)|temporary failure|connection (failed|timed out|refused|reset)|timed out"
     r"|cannot initiate the connection|unable to connect|network is unreachable|undetermined error|sync in progress"
@@ -34,19 +34,19 @@ PASSING = re.compile(
     r"|require authentication|^\s*(408|429|5\d\d)\s",
     re.IGNORECASE | re.MULTILINE,
 )
-"""What apt (1.8 to 3.0) says when the network fails or the mirror is just being changed."""
+"""Messages of apt (1.8 to 3.0) when the network fails or the mirror is being updated."""
 NO_RELEASE = re.compile(
     r"(does not|does no longer|no longer) ha(ve|s) a Release file|^Ign:\d+ .* Release$", re.MULTILINE
 )
-"""The second where the mirror is trusted: then apt-get goes on, and misses what it would have looked up there."""
+"""The second alternative is for trusted mirrors: apt-get continues without the file, then misses what it would list."""
 UNSIGNED = re.compile(r"NO_PUBKEY|KEYEXPIRED|EXPKEYSIG|BADSIG|is not signed|signatures? (couldn't|were invalid)")
 FAILED = re.compile(r"failed to fetch|index files failed to download|GPG error", re.IGNORECASE)
-"""Told even by an apt-get that takes it lightly and ends with 0."""
+"""Some versions of apt-get print this and still exit with 0."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Which lists."""
+    """Identifies a set of lists."""
 
     mirror: str
     release: str
@@ -61,22 +61,21 @@ class List:
 
     component: str
     language: str | None
-    """None: the packages themselves."""
+    """None for a list of packages."""
     path: Path
 
 
 @contextmanager
 def current_lists(archive: Archive, language: str, bench: Bench) -> Iterator[list[List]]:
-    """The lists of today with descriptions in English and `language`; nobody changes them during the block.
+    """Up-to-date lists with descriptions in English and `language`, locked during the block.
 
-    Raises TransientError where the mirror cannot be reached, even where lists of an earlier day are there,
-    RecipeError for a release, component, architecture or language that it does not have, GristmillError without apt.
+    Raises TransientError if the mirror is unreachable, even if older lists exist; RecipeError for a release,
+    component, architecture or language that it does not have; GristmillError without apt.
     """
     apt_get = shutil.which("apt-get")
     if apt_get is None or not HELPER.exists():
         raise GristmillError(
-            f"{bench.recipe}: ingest.kind: apt: this source needs Debian's apt (apt-get, and {HELPER}); this machine "
-            "has none"
+            f"{bench.recipe}: ingest.kind: apt requires Debian's apt (apt-get and {HELPER}), not found on this machine"
         )
     folder = _folder(archive)
     with (folder / "update.lock").open("w") as lock:
@@ -95,7 +94,7 @@ def current_lists(archive: Archive, language: str, bench: Bench) -> Iterator[lis
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a list, unpacked. Raises GristmillError where it cannot be read."""
+    """The decompressed bytes of a list. Raises GristmillError if it cannot be read."""
     pipe = subprocess.PIPE
     with subprocess.Popen([HELPER, "cat-file", path], stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -106,7 +105,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             raise
         said = process.stderr.read().decode(errors="replace").strip()
     if process.returncode != 0:
-        raise GristmillError(f"{path}: apt-helper cannot read it: {said}")
+        raise GristmillError(f"{path}: apt-helper cannot read this file: {said}")
 
 
 def _folder(archive: Archive) -> Path:
@@ -118,7 +117,7 @@ def _folder(archive: Archive) -> Path:
 
 
 def _options(folder: Path, archive: Archive, languages: Sequence[str]) -> list[str]:
-    """What makes apt-get look at this archive and this folder alone; written files and command line."""
+    """Write the configuration that restricts apt-get to this archive and folder; returns the options to use it."""
     of_source = [f"arch={archive.architecture}", f"lang={','.join(languages)}", "target=Packages,Translations"]
     if archive.trusted:
         of_source.append("trusted=yes")
@@ -132,7 +131,7 @@ def _options(folder: Path, archive: Archive, languages: Sequence[str]) -> list[s
         "Dir::Etc::SourceList": folder / "sources.list",
         "Dir::Etc::SourceParts": "-",
         "Dir::State::Lists": folder / "lists",
-        "Dir::State::status": folder / "status",  # no package is installed: apt need not know the system's
+        "Dir::State::status": folder / "status",  # empty: installed packages do not matter
         "Dir::Cache": folder / "cache",
         "Dir::Cache::pkgcache": "",
         "Dir::Cache::srcpkgcache": "",
@@ -143,12 +142,12 @@ def _options(folder: Path, archive: Archive, languages: Sequence[str]) -> list[s
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": ""}  # its words are looked at
+    environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": ""}  # its messages are parsed
     return subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
 
 
 def _update(command: list[str], archive: Archive, bench: Bench) -> str:
-    """Bring the lists up to date; what apt-get said."""
+    """Update the lists; returns apt-get's output."""
     done = _run([*command, "-o", "pkgCacheFile::Generate=false", "update"])  # only indextargets needs it
     said = done.stdout + done.stderr
     if done.returncode == 0 and not FAILED.search(said):
@@ -159,12 +158,12 @@ def _update(command: list[str], archive: Archive, bench: Bench) -> str:
     if NO_RELEASE.search(said):
         raise bench.wrong("release", _words(said))
     if UNSIGNED.search(said):
-        raise bench.wrong("mirror", f"{where}: not signed by a key that apt trusts here: {_words(said)}")
+        raise bench.wrong("mirror", f"{where}: not signed by a trusted key: {_words(said)}")
     raise GristmillError(f"{bench.recipe}: ingest.mirror: {where}: {_words(said)}")
 
 
 def _words(said: str) -> str:
-    """The first of apt's errors, or of its warnings, in its own words."""
+    """apt's first error, or else its first warning."""
     for sign in ("E: ", "W: ", "Err:", "N: "):
         for line in said.splitlines():
             if line.startswith(sign):
@@ -173,7 +172,6 @@ def _words(said: str) -> str:
 
 
 def _downloaded(command: list[str], archive: Archive) -> list[List]:
-    """The lists that are there, in the order of the components."""
     done = _run([*command, "indextargets", "--format", "$(CREATED_BY)|$(LANGUAGE)|$(COMPONENT)|$(FILENAME)"])
     if done.returncode != 0:
         raise GristmillError(f"apt-get indextargets: {_words(done.stdout + done.stderr)}")
@@ -185,12 +183,12 @@ def _downloaded(command: list[str], archive: Archive) -> list[List]:
 
 
 def _require(lists: list[List], archive: Archive, language: str, said: str, bench: Bench) -> None:
-    """Raises RecipeError where a component or a language is not among the lists."""
+    """Raises RecipeError if a component or language has no list."""
     for component in archive.components:
         if not any(one.component == component and one.language is None for one in lists):
             about = [line for line in said.splitlines() if f"component '{component}'" in line]
-            why = _words("\n".join(about)) if about else f"none for {archive.architecture}"
-            raise bench.wrong("components", f"{archive.release} has no list of packages of {component}: {why}")
+            why = _words("\n".join(about)) if about else f"not available for {archive.architecture}"
+            raise bench.wrong("components", f"{archive.release} has no package list for {component}: {why}")
     for wanted in ("en", language):
         if not any(one.language == wanted for one in lists):
             key = "language" if wanted == language else "mirror"
@@ -198,7 +196,7 @@ def _require(lists: list[List], archive: Archive, language: str, said: str, benc
 
 
 def _note_release(folder: Path, bench: Bench) -> None:
-    """Say in the report which release it was: these lists change, and the report stays."""
+    """Record the release in the report: the lists change, the report stays."""
     found = sorted((folder / "lists").glob("*_InRelease")) or sorted((folder / "lists").glob("*_Release"))
     if len(found) != 1:
         raise GristmillError(f"{folder / 'lists'}: expected one Release file, found {len(found)}")

@@ -1,6 +1,6 @@
-"""Packages and their descriptions in a table on disk, so that memory does not grow with them and their order is fixed.
+"""Packages and descriptions in a table on disk, for constant memory and a fixed order.
 
-A description belongs to all packages with its Description-md5; of these the first by name stands for them.
+All packages with the same Description-md5 share a description; the first by name represents them.
 """
 
 import sqlite3
@@ -24,8 +24,8 @@ CREATE TABLE descriptions (
 ) WITHOUT ROWID;
 """
 SHOWN_BLANK = "\u22c5"
-"""The dot that stands for a non-breaking blank on the pages of Debian's translators; many copied it (one in eight
-descriptions in French)."""
+"""The dot that Debian's translation pages show for a non-breaking space; many translators copied it (in one of eight
+French descriptions)."""
 INSERT = "INSERT OR IGNORE INTO {} VALUES (?, ?, ?, ?, ?)"
 COUNTS = """
 SELECT count(*), count(descriptions.md5)
@@ -42,30 +42,30 @@ OTHER = "JOIN descriptions AS other ON other.language = :language AND other.md5 
 
 @dataclass(frozen=True)
 class Description:
-    """In one language."""
+    """A description in one language."""
 
     synopsis: str
     long: str
-    """Its lines as they are in the list, with Debian's markup; empty where there are none."""
+    """Lines as in the list, with Debian's markup; may be empty."""
     problem: str | None
 
 
 @dataclass(frozen=True)
 class Package:
-    """The first, by name, of the packages that share a description."""
+    """The first package, by name, of those that share a description."""
 
     name: str
     source: str
     section: str | None
-    """Without its component: `games`, not `contrib/games`."""
+    """Without the component: `games`, not `contrib/games`."""
     component: str
     english: Description
     other: Description | None
-    """In the language asked for."""
+    """In the requested language."""
 
 
 def write_table(lists: Iterable[List], place: Path, bench: Bench) -> None:
-    """The lists, read into a new table at `place`. Raises GristmillError where one cannot be read."""
+    """Read the lists into a new table at `place`. Raises GristmillError for an unreadable list."""
     with closing(sqlite3.connect(place)) as table:
         table.executescript(TABLES)
         for one in lists:
@@ -82,12 +82,12 @@ def write_table(lists: Iterable[List], place: Path, bench: Bench) -> None:
 
 
 def sections(table: sqlite3.Connection) -> list[str]:
-    """All sections that packages are in, sorted."""
+    """All sections of the packages, sorted."""
     return [name for (name,) in table.execute("SELECT DISTINCT section FROM packages WHERE section > '' ORDER BY 1")]
 
 
 def packages(table: sqlite3.Connection, language: str | None) -> Iterator[Package]:
-    """A package for every description, sorted by name; with a language, only those that are translated into it."""
+    """One package per description, sorted by name; with a language, only those translated into it."""
     other = "other.synopsis, other.long, other.problem" if language else "NULL, NULL, NULL"
     query = FIRST.format(other=other, join=OTHER if language else "")
     for name, source, section, component, *texts in table.execute(query, {"language": language}):
@@ -99,7 +99,7 @@ def _packages(stream: BinaryIO, component: str) -> Iterator[tuple[str | None, ..
     for stanza in stanzas(stream, ("Package", "Source", "Section", "Description-md5")):
         fields = stanza.fields
         if name := fields.get("package"):
-            source = fields.get("source", name).split(" ")[0]  # its version may stand behind it
+            source = fields.get("source", name).split(" ")[0]  # may end with a version
             section = fields.get("section", "").rpartition("/")[2]
             yield name, source, section or None, component, fields.get("description-md5")
 

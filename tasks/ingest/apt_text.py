@@ -1,11 +1,11 @@
-"""Debian's control files and the markup of descriptions in them, as plain text (Debian Policy 5.1 and 5.6.13).
+"""Debian's control files and the markup of their descriptions, as plain text (Debian Policy 5.1 and 5.6.13).
 
 Package: hello
 Description-en: example package          the synopsis
- The GNU hello program produces a        one blank: a paragraph, its lines flow
+ The GNU hello program produces a        one space: a paragraph, its lines are joined
  familiar, friendly greeting.
- .                                       a dot alone: a paragraph ends
- It shows:                               two blanks or more: a line as it is, a list most often
+ .                                       a dot alone: end of the paragraph
+ It shows:                               two or more spaces: verbatim, most often a list
   * localisation by means of
     gettext
 """
@@ -18,16 +18,17 @@ from typing import BinaryIO
 from tasks.ingest.decoding import escape, unescape
 
 ITEM = re.compile(r"(?P<sign>\\?[-*+•·]|--|[–—−‒°]|o(?=  ?\S)|\d{1,2}[.)])\s+(?=\S)")
-"""What a list's item begins with."""
+"""The start of a list item."""
 ANYWHERE = re.compile(r"\\?[-*+•·]")
-"""Of these, what begins one even in a line that flows, where a dash is one of the sentence."""
+"""Signs that start an item even with one leading space, where a dash is punctuation."""
 GAP = b"\n\n"
 CHUNK = 1 << 20
 BLANKS = re.compile(" {2,}")
 SUSPENDED = re.compile(r"(and|or|to|et|ou|à|und|oder|bis)\b|\W")
-"""Words before which a hyphen at the end of a line is not that of a word that was broken there: `pre- and post-`."""
+"""Words at the start of a line that show that the previous line's final hyphen is not a line break within a word:
+`pre- and post-`."""
 FULL = 60
-"""Characters of a line that may have been broken because it was full."""
+"""Characters from which a line may have been wrapped because it was full."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class Stanza:
     """One paragraph of a control file: a package, or a description."""
 
     fields: dict[str, str]
-    """By name in lower case; lines behind the first with the blanks before them."""
+    """Values by lowercase name; continuation lines keep their leading spaces."""
     wrong_byte: int | None
-    """Where in the file the first byte of it is that is not UTF-8, and now U+FFFD."""
+    """Offset in the file of the stanza's first invalid byte (now U+FFFD)."""
 
 
 def stanzas(stream: BinaryIO, names: Iterable[str]) -> Iterator[Stanza]:
-    """The stanzas of a control file one after the other, with those of the named fields that each has."""
+    """The stanzas of a control file that have any of the named fields, with these fields."""
     field = re.compile(rf"^({'|'.join(map(re.escape, names))}):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE | re.IGNORECASE)
     offset = 0
     for raw in _blocks(stream):
@@ -53,7 +54,7 @@ def stanzas(stream: BinaryIO, names: Iterable[str]) -> Iterator[Stanza]:
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """What stands between blank lines, a chunk of the stream in memory at a time."""
+    """Blocks between blank lines, with one chunk of the stream in memory."""
     rest = b""
     while chunk := stream.read(CHUNK):
         *whole, rest = (rest + chunk).split(GAP)
@@ -63,22 +64,22 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 @dataclass
 class _Line:
-    """A line of plain text in the making."""
+    """A line of plain text under construction."""
 
     indent: int
-    """Blanks before it in the control file: 1 for what flows."""
+    """Leading spaces in the control file; 1 for lines to be joined."""
     sign: str
-    """`- ` or `1. ` for an item of a list, else empty."""
+    """`- ` or `1. ` for a list item, else empty."""
     text: str
     width: int
-    """Characters of the last line of the file that it is made of."""
+    """Characters of its last line in the file."""
 
 
 def paragraphs(long: str) -> list[str]:
-    """The paragraphs of a long description (its lines with the blanks before them) without markup.
+    """The paragraphs of a long description (lines with their leading spaces), without markup.
 
-    Lines that flow are joined; every item of a list is a line of its own behind `- `, or its number; other lines with
-    two blanks or more stay as they are, indented among one another.
+    Lines with one leading space are joined; each list item becomes one line that starts with `- ` or its number;
+    other lines stay verbatim and keep their relative indentation.
     """
     found: list[list[str]] = [[]]
     for line in long.split("\n"):
@@ -116,7 +117,7 @@ def _stands_apart(line: _Line) -> bool:
 
 
 def _goes_on(before: _Line, line: _Line) -> bool:
-    """Whether a line of the file continues the one before it."""
+    """Whether a line of the file continues the previous one."""
     if line.sign:
         return False
     if not before.sign:
@@ -125,7 +126,7 @@ def _goes_on(before: _Line, line: _Line) -> bool:
         return True
     if 1 < line.indent < before.indent:
         return False
-    # The rest of an item whose author forgot to indent it, or what stands behind the list.
+    # Either the rest of an item, not indented by mistake, or the text after the list.
     full = before.width >= FULL and not before.text.endswith((".", ";", ":", "!", "?"))
     return full or line.text[0].islower() or line.text[0] == "("
 
@@ -136,5 +137,5 @@ def _joined(text: str, more: str) -> str:
 
 
 def _spaced(line: _Line) -> str:
-    """Blanks in a row are one, but in lines that stay as they are: a table, a command."""
+    """The text with runs of spaces collapsed, except in verbatim lines (a table, a command)."""
     return line.text if line.indent > 1 and not line.sign else BLANKS.sub(" ", line.text)

@@ -1,4 +1,4 @@
-"""Bytes to text, and what is wrong with them: nothing is lost, and nothing wrong goes on unseen."""
+"""Bytes to text, losslessly, with a report of invalid bytes."""
 
 import re
 from typing import BinaryIO
@@ -9,12 +9,12 @@ LINE_ENDS = re.compile("\r\n?")
 
 
 def escape(data: bytes | bytearray) -> str:
-    """UTF-8 to text; each byte that is not UTF-8 becomes a lone surrogate (PEP 383), to be found by `unescape`."""
+    """Decode UTF-8; each invalid byte becomes a lone surrogate (PEP 383) for `unescape` to find."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def unescape(text: str) -> tuple[str, int | None]:
-    """The text with U+FFFD in place of wrong bytes, and the first of them, counted in bytes from its start."""
+    """The text with U+FFFD for invalid bytes, and the byte offset of the first, or None."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -24,18 +24,18 @@ def unescape(text: str) -> tuple[str, int | None]:
 
 
 def mend_surrogates(text: str) -> tuple[str, int | None]:
-    """The text with U+FFFD in place of lone surrogates (`"\\ud800"` in JSON), and the character where the first is."""
+    """The text with U+FFFD for lone surrogates (`"\\ud800"` in JSON), and the index of the first, or None."""
     first = SURROGATE.search(text)
     return (text, None) if first is None else (SURROGATE.sub("\ufffd", text), first.start())
 
 
 def plain_newlines(text: str) -> str:
-    """All line ends as `\\n`."""
+    """The text with all line endings as `\\n`."""
     return LINE_ENDS.sub("\n", text) if "\r" in text else text
 
 
 class Lines:
-    """The lines of a stream of bytes as text, their ends kept, with where the first wrong byte was since last asked."""
+    """The lines of a byte stream as text, with their endings; keeps track of invalid bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         import io
@@ -57,6 +57,6 @@ class Lines:
         return fixed.removeprefix(BOM) if first else fixed
 
     def wrong_byte(self) -> int | None:
-        """Where in the stream the first byte that is not UTF-8 was, among the lines since the last call."""
+        """Offset in the stream of the first invalid byte since the last call, or None."""
         wrong, self._wrong = self._wrong, None
         return wrong

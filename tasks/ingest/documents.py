@@ -1,4 +1,4 @@
-"""Rows and texts to documents: where one begins, its id and its group."""
+"""Rows and texts to documents: boundaries, ids and groups."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -16,14 +16,14 @@ from tasks.workers.parallel_map import parallel_map
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 TITLE = 60
-"""Characters of a part's first lines in `source`."""
+"""Maximum characters of a part's headings in `source`."""
 ALONE = 1 << 20
-"""Bytes of Markdown that one process parses by itself."""
+"""Up to this many bytes of Markdown are parsed in one process."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """One text file and what is to become of it: all that a process needs to know."""
+    """A text file and its settings: everything that a worker process needs."""
 
     file: SourceFile
     group: str
@@ -32,8 +32,8 @@ class Text:
 
 
 def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> Iterator[Document]:
-    """The documents of files, in their order. Raises DataError, or RecipeError for settings that do not fit a file."""
-    for file in files:  # all names are checked before the first is read
+    """The documents of files, in order. Raises DataError, or RecipeError for settings that do not fit a file."""
+    for file in files:  # check all names before reading the first
         _check(file, wanted, bench)
         bench.count("files")
         size = file.path.stat().st_size
@@ -62,14 +62,14 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
 
 def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:
     if file.format not in TEXTS and wanted.split_at is not None:
-        raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files are split")
+        raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files can be split")
     for key in ("target_column", "label_column", "group_column", "id_column"):
         if file.format in TEXTS and getattr(wanted, key) is not None:
             raise bench.wrong(f"documents.{key}", f"{file.name} is a text file and has no columns")
 
 
 def _processes(texts: list[Text]) -> int:
-    """As many as there are, but only where parsing Markdown takes longer than starting them."""
+    """All workers, but only if parsing the Markdown takes longer than starting them."""
     size = sum(text.file.path.stat().st_size for text in texts if text.file.format == ".md")
     return min(workers(), len(texts)) if size > ALONE else 1
 
@@ -77,9 +77,9 @@ def _processes(texts: list[Text]) -> int:
 def documents_of_rows(
     rows: Iterable[Row], name: str, unit: str, group: str | None, label: str | None = None
 ) -> Iterator[Document]:
-    """A document per row: id from its column or `<name>#<number>`, group from its column, `group`, or its id.
+    """One document per row: id from its column or `<name>#<number>`, group from its column, `group`, or its id.
 
-    `label` is the class of rows that have none of their own.
+    `label` is the class of rows without a label.
     """
     for row in rows:
         place = f"{name} {unit} {row.number}"
@@ -88,7 +88,7 @@ def documents_of_rows(
 
 
 def documents_of_text(text: Text) -> list[Document]:
-    """The documents of one text file: all of it, or its parts. Raises DataError for a damaged file."""
+    """The documents of a text file: the whole or its parts. Raises DataError for a damaged file."""
     file, form = text.file, text.file.format
     content = read_text(file, in_parts=text.split_at is not None)
     offset = len(BOM.encode()) if content.startswith(BOM) else 0
@@ -110,7 +110,7 @@ def documents_of_text(text: Text) -> list[Document]:
 
 
 def _parts(text: str, begins: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:
-    """The parts of a text and the lines that begin each; what stands before the first such line is a part too."""
+    """The parts of a text, each with the lines that begin it; the text before the first such line is a part, too."""
     start = at = 0
     title: list[str] = []
     open_title = False
@@ -129,7 +129,7 @@ def _parts(text: str, begins: re.Pattern[str]) -> Iterator[tuple[str, list[str]]
 
 
 def _plain(raw: str, form: str, name: str, offset: int) -> tuple[str, str | None]:
-    """The plain text of a piece of a file that begins at byte `offset`, and what is wrong with it."""
+    """The plain text of a piece that begins at byte `offset` of a file, and its problem."""
     text, wrong = unescape(raw)
     text = plain_newlines(text)
     problem = None if wrong is None else f"not UTF-8 at byte {offset + wrong} of {name}"
@@ -137,7 +137,7 @@ def _plain(raw: str, form: str, name: str, offset: int) -> tuple[str, str | None
 
 
 def _of_path(what: Literal["group", "label"], file: SourceFile, wanted: Documents, bench: Bench) -> str | None:
-    """The group or the label that the path of a file gives, if the settings have a pattern for it."""
+    """The group or label from a file's path, or None without a pattern in the settings."""
     key = f"{what}_pattern"
     pattern: str | None = getattr(wanted, key)
     if pattern is None:
@@ -145,5 +145,5 @@ def _of_path(what: Literal["group", "label"], file: SourceFile, wanted: Document
     match = re.search(pattern, file.name)
     found = match and (match.group(1) if match.re.groups else match.group())
     if not found or not found.strip():
-        raise bench.wrong(f"documents.{key}", f"finds no {what} in {file.name!r}")
+        raise bench.wrong(f"documents.{key}", f"no {what} found in the path {file.name!r}")
     return found

@@ -1,4 +1,4 @@
-"""`kind: files`: text files and tables of the project, by glob."""
+"""`kind: files`: text files and tables in the project, by glob."""
 
 import re
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 def _inside(pattern: str) -> str:
     if URL.match(pattern):
         raise ValueError(
-            f"{pattern} is no path; fetch it into a folder of the project with `dvc import-url` (README, Buckets), or "
-            "pin one file with kind: url"
+            f"{pattern} is a URL, not a path; fetch it into the project with `dvc import-url` (docs/servers.md, Shared "
+            "cache and buckets), or pin one file with kind: url"
         )
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
-        raise ValueError("must be relative and stay inside")
+        raise ValueError("must be relative, without ..")
     if any("**" in part and part != "**" for part in PurePosixPath(pattern).parts):
-        raise ValueError("** stands for folders, and must stand alone between slashes: texts/**/*.txt")
+        raise ValueError("** must be a whole path component, as in texts/**/*.txt")
     if not PurePosixPath(pattern).parts:
-        raise ValueError("names a folder; say which files: *.txt")
+        raise ValueError("is a folder; name its files, for example *.txt")
     return pattern
 
 
@@ -36,7 +36,7 @@ Globs = Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_insi
 
 
 class FilesSource(Source):
-    """Text files and tables of the project: .txt .md .jsonl .csv (each also .gz, .zst) .parquet."""
+    """Text files and tables in the project: .txt .md .jsonl .csv (each also .gz, .zst) .parquet."""
 
     kind: Literal["files"]
     files: Globs
@@ -58,12 +58,15 @@ class FilesSource(Source):
 
 
 def find_files(root: Path, globs: Globs, bench: Bench) -> list[SourceFile]:
-    """The files under `root` that the globs find, each once, sorted by name. Raises RecipeError for an empty glob."""
+    """The files under `root` that match the globs, each once, sorted by name.
+
+    Raises RecipeError for a glob without a match, DataError for a name that is not UTF-8.
+    """
     found: dict[str, SourceFile] = {}
     for number, pattern in enumerate(globs):
         paths = [path for path in root.glob(pattern) if path.is_file()]
         if not paths:
-            sentence = "finds no file" if any(sign in pattern for sign in WILD) else "no such file"
+            sentence = "matches no file" if any(sign in pattern for sign in WILD) else "no such file"
             raise bench.wrong(f"files.{number}", f"{pattern!r}: {sentence}")
         for path in paths:
             name = path.relative_to(root).as_posix()
@@ -72,5 +75,5 @@ def find_files(root: Path, globs: Globs, bench: Bench) -> list[SourceFile]:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise DataError(f"{name.encode(errors='surrogateescape')!r}: the name of the file is not UTF-8") from None
+            raise DataError(f"{name.encode(errors='surrogateescape')!r}: the file name is not UTF-8") from None
     return [found[name] for name in sorted(found)]

@@ -1,4 +1,4 @@
-"""Bytes of a file to a text or to rows, as a stream: plain, gzip or zstd; .txt .md .jsonl .csv .parquet."""
+"""File bytes to text or rows, streamed: .txt .md .jsonl .csv .parquet, plain or compressed with gzip or zstd."""
 
 import json
 import zlib
@@ -17,30 +17,30 @@ TEXTS = (".txt", ".md")
 TABLES = (".jsonl", ".csv", ".parquet")
 PACKED = (".gz", ".zst")
 FIELD_LIMIT = (1 << 31) - 1
-"""Characters of a CSV field; the csv module stops at 131,072 by itself."""
+"""Maximum characters of a CSV field; the csv module's default is 131,072."""
 PARQUET_ROWS = 1024
-"""Rows of a Parquet file held in memory at a time."""
+"""Rows of a Parquet file in memory at a time."""
 
 PIECE = 1 << 20
-"""Bytes of a text file that are read at a time."""
+"""Bytes of a text file read at a time."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source: its name inside it (for ids and messages), and where it lies."""
+    """A file of a source: its name within the source (for ids and messages) and its path."""
 
     name: str
     path: Path
 
     @property
     def format(self) -> str:
-        """`.md` for `a/b.md.gz`. Raises DataError for a file that no reader knows."""
+        """`.md` for `a/b.md.gz`. Raises DataError for an unsupported format."""
         suffixes = [suffix.lower() for suffix in PurePosixPath(self.name).suffixes[-2:]]
         packed = bool(suffixes) and suffixes[-1] in PACKED
         form = (suffixes[-2:-1] if packed else suffixes[-1:]) or [""]
         if form[0] not in (*TEXTS, *TABLES) or (packed and form[0] == ".parquet"):
             raise DataError(
-                f"{self.name}: no reader for this file (there are: {' '.join(TEXTS + TABLES)}, all but the last also "
+                f"{self.name}: unsupported format (supported: {' '.join(TEXTS + TABLES)}; all but the last also "
                 f"with {' or '.join(PACKED)})"
             )
         return form[0]
@@ -53,9 +53,9 @@ class SourceFile:
 
 
 def read_text(file: SourceFile, in_parts: bool) -> str:
-    """All of a text file, wrong bytes escaped (see `decoding.unescape`), line ends as they are.
+    """A whole text file, invalid bytes escaped (see `decoding.unescape`), line endings unchanged.
 
-    Raises DataError for one that is longer than a document, as soon as that is seen, but where it has several in parts.
+    Unless the file is split (`in_parts`), raises DataError as soon as it exceeds the length of a document.
     """
     content = bytearray()
     with _open(file) as stream:
@@ -67,7 +67,7 @@ def read_text(file: SourceFile, in_parts: bool) -> str:
 
 
 def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
-    """The rows of a table, in order. Raises DataError where the file is damaged or lacks a column."""
+    """The rows of a table, in order. Raises DataError for a damaged file or a missing column."""
     match file.format:
         case ".jsonl":
             return _jsonl_rows(file, wanted)
@@ -138,7 +138,7 @@ def _parquet_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
 
 
 def nested_names(fields: Iterable[Any]) -> dict[str, Any]:
-    """The names of Arrow's fields, and under each struct the names in it: what `rows.path_of` looks a column up in."""
+    """Names of Arrow fields, nested under each struct, for `rows.path_of`."""
     import pyarrow as pa
 
     return {field.name: nested_names(field.type) if pa.types.is_struct(field.type) else None for field in fields}
@@ -154,7 +154,7 @@ def _parquet_values(batch: Any, path: tuple[str, ...]) -> list[Any]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = column.cast(pa.large_binary())  # decoded row by row, so that a wrong byte costs one row only
+        column = column.cast(pa.large_binary())  # decode row by row: an invalid byte affects one row only
     return column.to_pylist()
 
 
@@ -164,7 +164,7 @@ def _not_utf8(wrong: int | None, file: SourceFile) -> str | None:
 
 @contextmanager
 def _open(file: SourceFile) -> Iterator[BinaryIO]:
-    """The bytes of a file, unpacked. Raises DataError where it cannot be read or is cut off."""
+    """The decompressed bytes of a file. Raises DataError if it is unreadable or truncated."""
     import gzip
 
     import zstandard
@@ -180,7 +180,7 @@ def _open(file: SourceFile) -> Iterator[BinaryIO]:
             else:
                 yield raw
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        raise DataError(f"{file.name}: cannot be read, damaged or cut off: {error}") from error
+        raise DataError(f"{file.name}: unreadable, damaged or truncated: {error}") from error
 
 
 def _unzstd(raw: BinaryIO) -> BinaryIO:
@@ -189,7 +189,7 @@ def _unzstd(raw: BinaryIO) -> BinaryIO:
     import zstandard
 
     class Frames(io.RawIOBase):
-        """Reads frame after frame; zstandard's own reader takes a cut-off frame for a whole one."""
+        """Reads frame after frame; zstandard's own reader accepts a truncated frame as complete."""
 
         def __init__(self) -> None:
             self.frame: Any = None
@@ -203,7 +203,7 @@ def _unzstd(raw: BinaryIO) -> BinaryIO:
                 data = raw.read(1 << 16)
                 if not data:
                     if self.frame is not None:
-                        raise EOFError("the zstd frame has no end")
+                        raise EOFError("truncated zstd frame")
                     return 0
                 self.ready = memoryview(self.unpack(data))
             size = min(len(buffer), len(self.ready))

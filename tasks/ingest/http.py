@@ -1,4 +1,4 @@
-"""A file from the web, from the byte on that is missing."""
+"""A file from the web, resumed at the first missing byte."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import httpx
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses that may be gone the next time (RFC 9110)."""
+"""HTTP statuses that may be temporary (RFC 9110)."""
 TIMEOUT = 30.0
 """Seconds without a byte."""
 
 
 def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
-    """Append what is missing to `part`, which has `had` bytes. Raises TransientError, RecipeError or GristmillError."""
+    """Append the missing bytes to `part`, which has `had`. Raises TransientError, RecipeError or GristmillError."""
     import httpx
 
     try:
@@ -30,19 +30,19 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
 
 
 def _stream(client: "httpx.Client", url: str, part: Path, had: int, bench: Bench) -> None:
-    """Append to `part` what is missing; write it anew where the server sends everything."""
+    """Append the missing bytes to `part`; overwrite it if the server sends the whole file."""
     headers = {"Range": f"bytes={had}-"} if had else {}
     with client.stream("GET", url, headers=headers) as response:
         status = response.status_code
-        if status == 416 and had:  # nothing is missing, or the file has become shorter: the checksum will tell
+        if status == 416 and had:  # complete, or the file is now shorter: the checksum decides
             return
         if status in PASSING:
-            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server answers {status}")
+            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server returned {status}")
         if status not in (200, 206):
-            raise GristmillError(f"{bench.recipe}: ingest.url: {url}: the server answers {status}")
+            raise GristmillError(f"{bench.recipe}: ingest.url: {url}: the server returned {status}")
         goes_on = status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {had}-")
         if status == 206 and not goes_on:
-            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server sent another range than asked for")
+            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server sent a different range than requested")
         length = response.headers.get("Content-Length")
         total = int(length) if length else None
         with part.open("ab" if goes_on else "wb") as out, progress("download", total, "bytes") as shown:

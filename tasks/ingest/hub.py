@@ -1,4 +1,4 @@
-"""`kind: hub`: a data set of the Hugging Face Hub, or a folder in that layout, streamed by `datasets`."""
+"""`kind: hub`: a dataset on the Hugging Face Hub, or a folder in its layout, streamed by `datasets`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -22,17 +22,17 @@ Splits = Annotated[
 
 
 class HubSource(Source):
-    """Splits of a data set. `revision` (a commit, or a tag) is needed for the Hub, not for a folder."""
+    """Splits of a dataset. `revision` (a commit or a tag) is required for the Hub, not for a folder."""
 
     kind: Literal["hub"]
     dataset: Name
-    """`owner/name`, or a folder relative to the project's root."""
+    """`owner/name`, or a folder relative to the project root."""
     split: Splits
-    """One split, or a list: these are read in its order. Rows of the first have groups as those of a table; the group
-    of all others is the name of their split, which `clean` then keeps apart: `splits: {test: 0, test_groups: [test]}`.
-    The id of a row, too, begins with its split then, as data sets count in each split anew."""
+    """One split, or a list to read in order. With a list, rows of the first split are grouped as in a table; each other
+    split is one group with its name, for `clean` to keep apart: `splits: {test: 0, test_groups: [test]}`. Ids from a
+    column are then prefixed with the split, since each split may number its own rows."""
     config: Name | None = None
-    """The configuration of a data set that has several."""
+    """The configuration, for a dataset with several."""
     revision: Name | None = None
     """A commit or a tag; required for the Hub, unused for a folder."""
 
@@ -40,20 +40,20 @@ class HubSource(Source):
         """See `Source.read`."""
         for key in ("split_at", "group_pattern", "label_pattern"):
             if getattr(self.documents, key) is not None:
-                raise bench.wrong(f"documents.{key}", "is for files; the rows of a data set are documents")
+                raise bench.wrong(f"documents.{key}", "only for files; each row of a dataset is a document")
         if isinstance(self.split, str):
             return self._documents(self.split, None, bench)
         if self.documents.group_column is not None:
-            raise bench.wrong("documents.group_column", "split is a list, and the group of a row is its split")
+            raise bench.wrong("documents.group_column", "not allowed with a list of splits: the split is the group")
         if len(set(self.split)) < len(self.split):
-            raise bench.wrong("split", "names a split twice")
+            raise bench.wrong("split", "duplicate split")
         groups = (None, *self.split[1:])
         return chain.from_iterable(
             self._documents(split, group, bench) for split, group in zip(self.split, groups, strict=True)
         )
 
     def _documents(self, split: str, group: str | None, bench: Bench) -> Iterator[Document]:
-        """Of one split; of several, its name stands before the ids of a column."""
+        """The documents of one split; with a list of splits, ids from a column are prefixed with its name."""
         name = "/".join(part for part in (self.config, split) if part)
         rows: Iterable[Row] = _rows(self, split, name, bench)
         if not isinstance(self.split, str) and self.documents.id_column is not None:
@@ -61,7 +61,7 @@ class HubSource(Source):
         return documents_of_rows(rows, name, "row", group)
 
     def local_paths(self) -> list[str]:
-        """See `Source.local_paths`: the folder, where it is one."""
+        """See `Source.local_paths`: the folder, if the dataset is one."""
         return [self.dataset] if self.revision is None else []
 
     def title(self) -> str:
@@ -94,7 +94,7 @@ def _rows(source: HubSource, split: str, name: str, bench: Bench) -> Iterator[Ro
 
 
 def _class_names(features: Any, column: str | None) -> dict[str, str] | None:
-    """By number as text, the names of the classes where the column is a `datasets.ClassLabel`."""
+    """Class names by number (as text) if the column is a `datasets.ClassLabel`, else None."""
     from datasets import ClassLabel
 
     if column is None or (path := path_of(column, features)) is None:
@@ -107,7 +107,7 @@ def _class_names(features: Any, column: str | None) -> dict[str, str] | None:
 
 
 def _with_class_name(row: Row, classes: dict[str, str], place: str) -> Row:
-    """The row with the name of its class; -1 is what data sets write where they do not tell it."""
+    """The row with the name of its class; datasets use -1 for a withheld label."""
     if row.label is None:
         return row
     label = classes.get(row.label)
@@ -116,11 +116,11 @@ def _with_class_name(row: Row, classes: dict[str, str], place: str) -> Row:
 
 
 def _stream(source: HubSource, split: str, bench: Bench) -> Any:
-    """A split as an iterable data set. Raises RecipeError for a wrong key, TransientError for the network."""
+    """A split as an iterable dataset. Raises RecipeError for a wrong key, TransientError for network errors."""
     folder = Path(source.dataset)
     local = folder.is_dir()
     if not local and source.revision is None:
-        raise bench.wrong("revision", f"missing; {source.dataset} is no folder here, and the Hub changes")
+        raise bench.wrong("revision", f"missing; {source.dataset} is not a local folder, and the Hub changes")
     import datasets
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 

@@ -1,4 +1,4 @@
-"""Whether the ids of a column are unique, told by 8 bytes an id: what is alike in them is looked up in the corpus."""
+"""Uniqueness of ids from a column, with 8 bytes of memory per id: equal hashes are looked up in the corpus."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 
 class Ids:
-    """The ids of a corpus as it is written. The one thing that grows with its documents."""
+    """Hashes of a corpus's ids; the only memory of the stage that grows with the corpus."""
 
     def __init__(self) -> None:
-        self._hashes = array("q")  # grows in place, by a sixteenth; at the end, a sorted copy stands beside it
+        self._hashes = array("q")  # grows in place, by a sixteenth; the final check adds a sorted copy
 
     def add(self, names: Iterable[str]) -> None:
-        """The ids of the next documents."""
+        """Add the ids of the next documents."""
         self._hashes.extend(map(hash, names))
 
     def require_unique(self, folder: Path) -> None:
-        """Raises DataError with both places of the first id that comes again; `folder` is the corpus, whole."""
+        """Raises DataError with both places of the first duplicate id; `folder` is the complete corpus."""
         import numpy as np
 
         hashes = np.frombuffer(self._hashes, np.int64)
         for row in _again(hashes):
-            places: dict[str, str] = {}  # more than one id, where different ones have the same hash
+            places: dict[str, str] = {}  # several ids in case of a hash collision
             for name, place in _ids_and_places(folder, np.flatnonzero(hashes == hashes[row])):
                 if name in places:
-                    raise DataError(f"{place}: the id {name!r} is also that of {places[name]}; ids must be unique")
+                    raise DataError(f"{place}: duplicate id {name!r}, already in {places[name]}; ids must be unique")
                 places[name] = place
 
 
 def _again(hashes: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """The rows, in order, with a hash that an earlier row has."""
+    """The rows, in order, with the hash of an earlier row."""
     import numpy as np
 
     ordered = np.sort(hashes)
@@ -51,7 +51,6 @@ def _again(hashes: "NDArray[np.int64]") -> "NDArray[np.int64]":
 
 
 def _ids_and_places(folder: Path, rows: "NDArray[np.int64]") -> Iterator[tuple[str, str]]:
-    """Of some rows of a corpus, in order."""
     start = 0
     for batch in read_batches(folder, ["id", "source"]):
         stop = start + batch.num_rows

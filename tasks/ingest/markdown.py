@@ -1,6 +1,6 @@
-"""Markdown to plain text: what a reader would see, without the marks.
+"""Markdown to plain text, as a reader sees it.
 
-Line breaks stay where they are (verse!), blocks are set apart by a blank line, a heading is a line of its own.
+Line breaks are kept (verse!), blocks are separated by a blank line, a heading is its own line.
 """
 
 from functools import cache
@@ -29,7 +29,7 @@ def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark").enable("table")
-    parser.core.ruler.disable("normalize")  # it would turn NULs into U+FFFD; line ends are normalised already
+    parser.core.ruler.disable("normalize")  # it turns NULs into U+FFFD; line endings are normalized already
     return parser
 
 
@@ -79,7 +79,7 @@ def _inline(tokens: "list[Token]") -> str:
         elif token.type == "image":
             parts.append(_inline(token.children or []))
         elif token.type != "html_inline":
-            parts.append(token.content)  # marks of emphasis and links have none
+            parts.append(token.content)  # empty for the marks of emphasis and links
     return "".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""`kind: package`: text out of a package of the Python index (see `tasks.fetch.package`)."""
+"""`kind: package`: text from a package on the Python package index (see `tasks.fetch.package`)."""
 
 from collections.abc import Iterator
 from typing import Literal

@@ -1,4 +1,4 @@
-"""A row of a table to what a document is made of: text, target, label, id and group, and what is wrong with them."""
+"""A table row to the fields of a document: text, target, label, id, group and problem."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from tasks.stage.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table; its number counts from 1 (the line, in JSON Lines; without the header, in CSV)."""
+    """A table row, numbered from 1 (JSON Lines: by line; CSV: without the header)."""
 
     number: int
     text: str
@@ -25,18 +25,18 @@ class Row:
 
 @dataclass
 class _Problem:
-    """The first thing that is wrong with a row."""
+    """The first problem of a row."""
 
     place: str
     told: str | None
 
     def tell(self, sentence: str) -> None:
-        """What comes later goes unsaid."""
+        """Record the sentence unless an earlier one exists."""
         self.told = self.told or sentence
 
 
 def columns_wanted(wanted: Documents) -> list[str]:
-    """The columns that documents are made of, the text first; each once."""
+    """The columns that documents use, the text first; each once."""
     columns = (
         wanted.text_column, wanted.target_column, wanted.label_column, wanted.id_column, wanted.group_column,
     )  # fmt: skip
@@ -44,9 +44,9 @@ def columns_wanted(wanted: Documents) -> list[str]:
 
 
 def path_of(name: str, there: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The way to a column: its name, or, for `translation.en` where no column is called so, the names on the way in.
+    """The path to a column: its name, or nested names if no column has the full name `translation.en`.
 
-    `there`: values by column, or whatever is nested in the same way. None where there is no such column.
+    `there`: values by column, or any mapping with the same nesting. Returns None for a missing column.
     """
     if name in there:
         return (name,)
@@ -58,17 +58,17 @@ def path_of(name: str, there: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def require_column(name: str, there: Mapping[str, Any], place: str) -> tuple[str, ...]:
-    """`path_of`, or a DataError with the columns that there are."""
+    """`path_of`; raises DataError with the available columns if it is missing."""
     path = path_of(name, there)
     if path is None:
-        raise DataError(f"{place}: no column {name!r} (there are: {', '.join(map(str, there)) or 'none'})")
+        raise DataError(f"{place}: no column {name!r} (available: {', '.join(map(str, there)) or 'none'})")
     return path
 
 
 def make_row(file: str, unit: str, number: int, values: dict[str, Any], wanted: Documents, problem: str | None) -> Row:
-    """A row out of the values of its columns. Raises DataError where one of the columns is not there.
+    """A row from the values of its columns. Raises DataError for a missing column.
 
-    `file` and `unit` ("row" or "line") are words for messages; `problem` is what is known to be wrong already.
+    `file` and `unit` ("row" or "line") are for messages; `problem` is a problem found earlier.
     """
     place = f"{file} {unit} {number}"
     given = {name: _value(name, values, place) for name in columns_wanted(wanted)}
@@ -92,14 +92,14 @@ def _value(name: str, values: dict[str, Any], place: str) -> Any:
     if name in values:
         return values[name]
     if path_of(name, values) is None and any(name[:dot] in values for dot, sign in enumerate(name) if sign == "."):
-        return None  # the column is there, and this row has nothing of that name in it
+        return None  # the outer column exists, but lacks this field in this row
     for part in require_column(name, values, place):
         values = values[part]
     return values
 
 
 def _text_of(value: Any, column: str, problem: _Problem) -> str | None:
-    """A text that can be written as UTF-8, whatever stands there; None for nothing."""
+    """The value as text that UTF-8 can encode; None for None."""
     if value is None:
         return None
     if isinstance(value, bytes):
@@ -118,7 +118,7 @@ def _text_of(value: Any, column: str, problem: _Problem) -> str | None:
 
 
 def _label_of(value: Any, column: str, problem: _Problem) -> str | None:
-    """The name of a class: a text without blanks around it, `true`, `false`, or the digits of a whole number."""
+    """The name of a class: stripped text, `true`, `false`, or the digits of an integer."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -128,7 +128,7 @@ def _label_of(value: Any, column: str, problem: _Problem) -> str | None:
 
 
 def _required(what: str, value: str | None, column: str, problem: _Problem) -> str | None:
-    """A target or a label as it is; nothing, or only blanks, is a problem of the document."""
+    """The target or label; None and a problem if it is missing or blank."""
     if value is None or not value.strip():
         problem.tell(f"no {what} in {problem.place}: nothing in the column {column!r}")
         return None
@@ -139,5 +139,5 @@ def _name_of(value: Any, column: str, place: str) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        raise DataError(f"{place}: {column}: expected a text or a whole number, found {value!r}")
+        raise DataError(f"{place}: {column}: expected a non-empty string or an integer, found {value!r}")
     return mend_surrogates(str(value))[0]

@@ -1,6 +1,6 @@
-"""An object of a bucket, from the byte on that is missing, through s3fs.
+"""An object in a bucket, resumed at the first missing byte, through s3fs.
 
-Credentials, region and endpoint are those that AWS's own tools find: AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL…
+Credentials, region and endpoint come from AWS's own settings: AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL…
 """
 
 from pathlib import Path
@@ -10,11 +10,11 @@ from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.progress import progress
 
 CHUNK = 8 << 20
-"""Bytes that are asked for at a time."""
+"""Bytes per request."""
 
 
 def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
-    """Append what is missing to `part`, which has `had` bytes. Raises TransientError, RecipeError or GristmillError."""
+    """Append the missing bytes to `part`, which has `had`. Raises TransientError, RecipeError or GristmillError."""
     try:
         from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError
         from s3fs import S3FileSystem
@@ -29,9 +29,9 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
             for start in range(had, size, CHUNK):
                 shown.advance(out.write(store.cat_file(url, start=start, end=min(start + CHUNK, size))))
     except FileNotFoundError as error:
-        raise bench.wrong("url", f"{url}: there is no such object") from error
+        raise bench.wrong("url", f"{url}: no such object") from error
     except PermissionError as error:
-        raise GristmillError(f"{place}: the server refuses these credentials: {error}") from error
+        raise GristmillError(f"{place}: the server rejected the credentials: {error}") from error
     except (ConnectionError, HTTPClientError, OSError) as error:
         raise TransientError(f"{place}: {error}") from error
     except BotoCoreError as error:

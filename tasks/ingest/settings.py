@@ -1,4 +1,4 @@
-"""The section `ingest` of a recipe: one source, told apart by `kind`."""
+"""The section `ingest` of a recipe: one source, selected by `kind`."""
 
 from typing import Annotated
 

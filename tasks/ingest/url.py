@@ -1,7 +1,4 @@
-"""`kind: url`: a file or an archive from the web or a bucket, pinned by SHA-256.
-
-A broken download goes on where it ended.
-"""
+"""`kind: url`: a file or archive from the web or a bucket, pinned by SHA-256. Broken downloads resume."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -21,7 +18,7 @@ from tasks.stage.identity import hash_file
 from tasks.stage.settings import Sha256
 
 TRIES = 5
-"""Broken connections in one run, as long as each brings something; the next run goes on from there."""
+"""Maximum broken connections per run, each with some progress; the next run resumes."""
 
 
 class UrlSource(Source):
@@ -29,22 +26,22 @@ class UrlSource(Source):
 
     kind: Literal["url"]
     url: Annotated[str, Field(pattern=r"^(https?|s3)://[^\s]+$")]
-    """`https://…`, or `s3://bucket/key` with the credentials and endpoint that AWS's own tools find."""
+    """`https://…`, or `s3://bucket/key` with credentials and endpoint from AWS's own settings."""
     sha256: Sha256
     """SHA-256 of the downloaded file."""
     filename: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
-    """Where the URL does not end in the name of a file."""
+    """File name, if the URL does not end in one."""
     files: Globs | None = None
-    """Only for an archive (.zip, .whl, .tar and its packed forms)."""
+    """Globs of files inside an archive (.zip, .whl, .tar and its compressed forms); only for archives."""
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
         name = self.filename or unquote(PurePosixPath(urlsplit(self.url).path).name)
         if not name or "/" in name or "\\" in name or name in (".", ".."):
-            raise bench.wrong("filename", "missing, and the URL does not end in one")
+            raise bench.wrong("filename", "required, because the URL does not end in a file name")
         if is_archive(name) != (self.files is not None):
             raise bench.wrong(
-                "files", f"{name} is " + ("an archive: say which" if self.files is None else "no archive")
+                "files", f"{name} is " + ("an archive; name its files" if self.files is None else "not an archive")
             )
         with alone(self.sha256):
             path = cached(self.sha256) or _download(self, cache_folder(self.sha256) / name, bench)
@@ -60,7 +57,7 @@ class UrlSource(Source):
 
 
 def _download(source: UrlSource, place: Path, bench: Bench) -> Path:
-    """Fetch into the cache, through a part file that outlives a failure. Raises TransientError or GristmillError."""
+    """Download into the cache, through a part file that survives a failure. Raises TransientError or GristmillError."""
     if source.url.startswith("s3://"):
         from tasks.ingest.s3 import fetch
     else:
@@ -80,5 +77,5 @@ def _download(source: UrlSource, place: Path, bench: Bench) -> Path:
         part.unlink()
         if not had:
             raise bench.wrong("sha256", f"the checksum of {source.url} is {digest}")
-        # else the beginning may have been of an older file: once more, from the start
+        # else the part file may be of an older version: start over
     raise TransientError(f"{bench.recipe}: ingest.url: {source.url}: the connection broke {TRIES} times")

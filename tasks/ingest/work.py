@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 BATCH_DOCUMENTS = 8192
 TOLD = 20
-"""Problems, and files with problems, that the report shows."""
+"""Maximum problems, and files with problems, in the report."""
 
 
 @dataclass
 class Problems:
-    """What was wrong with documents that were kept: how often, per file, and the first of them."""
+    """Problems of the documents that were kept: total, counts per file, first examples."""
 
     documents: int = 0
     files: dict[str, int] = field(default_factory=dict)
@@ -45,13 +45,12 @@ class Problems:
 def ingest(job: Job) -> Report:
     """Read the recipe's source and write its documents to `raw`.
 
-    Raises RecipeError, DataError or TransientError, see `Source.read`, RecipeError for a corpus without text, and
-    DataError for an id that comes twice.
+    Raises what `Source.read` raises, RecipeError for a corpus without text, and DataError for a duplicate id.
     """
     source = read_section(job.recipe, "ingest", IngestSettings).root
     bench = Bench(recipe_path(job.recipe), job.partial / "scratch")
     problems, ids = Problems(), Ids()
-    given = source.documents.id_column is not None  # else they are names of files and numbers in them
+    given = source.documents.id_column is not None  # others are file names and row numbers, which are unique
     with (
         CorpusWriter(job.output("raw"), corpus_schema("problem")) as writer,
         progress("ingest", None, "documents") as shown,
@@ -66,7 +65,7 @@ def ingest(job: Job) -> Report:
             writer.write(_record_batch(documents, writer.schema))
             shown.advance(len(documents))
     if writer.bytes == 0:
-        raise bench.wrong("kind", f"the corpus is empty: {writer.documents} documents without any text")
+        raise bench.wrong("kind", f"the corpus is empty: {writer.documents} documents, none with text")
     ids.require_unique(writer.folder)
     job.say(f"{writer.documents:,} documents, {writer.bytes:,} bytes of text")
     return Report(
@@ -77,7 +76,7 @@ def ingest(job: Job) -> Report:
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    """Documents in lists that hold a bounded number of them and of bytes, or one large one."""
+    """Documents in lists of bounded length and bytes, or of one large document."""
     batch: list[Document] = []
     size = 0
     for document in documents:

@@ -1,4 +1,4 @@
-"""A tokenizer with what the work needs of it: learned here, or that of the base model."""
+"""A tokenizer, learned here or the base model's, ready for the stage."""
 
 import shutil
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ class Codec:
     engine: Engine
     vocab_size: int
     end: int
-    """The id that closes a document."""
+    """The id that ends a document."""
     closes: bool
-    """Whether it is still to be put behind what the engine gives."""
+    """Whether `end` must be appended to the engine's output."""
     fingerprint: str
 
 
 def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str, folder: Path, where: str) -> Codec:
-    """Learn a vocabulary from texts and save it. Raises RecipeError where they are too small for it."""
+    """Learn a vocabulary from texts and save it. Raises RecipeError if the texts are too small for it."""
     specials = specials_of(task, settings)
     tokenizer = train_vocabulary(texts, settings, specials)
     if (size := tokenizer.get_vocab_size()) < settings.vocab_size:
         raise RecipeError(
-            f"{where}: tokenize.vocab_size: {settings.vocab_size:,} is more than the training text "
-            f"allows: it gave {size:,} with min_frequency {settings.min_frequency}"
+            f"{where}: tokenize.vocab_size: {settings.vocab_size:,} is too large for the training text, which gave "
+            f"{size:,} tokens with min_frequency {settings.min_frequency}"
         )
     save_vocabulary(tokenizer, specials, folder)
     end = specials.names.get("eos_token") or specials.names["sep_token"]
@@ -48,9 +48,9 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
 
 
 def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> Codec:
-    """The tokenizer of a column in the base model, copied unchanged. Raises DataError where none does for the task."""
+    """Copy the base model's tokenizer for a column, unchanged. Raises DataError if it does not suit the task."""
     if not (base / "config.json").is_file():
-        raise DataError(f"{base}: no model in it, but tokenize.kind is base; say in model.init where the model is")
+        raise DataError(f"{base}: no model found, but tokenize.kind is base; set model.init")
     own = base / TARGET
     source, inside = (own, folder / TARGET) if column == TARGET and own.is_dir() else (base, folder)
     tokenizer = load_tokenizer(source)
@@ -58,7 +58,7 @@ def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> C
         _copy(source, inside)
     causal = is_causal(task, _is_encoder_decoder(base))
     end = _end(tokenizer, task, causal, source)
-    # What a causal model writes stands in the middle of its row: nothing but the text goes before its end.
+    # A causal model has the target in the middle of its sequence: no special token may precede it.
     specials = not FAMILIES[task].packed and not (causal and column == TARGET)
     as_target = column == TARGET and source == base and not causal
     if getattr(tokenizer, "backend_tokenizer", None) is not None and not as_target:
@@ -70,7 +70,6 @@ def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> C
 
 
 def _last_id(engine: Engine) -> int:
-    """What stands at the end of an encoded text."""
     import pyarrow as pa
 
     return int(engine.encode(pa.array(["a"], pa.large_string())).ids[-1])
@@ -86,26 +85,26 @@ def _is_encoder_decoder(base: Path) -> bool:
 
 
 def _end(tokenizer: Any, task: str, causal: bool, folder: Path) -> int:
-    """The id that closes a document. Raises DataError where the tokenizer lacks a token that the task needs."""
+    """The id that ends a document. Raises DataError if the tokenizer lacks a token that the task requires."""
     if task == "masked-lm" and tokenizer.mask_token_id is None:
-        raise DataError(f"{folder}: its tokenizer has no mask token, which {task} needs")
+        raise DataError(f"{folder}: the tokenizer has no mask token, which {task} requires")
     names = ("eos_token_id",) if causal else ("eos_token_id", "sep_token_id")
     names = names[::-1] if task == "masked-lm" else names
     found = [number for name in names if (number := getattr(tokenizer, name)) is not None]
     if not found:
-        raise DataError(f"{folder}: its tokenizer has no {names[0].removesuffix('_id')}, with which a text ends")
+        raise DataError(f"{folder}: the tokenizer has no {names[0].removesuffix('_id')} to end a text with")
     return int(found[0])
 
 
 def _plain(tokenizer: "Tokenizer") -> "Tokenizer":
-    """Without the cutting and padding that a saved tokenizer may ask for."""
+    """Disable truncation and padding, which a saved tokenizer may enable."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
 def _copy(base: Path, folder: Path) -> None:
-    """The files of a tokenizer, without those of the model beside them."""
+    """Copy the tokenizer's files, without the model's."""
     folder.mkdir(parents=True)
     ours = ("config", "generation_config", "model", "report")
     for path in sorted(base.iterdir()):

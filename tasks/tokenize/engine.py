@@ -1,4 +1,4 @@
-"""From documents to token ids, with the fastest engine that this very run proves to give the reference's ids."""
+"""Documents to token ids, with the fastest engine that matches the reference on a sample of this run."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SAMPLE_DOCUMENTS = 128
-"""Documents of each split on which the fast engine must agree with the reference."""
+"""Documents per split on which the fast engine must match the reference."""
 
 SAMPLE_CHARACTERS = 4096
-"""How much of each of them."""
+"""Characters compared in each."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Documents as ids back to back [tokens] and the number of ids of each [documents]."""
+    """Concatenated ids of documents [tokens], and the number of ids of each [documents]."""
 
     ids: NDArray[np.unsignedinteger]
     lengths: NDArray[np.int64]
@@ -31,20 +31,20 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Engine:
-    """Something that encodes documents."""
+    """Encodes documents."""
 
     name: str
     encode: "Callable[[pa.LargeStringArray], Encoded]"
-    """Of a column without a null."""
+    """Takes a column without nulls."""
     in_threads: bool = False
-    """Whether several threads may do so at a time, each on one core; else it takes all cores by itself, if it can."""
+    """Whether several threads may call it at once, one core each; if not, it uses all cores itself if it can."""
 
 
 def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: "Iterable[pa.LargeStringArray]") -> Engine:
-    """gigatoken where its ids equal those of `tokenizers` on the whole sample, else `tokenizers` itself.
+    """gigatoken if its ids equal those of `tokenizers` on the whole sample, else `tokenizers`.
 
-    `specials`: whether the tokenizer puts its special tokens around each text. gigatoken knows byte-level BPE alone,
-    with every byte in its vocabulary, as some of the published ones do not have it.
+    `specials`: whether to add special tokens around each text. gigatoken supports only byte-level BPE with every byte
+    in the vocabulary, which some published tokenizers lack.
     """
     from tokenizers.models import BPE
     from tokenizers.pre_tokenizers import ByteLevel
@@ -63,7 +63,7 @@ def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: "Iterable[pa.L
 
 
 def reference_engine(tokenizer: "Tokenizer", specials: bool) -> Engine:
-    """Hugging Face `tokenizers`: the definition of the right ids."""
+    """Hugging Face `tokenizers`, which defines the correct ids."""
 
     def encode(texts: "pa.LargeStringArray") -> Encoded:
         rows = tokenizer.encode_batch_fast(texts.to_pylist(), add_special_tokens=specials)
@@ -73,7 +73,7 @@ def reference_engine(tokenizer: "Tokenizer", specials: bool) -> Engine:
 
 
 def transformers_engine(tokenizer: "PreTrainedTokenizerBase", specials: bool, as_target: bool) -> Engine:
-    """A tokenizer of `transformers` that `tokenizers` does not know, such as Marian's; slow."""
+    """A `transformers` tokenizer that `tokenizers` does not support, such as Marian's; slow."""
 
     def encode(texts: "pa.LargeStringArray") -> Encoded:
         given = {"text_target" if as_target else "text": texts.to_pylist()}
@@ -88,7 +88,7 @@ def _encoded(rows: Sequence[Sequence[int]]) -> Encoded:
 
 
 def gigatoken_engine(tokenizer: "Tokenizer") -> Engine:
-    """gigatoken on the same vocabulary: a hundred times faster once its cache is warm. No text becomes a `str`."""
+    """gigatoken with the same vocabulary: a hundred times faster once its cache is warm. No text becomes a `str`."""
     import awkward
     import gigatoken
     from awkward.contents import ListOffsetArray, NumpyArray
@@ -107,7 +107,7 @@ def gigatoken_engine(tokenizer: "Tokenizer") -> Engine:
 
 
 def close_documents(encoded: Encoded, end_of_text: int, dtype: np.dtype[Any]) -> Encoded:
-    """The same documents, each with the end-of-text token behind it, as ids of a type."""
+    """The same documents, each followed by the end-of-text token, as ids of `dtype`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -117,6 +117,6 @@ def close_documents(encoded: Encoded, end_of_text: int, dtype: np.dtype[Any]) ->
     buffers = [None, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(encoded.ids, dtype))]
     documents = pa.LargeBinaryArray.from_buffers(binary, len(encoded.lengths), buffers)
     end, nothing = pa.scalar(np.array([end_of_text], dtype).tobytes(), binary), pa.scalar(b"", binary)
-    closed = pc.binary_join_element_wise(documents, end, nothing)  # as many bytes as there are, and no more copies
+    closed = pc.binary_join_element_wise(documents, end, nothing)  # without further copies
     lengths = encoded.lengths + 1
     return Encoded(np.frombuffer(closed.buffers()[2], dtype, int(lengths.sum())), lengths)

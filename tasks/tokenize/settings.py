@@ -9,47 +9,47 @@ from tasks.stage.settings import Section
 from tasks.stage.task import PAIRS
 
 ALPHABET = 256
-"""Every byte is a token of a byte-level vocabulary, so that no text is out of vocabulary."""
+"""A byte-level vocabulary has a token for every byte, so no text is out of vocabulary."""
 OF_BASE = {"kind", "prefix"}
-"""Keys that say something where the base's tokenizer is used."""
+"""Keys allowed with the base's tokenizer."""
 
 
 class TokenizeSettings(Section):
-    """What the vocabulary is made of; it is learned from the training split alone."""
+    """The vocabulary, learned from the training split only."""
 
     kind: Literal["byte-level-bpe", "unigram", "wordpiece", "base"] = "byte-level-bpe"
     """byte-level-bpe  Sennrich et al. 2016 (arXiv 1508.07909) on bytes (GPT-2, 2019): no text is out of vocabulary
-    unigram            Kudo 2018 (arXiv 1804.10959), with spaces as part of the pieces, as SentencePiece has them
-    wordpiece          as in BERT (arXiv 1810.04805): words and punctuation, cut into pieces
-    base               the tokenizer of the model that the recipe starts from, unchanged"""
+    unigram            Kudo 2018 (arXiv 1804.10959), with spaces inside pieces, as in SentencePiece
+    wordpiece          as in BERT (arXiv 1810.04805): words and punctuation, split into pieces
+    base               the base model's tokenizer, unchanged"""
     vocab_size: int = Field(default=2048, ge=16, le=1 << 24)
-    """Tokens in all, special ones included."""
+    """Number of tokens, including special tokens."""
     min_frequency: int = Field(default=2, ge=1)
-    """A pair must be seen this often to become a merge (not of a unigram vocabulary)."""
+    """Minimum count of a pair to become a merge; unused by unigram."""
     end_of_text: str = Field(default="<|endoftext|>", pattern=r"^[^\w\s]\S{2,}$")
-    """Causal models: closes every document; also begins a text and pads a batch. Where a text holds it, it ends there,
-    too: it is three signs or more, and no word."""
+    """Causal models: ends every document; also begins a text and pads a batch. A text that contains it ends there, so
+    it must have at least three characters and not be a word."""
     lowercase: bool = False
-    """Wordpiece: letters lose case and accents, as in BERT's uncased models."""
+    """Wordpiece: lowercase the text and strip accents, as BERT's uncased models do."""
     shared: bool = True
-    """Pairs: one vocabulary for both sides, or one for each (which only some architectures take: marian)."""
+    """Pairs: one vocabulary for both sides; `false` for one each, which few architectures support (marian)."""
     prefix: str = ""
-    """Pairs and classes: put before each text, as T5 wants to be told what to do: `summarize: `."""
+    """Pairs and classes: prefix of each text, such as `summarize: ` for T5."""
 
     @model_validator(mode="after")
     def _nothing_to_learn_of_a_base(self) -> Self:
         if self.kind == "base" and (learned := sorted(self.model_fields_set - OF_BASE)):
             raise ValueError(
-                "\n".join(f"{key}: the tokenizer of the base is used unchanged; leave it out" for key in learned)
+                "\n".join(f"{key}: the base's tokenizer is used unchanged; remove this key" for key in learned)
             )
         if self.kind == "byte-level-bpe" and self.vocab_size < ALPHABET + 2:
-            raise ValueError(f"vocab_size: {self.vocab_size} is less than 256 bytes, the end of a text and a merge")
+            raise ValueError(f"vocab_size: {self.vocab_size} is too small for 256 bytes, end_of_text and one merge")
         if self.lowercase and self.kind != "wordpiece":
-            raise ValueError("lowercase: only a wordpiece vocabulary is; texts are cleaned by the section clean")
+            raise ValueError("lowercase: only valid with kind: wordpiece")
         return self
 
     def problems(self, task: str) -> Iterator[str]:
-        """What does not fit a task; each begins with the key."""
+        """Errors in keys that do not fit the task; each begins with the key."""
         fitting = {
             "end_of_text": task == "causal-lm",
             "shared": task in PAIRS,
@@ -57,6 +57,6 @@ class TokenizeSettings(Section):
         }
         for key, fits in fitting.items():
             if key in self.model_fields_set and not fits:
-                yield f"tokenize.{key}: means nothing to {task}; leave it out"
+                yield f"tokenize.{key}: has no effect on {task}; remove this key"
         if task in ("causal-lm", *PAIRS) and self.kind == "wordpiece":
-            yield "tokenize.kind: wordpiece loses spaces and line ends, so that no text could be written again"
+            yield "tokenize.kind: wordpiece loses spaces and line ends, so it cannot reproduce text; use another kind"

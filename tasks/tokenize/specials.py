@@ -1,4 +1,4 @@
-"""The special tokens of a vocabulary that is learned here, by task, and how they stand around a text."""
+"""Special tokens of a vocabulary learned here, by task, and their template."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Specials:
-    """Special tokens: the names under which `transformers` knows them, in the order of their ids."""
+    """Special tokens by their names in `transformers`, in the order of their ids."""
 
     names: dict[str, str]
     """`eos_token` → `</s>`; several names may share a token."""
     template: str | None
-    """What stands around a text, as `tokenizers` writes it; None: nothing does."""
+    """Special tokens around a text, in `tokenizers` syntax; None for no special tokens."""
     pair: str | None = None
-    """The same for two texts at once."""
+    """The template for a pair of texts."""
 
     @property
     def tokens(self) -> list[str]:
-        """Each once."""
+        """Each token once."""
         return list(dict.fromkeys(self.names.values()))
 
     def with_spaces(self) -> "list[AddedToken]":
-        """The tokens for a vocabulary whose pieces bring the space before them along: so does the mask, or it would
-        ask for a piece behind a space that never stands there in a text."""
+        """The tokens for a vocabulary with the preceding space inside each piece. The mask includes that space, too;
+        otherwise it would stand for a piece after a separate space, which no text has."""
         from tokenizers import AddedToken
 
         mask = self.names.get("mask_token")
@@ -36,7 +36,7 @@ class Specials:
 
 
 def specials_of(task: str, settings: TokenizeSettings) -> Specials:
-    """GPT-2's for causal models, T5's for pairs, BERT's for masked models and classifiers."""
+    """GPT-2's tokens for causal models, T5's for pairs, BERT's for masked models and classifiers."""
     if task == "causal-lm":
         names = dict.fromkeys(("bos_token", "eos_token", "pad_token"), settings.end_of_text)
         unknown = {} if settings.kind == "byte-level-bpe" else {"unk_token": "<unk>"}
@@ -50,7 +50,7 @@ def specials_of(task: str, settings: TokenizeSettings) -> Specials:
 
 
 def add_template(tokenizer: "Tokenizer", specials: Specials) -> None:
-    """Have the tokenizer put the special tokens around what it encodes."""
+    """Make the tokenizer add special tokens around each text."""
     from tokenizers import processors
 
     if specials.template is None:

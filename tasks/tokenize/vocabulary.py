@@ -1,4 +1,4 @@
-"""Vocabularies, learned and saved; which kinds there are stands in `settings`."""
+"""Learn and save vocabularies; `settings` describes the kinds."""
 
 import io
 import re
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Batches = Callable[[], "Iterable[pa.LargeStringArray]"]
-"""Begins the texts of a corpus anew."""
+"""Starts a new pass over the texts of a corpus."""
 RUN = 1000
 ENDLESS = re.compile(rf"(\S{{{RUN}}}|\s{{{RUN}}})")
-"""So many characters without a break, as of DNA or base64; what it captures stays when it splits."""
+"""RUN characters without a break, as in DNA or base64; the group keeps them when splitting."""
 METASPACE, TAB, WITHIN = "\u2581", "\t", "##"
 THREADS = 16
-"""Of sentencepiece: the sums depend on their number, so it is the same on every machine."""
+"""Threads of sentencepiece; its sums depend on their number, so it is the same on every machine."""
 
 
 def train_vocabulary(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
-    """Learn from documents, the same from the same. It may be smaller than asked for; the caller looks.
+    """Learn a vocabulary, deterministically. It may be smaller than requested; the caller checks.
 
-    Raises RecipeError where the signs of the texts alone are more than the vocabulary may hold.
+    Raises RecipeError if the texts have more distinct characters than the vocabulary can hold.
     """
     train = {"byte-level-bpe": _byte_level_bpe, "unigram": _unigram, "wordpiece": _wordpiece}[settings.kind]
     tokenizer = train(texts, settings, specials)
@@ -46,7 +46,7 @@ def _byte_level_bpe(texts: Batches, settings: TokenizeSettings, specials: Specia
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if len(alphabet) != ALPHABET:
-        raise AssertionError(f"the byte-level alphabet has {len(alphabet)} signs")
+        raise AssertionError(f"the byte-level alphabet has {len(alphabet)} characters")
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocab_size, min_frequency=settings.min_frequency, special_tokens=specials.with_spaces(),
         initial_alphabet=alphabet, show_progress=False,
@@ -56,7 +56,7 @@ def _byte_level_bpe(texts: Batches, settings: TokenizeSettings, specials: Specia
 
 
 def _unigram(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
-    """By sentencepiece: `tokenizers` takes twice as long and sums its likelihoods in another order each time."""
+    """By sentencepiece: `tokenizers` takes twice as long and sums likelihoods in a nondeterministic order."""
     import sentencepiece
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -64,14 +64,14 @@ def _unigram(texts: Batches, settings: TokenizeSettings, specials: Specials) -> 
     signs = {METASPACE}.union(*words)
     if len(signs) + len(specials.tokens) > settings.vocab_size:
         raise RecipeError(
-            f"tokenize.vocab_size: {settings.vocab_size:,} is less than the {len(signs):,} different signs of the "
-            f"training text and {len(specials.tokens)} special tokens: more of it, or kind byte-level-bpe"
+            f"tokenize.vocab_size: {settings.vocab_size:,} is too small for the {len(signs):,} distinct characters of "
+            f"the training text and {len(specials.tokens)} special tokens; increase it, or use kind: byte-level-bpe"
         )
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(f"{word.replace(TAB, METASPACE)}{TAB}{count}" for word, count in sorted(words.items())),
         model_writer=model, model_type="unigram", input_format="tsv", max_sentence_length=1 << 20,
-        vocab_size=settings.vocab_size - len(specials.tokens) + 1, hard_vocab_limit=False,  # one is its own <unk>
+        vocab_size=settings.vocab_size - len(specials.tokens) + 1, hard_vocab_limit=False,  # + 1 for its own <unk>
         bos_id=-1, eos_id=-1, character_coverage=1.0, required_chars="".join(sorted(signs & {TAB})),
         normalization_rule_name="identity", remove_extra_whitespaces=False,
         num_threads=THREADS, minloglevel=2,
@@ -89,9 +89,9 @@ def _unigram(texts: Batches, settings: TokenizeSettings, specials: Specials) -> 
 
 
 def _wordpiece(texts: Batches, settings: TokenizeSettings, specials: Specials) -> "Tokenizer":
-    """`tokenizers` numbers the signs within a word as it meets them, which is another order each time, and of two pairs
-    seen equally often merges that of the lesser numbers. So it learns twice: which signs there are, and with them
-    numbered in their order."""
+    """`tokenizers` numbers characters inside words in the order in which it sees them, which varies between runs, and
+    breaks ties between pairs by these numbers. So learn twice: first to collect the characters, then with the
+    characters numbered in sorted order."""
     from tokenizers import models
 
     signs = _wordpieces(texts, settings, specials.tokens, len(specials.tokens)).get_vocab()
@@ -115,7 +115,7 @@ def _wordpieces(texts: Batches, settings: TokenizeSettings, specials: list[str],
 
 
 def _bert(lowercase: bool) -> "Tokenizer":
-    """Words and punctuation, still without a vocabulary."""
+    """A tokenizer for words and punctuation, without a vocabulary yet."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordPiece())
@@ -126,14 +126,14 @@ def _bert(lowercase: bool) -> "Tokenizer":
 
 
 def _pieces(texts: Batches) -> Iterator[list[str]]:
-    """Texts cut within their endless runs: learning takes a time that grows with the square of the longest word."""
+    """Texts, split inside endless runs: learning takes time quadratic in the longest word."""
     for batch in texts():
         given = batch.to_pylist()
         yield [piece for text in given for piece in (ENDLESS.split(text) if len(text) >= RUN else [text]) if piece]
 
 
 def save_vocabulary(tokenizer: "Tokenizer", specials: Specials, folder: Path) -> None:
-    """Write the two files that `AutoTokenizer.from_pretrained` wants, without the seconds that importing it costs."""
+    """Write the two files that `AutoTokenizer.from_pretrained` needs, without importing it, which takes seconds."""
     folder.mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     write_json(

@@ -1,4 +1,4 @@
-"""The work of the stage: learn or take a vocabulary, encode, write; one batch of documents in memory at a time."""
+"""Run the stage: learn or take a vocabulary, encode, write; one batch of documents in memory at a time."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,37 +30,37 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 LEARNING_SPLIT = "train"
 LEARN_BYTES = 1 << 30
-"""Of a split, that a vocabulary is learned from: of a larger one, row groups at even distances. `tokenizers` counts
-pairs in 32 bits, which twice as much text could not fill."""
+"""Maximum bytes to learn a vocabulary from; of a larger split, evenly spaced row groups. `tokenizers` counts pairs in
+32 bits, which even twice as much text cannot overflow."""
 QUANTILES = {"half": 0.5, "most": 0.95, "longest": 1.0}
-"""Of the lengths of documents, for the report: what half of them, 95 % and all stay within."""
+"""Quantiles of the lengths of documents, for the report."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One text of a document: the document itself, or what belongs to it."""
+    """One column of a document: its text or its target."""
 
     column: str
     codec: Codec
     prefix: str = ""
 
     def folder(self, split: Path) -> Path:
-        """Where its tokens are."""
+        """The folder of its tokens."""
         return split / TARGET if self.column == TARGET else split
 
 
 def tokenize(job: Job) -> Report:
-    """Raises RecipeError where the training text is too small for the vocabulary, DataError for damaged input."""
+    """Run the stage. Raises RecipeError for too little training text, DataError for damaged input."""
     os.environ.setdefault("RAYON_NUM_THREADS", str(workers()))
     settings, task = read_section(job.recipe, "tokenize", TokenizeSettings), read_task(job.recipe)
     clean = job.input("clean")
     documents = {split: count_documents(clean / split) for split in SPLITS}
     if not documents[LEARNING_SPLIT]:
-        raise DataError(f"{clean / LEARNING_SPLIT}: no document to learn a vocabulary from")
+        raise DataError(f"{clean / LEARNING_SPLIT}: no documents to learn a vocabulary from")
     sides = _sides(job, settings, task, documents)
     sizes = " and ".join(f"{side.codec.vocab_size:,}" for side in sides)
     engine, of_base = sides[0].codec.engine.name, settings.kind == "base"
-    job.say(f"vocabulary of {sizes}{' of the base, unchanged' if of_base else ''}; encoding with {engine}")
+    job.say(f"vocabulary size {sizes}{' (base tokenizer, unchanged)' if of_base else ''}; encoding with {engine}")
     details: dict[str, Any] = {
         "vocab_size": sides[0].codec.vocab_size,
         "vocabulary": "of the base, unchanged" if of_base else f"{settings.kind}, learned from {_learned(clean)}",
@@ -91,7 +91,7 @@ def _learned(clean: Path) -> str:
 
 
 def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> list[Side]:
-    """The texts of a document, each with its codec; two of them share one unless the recipe says otherwise."""
+    """The sides of a document, each with its codec; text and target share one unless the recipe says otherwise."""
     clean, folder, where = job.input("clean"), job.output("tokenizer"), str(recipe_path(job.recipe))
     columns = ("text", TARGET) if FAMILIES[task].needs == TARGET else ("text",)
     if settings.kind == "base":
@@ -109,7 +109,7 @@ def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str,
 
 
 def encode_split(clean: Path, side: Side, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Write one side of all documents of a split; what the report says of it."""
+    """Write one side of all documents of a split; returns its entry in the report."""
     codec = side.codec
     writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix, codec.closes)
     places = [place[:2] for place in row_groups(clean)]
@@ -139,7 +139,7 @@ class _Found:
     encoded: Encoded
     text_bytes: int
     specials: int
-    """Tokens inside of documents that mean the end of one."""
+    """End-of-text tokens inside documents."""
 
 
 def _encode_row_group(place: tuple[Path, int], side: Side, dtype: "np.dtype[Any]") -> _Found:
@@ -157,7 +157,7 @@ def _encode_row_group(place: tuple[Path, int], side: Side, dtype: "np.dtype[Any]
 
 
 def texts_of(folder: Path, column: str) -> "Iterator[pa.LargeStringArray]":
-    """One side of all documents, a batch at a time. Raises DataError for a document that does not have it."""
+    """One side of all documents, in batches. Raises DataError for a document without it."""
     for path, group, _ in row_groups(folder):
         yield _texts_of(path, group, column)
 
@@ -167,7 +167,7 @@ def _texts_of(path: Path, group: int, column: str) -> "pa.LargeStringArray":
     if texts.null_count:
         number = texts.is_null().index(True).as_py()
         name = read_row_group(path, group, ["id"]).column("id")[number]
-        raise DataError(f"{path.parent}: the document {name} has no {column}, which the task needs")
+        raise DataError(f"{path.parent}: document {name} has no {column}, which the task requires")
     return texts
 
 
@@ -177,13 +177,13 @@ def _every(folder: Path, columns: tuple[str, ...]) -> Batches:
 
 
 def to_learn_from(places: list[tuple[Path, int, int]]) -> list[tuple[Path, int]]:
-    """Of the row groups of a split those that a vocabulary is learned from."""
+    """The row groups of a split to learn a vocabulary from, evenly spaced."""
     share = min(1.0, LEARN_BYTES / max(1, sum(size for *_, size in places)))
     return [place[:2] for number, place in enumerate(places) if int((number + 1) * share) > int(number * share)]
 
 
 def _sample(clean: Path, documents: dict[str, int], columns: tuple[str, ...]) -> Batches:
-    """The beginnings of documents at even distances, of every split."""
+    """The beginnings of evenly spaced documents of every split."""
 
     def texts() -> "Iterator[pa.LargeStringArray]":
         import pyarrow as pa

@@ -1,6 +1,6 @@
-"""All built-in expectations of Great Expectations and their arguments, read from its source.
+"""All built-in expectations of Great Expectations and their arguments, read from its source code.
 
-Importing the library takes seconds; a recipe is checked in a fraction of one. A test holds this against the library.
+Importing the library takes seconds, reading its source a fraction of one. A test compares the two.
 """
 
 import ast
@@ -15,30 +15,30 @@ from tasks.stage.errors import GristmillError
 OUR_OWN = frozenset(
     ("id", "meta", "result_format", "catch_exceptions", "rendered_content", "severity", "batch_id", "windows")
 ) | {"library_metadata"}
-"""Fields of the library's classes that are no arguments in a recipe: the stage sets them, or they need its cloud."""
+"""Fields of the library's classes that a recipe cannot set: the stage sets them, or they need the library's cloud."""
 
 FIRST_METHOD = re.compile(r"^    (?:@|def |async def )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What an expectation takes."""
+    """The arguments of an expectation."""
 
     class_name: str
     arguments: frozenset[str]
     required: frozenset[str]
     sql_only: bool
-    """It works on tables of a database, not on a frame."""
+    """It works on database tables only."""
 
 
 @lru_cache
 def expectation_names() -> frozenset[str]:
-    """`expect_column_values_to_not_be_null` and so on: every built-in expectation."""
+    """Canonical names of all built-in expectations, such as `expect_column_values_to_not_be_null`."""
     return frozenset(_classes())
 
 
 def canonical_name(name: str) -> str | None:
-    """The name for either spelling, `ExpectColumnToExist` or `expect_column_to_exist`; None where there is none."""
+    """The canonical name for `ExpectColumnToExist` or `expect_column_to_exist`; None if unknown."""
     if name in _classes():
         return name
     return next((known for known, class_name in _classes().items() if class_name == name), None)
@@ -58,7 +58,7 @@ def signature(name: str) -> Signature:
 
 @lru_cache
 def _room() -> Path:
-    spec = find_spec("great_expectations")  # finds the package, does not run it
+    spec = find_spec("great_expectations")  # finds the package without importing it
     if spec is None or spec.origin is None:
         raise GristmillError("great_expectations is not installed: pip install great-expectations")
     return Path(spec.origin).parent / "expectations"
@@ -66,7 +66,7 @@ def _room() -> Path:
 
 @lru_cache
 def _classes() -> dict[str, str]:
-    """Class names by canonical names, as the package's `core/__init__.py` lists them."""
+    """Class names by canonical name, from the package's `core/__init__.py`."""
     tree = ast.parse((_room() / "core" / "__init__.py").read_text(encoding="utf-8"))
     imports = (node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module)
     pairs = ((str(node.module).rsplit(".", 1)[-1], alias.name) for node in imports for alias in node.names)
@@ -76,7 +76,7 @@ def _classes() -> dict[str, str]:
 
 
 def _fields(text: str, class_name: str) -> dict[str, bool]:
-    """Fields of a class and its bases, and whether they have to be given."""
+    """Fields of a class and its bases, and whether each is required."""
     node = _class_head(text, class_name)
     origin = text
     if node is None:
@@ -106,7 +106,7 @@ def _base_classes() -> str:
 
 
 def _class_head(text: str, class_name: str) -> ast.ClassDef | None:
-    """A class up to its first method: its fields stand there, and the rest would take longer to parse."""
+    """A class up to its first method: its fields come first, and parsing the rest would take longer."""
     start = re.search(rf"^class {class_name}\b", text, re.MULTILINE)
     if start is None:
         return None

@@ -1,7 +1,7 @@
-"""Great Expectations at work: expectations of a recipe on a table of statistics.
+"""Run a recipe's expectations on a table of statistics with Great Expectations.
 
-An ephemeral context: no store, no file, no network. Imported where it is used, as it takes seconds. The library copies
-a table for each thing that it measures, so an expectation is shown only the columns that it is about.
+The context is ephemeral: no store, no file, no network. The library is imported on use, as that takes seconds. It
+copies the table for each metric, so an expectation gets only the columns it needs.
 """
 
 import json
@@ -33,22 +33,22 @@ KEPT = (
     "observed_value",
     "details",
 )
-"""Fields of a result that are the same for the same data and of a bounded size."""
+"""Result fields that are deterministic and bounded in size."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one expectation."""
+    """The outcome of one expectation."""
 
     index: int
-    """Its place in `validate.expectations`."""
+    """Its position in `validate.expectations`."""
     settings: ExpectationSettings
     success: bool
     result: dict[str, Any]
     """KEPT fields of the library's result."""
     row_level: bool
     failing: dict[int, str] = field(default_factory=dict)
-    """Row-level ones: position in the frame and observed value of every document that fails."""
+    """Row-level expectations: position in the frame and observed value of each failing document."""
 
     @property
     def description(self) -> str:
@@ -58,7 +58,7 @@ class Outcome:
 
     @property
     def expected(self) -> str:
-        """What would have been enough."""
+        """The condition for success."""
         if self.row_level:
             having = " that have one" if self.result.get("missing_count") else ""
             return f"at least {_percent(self.settings.arguments.get('mostly', 1))} of the documents{having}"
@@ -69,9 +69,9 @@ class Outcome:
 
     @property
     def observed(self) -> str:
-        """What there was."""
+        """The observed value."""
         if self.row_level:
-            # `mostly` is a share of the documents that have a value; the library passes over the others.
+            # `mostly` is a share of the documents with a value; the library skips nulls.
             count = self.result.get("element_count", 0) - self.result.get("missing_count", 0)
             failed = self.result.get("unexpected_count", 0)
             return f"{_percent(1 - failed / count if count else 1)} ({failed} of {count} fail)"
@@ -81,9 +81,9 @@ class Outcome:
 def run_checks(
     frame: "pl.DataFrame", expectations: tuple[ExpectationSettings, ...], recipe: Path
 ) -> tuple[list[Outcome], Any]:
-    """Outcomes in the order of the recipe, and the library's own result, for its pages. `frame` is that of a scan.
+    """Outcomes in recipe order, and the library's own result for its pages. `frame` comes from `statistics.scan`.
 
-    Raises RecipeError for an expectation that cannot be made or asked, by its key.
+    Raises RecipeError, with the key, for an expectation that cannot be built or evaluated.
     """
     import great_expectations as gx
     import great_expectations.expectations as gxe
@@ -98,7 +98,7 @@ def run_checks(
         except pydantic.ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {problems}") from error
-        except TypeError as error:  # an abstract one, which the library lists but does not implement
+        except TypeError as error:  # an abstract class: listed, but not implemented
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {error}") from error
         made.setdefault((kind_of(settings.name), _shown(settings, frame)), []).append(one)
     context = gx.get_context(mode="ephemeral")
@@ -121,20 +121,20 @@ def run_checks(
 
 
 def _pandas(table: "pl.DataFrame") -> "pd.DataFrame":
-    """A table for the library; one of nothing but rows, which it would copy and hash only to count them, has none."""
+    """The table as pandas; `row` alone becomes an index without columns, which is cheaper to copy and hash."""
     import pandas as pd
 
     return pd.DataFrame(index=range(table.height)) if table.columns == ["row"] else table.to_pandas()
 
 
 def _shown(settings: ExpectationSettings, frame: "pl.DataFrame") -> tuple[str, ...]:
-    """The columns of the frame that an expectation is shown; one that is about none of them counts rows."""
+    """The columns that an expectation gets: those it needs, or `row` to count rows."""
     about = settings.columns if not settings.about_the_table else set(frame.columns) - {"row"}
     return tuple(name for name in frame.columns if name in about) or ("row",)
 
 
 def _whole(whole: Any, results: list[Any]) -> Any:
-    """One of the library's answers as the one about everything."""
+    """Turn one of the library's results into the result for all expectations."""
     whole.results = results
     met = sum(bool(one.success) for one in whole.results)
     whole.success = met == len(whole.results)
@@ -163,14 +163,14 @@ def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe
             for position, value in zip(positions, values if len(values) == len(positions) else positions, strict=True)
         }
         kept = {key: _bounded(full[key]) for key in KEPT if key in full}
-        one.result = kept  # plain numbers, which the library's renderers need, and no list of every failing row
+        one.result = kept  # plain numbers, which the library's renderers need, without the list of all failing rows
         row_level = "unexpected_count" in full and "element_count" in full
         outcomes.append(Outcome(index, settings, bool(one.success), kept, row_level, failing))
     return outcomes
 
 
 def _exception(info: dict[str, Any]) -> str | None:
-    """The message of an exception in a result: its own, or the first of those of its metrics."""
+    """The message of a result's exception, or of the first exception in its metrics."""
     if "raised_exception" in info:
         message = info.get("exception_message") if info["raised_exception"] else None
     else:
@@ -179,14 +179,14 @@ def _exception(info: dict[str, Any]) -> str | None:
 
 
 def _bounded(value: Any) -> Any:
-    """A value that JSON can hold and a person can read: no NaN, no list of every row, no document of 50 MB."""
+    """The value, valid in JSON and short enough to read: no NaN, no list of all rows, no 50 MB document."""
     if isinstance(value, dict):
         return {key: _bounded(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_bounded(one) for one in value[:LISTED]]
     if isinstance(value, str):
         return _short(value)
-    if isinstance(value, float):  # one of numpy's is one as well, but the library's renderers refuse it
+    if isinstance(value, float):  # numpy's floats, too, which the library's renderers reject
         return float(value) if math.isfinite(value) else str(value)
     return value
 

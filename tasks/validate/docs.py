@@ -1,8 +1,8 @@
-"""What a validation leaves: result.json and the Data Docs, the same to the byte for the same data.
+"""The outputs of a validation: result.json and the Data Docs, byte-identical for the same data.
 
-The library's own renderers make the page from a result without times, run ids and batch ids. What it links from the
-network (style sheets, scripts, a logo with the time in its address, a newsletter) is left out: a page must be
-readable offline, and looking at it must tell nobody. A small style sheet stands in.
+The library's own renderers make the page from a result without times, run ids and batch ids. Links to the network
+(style sheets, scripts, a logo with the time in its URL, a newsletter) are removed: the page must be readable offline
+and must not track its readers. A small style sheet replaces the linked ones.
 """
 
 import re
@@ -38,7 +38,7 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def write_validation(folder: Path, outcomes: list[Outcome], result: Any, documents: int) -> None:
-    """`result.json` and `docs/index.html` in a new folder."""
+    """Write `result.json` and `docs/index.html` into a new folder."""
     folder.mkdir(parents=True)
     write_json(folder / "result.json", _summary(outcomes, documents))
     (folder / "docs").mkdir()

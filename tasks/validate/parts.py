@@ -1,7 +1,7 @@
-"""Large tables in parts: the library copies what it is shown several times, so it is shown a part at a time where what
-it says of a document does not hang on all others.
+"""Evaluate large tables in parts: the library copies its input several times, so it gets one part at a time unless an
+expectation needs all rows at once.
 
-In: a frame and expectations about some of its columns. Out: the library's results, as if it had seen the whole.
+In: a frame and expectations about some of its columns. Out: the library's results, as for the whole frame.
 """
 
 from collections import Counter
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 ROWS = 500_000
-"""Documents of a part."""
+"""Documents per part."""
 
 LISTED = 20
-"""Unexpected values that a result names; it counts them all."""
+"""Maximum unexpected values listed in a result; its counts include all."""
 
 EQUAL = {"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"}
-"""Expectations that look at rows which are equal: these come into one part."""
+"""Expectations that look for equal rows: equal rows go into the same part."""
 
 BY_ROW = {
     f"expect_column_values_to_{what}"
@@ -39,10 +39,10 @@ BY_ROW = {
     "expect_multicolumn_sum_to_equal",
     "expect_select_column_values_to_be_unique_within_record",
 }  # fmt: skip
-"""Expectations that judge each row by itself. All that are neither need the whole."""
+"""Expectations that judge each row alone. All others, except EQUAL, need the whole table."""
 
 Ask = Callable[["pl.DataFrame", Sequence[Any]], list[Any]]
-"""Shows the library a table; the results of these expectations."""
+"""Evaluates expectations on a table; returns their results."""
 
 
 def kind_of(name: str) -> str:
@@ -51,7 +51,7 @@ def kind_of(name: str) -> str:
 
 
 def ask_in_parts(frame: "pl.DataFrame", kind: str, expectations: Sequence[Any], ask: Ask) -> list[Any]:
-    """Results of expectations of one kind about all columns of the frame."""
+    """Results of expectations of one kind that use all columns of the frame."""
     if frame.height <= ROWS or kind == "whole":
         return ask(frame, expectations)
     found: list[list[tuple[NDArray[np.int64], Any]]] = []
@@ -62,7 +62,7 @@ def ask_in_parts(frame: "pl.DataFrame", kind: str, expectations: Sequence[Any], 
 
 
 def _parts(frame: "pl.DataFrame", kind: str) -> Iterator[NDArray[np.int64]]:
-    """Rows of each part [rows]."""
+    """The row numbers of each part [rows]."""
     count = -(-frame.height // ROWS)
     if kind == "rows":
         for start in range(0, frame.height, ROWS):
@@ -75,7 +75,7 @@ def _parts(frame: "pl.DataFrame", kind: str) -> Iterator[NDArray[np.int64]]:
 
 
 def _joined(parts: list[tuple[NDArray[np.int64], Any]]) -> Any:
-    """The results of one expectation about parts as one about the whole; the first error, where there is one."""
+    """Merge the results of one expectation over all parts; returns the first error, if any."""
     whole = parts[0][1]
     for _, one in parts:
         if "unexpected_count" not in one.result:
@@ -119,5 +119,5 @@ def _percent(count: int, total: int) -> float | None:
 
 
 def _hashable(value: Any) -> Any:
-    """A pair or a record of values comes as a list or a mapping."""
+    """The value, or its `repr` if it is a list (a pair) or a mapping (a record)."""
     return value if value.__hash__ is not None else repr(value)

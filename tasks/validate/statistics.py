@@ -1,4 +1,4 @@
-"""The columns that expectations are about, from one streaming scan: a row a document, only the columns asked for."""
+"""Columns for expectations, from one streaming scan: one row per document, only the requested columns."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,10 +16,10 @@ CONTROL = r"[\x00-\x08\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
 
 
 def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
-    """The documents of `raw` that have no problem: `row` (their place in the corpus, uint64) and the columns asked for.
+    """The documents of `raw` without a problem: `row` (position in the corpus, uint64) and the requested columns.
 
-    Holds these columns for all documents, never more than a row group of texts unless `text` or `target` is asked for.
-    Raises DataError where a shard is damaged, lacks a column or holds bytes that are not UTF-8.
+    Keeps these columns in memory for all documents, but texts of only one row group unless `text` or `target` is
+    requested. Raises DataError for a shard that is damaged, lacks a column or holds bytes that are not UTF-8.
     """
     import polars as pl
 
@@ -50,16 +50,16 @@ def check_utf8(batch: "pa.RecordBatch", path: Path, group: int) -> None:
 
 
 def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataFrame":
-    """`row` and the columns asked for, in a fixed order."""
+    """`row` and the requested columns, in a fixed order."""
     known = expressions()
     return documents.select("row", *(known[name].alias(name) for name in known if name in columns))
 
 
 def expressions() -> "dict[str, Any]":
-    """How each column of `settings.COLUMNS` is made."""
+    """The polars expression of each column in `settings.COLUMNS`."""
     import polars as pl
 
-    count = pl.Int32  # no text is longer: see `tasks.ingest.source.LONGEST`
+    count = pl.Int32  # long enough: see `tasks.ingest.source.LONGEST`
     text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
     return {

@@ -1,4 +1,4 @@
-"""Validating a corpus: scan it, ask what is expected of it, and part the documents that meet it from the others."""
+"""Validate a corpus: scan it, evaluate the expectations, and quarantine the documents that fail."""
 
 import shutil
 from collections import defaultdict
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FAILED = "validation-failed"
-"""Beside the outputs: the Data Docs of a validation that stopped the stage."""
+"""Folder next to the outputs: Data Docs of a validation that stopped the stage."""
 
 
 def validate(job: Job) -> Report:
-    """The work of the stage. Raises GristmillError with a table where a critical expectation is not met."""
+    """Run the stage. Raises GristmillError with a table of the critical expectations that are not met."""
     settings = read_section(job.recipe, "validate", ValidateSettings)
     raw = job.input("raw")
     columns = set().union(*(one.columns for one in settings.expectations))
@@ -54,8 +54,8 @@ def _require_few_problems(job: Job, raw: Path, problems: int, most: float) -> No
     told = f"{problems:,} of {documents:,} documents have a problem in the source ({_first_problem(raw)})"
     if problems > most * documents:
         key = f"{recipe_path(job.recipe)}: validate.max_problem_share"
-        raise GristmillError(f"{raw}: {told}, more than a share of {most:g} ({key}); nothing was changed")
-    job.say(f"warning: {told}; they are put aside")
+        raise GristmillError(f"{raw}: {told}, more than the allowed share of {most:g} ({key}); nothing was changed")
+    job.say(f"warning: {told}; they are quarantined")
 
 
 def _first_problem(raw: Path) -> str:
@@ -63,11 +63,11 @@ def _first_problem(raw: Path) -> str:
         bad = batch.filter(batch.column("problem").is_valid())
         if bad.num_rows:
             return f"{bad.column('source')[0]}: {bad.column('problem')[0]}"
-    raise AssertionError(f"{raw}: no problem in it")
+    raise AssertionError(f"{raw}: no document has a problem")
 
 
 def _reasons(outcomes: list[Outcome], rows: "NDArray[np.uint64]") -> dict[int, list[tuple[str, str]]]:
-    """By row of the corpus: the expectations that it fails, and the observed values."""
+    """By corpus row: the failed expectations and the observed values."""
     reasons: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for one in outcomes:
         if one.settings.severity != "info":
@@ -90,8 +90,8 @@ def _part(job: Job, raw: Path, reasons: dict[int, list[tuple[str, str]]], outcom
             valid.write(judged.filter(judged.column("reason").is_null()))
     dropped = quarantine.drops()
     if not valid.documents:
-        told = ", ".join(f"{drop.reason} {drop.documents}" for drop in dropped) or "there was none"
-        raise DataError(f"{raw}: no valid document among {received} ({told})")
+        told = ", ".join(f"{drop.reason}: {drop.documents}" for drop in dropped) or "the corpus is empty"
+        raise DataError(f"{raw}: none of {received} documents is valid ({told})")
     return Report(
         received={"documents": received},
         produced={"documents": valid.documents, "bytes": valid.bytes},
@@ -114,13 +114,13 @@ def _part(job: Job, raw: Path, reasons: dict[int, list[tuple[str, str]]], outcom
 
 
 def _judged(batch: "pa.RecordBatch", first: int, reasons: dict[int, list[tuple[str, str]]]) -> Any:
-    """For each document: the reason, the observed value, and under which heading the report counts it."""
+    """For each document: the reason, the observed value, and the heading in the report's counts."""
     said: list[str | None] = []
     values: list[str | None] = []
     kinds: list[str | None] = []
     for row, problem in enumerate(batch.column("problem").to_pylist(), first):
         failed = reasons.get(row, [])
-        # Problems that ingest met may tell a byte or a row each: the report counts them together.
+        # Problems from ingest may each name a byte or a row, so the report counts them under one heading.
         said.append(problem if problem is not None else "; ".join(reason for reason, _ in failed) or None)
         values.append(None if problem is not None else "; ".join(value for _, value in failed) or None)
         kinds.append("problem in the source" if problem is not None else said[-1])

@@ -147,8 +147,8 @@ def test_files_in_a_bucket_are_told_how_they_come_into_the_project(project: Path
     with pytest.raises(RecipeError) as raised:
         check("shakespeare")
     assert str(raised.value) == (
-        "recipes/shakespeare.yaml: ingest.files.0: s3://corpora/texts/*.jsonl is no path; fetch it into a folder of "
-        "the project with `dvc import-url` (README, Buckets), or pin one file with kind: url"
+        "recipes/shakespeare.yaml: ingest.files.0: s3://corpora/texts/*.jsonl is a URL, not a path; fetch it into "
+        "the project with `dvc import-url` (docs/servers.md, Shared cache and buckets), or pin one file with kind: url"
     )
 
 

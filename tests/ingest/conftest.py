@@ -1,4 +1,4 @@
-"""A project of its own for each test: `run` writes a recipe, runs the stage and gives back rows and report."""
+"""A separate project for each test: `run` writes a recipe, runs the stage and returns its rows."""
 
 import json
 from collections.abc import Callable

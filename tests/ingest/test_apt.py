@@ -1,4 +1,4 @@
-"""Descriptions of Debian's packages, from a repository in a folder, read by the real apt-get; no network."""
+"""Debian package descriptions, from a local repository, read by the real apt-get; no network."""
 
 import hashlib
 import shutil
@@ -15,12 +15,12 @@ from tasks.stage.errors import GristmillError, RecipeError, TransientError
 from tests.ingest.conftest import RAW, read_report
 
 NO_APT = shutil.which("apt-get") is None or not apt_lists.HELPER.exists()
-pytestmark = pytest.mark.skipif(NO_APT, reason="this machine has no apt-get of Debian's")
+pytestmark = pytest.mark.skipif(NO_APT, reason="this machine does not have Debian's apt-get")
 
 HELLO = "classic greeting\n It greets you,\n the user.\n .\n It does:\n  * this;\n  * that."
 BONJOUR = "salutation classique\n Il vous salue,\n vous, l'utilisateur.\n .\n Il fait :\n  * ceci ;\n  * cela."
 ZEBRA, ZEBRE = "striped animal\n It runs.\n .\n It eats.", "animal rayé\n Il court et mange."
-PACKAGES = {  # out of order: a mirror need not sort them
+PACKAGES = {  # out of order: a mirror may be unsorted
     "zebra": ("zoo (1:2-3)", "contrib/science", ZEBRA, ZEBRE),
     "hello-doc": ("hello", "doc", HELLO, None),
     "hello": (None, "games", HELLO, BONJOUR),
@@ -131,7 +131,7 @@ def test_sections_are_classes_without_their_component(read):
     some = read(content="sections", sections=["science", "games"])
     assert [row["id"] for row in some] == ["hello", "zebra", "zebra-tail"]
     assert [row["id"] for row in read(content="sections", one_per_source=True)] == ["hello", "mute", "zebra"]
-    with pytest.raises(RecipeError, match=r"ingest\.sections\.1: no package is in 'gmaes' \(there are: doc, games, "):
+    with pytest.raises(RecipeError, match=r"ingest\.sections\.1: unknown section 'gmaes' \(available: doc, games, "):
         read(content="sections", sections=["games", "gmaes"])
 
 
@@ -193,10 +193,10 @@ def test_what_the_mirror_does_not_have_is_told_by_its_key(read, mirror):
     for change, message in [
         ({"release": "nope"}, r"ingest\.release: apt-get says: .*/dists/nope/"),
         ({"release": "nope", "trusted": False}, r"ingest\.release: apt-get says: .* does not have a Release file"),
-        ({"components": ["main", "mian"]}, r"ingest\.components: tiny has no list of packages of mian: .*misspelt"),
-        ({"architecture": "vax"}, r"ingest\.components: tiny has no list of packages of main: none for vax"),
+        ({"components": ["main", "mian"]}, r"ingest\.components: tiny has no package list for mian: .*misspelt"),
+        ({"architecture": "vax"}, r"ingest\.components: tiny has no package list for main: not available for vax"),
         ({"content": "translations", "language": "de"}, r"ingest\.language: .* tiny has no descriptions in 'de'"),
-        ({"trusted": False}, r"ingest\.mirror: .* tiny: not signed by a key that apt trusts here: "),
+        ({"trusted": False}, r"ingest\.mirror: .* tiny: not signed by a trusted key: "),
     ]:
         with pytest.raises(RecipeError, match=rf"^recipes/x\.yaml: {message}"):
             read(**{"content": "descriptions", **change})
@@ -206,13 +206,13 @@ def test_what_the_mirror_does_not_have_is_told_by_its_key(read, mirror):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"content": "translations"}, "language: content translations needs one"),
-        ({"content": "translations", "language": "en"}, "language: content translations needs one, and not en"),
-        ({"content": "synopses", "language": "fr"}, "language: only for content translations"),
-        ({"content": "synopses", "sections": ["games"]}, "sections: only for content sections"),
-        ({"content": "sections", "documents": {"label_column": "x"}}, "documents: not for kind apt"),
-        ({"content": "sections", "components": ["main", "main"]}, "components: names one twice"),
-        ({"content": "sections", "mirror": "http://x/y"}, r"trusted: only a folder \(file: or copy:\)"),
+        ({"content": "translations"}, "language: required for content: translations"),
+        ({"content": "translations", "language": "en"}, "language: required for .*; must not be en"),
+        ({"content": "synopses", "language": "fr"}, "language: only valid with content: translations"),
+        ({"content": "synopses", "sections": ["games"]}, "sections: only valid with content: sections"),
+        ({"content": "sections", "documents": {"label_column": "x"}}, "documents: not supported by kind: apt"),
+        ({"content": "sections", "components": ["main", "main"]}, "components: duplicate component"),
+        ({"content": "sections", "mirror": "http://x/y"}, r"trusted: only valid for a local mirror \(file: or copy:\)"),
         ({"content": "sections", "mirror": "http://x] y"}, r"ingest\.mirror: "),
         ({"content": "sections", "release": "-x"}, r"ingest\.release: "),
         ({"content": "section"}, r"ingest\.content: "),
@@ -225,7 +225,7 @@ def test_keys_that_do_not_fit_are_told_before_anything_runs(read, change, messag
 
 @pytest.fixture
 def server() -> Iterator[dict[str, Any]]:
-    """A mirror on loopback that only ever answers with one status."""
+    """A mirror on loopback that always returns the same status."""
     state: dict[str, Any] = {"status": 503}
 
     class Handler(BaseHTTPRequestHandler):
@@ -261,5 +261,5 @@ def test_a_mirror_out_of_reach_may_be_back_later_and_a_release_that_it_lacks_may
 
 def test_a_machine_without_apt_is_told(read, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(GristmillError, match=r"ingest\.kind: apt: this source needs Debian's apt"):
+    with pytest.raises(GristmillError, match=r"ingest\.kind: apt requires Debian's apt \(apt-get and "):
         read(content="descriptions")

@@ -21,7 +21,7 @@ Other: x
 
 
 def long(text: str) -> str:
-    """Lines as they stand in a control file: each with a blank before it, and a dot for an empty one."""
+    """Lines as in a control file: each with a leading space, and a dot for an empty one."""
     return "\n".join(f" {line}" if line else " ." for line in text.strip("\n").split("\n"))
 
 

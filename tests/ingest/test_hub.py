@@ -1,4 +1,4 @@
-"""A Hugging Face data set, here a folder in its layout."""
+"""A Hugging Face dataset, from a local folder."""
 
 from pathlib import Path
 
@@ -70,17 +70,17 @@ def test_ids_that_each_split_counts_anew_stay_unique(run, folder):
 
 def test_an_id_that_comes_twice_in_a_split_is_told(run, folder):
     section = {"kind": "hub", "dataset": "sets/mine", "config": "plays", "documents": {"id_column": "play"}}
-    with pytest.raises(DataError, match=r"^plays/train row 4: the id 'p0' is also that of plays/train row 1; "):
+    with pytest.raises(DataError, match=r"^plays/train row 4: duplicate id 'p0', already in plays/train row 1; "):
         run(**section, split="train")
-    with pytest.raises(DataError, match=r"^plays/train row 4: the id 'train/p0' is also that of plays/train row 1; "):
+    with pytest.raises(DataError, match=r"^plays/train row 4: duplicate id 'train/p0', already in plays/train row 1; "):
         run(**section, split=["test", "train"])
 
 
 def test_a_list_of_splits_that_cannot_be_read_so_is_told(run, folder):
     section = {"kind": "hub", "dataset": "sets/mine", "config": "plays"}
-    with pytest.raises(RecipeError, match=r"ingest\.documents\.group_column: split is a list, and the group"):
+    with pytest.raises(RecipeError, match=r"ingest\.documents\.group_column: not allowed with a list of splits"):
         run(**section, split=["train", "test"], documents={"group_column": "play"})
-    with pytest.raises(RecipeError, match=r"ingest\.split: names a split twice"):
+    with pytest.raises(RecipeError, match=r"ingest\.split: duplicate split"):
         run(**section, split=["train", "train"])
     with pytest.raises(RecipeError, match=r"ingest\.split\.\w+: .* at least 1 item"):
         run(**section, split=[])
@@ -130,13 +130,13 @@ def test_numbers_of_classes_become_their_names(run, folder):
 
 
 def test_what_is_not_there_is_told(run, folder):
-    with pytest.raises(DataError, match=r"^sets/mine poems/train: no column 'text' \(there are: verse\)$"):
+    with pytest.raises(DataError, match=r"^sets/mine poems/train: no column 'text' \(available: verse\)$"):
         run(kind="hub", dataset="sets/mine", config="poems", split="train")
     with pytest.raises(GristmillError, match=r"^recipes/x\.yaml: ingest: sets/mine: .*nothing"):
         run(kind="hub", dataset="sets/mine", config="plays", split="nothing")
     with pytest.raises(GristmillError, match=r"^recipes/x\.yaml: ingest: sets/mine: .*nothing"):
         run(kind="hub", dataset="sets/mine", config="nothing", split="train")
-    with pytest.raises(RecipeError, match=r"ingest\.revision: missing; sets/none is no folder here"):
+    with pytest.raises(RecipeError, match=r"ingest\.revision: missing; sets/none is not a local folder"):
         run(kind="hub", dataset="sets/none", split="train")
 
 

@@ -1,4 +1,4 @@
-"""Markdown becomes what a reader would see."""
+"""Markdown becomes the text that a reader sees."""
 
 import pytest
 

@@ -34,7 +34,7 @@ def make_wheel(folder: Path) -> str:
 
 @pytest.fixture
 def shelf(tmp_path, project, monkeypatch) -> Path:
-    """The only place where pip looks: a folder, and no index."""
+    """The only place that pip searches: a folder, without an index."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -87,7 +87,7 @@ def test_an_index_out_of_reach_may_be_back_later(run, shelf, monkeypatch):
 
 
 def test_a_glob_that_finds_nothing_in_the_package_is_told(run, shelf):
-    with pytest.raises(RecipeError, match=r"ingest\.files\.0: 'none/\*': finds no file"):
+    with pytest.raises(RecipeError, match=r"ingest\.files\.0: 'none/\*': matches no file"):
         run(**section(make_wheel(shelf), files=["none/*"]))
 
 

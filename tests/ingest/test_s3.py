@@ -1,4 +1,4 @@
-"""`kind: url` with an object of a bucket, from a real server on loopback."""
+"""`kind: url` with an object in a bucket, from a real server on loopback."""
 
 import hashlib
 import sys
@@ -46,7 +46,7 @@ def test_another_content_than_the_recipe_says_is_told(run: Run, bucket: "S3FileS
 
 
 def test_an_object_that_is_not_there_is_told(run: Run, bucket: "S3FileSystem") -> None:
-    with pytest.raises(RecipeError, match=r"ingest\.url: s3://corpora/texts/text\.txt: there is no such object"):
+    with pytest.raises(RecipeError, match=r"ingest\.url: s3://corpora/texts/text\.txt: no such object"):
         run(**SECTION)
 
 

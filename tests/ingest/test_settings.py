@@ -1,4 +1,4 @@
-"""The section `ingest`: told apart by kind, strict, light to import."""
+"""The section `ingest`: selected by kind, strict, cheap to import."""
 
 import subprocess
 import sys
@@ -17,9 +17,12 @@ GOOD = {"kind": "files", "files": ["a.txt"]}
         ({"fils": 1}, r"recipes/x\.yaml: ingest\.fils: unknown key"),
         ({"files": []}, r"recipes/x\.yaml: ingest\.files: .*at least 1"),
         ({"files": ["/etc/passwd"]}, r"recipes/x\.yaml: ingest\.files\.0: must be relative"),
-        ({"files": ["*.txt", "gs://b/*.txt"]}, r"recipes/x\.yaml: ingest\.files\.1: gs://b/\*\.txt is no path; fetch"),
+        (
+            {"files": ["*.txt", "gs://b/*.txt"]},
+            r"recipes/x\.yaml: ingest\.files\.1: gs://b/\*\.txt is a URL, not a path; fetch",
+        ),
         ({"licence": ""}, r"recipes/x\.yaml: ingest\.licence: "),
-        ({"documents": {"split_at": "("}}, r".*ingest\.documents\.split_at: not a regular expression: "),
+        ({"documents": {"split_at": "("}}, r".*ingest\.documents\.split_at: not a valid regular expression: "),
         ({"kind": "url", "url": "ftp://x/y.txt", "sha256": "0" * 64}, r".*ingest\.url: "),
         ({"kind": "package", "name": "a", "version": "1 --pre", "sha256": "0" * 64}, r".*ingest\.version: "),
         ({"kind": "package", "name": "-r", "version": "1", "sha256": "0" * 64}, r".*ingest\.name: "),

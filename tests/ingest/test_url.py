@@ -1,4 +1,4 @@
-"""A download from a real server on loopback: whole, broken off, resumed, refused."""
+"""A download from a real server on loopback: complete, interrupted, resumed, refused."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `body`; `breaks` many answers end after `sends` bytes, before the connection is cut."""
+    """Serves `body`; the first `breaks` responses are cut off after `sends` bytes."""
 
     body, status, ranges, breaks, sends = BODY, 200, True, 0, 700_000
     asked: list[str | None]
@@ -139,11 +139,11 @@ def test_another_checksum_is_the_users_mistake(run, server):
 
 def test_what_the_server_answers_decides_whether_to_come_again(run, server):
     server.status = 404
-    with pytest.raises(GristmillError, match=r"ingest\.url: http.*: the server answers 404$") as missing:
+    with pytest.raises(GristmillError, match=r"ingest\.url: http.*: the server returned 404$") as missing:
         run(**section(server))
     assert missing.value.exit_code == 2
     server.status = 503
-    with pytest.raises(TransientError, match=r"ingest\.url: http.*: the server answers 503$") as busy:
+    with pytest.raises(TransientError, match=r"ingest\.url: http.*: the server returned 503$") as busy:
         run(**section(server))
     assert busy.value.exit_code == 75
 
@@ -166,9 +166,9 @@ def test_an_archive_is_opened(run, server):
 
 def test_a_name_that_says_nothing_can_be_mended(run, server):
     assert run(**section(server, url=server.url("get?id=3"), filename="my.txt"))[0]["id"] == "my.txt"
-    with pytest.raises(RecipeError, match=r"ingest\.filename: missing, and the URL does not end in one"):
+    with pytest.raises(RecipeError, match=r"ingest\.filename: required, because the URL does not end in a file name"):
         run(**section(server, url=server.url("?id=3")))
-    with pytest.raises(RecipeError, match=r"ingest\.files: text\.txt is no archive"):
+    with pytest.raises(RecipeError, match=r"ingest\.files: text\.txt is not an archive"):
         run(**section(server, files=["*"]))
-    with pytest.raises(RecipeError, match=r"ingest\.files: a\.zip is an archive: say which"):
+    with pytest.raises(RecipeError, match=r"ingest\.files: a\.zip is an archive; name its files"):
         run(**section(server, url=server.url("a.zip")))

@@ -66,7 +66,7 @@ def test_an_endless_run_of_letters_does_not_hold_up_learning(tmp_path: Path) -> 
     began = time.monotonic()
     vocabulary = train_vocabulary(lambda: [column(dna)], TokenizeSettings(vocab_size=300), SPECIALS)
     assert vocabulary.get_vocab_size() == 300 and vocabulary.encode(dna[:2000]).ids
-    assert time.monotonic() - began < 30  # without a cut: more than an hour
+    assert time.monotonic() - began < 30  # without the split: more than an hour
 
 
 def test_the_vocabulary_never_sees_another_split(project: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_vocabulary_that_the_text_does_not_allow_is_refused(project: Path) -> 
     run(STAGE, "hamlet")
     before = hash_tree(Path("data/hamlet/tokens"))
     write_recipe(project, "hamlet", "task: causal-lm\ntokenize: {vocab_size: 50000}\n")
-    with pytest.raises(RecipeError, match=r"recipes/hamlet.yaml: tokenize.vocab_size: 50,000 is more than .* gave \d+"):
+    with pytest.raises(RecipeError, match=r"recipes/hamlet.yaml: tokenize.vocab_size: 50,000 is too large .* gave \d+"):
         run(STAGE, "hamlet")
     assert hash_tree(Path("data/hamlet/tokens")) == before
 

@@ -288,7 +288,7 @@ def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
     config.write_text(config.read_text().replace('"vocab_size": 300', '"vocab_size": 200'))
     with pytest.raises(DataError, match=r"data/tiny/base: .*(cannot be loaded|embeddings|shapes)"):
         run(STAGE, "tiny")
-    with pytest.raises(DataError, match=r"data/tiny/base: its tokenizer has no eos_token, with which a text ends"):
+    with pytest.raises(DataError, match=r"data/tiny/base: the tokenizer has no eos_token to end a text with"):
         project("translation", None, tokenize={"kind": "base"}, base=base / "model")
 
 

@@ -1,4 +1,4 @@
-"""Small ingested corpora in a project of their own, for the tests of this room."""
+"""Small ingested corpora in a separate project, for these tests."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ SCHEMA = corpus_schema("problem")
 
 
 def recipe(root: Path, section: str) -> None:
-    """A recipe `small` whose section `validate` is `section`."""
+    """Write a recipe `small` with `section` as its section `validate`."""
     (root / "recipes").mkdir(exist_ok=True)
     (root / "recipes" / "small.yaml").write_text(f"task: causal-lm\nvalidate:{section}\n", encoding="utf-8")
 
@@ -22,7 +22,7 @@ def ingested(
     targets: Sequence[str | None] = (),
     labels: Sequence[str | None] = (),
 ) -> Path:
-    """Raw documents d0, d1, … of a text, or of a text and a problem; returns data/small."""
+    """Write raw documents d0, d1, … from texts, or (text, problem) pairs; returns data/small."""
     pairs = [(given, None) if isinstance(given, str) else given for given in texts]
     rows = [
         {"id": f"d{n}", "group": "g", "text": text, "source": f"file.txt row {n}", "problem": problem}

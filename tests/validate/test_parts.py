@@ -1,4 +1,4 @@
-"""A large table is shown to the library in parts; what it says is as if it had seen the whole."""
+"""A large table, evaluated in parts, gives the results of the whole table."""
 
 import json
 from pathlib import Path

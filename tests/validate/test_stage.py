@@ -147,7 +147,7 @@ def test_aggregates_pairs_and_conditions_are_asked_too(tmp_path: Path, caplog: p
     report = run(STAGE, "small")
     assert [one["observed"] for one in report.details["not_met"]] == ["1.5"]
     assert "≈1.5" in (page := (data / "validation" / "docs" / "index.html").read_text()) or ">1.5<" in page
-    assert "Exception" not in caplog.text  # that is how the library tells of a part of a page that it cannot render
+    assert "Exception" not in caplog.text  # the library logs it if it cannot render part of a page
     failed = {name: reason.split("(")[0] for name, (reason, _) in reasons(data).items()}
     assert failed == {
         "d1": "expect_column_values_to_not_match_regex",
@@ -227,14 +227,14 @@ def test_no_documents_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(GristmillError, match=r"expect_table_row_count_to_be_between\(min_value=1\)\s+min_value 1\s+0"):
         run(STAGE, "small")
     recipe(tmp_path, " {expectations: []}")
-    with pytest.raises(DataError, match="data/small/raw: no valid document among 0"):
+    with pytest.raises(DataError, match=r"data/small/raw: none of 0 documents is valid \(the corpus is empty\)"):
         run(STAGE, "small")
 
 
 def test_only_problems_are_an_error(tmp_path: Path) -> None:
     recipe(tmp_path, " {expectations: [], max_problem_share: 1.0}")
     ingested(tmp_path, [("", "not UTF-8 at byte 1"), ("", "not UTF-8 at byte 2")])
-    with pytest.raises(DataError, match=r"no valid document among 2 \(problem in the source 2\)"):
+    with pytest.raises(DataError, match=r"none of 2 documents is valid \(problem in the source: 2\)"):
         run(STAGE, "small")
 
 
