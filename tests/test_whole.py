@@ -158,7 +158,10 @@ def test_without_git_a_run_says_so(first_run: tuple[Path, str], tmp_path: Path) 
     done = command(
         folder, sys.executable, "-m", "flows", "run", "tiny", check=False, GIT_CEILING_DIRECTORIES=str(tmp_path)
     )
-    assert (done.returncode, done.stderr.strip()) == (2, "no git repository here, and DVC needs one; run `git init`")
+    assert (done.returncode, done.stderr.strip()) == (
+        2,
+        "this folder is not a git repository, which DVC needs; run `git init`",
+    )
 
 
 def files(path: Path) -> list[Path]:

@@ -165,7 +165,7 @@ def test_run_completes_without_mlflow_and_says_what_to_do(ran_toy, run_flow, mon
 
 
 def test_second_flow_in_one_workspace_is_refused(ran_toy, run_flow):
-    with claim("toy", [], print), pytest.raises(BusyWorkspace, match="toy: a run of it is at work here"):
+    with claim("toy", [], print), pytest.raises(BusyWorkspace, match="toy: another run is in progress here"):
         run_flow("toy")
     assert attempts() == []
     run_flow("toy")

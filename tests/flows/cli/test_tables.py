@@ -74,7 +74,7 @@ def test_one_broken_recipe_does_not_hide_the_runs_of_the_others(gristmill):
     done = gristmill("runs")
     text = " ".join(lines(done))
     assert "bits_per_byte 2.5000" in text and "macro_f1 2.5000" in text
-    assert done.stderr.startswith("warning: broken is left out: recipes/broken.yaml: register.speed: unknown key")
+    assert done.stderr.startswith("warning: broken is skipped: recipes/broken.yaml: register.speed: unknown key")
 
 
 def test_the_runs_of_one_recipe_have_its_metric_as_a_column(gristmill):
