@@ -1,4 +1,4 @@
-"""Text to tokens: encoding and writing shards against the bare encoder, learning a vocabulary against `tokenizers`."""
+"""Tokenization: encoding to shards against the bare encoder, learning a vocabulary against `tokenizers`."""
 
 import json
 import time
@@ -20,14 +20,14 @@ from tasks.tokenize.work import Side, encode_split, texts_of
 VOCAB = 8192
 SIZE = 100_000_000
 ASKED = 0.7
-"""Of the bare encoder's speed."""
+"""Required fraction of the bare encoder's speed."""
 FULL = 0.995
-"""Of all tokens, in blocks without padding; what is left at the end of a pass is less than one block."""
+"""Required fraction of tokens in full blocks; the rest of a pass is less than one block."""
 TIMES = 5
 
 
 def measure(folder: Path) -> Iterator[str | Target]:
-    """Lines of figures."""
+    """Measure encoding, agreement with `tokenizers`, full blocks, and learning."""
     texts = real_texts()
     written = write_grown(folder / "clean", texts, SIZE)
     settings = TokenizeSettings(vocab_size=VOCAB)
@@ -52,7 +52,7 @@ def measure(folder: Path) -> Iterator[str | Target]:
 
 
 def _bare(tokenizer: Path, batches: Sequence[pa.Array]) -> Callable[[], Any]:
-    """gigatoken on texts that lie as it takes them, and nothing done with the ids."""
+    """gigatoken on texts in its own layout; the ids are discarded."""
     import awkward
     import gigatoken
 
@@ -76,7 +76,7 @@ def _peers(tokenizer: Path, batch: pa.Array, codec: Any) -> Iterator[str | Targe
 
 
 def _blocks(folder: Path) -> Iterator[Target]:
-    """How full the blocks of a training are: all tokens of the stream but those of the last, partial block."""
+    """The fraction of tokens in full training blocks: all but those of the last, partial block."""
     tokens = Tokens.open(folder)
     for length in (512, 2048):
         used = len(tokens) // length * length
@@ -112,12 +112,12 @@ def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Ite
 
 
 def merges_of(tokenizer: Any) -> Sequence[Any]:
-    """In their order."""
+    """The merges in order."""
     return list(json.loads(tokenizer.to_str())["model"]["merges"])
 
 
 def best(work: Callable[[], object], times: int = TIMES) -> float:
-    """Seconds of the fastest run."""
+    """Seconds of the fastest of several runs."""
     found = []
     for _ in range(times):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The graph comes from dvc.yaml through DVC, and what is wrong with it is told in one sentence."""
+"""The graph comes from dvc.yaml through DVC; errors in it are one sentence."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run of the flow promises, on a toy project with real DVC and a real Prefect API."""
+"""The promises of a run of the flow, on a toy project with real DVC and a real Prefect API."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ def _task_runs(flow_run_id: str):
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.events.worker import EventsWorker
 
-    EventsWorker.drain_all()  # states of tasks travel as events
+    EventsWorker.drain_all()  # task states are sent as events
     with get_client(sync_client=True) as client:
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
         runs = client.read_task_runs(flow_run_filter=wanted)

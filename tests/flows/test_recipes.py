@@ -153,7 +153,7 @@ def test_files_in_a_bucket_are_told_how_they_come_into_the_project(project: Path
 
 
 def fine_tunes(init: str, name: str = "tuned") -> None:
-    """A recipe that starts from another model, beside the one that there is."""
+    """Write a second recipe, which starts from another model."""
     text = Path("recipes/shakespeare.yaml").read_text()
     model = text[text.index("\nmodel:") : text.index("\ntrain:")]
     quoted = init if init.startswith("{") else f"'{init}'"
@@ -188,7 +188,7 @@ def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
 
 
 def starts(**recipes: dict) -> None:
-    """Recipes that start from one another, all of them wired."""
+    """Write recipes that start from one another, and add them to dvc.yaml."""
     lines = "".join(f"      {name}: {WITH_TEXTS}\n" for name in recipes)
     for name, recipe in recipes.items():
         Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
@@ -238,7 +238,7 @@ def test_a_recipe_cannot_start_from_itself() -> None:
     ],
 )
 def test_a_base_must_do_for_the_task(task: str, base: str, like: str, sentence: str | None) -> None:
-    """Of those without a sentence all stages run."""
+    """Pairs without an error sentence run through all stages elsewhere."""
     first = tiny_recipe(base, "texts/all.jsonl", like=like)
     between, last = (tiny_recipe(name, "texts/all.jsonl", init="recipe:a") for name in ("classification", task))
     starts(a=first, b=last)

@@ -1,4 +1,4 @@
-"""A schedule on a real server, and what is told where it cannot be made."""
+"""A schedule on a real server, and the errors if it cannot be created."""
 
 import pytest
 

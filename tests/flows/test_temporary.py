@@ -1,4 +1,4 @@
-"""The temporary Prefect server: it starts by itself, names a time to a client that found it busy, and ends."""
+"""The temporary Prefect server: it starts, sends Retry-After if the database is busy, and stops."""
 
 import asyncio
 import http.client

@@ -25,7 +25,7 @@ def the_run():
 
 
 def content() -> dict:
-    """All that a record says, without ids, clock and places."""
+    """The contents of a record without ids, times and paths."""
     client, found = MlflowClient(), the_run()
 
     def files(path: str | None = None) -> list[str]:
@@ -53,7 +53,7 @@ def test_the_record_holds_all_that_the_stages_left(project):
     record = content()
     assert record["status"] == "FINISHED"
     assert record["parameters"]["train.learning_rate"] == "0.003"
-    assert record["parameters"]["train.seed"] == "7"  # a default: the recipe does not say it
+    assert record["parameters"]["train.seed"] == "7"  # a default that the recipe does not set
     assert record["parameters"]["ingest.licence"] == "MIT"
     assert "evaluate.window" not in record["parameters"]
     assert record["curves"]["loss"] == [(1, 5.5), (2, 5.25), (3, 5.125), (4, 5.0)]

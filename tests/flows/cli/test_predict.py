@@ -20,7 +20,7 @@ CLASSES = ["games", "net", "science"]
 
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A project with the champion of a recipe `tiny` of some task; made once."""
+    """A project with a champion of the recipe `tiny` for a task; made once per task."""
     from tasks.register.registration import run
 
     made: dict[str, Path] = {}
@@ -41,7 +41,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture
 def gristmill(registered, monkeypatch) -> Callable[..., Result]:
-    """Run a command where the champion of a task is."""
+    """Run a command in the project of a task's champion."""
 
     def run(task: str, *arguments: str, given: str | bytes = "") -> Result:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -57,7 +57,7 @@ def good(done: Result) -> list[str]:
 
 
 def told(done: Result) -> str:
-    """The one sentence of a mistake."""
+    """The one-sentence error."""
     assert done.exit_code == 2 and done.stdout == ""
     (sentence,) = done.stderr.splitlines()
     return sentence
@@ -78,7 +78,7 @@ def test_what_is_written_is_one_line_and_whole_in_json(gristmill):
         content = json.loads(row)
         assert content["input"] == "a\ncat"
         assert good(gristmill(task, "predict", "tiny", "a\ncat")) == [" ".join(content["output"].splitlines())]
-    assert content["output"].startswith("a\ncat")  # a causal model goes on with the text
+    assert content["output"].startswith("a\ncat")  # a causal model continues the text
 
 
 def test_masks_are_filled(gristmill):

@@ -48,7 +48,7 @@ def results(*arguments: str) -> Result:
 
 
 def written(between: str = "") -> list[str]:
-    """The rows that the command writes between markers with this between them."""
+    """The rows that the command writes between markers that contain this text."""
     Path("README.md").write_bytes(PAGE.format(between).encode())
     done = results("--write", "README.md")
     assert done.exit_code == 0, done.output
