@@ -76,8 +76,8 @@ def measure(folder: Path) -> Iterator[str | Target]:
     yield f"dvc repro, nothing to do               {dvc:7.2f} s    1.00"
     yield f"gristmill run again                    {again:7.2f} s  {again / dvc:6.2f} of dvc repro"
     yield f"the same, as a flow on a server        {again_on_server:7.2f} s  {again_on_server / dvc:6.2f} of dvc repro"
-    yield Target("gristmill run, nothing to do, of dvc repro", again / dvc, "times", 1.5, most=True)
-    yield Target("start of a flow to its first stage", alone.first, "s", 3.5, most=True)
+    yield Target("gristmill run, nothing to do, vs dvc repro", again / dvc, "times", 1.5, most=True)
+    yield Target("flow start to first stage", alone.first, "s", 3.5, most=True)
     yield Target("between two stages", max(alone.gaps), "s", 1.5, most=True)
 
 
@@ -98,7 +98,7 @@ def measure_three_minutes(folder: Path) -> Iterator[str | Target]:
     for name, line in (("running", on_server), ("temporary", alone)):
         yield f"the flow, with a {name:9} server      {line.seconds:7.1f} s  {line.seconds / stages:7.3f} of bare"
         yield Target(
-            f"three minutes as a flow, {name} server, of bare", line.seconds / stages, "times", 1.03, most=True
+            f"three minutes as a flow, {name} server, vs bare", line.seconds / stages, "times", 1.03, most=True
         )
 
 

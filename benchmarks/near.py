@@ -158,7 +158,7 @@ def _other_rules(texts: Sequence[str], path: Path) -> Iterator[str]:
 
     seconds = _best(lambda: overlaps(column, index))
     yield f"overlap with {len(column[::20]):,} evaluation texts, a core {size / seconds:6.1f} MB/s"
-    yield f"paragraphs that were there before, a core {size / _best(paragraphs):6.1f} MB/s"
+    yield f"repeated paragraphs, a core {size / _best(paragraphs):6.1f} MB/s"
 
 
 def _templates(folder: Path) -> Iterator[str]:
@@ -188,7 +188,7 @@ def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
         seconds, used = time.perf_counter() - began, _processor_seconds() - used
         yield (
             f"{documents:,} documents, {size:.0f} MB, to sketches, {processes} processes {size / seconds:7.1f} MB/s, "
-            f"{size / used:.1f} a processor second of all"
+            f"{size / used:.1f} MB per CPU second"
         )
     tiny = _sketched(_written(texts[:100], folder / "tiny")[1][0], DEFAULT)
     stored = sum(path.stat().st_size for _, path in parts)

@@ -103,7 +103,7 @@ def _hostile() -> Iterator[str]:
         rates[name], growths[name] = 4 * len(text.encode()) / four / 1e6, four / once
     slowest, steepest = min(rates, key=rates.__getitem__), max(growths, key=growths.__getitem__)
     yield f"of {len(UNITS)} hostile texts, the slowest           {rates[slowest]:8.1f} MB/s a core ({slowest})"
-    yield f"  four times as long takes at most     {growths[steepest]:8.1f} times as long ({steepest}); 4 is linear"
+    yield f"  4 times the text takes at most       {growths[steepest]:8.1f} times as long ({steepest}); 4 is linear"
 
 
 def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str | Target]:
@@ -119,7 +119,7 @@ def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str | Targe
             alike = sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(texts)
             rate = _bytes(texts) / slow / 1e6
             yield f"datatrove's {section}, {name}: {rate:.2f} MB/s a core; ours is {slow / fast:.0f} times as fast"
-            yield Target(f"quality, datatrove's {section}, {name}", alike, "alike", ASKED_AGREEMENT)
+            yield Target(f"quality, datatrove's {section}, {name}", alike, "agreement", ASKED_AGREEMENT)
 
 
 def _bytes(texts: Sequence[str]) -> int:

@@ -45,7 +45,7 @@ def measure(folder: Path) -> Iterator[str | Target]:
     yield f"  the bare encoder on text in memory {written / 1e6 / bare:8.0f} MB/s"
     rate = written / 1e6 / ours
     yield f"  Parquet to shards on disk          {rate:8.0f} MB/s"
-    yield Target("tokens, Parquet to shards beside the bare encoder", bare / ours, "of it", ASKED)
+    yield Target("tokens, Parquet to shards vs the bare encoder", bare / ours, "of its rate", ASKED)
     yield from _peers(folder / "tokenizer", batches[0], codec)
     yield from _blocks(folder / "tokens-0")
     yield from _learning(column, settings, folder)
@@ -72,7 +72,7 @@ def _peers(tokenizer: Path, batch: pa.Array, codec: Any) -> Iterator[str | Targe
     ids = np.fromiter((token for row in rows for token in row.ids), np.uint32)
     same = np.array_equal(ids, found.ids) and found.lengths.tolist() == [len(row.ids) for row in rows]
     yield f"  tokenizers                         {batch.nbytes / 1e6 / spent:8.1f} MB/s"
-    yield Target("tokens, ids as those of tokenizers", float(same), "(1: all)", 1)
+    yield Target("tokens, ids equal those of tokenizers", float(same), "(1: all)", 1)
 
 
 def _blocks(folder: Path) -> Iterator[Target]:
@@ -80,7 +80,7 @@ def _blocks(folder: Path) -> Iterator[Target]:
     tokens = Tokens.open(folder)
     for length in (512, 2048):
         used = len(tokens) // length * length
-        yield Target(f"tokens, of all in full blocks of {length:,}", used / len(tokens), "of them", FULL)
+        yield Target(f"tokens in full blocks of {length:,}", used / len(tokens), "of all", FULL)
 
 
 def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Iterator[str | Target]:
@@ -107,8 +107,8 @@ def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Ite
     spent = best(theirs, 3)
     merges = [merges_of(Tokenizer.from_file(str(folder / "learned-0" / "tokenizer.json"))), merges_of(theirs())]
     yield f"  learning from {size:.0f} MB: ours {ours:.1f} s, tokenizers {spent:.1f} s"
-    yield Target("tokens, learning beside tokenizers", spent / ours, "times", 1)
-    yield Target("tokens, merges as those of tokenizers", float(merges[0] == merges[1]), "(1: all)", 1)
+    yield Target("tokens, learning speedup over tokenizers", spent / ours, "times", 1)
+    yield Target("tokens, merges equal those of tokenizers", float(merges[0] == merges[1]), "(1: all)", 1)
 
 
 def merges_of(tokenizer: Any) -> Sequence[Any]:

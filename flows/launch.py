@@ -71,7 +71,7 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         selector.register(pipe, selectors.EVENT_READ)
         ended = closed = False
         while not (ended or closed):
-            # The end of the pipe does not tell: a child that the process left behind may hold it open.
+            # Check the process itself: a child that it left behind may hold the pipe open.
             ended = _has_ended(process)
             ready = selector.select(0 if ended else 0.2)
             while ready and (chunk := _read(pipe)) is not None:

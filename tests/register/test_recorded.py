@@ -117,12 +117,7 @@ def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> 
 
 
 def test_a_deleted_database_is_seen_and_made_again(project: Path) -> None:
-    register = [
-        sys.executable,
-        "-m",
-        "tasks.register",
-        "tiny",
-    ]  # in its own process: MLflow keeps a deleted database open
+    register = [sys.executable, "-m", "tasks.register", "tiny"]  # MLflow keeps a deleted database open
     subprocess.run(register, env=environment(), check=True)
     assert whole("tiny") is not None
     Path("mlflow.db").unlink()
