@@ -21,9 +21,9 @@ def server_is_configured() -> bool:
 
 
 def _says_nothing() -> bool:
-    """Whether certainly none of Prefect 3's sources of settings names a server.
+    """Whether no source of Prefect 3's settings can name a server; False if in doubt.
 
-    The sources: the environment, .env, prefect.toml, pyproject.toml and the active profile. False if in doubt.
+    The sources: the environment, .env, prefect.toml, pyproject.toml and the active profile.
     """
     names = [name.upper() for name in os.environ if name.upper().startswith("PREFECT_")]
     if any(part in name for name in names for part in SPEAKING) or Path("prefect.toml").exists():

@@ -88,7 +88,7 @@ def look(recipe: str, repo: "Repo") -> tuple[list[Node], dict[str, str]]:
 
 
 def fill_cache(addresses: Sequence[str]) -> list[str]:
-    """Add unchanged outputs that are missing from DVC's cache to it again; otherwise DVC would rerun their stages.
+    """Re-add unchanged outputs that DVC's cache has lost; otherwise DVC would rerun their stages.
 
     Returns the addresses of these stages. Raises TransientError as `changes` does.
     """

@@ -82,7 +82,7 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
     addresses = [node.address for node in nodes]
     stale = changes(addresses)
     if stale and (kept := fill_cache(list(stale))):
-        get_run_logger().info("added outputs missing from DVC's cache to it again: %s", ", ".join(kept))
+        get_run_logger().info("re-added lost outputs to DVC's cache: %s", ", ".join(kept))
         stale = changes(addresses)
     rows: list[Row] = []
     states: dict[str, State[Any]] = {}

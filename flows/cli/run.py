@@ -41,7 +41,7 @@ def run_recipe(recipe: str) -> None:
 def _without_flow(recipe: str, known: bool, configured: bool) -> "tuple[Summary | None, list[Node]]":
     """The summary of a run without changes, or None if a flow must run or a server is configured; and the graph.
 
-    The record, if it may be `known` to be complete, is read in parallel to DVC's status.
+    The record, if it may be `known` to be complete, is read in parallel with DVC's status.
     """
     from flows.graph import CODE, look, opened
     from flows.runner import reproduce

@@ -24,7 +24,7 @@ def main() -> None:
     prefect = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(pages["Prefect"])]
     environment = {
         **os.environ,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 275 MB and 13 s; only agents need it
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 275 MB and 13 s; only MLflow's agent features need it
         "PYTHONWARNINGS": "ignore",
         "PREFECT_API_URL": f"http://127.0.0.1:{pages['Prefect']}/api",
     }

@@ -22,7 +22,7 @@ LONG = 2**63 - 1
 
 
 class Champion:
-    """The champion of a recipe. Weights load with the first text, so that errors in parameters are reported before."""
+    """The champion of a recipe. Weights load with the first text, after errors in parameters are reported."""
 
     def __init__(self, recipe: str) -> None:
         """Raises RecipeError for the recipe, GristmillError without a champion, TransientError if a server is down."""
@@ -47,7 +47,7 @@ class Champion:
         from mlflow.exceptions import MlflowException
 
         if not texts:
-            return []  # MLflow rejects an empty list: no column
+            return []  # MLflow finds no column in an empty list
         try:
             return list(self._load().predict(list(texts), params=dict(parameters)))
         except MlflowException as error:
