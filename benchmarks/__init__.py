@@ -1,1 +1,1 @@
-"""What `make bench` measures. Every figure is a ratio against something measured in the same run."""
+"""The benchmarks of `make bench`. Every figure is a ratio against a peer measured in the same run."""

@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m benchmarks [NAME…]`: all of them, or those named."""
+"""`make bench`, or `python -m benchmarks [NAME…]`: run all benchmarks, or those named."""
 
 import sys
 import tempfile
@@ -21,7 +21,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Run the benchmarks and print a line a figure; last, those that have something to reach."""
+    """Run benchmarks and print one line per figure, then a table of all targets."""
     targets = []
     for name in sys.argv[1:] or BENCHMARKS:
         with tempfile.TemporaryDirectory(prefix="gristmill-bench-") as folder:

@@ -1,4 +1,4 @@
-"""The whole stage `clean` with every rule on, from Parquet to Parquet on all cores, beside datatrove's same steps."""
+"""The stage `clean` with all rules, from Parquet to Parquet on all cores, against the same steps of datatrove."""
 
 import json
 import time
@@ -15,11 +15,11 @@ SIZE = 200_000_000
 """Bytes of text."""
 WARM = 2_000_000
 SAMPLE = 300
-"""Documents that the peer is given."""
+"""Documents for the peer."""
 ASKED = 10
 """MB/s on 2 cores."""
 MEMORY = 2000
-"""MB, at most."""
+"""Maximum, in MB."""
 EVERYTHING = """
 task: causal-lm
 clean:
@@ -35,7 +35,7 @@ clean:
 
 
 def measure(folder: Path) -> Iterator[str | Target]:
-    """Compiled code first, on a little text; then the figures."""
+    """Compile on a little text, then measure."""
     texts = real_texts()
     project = make_project(folder / "project")
     (project / "recipes" / "tiny.yaml").write_text(EVERYTHING, encoding="utf-8")
@@ -47,14 +47,14 @@ def measure(folder: Path) -> Iterator[str | Target]:
         found = run_stage(project, "clean", "tiny", GRISTMILL_WORKERS=str(workers()))
     report = json.loads((project / "data/tiny/clean/report.json").read_text())
     kept, rate = sum(report["produced"].values()), written / 1e6 / found.seconds
-    yield f"clean, every rule on: {written / 1e6:,.0f} MB, {report['received']['documents']:,} documents, {kept:,} stay"
+    yield f"clean, every rule on: {written / 1e6:,.0f} MB, {report['received']['documents']:,} documents, {kept:,} kept"
     yield Target(f"clean, every rule on, Parquet to Parquet, {workers()} cores", rate, "MB/s", ASKED)
     yield Target("clean, memory of all processes", found.peak / 1e6, "MB", MEMORY, most=True)
     yield from _beside_datatrove(texts[:: max(1, len(texts) // SAMPLE)], rate)
 
 
 def _beside_datatrove(texts: Sequence[str], ours: float) -> Iterator[str]:
-    """FineWeb's filters, MinHash signatures and PII patterns, one after the other, without reading and writing."""
+    """FineWeb's filters, MinHash signatures and PII patterns in sequence, without I/O."""
     try:
         from benchmarks import near_peers, privacy_peers, quality_peers
 

@@ -1,7 +1,7 @@
-"""What Prefect and DVC cost: the flow against the same stages run bare, and a second run against DVC alone.
+"""The overhead of Prefect and DVC: the flow against bare stages, and a second run against DVC alone.
 
-flow           the tiny recipe of the tests, whose stages are all start-up: the flow's worst case
-three-minutes  the same road with a training of two minutes: what a flow costs in real use
+flow           the tests' tiny recipe, whose stages are mostly startup: the worst case
+three-minutes  the same with two minutes of training: realistic overhead
 """
 
 import re
@@ -22,7 +22,7 @@ from tests.scratch import STAGES, TINY, command, environment, make_project, writ
 WORK = (*STAGES, "register")
 RUN = (sys.executable, "-m", "flows", "run", "tiny")
 AGAIN = 5
-"""Runs of what takes a second; the quickest counts."""
+"""Repetitions of short commands; the fastest counts."""
 LONGER = {
     "hidden_size: 32": "hidden_size: 192",
     "intermediate_size: 64": "intermediate_size: 512",
@@ -30,35 +30,34 @@ LONGER = {
     "evaluate_every: 15": "evaluate_every: 500",
     "checkpoint_every: 10": "checkpoint_every: 500",
 }
-"""What makes the tiny recipe one of some three minutes on two processors."""
+"""Changes that make the tiny recipe take about three minutes on two cores."""
 
 
 @dataclass
 class Timeline:
-    """A flow as its log tells it, in seconds."""
+    """The timing of a flow from its log, in seconds."""
 
     seconds: float = 0.0
     first: float = 0.0
     """From the command to the start of its first stage."""
     inside: float = 0.0
-    """While the program of a stage, or the register, was at work."""
+    """Time inside stages and register."""
     gaps: list[float] = field(default_factory=list)
     """From the end of each task to the start of the next stage."""
 
     @property
     def share(self) -> float:
-        """Of the time that is not the stages', of theirs: within one run, so that other work on the machine counts
-        less than between two."""
+        """Time outside the stages over time inside, from one run: less sensitive to other load than two runs."""
         return (self.seconds - self.inside) / self.inside
 
     @property
     def mean_gap(self) -> float:
-        """Of all of them."""
+        """The mean of all gaps."""
         return sum(self.gaps) / len(self.gaps)
 
 
 def measure(folder: Path) -> Iterator[str | Target]:
-    """Ratios on the tiny recipe."""
+    """Measure ratios on the tiny recipe."""
     projects, more = warmed_projects(folder)
     with prefect_server(projects["served"], **more) as url:
         on_server = run_flow(projects["served"], PREFECT_API_URL=url, **more)
@@ -77,13 +76,13 @@ def measure(folder: Path) -> Iterator[str | Target]:
     yield f"dvc repro, nothing to do               {dvc:7.2f} s    1.00"
     yield f"gristmill run again                    {again:7.2f} s  {again / dvc:6.2f} of dvc repro"
     yield f"the same, as a flow on a server        {again_on_server:7.2f} s  {again_on_server / dvc:6.2f} of dvc repro"
-    yield Target("gristmill run, nothing to do, of dvc repro", again / dvc, "times", 1.5, most=True)
-    yield Target("start of a flow to its first stage", alone.first, "s", 3.5, most=True)
+    yield Target("gristmill run, nothing to do, vs dvc repro", again / dvc, "times", 1.5, most=True)
+    yield Target("flow start to first stage", alone.first, "s", 3.5, most=True)
     yield Target("between two stages", max(alone.gaps), "s", 1.5, most=True)
 
 
 def measure_three_minutes(folder: Path) -> Iterator[str | Target]:
-    """The flow of a run of three minutes against the same stages bare."""
+    """Measure a flow of three minutes against the same stages run bare."""
     recipe = folder / "tiny.yaml"
     text = TINY.read_text(encoding="utf-8")
     for short, long in LONGER.items():
@@ -99,13 +98,12 @@ def measure_three_minutes(folder: Path) -> Iterator[str | Target]:
     for name, line in (("running", on_server), ("temporary", alone)):
         yield f"the flow, with a {name:9} server      {line.seconds:7.1f} s  {line.seconds / stages:7.3f} of bare"
         yield Target(
-            f"three minutes as a flow, {name} server, of bare", line.seconds / stages, "times", 1.03, most=True
+            f"three minutes as a flow, {name} server, vs bare", line.seconds / stages, "times", 1.03, most=True
         )
 
 
 def warmed_projects(folder: Path, recipes: dict[str, Path] | None = None) -> tuple[dict[str, Path], dict[str, str]]:
-    """Projects in which nothing ran yet, and variables by which they share what is made once on a machine: compiled
-    kernels and Prefect's database."""
+    """Fresh projects, and environment variables with which they share compiled kernels and Prefect's database."""
     more = {"NUMBA_CACHE_DIR": str(folder / "numba"), "PREFECT_HOME": str(folder / "prefect")}
     warm, *others = (make_project(folder / name, recipes) for name in ("warm", "bare", "served", "flowed"))
     write_code(warm)
@@ -116,13 +114,13 @@ def warmed_projects(folder: Path, recipes: dict[str, Path] | None = None) -> tup
 
 
 def run_bare(folder: Path, **more: str) -> float:
-    """Seconds of all stages and the register, one after another."""
+    """Seconds for all stages and register in sequence."""
     write_code(folder)
     return sum(seconds(folder, sys.executable, "-m", f"tasks.{stage}", "tiny", **more) for stage in WORK)
 
 
 def run_flow(folder: Path, **more: str) -> Timeline:
-    """A first run through the flow, which must go well."""
+    """Time a first run through the flow. Raises AssertionError if it fails."""
     line, started, ended = Timeline(), 0.0, 0.0
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -150,7 +148,7 @@ def run_flow(folder: Path, **more: str) -> Timeline:
 
 
 def seconds(folder: Path, *arguments: str, **more: str) -> float:
-    """How long a command takes in a project."""
+    """Seconds for a command in a project."""
     began = time.perf_counter()
     command(folder, *arguments, **more)
     return time.perf_counter() - began
@@ -158,7 +156,7 @@ def seconds(folder: Path, *arguments: str, **more: str) -> float:
 
 @contextmanager
 def prefect_server(folder: Path, **more: str) -> Iterator[str]:
-    """A Prefect server of its own on loopback; its URL."""
+    """A Prefect server on loopback; yields its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A corpus of any size out of real text: repeated, each time with words of its own, as a folder of shards."""
+"""Makes a corpus of any size from real text, repeated with random word changes."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,13 @@ from tests.scratch import ROOT
 
 REAL = ROOT / "data" / "bert" / "raw"
 MADE = 4000
-"""Documents, where there is no real text."""
+"""Synthetic documents, if there is no real text."""
 CHANGED = 0.08
-"""Of the words of a repeated document: few enough that some are near-duplicates, many enough that most are not."""
+"""Fraction of words changed in a repeated document: some stay near-duplicates, most do not."""
 
 
 def real_texts() -> list[str]:
-    """Debian's descriptions where they are, else texts that are made."""
+    """Debian's package descriptions if they are present, else synthetic texts."""
     return read_texts(REAL) if REAL.is_dir() else made(MADE, seed=0)
 
 
@@ -28,7 +28,7 @@ def read_texts(folder: Path) -> list[str]:
 
 
 def grown(texts: Sequence[str], size: int, seed: int = 0) -> Iterator[list[str]]:
-    """Batches of texts of so many bytes together. The first pass over the texts is unchanged."""
+    """Batches of texts, `size` bytes in total. The first pass over the texts is unchanged."""
     chance = random.Random(seed)
     words = sorted({word for text in texts[:2000] for word in text.split(" ")})
     written, first = 0, True
@@ -53,7 +53,7 @@ def grown(texts: Sequence[str], size: int, seed: int = 0) -> Iterator[list[str]]
 
 
 def write_grown(folder: Path, texts: Sequence[str], size: int) -> int:
-    """As a corpus; groups of ten documents. Returns its bytes of text."""
+    """Write a corpus in groups of ten documents; returns its bytes of text."""
     schema = corpus_schema()
     with CorpusWriter(folder, schema) as writer:
         number = 0

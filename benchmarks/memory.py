@@ -1,4 +1,4 @@
-"""How much memory the data stages need for a large corpus: `python -m benchmarks memory`, GRISTMILL_BENCH_GB=10."""
+"""Peak memory of the stages on a large corpus: `GRISTMILL_BENCH_GB=10 python -m benchmarks memory`."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ STAGES = ("ingest", "validate", "clean", "tokenize", "base", "train")
 
 
 def measure(folder: Path) -> Iterator[str | Target]:
-    """The peak of each stage for a corpus and for one twice as large."""
+    """Measure the peak of each stage for a corpus and for one of twice the size."""
     texts = real_texts()
     for size in SIZES:
         project = make_project(folder / f"{size}")

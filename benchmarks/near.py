@@ -1,7 +1,7 @@
-"""Near-duplicates: how fast, what is found of all there is, beside the libraries that others use, and in what memory.
+"""Near-duplicates: speed, recall, memory, and speed against peers.
 
-MB are millions of bytes of text. `a core` counts processor seconds of one thread, so that other work on the machine
-matters less; `processes` counts the clock, with their start. All are the best of three, with compiled code.
+MB are millions of bytes of text. `a core` is CPU time of one thread, which is less sensitive to other load; `processes`
+is wall time, startup included. All figures are the best of three, after compilation.
 """
 
 import json
@@ -44,13 +44,13 @@ REAL = {name: ROOT / "data" / name / "raw" for name in ("smollm2-debian", "bert"
 BATCH = 5000
 PLANTED = 20_000
 ASKED, ASKED_RECALL = 40, 0.99
-"""MB/s, asked of two cores and reached by one, as the last step is for one alone; and of the pairs."""
+"""MB/s (required on two cores, measured on one, because the last step is serial), and the fraction of pairs."""
 SAMPLE = 600
-"""Documents that the peers are given."""
+"""Documents for the peers."""
 COPIES = 12
-"""Of the corpus, each with words of its own, for a large one."""
+"""Copies of the corpus, each with its own words, in the large one."""
 FORCED = 64 << 20
-"""Bytes of memory for the large run, many times less than its sketches."""
+"""Bytes of memory for the large run, a small fraction of its sketches."""
 
 RESOLVE = """
 import json, sys, time
@@ -58,7 +58,7 @@ from pathlib import Path
 from tasks.clean.rules.near.duplicates import near_duplicates
 from tasks.clean.rules.near.settings import NearDuplicateSettings
 
-def peak():  # ru_maxrss would begin with that of the process that started this one
+def peak():  # ru_maxrss would start at the parent's
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) << 10
 
@@ -71,13 +71,13 @@ print(json.dumps([base, peak(), time.process_time() - began, int(found.staying()
 
 
 def measure(folder: Path) -> Iterator[str | Target]:
-    """Lines of figures on a corpus with planted edits, on real text where there is some, and on templates."""
+    """Measure on a corpus with planted edits, on real text if present, and on templates."""
     corpora = {"planted": planted(PLANTED, seed=0)}
     for name, raw in REAL.items():
         if raw.is_dir():
             corpora[name] = read_texts(raw)
         else:
-            yield f"{name}: skipped, {raw.relative_to(ROOT)} is not there (dvc repro ingest@{name})"
+            yield f"{name}: skipped, {raw.relative_to(ROOT)} is missing (dvc repro ingest@{name})"
     for name, texts in corpora.items():
         yield from _speed_and_recall(name, texts, folder / name)
     texts = list(corpora.values())[-1]
@@ -105,7 +105,7 @@ def _speed_and_recall(name: str, texts: Sequence[str], folder: Path) -> Iterator
 
 
 def _agreeing(paths: Sequence[Path], pairs: np.ndarray) -> np.ndarray:
-    """The pairs that are candidates."""
+    """The pairs that become candidates."""
     files = SketchFiles(paths, DEFAULT.bands)
     agree = np.zeros(len(pairs), bool)
     for row in range(DEFAULT.bands + 1):
@@ -115,12 +115,12 @@ def _agreeing(paths: Sequence[Path], pairs: np.ndarray) -> np.ndarray:
 
 
 def _recall(found: NearDuplicates, pairs: np.ndarray) -> float:
-    """Share of the pairs that came into one cluster."""
+    """Fraction of pairs in one cluster."""
     return float(np.mean(found.keepers[pairs[:, 0]] == found.keepers[pairs[:, 1]]))
 
 
 def _precision(found: NearDuplicates, pairs: np.ndarray) -> float:
-    """Share of the documents that went which near pairs really connect with the one that stays for them."""
+    """Fraction of dropped documents that true near pairs connect with their keeper."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -158,11 +158,11 @@ def _other_rules(texts: Sequence[str], path: Path) -> Iterator[str]:
 
     seconds = _best(lambda: overlaps(column, index))
     yield f"overlap with {len(column[::20]):,} evaluation texts, a core {size / seconds:6.1f} MB/s"
-    yield f"paragraphs that were there before, a core {size / _best(paragraphs):6.1f} MB/s"
+    yield f"repeated paragraphs, a core {size / _best(paragraphs):6.1f} MB/s"
 
 
 def _templates(folder: Path) -> Iterator[str]:
-    """Texts that are the same but for four words, most pairs just below the threshold: time must grow as they do."""
+    """Texts that differ in four words, most pairs just below the threshold: time must grow linearly."""
     texts = from_a_template(40_000, seed=0)
     seconds = {}
     for documents in (10_000, 40_000):
@@ -188,7 +188,7 @@ def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
         seconds, used = time.perf_counter() - began, _processor_seconds() - used
         yield (
             f"{documents:,} documents, {size:.0f} MB, to sketches, {processes} processes {size / seconds:7.1f} MB/s, "
-            f"{size / used:.1f} a processor second of all"
+            f"{size / used:.1f} MB per CPU second"
         )
     tiny = _sketched(_written(texts[:100], folder / "tiny")[1][0], DEFAULT)
     stored = sum(path.stat().st_size for _, path in parts)
@@ -202,13 +202,13 @@ def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
         yield (
             f"  resolved in {memory >> 20} MiB: {size / seconds:.0f} MB/s a core, peak RSS {peak / 1e6:.0f} MB, "
             f"{base / 1e6:.0f} of them for the interpreter; {(peak - base) / documents:.0f} bytes a document in all, "
-            f"{staying:,} stay"
+            f"{staying:,} kept"
         )
     assert len(kept) == 1, "the memory must not change the result"
 
 
 def _written(texts: Sequence[str], folder: Path) -> tuple[float, list[tuple[Path, Path]]]:
-    """The texts as Parquet files of BATCH documents: their MB, and a file and a path for its sketch each."""
+    """Write Parquet files of BATCH documents; returns their MB, and (file, path for its sketch) pairs."""
     folder.mkdir(parents=True)
     parts = []
     for begin in range(0, len(texts), BATCH):
@@ -229,13 +229,13 @@ def _texts(path: Path) -> pa.ChunkedArray:
 
 
 def _processor_seconds() -> float:
-    """Of this process and of those that it started and that have ended."""
+    """CPU seconds of this process and its finished children."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 def _best(work: Callable[[], object], times: int = 3) -> float:
-    """Processor seconds, the least of several."""
+    """CPU seconds, the best of several runs."""
     least = float("inf")
     for _ in range(times):
         began = time.process_time()

@@ -1,8 +1,8 @@
-"""Every pair of a corpus of at least some Jaccard similarity, by an inverted index: what the search must find.
+"""All pairs of a corpus above a Jaccard similarity, from an inverted index: the ground truth for the search.
 
-Exact, by the prefix filter of Chaudhuri et al. 2006 and Bayardo et al. 2007: with shingles in order of how rare they
-are, two sets of similarity t share one among the first size - ceil(t · size) + 1 of each. Nothing here is of
-`tasks.clean.rules.near`: words are found by a regular expression, shingles are compared as words.
+Exact, by the prefix filter of Chaudhuri et al. 2006 and Bayardo et al. 2007: with shingles sorted by rarity,
+two sets of similarity t share one among the first size - ceil(t · size) + 1 of each. Independent of
+`tasks.clean.rules.near`: a regular expression finds words, and shingles are compared as words.
 """
 
 import re
@@ -14,13 +14,13 @@ from scipy.sparse import csr_matrix
 
 WORD = re.compile(r"[^\W_]+")
 ROWS, PAIRS = 2000, 200_000
-"""Of the index at a time, and of the comparison."""
+"""Batch sizes: rows of the index, pairs to compare."""
 
 ROUNDING = 1e-9
 
 
 def near_pairs(texts: Sequence[str], ngram: int, threshold: float) -> NDArray[np.int64]:
-    """The pairs, the lesser number first [pairs, 2]."""
+    """Document numbers of the near pairs, the smaller first [pairs, 2]."""
     sets = _sets(texts, ngram)
     sizes = np.diff(sets.indptr)
     kept = _prefixes(sets, sizes, threshold)
@@ -40,7 +40,7 @@ def near_pairs(texts: Sequence[str], ngram: int, threshold: float) -> NDArray[np
 
 
 def _sets(texts: Sequence[str], ngram: int) -> csr_matrix:
-    """A row a text with ones at its shingles, which are numbered from the rarest on."""
+    """One row per text with ones at its shingles, which are numbered from the rarest."""
     numbers: dict[tuple[str, ...], int] = {}
     columns, begins = [], [0]
     for text in texts:
@@ -57,7 +57,7 @@ def _sets(texts: Sequence[str], ngram: int) -> csr_matrix:
 
 
 def _prefixes(sets: csr_matrix, sizes: NDArray[np.int64], threshold: float) -> csr_matrix:
-    """The same with the rarest shingles of each row alone, as many as the threshold asks for."""
+    """Keep only the rarest shingles of each row, as many as the threshold requires."""
     lengths = np.where(sizes > 0, sizes - np.ceil(threshold * sizes - ROUNDING) + 1, 0).astype(np.int64)
     place = np.arange(len(sets.indices)) - np.repeat(sets.indptr[:-1], sizes)
     kept = place < np.repeat(lengths, sizes)

@@ -1,7 +1,4 @@
-"""MinHash signatures by the libraries that others use, each in its own way of making shingles of 5 words.
-
-They are not among Gristmill's dependencies: `make bench-peers` installs them.
-"""
+"""MinHash signatures by other libraries, each with its own shingles of 5 words; `make bench-peers` installs them."""
 
 import re
 import tempfile
@@ -15,13 +12,13 @@ Work = Callable[[Sequence[str]], object]
 
 
 def shingles(text: str) -> list[str]:
-    """What datasketch and rensa are given, since they make none themselves."""
+    """Shingles for datasketch and rensa, which make none themselves."""
     words = WORD.findall(text.lower())
     return [" ".join(words[place : place + NGRAM]) for place in range(max(1, len(words) - NGRAM + 1))]
 
 
 def datatrove() -> Work:
-    """Its signature step with its word tokenizer, as FineWeb has it: 14 bands of 8 rows, SHA-1, 64 bits."""
+    """Its signature step and word tokenizer with FineWeb's settings: 14 bands of 8 rows, SHA-1, 64 bits."""
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
     from datatrove.utils.hashing import HashConfig
 
@@ -33,7 +30,7 @@ def datatrove() -> Work:
 
 
 def datasketch() -> Work:
-    """A `MinHash` a text, put into an index and looked up there: the whole way, without an exact comparison."""
+    """A `MinHash` per text, looked up in an index and inserted, without exact comparison."""
     from datasketch import MinHash, MinHashLSH
 
     def work(texts: Sequence[str]) -> list[list[object]]:
@@ -50,7 +47,7 @@ def datasketch() -> Work:
 
 
 def rensa() -> Work:
-    """Its full mode, which looks at every token."""
+    """Its full mode, which reads every token."""
     from rensa import RMinHash
 
     return lambda texts: RMinHash.from_token_sets([shingles(text) for text in texts], BANDS * ROWS, 0)
@@ -60,7 +57,7 @@ PEERS = {"datatrove signatures": datatrove, "datasketch LSH": datasketch, "rensa
 
 
 def megabytes_a_second(make: Callable[[], Work], texts: Sequence[str]) -> float:
-    """Of a peer on a core, the best of three, warmed up. Raises ImportError where it is not installed."""
+    """Speed of a peer on one core, the best of three after a warm-up. Raises ImportError if it is not installed."""
     work = make()
     work(texts[:10])
     size = sum(len(text.encode()) for text in texts) / 1e6

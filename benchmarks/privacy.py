@@ -1,8 +1,8 @@
-"""Personal data, secrets and blocked words: how fast and how surely they are found, beside what others use.
+"""Personal data, secrets and blocked words: speed and accuracy against peers.
 
-MB are millions of bytes of text; `a core` counts processor seconds of one thread, so that other work on the machine
-matters less. All are the best of several, with compiled code. Precision, recall and F1 are on labelled texts that the
-tests make; a span is found where it overlaps one of its kind. What is not installed has a line that says so.
+MB are millions of bytes of text; `a core` is CPU time of one thread, which is less sensitive to other load. All figures
+are the best of several, after compilation. Precision, recall and F1 are on the tests' synthetic labelled texts; a span
+counts as found if it overlaps one of its kind. Peers that are not installed are reported.
 """
 
 import re
@@ -27,41 +27,41 @@ from tests.clean.rules.privacy.test_search import find
 TO_REACH = 40
 """MB/s a core."""
 SIZE, SLOW_SIZE = 16_000_000, 100_000
-"""Bytes of text for what takes seconds for each MB, and for what takes minutes."""
+"""Bytes of text for fast tools, and for those that take minutes per MB."""
 LABELLED, SEED = 1000, 11
 LISTS, SOME = (10, 1_000, 100_000), 1_000
-"""How many blocked words, and how many at most in a regular expression, which takes minutes for more."""
+"""Numbers of blocked words, and the maximum for a regular expression, which takes minutes beyond it."""
 
 
 def measure(folder: Path) -> Iterator[str | Target]:
-    """Speed on English text, then every kind beside its peers, then blocked words."""
+    """Measure speed on English text, accuracy by kind against peers, and blocked words."""
     prose, dense = english(SIZE), [one.text for one in labelled(SEED, 3000)]
     ours = speed(masking(prose), prose)
     yield Target("privacy, English text", ours, "MB/s a core", TO_REACH)
-    yield Target("privacy, text full of it", speed(masking(dense), dense), "MB/s a core", TO_REACH)
+    yield Target("privacy, text dense in personal data", speed(masking(dense), dense), "MB/s a core", TO_REACH)
     yield from peers_speed(prose, ours)
     yield from surety(list(labelled(SEED, LABELLED)))
     yield from blocked_words(prose)
 
 
 def english(size: int) -> list[str]:
-    """About so many bytes of the help texts of Python, in documents of some thousand bytes."""
+    """About `size` bytes of Python's help texts in documents of up to 4000 characters."""
     texts = [text[start : start + 4000] for text in topics.values() for start in range(0, len(text), 4000)]
     return texts * (size // sum(len(text.encode()) for text in texts) + 1)
 
 
 def masking(texts: Sequence[str]) -> Callable[[], object]:
-    """All kinds, in one column."""
+    """A call that masks all kinds in one column."""
     return partial(mask, pa.array(texts, pa.large_string()), PrivacySettings())
 
 
 def each(function: Callable[[str], object], texts: Sequence[str]) -> Callable[[], object]:
-    """One text at a time, as the peers take them."""
+    """A call that processes one text at a time, as peers do."""
     return lambda: [function(text) for text in texts]
 
 
 def speed(call: Callable[[], object], texts: Sequence[str], times: int = 5) -> float:
-    """MB/s a core of a call that goes through these texts, the best of several after a first one that compiles."""
+    """MB/s a core of a call over these texts, the best of several after one that compiles."""
     call()
     seconds = []
     for _ in range(times):
@@ -72,15 +72,15 @@ def speed(call: Callable[[], object], texts: Sequence[str], times: int = 5) -> f
 
 
 def peers_speed(prose: Sequence[str], ours: float) -> Iterator[str]:
-    """On as much of the same text as takes a few seconds."""
+    """Measure peers on a part of the same text, for a few seconds."""
     if (replace := datatrove_formatter()) is None:
-        yield "  datatrove is not installed: nothing to compare with"
+        yield "  datatrove is not installed; run make bench-peers"
     else:
         some = prose[: len(prose) // 8]
         theirs = speed(each(replace, some), some, times=2)
         yield f"  datatrove's formatter, 2 kinds        {beside(theirs, ours)}"
     if (peer := finders()["Presidio"]) is None:
-        yield "  Presidio is not installed: nothing to compare with"
+        yield "  Presidio is not installed; run make bench-peers"
     else:
         few = prose[: max(1, len(prose) * SLOW_SIZE // SIZE)]
         theirs = speed(each(peer, few), few, times=1)
@@ -88,25 +88,25 @@ def peers_speed(prose: Sequence[str], ours: float) -> Iterator[str]:
 
 
 def beside(theirs: float, ours: float) -> str:
-    """A peer's speed, and how many times as fast ours is."""
-    return f"{theirs:8.3f} MB/s a core; ours is {ours / theirs:.1f} times that"
+    """A peer's speed, and our speedup."""
+    return f"{theirs:8.3f} MB/s a core; ours is {ours / theirs:.1f} times as fast"
 
 
 def surety(texts: Sequence[Labelled]) -> Iterator[str | Target]:
-    """Precision, recall and F1 of each kind, of ours and of every peer at its best threshold for that kind."""
+    """Precision, recall and F1 by kind, ours and each peer's at its best threshold for that kind."""
     ours = score(texts, find)
     lines = {kind: f"  {kind:14s} {numbers(one)}" for kind, one in sorted(ours.items())}
     targets = []
     for peer, there in finders().items():
         for kind, (one, least) in best_scores(there, texts).items() if there is not None else ():
-            lines[kind] += f"; {peer} {numbers(one)} from a score of {least:.2f}"
-            targets.append(Target(f"privacy, {kind} beside {peer}", ours[kind].f1, "F1", one.f1))
+            lines[kind] += f"; {peer} {numbers(one)} at threshold {least:.2f}"
+            targets.append(Target(f"privacy, {kind} vs {peer}", ours[kind].f1, "F1", one.f1))
     yield from lines.values()
     yield from targets
 
 
 def best_scores(peer: Finder, texts: Sequence[Labelled]) -> dict[str, tuple[Score, float]]:
-    """By kind, the highest F1 and the least score from which on it is reached."""
+    """Kind → the highest F1 and the lowest threshold that reaches it."""
     found = {one.text: peer(one.text) for one in texts}
     reached: dict[str, tuple[Score, float]] = {}
     for least in sorted({sure for spans in found.values() for sure, _ in spans}):
@@ -117,17 +117,17 @@ def best_scores(peer: Finder, texts: Sequence[Labelled]) -> dict[str, tuple[Scor
 
 
 def at_least(found: Mapping[str, Sequence[tuple[float, Span]]], least: float, text: str) -> list[Span]:
-    """What was found in a text and is as sure as that."""
+    """Spans of a text with at least this score."""
     return best(found[text], least)
 
 
 def numbers(one: Score) -> str:
-    """Precision, recall, F1."""
+    """Precision, recall and F1 as text."""
     return f"P {one.precision:.3f} R {one.recall:.3f} F1 {one.f1:.3f}"
 
 
 def blocked_words(prose: Sequence[str]) -> Iterator[str | Target]:
-    """Lists of several lengths; beside one regular expression, as C4's and datatrove's filters have it."""
+    """Lists of several lengths, against the regular expression of C4's and datatrove's filters."""
     column = pa.array(prose, pa.large_string())
     some = prose[: len(prose) // 40]
     for length in LISTS:
@@ -139,7 +139,7 @@ def blocked_words(prose: Sequence[str]) -> Iterator[str | Target]:
             theirs = speed(each(pattern.search, some), some, times=1)
             yield f"  a regular expression                  {beside(theirs, ours)}"
         if (search := aho_corasick(words)) is None:
-            yield "  ahocorasick_rs is not installed: nothing to compare with"
+            yield "  ahocorasick_rs is not installed; run make bench-peers"
         else:
             theirs = speed(each(search, prose), prose, times=2)
             yield f"  ahocorasick_rs, also within words     {beside(theirs, ours)}"

@@ -1,4 +1,4 @@
-"""What others find personal data with, as functions from a text; None where their package is not installed."""
+"""Other tools that find personal data, as functions of a text; None if the package is not installed."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,7 @@ from tests.clean.rules.privacy.labelled import Span
 from tests.clean.rules.privacy.scores import overlap
 
 Finder = Callable[[str], list[tuple[float, Span]]]
-"""What is in a text, and how sure that is."""
+"""A text → its spans, each with a score."""
 
 NAMES = {
     "email": "EMAIL_ADDRESS",
@@ -17,11 +17,11 @@ NAMES = {
     "iban": "IBAN_CODE",
     "us_ssn": "US_SSN",
 }
-"""Our kinds, and Presidio's names of them."""
+"""Our kinds → Presidio's."""
 
 
 def best(found: Sequence[tuple[float, Span]], least: float) -> list[Span]:
-    """Of those that are as sure as that, the surest and longest of what overlaps in one kind."""
+    """Spans with at least this score; of overlapping ones of a kind, the surest and longest."""
     kept: list[Span] = []
     for sure, span in sorted(found, key=lambda item: (-item[0], item[1][0] - item[1][1])):
         if sure >= least and not any(span[2] == other[2] and overlap(span, other) for other in kept):
@@ -30,12 +30,12 @@ def best(found: Sequence[tuple[float, Span]], least: float) -> list[Span]:
 
 
 def finders() -> dict[str, Finder | None]:
-    """By package."""
+    """Package → finder."""
     return {"Presidio": presidio(), "datatrove": datatrove()}
 
 
 def presidio() -> Finder | None:
-    """Its recognizers by pattern, without a model of language, so without the words around; nothing is downloaded."""
+    """Its pattern recognizers, without a language model and so without context words; nothing is downloaded."""
     try:
         import tldextract
         from presidio_analyzer import predefined_recognizers as recognizers
@@ -58,7 +58,7 @@ def presidio() -> Finder | None:
 
 
 def datatrove() -> Finder | None:
-    """The patterns of its formatter; it has no scores."""
+    """The patterns of its PII formatter, which has no scores."""
     try:
         from datatrove.pipeline.formatters import PIIFormatter
     except ImportError:
@@ -77,7 +77,7 @@ def datatrove() -> Finder | None:
 
 
 def datatrove_formatter() -> Callable[[str], str] | None:
-    """E-mail and IPv4 addresses replaced."""
+    """Its PII formatter, which replaces e-mail and IPv4 addresses."""
     try:
         from datatrove.pipeline.formatters import PIIFormatter
     except ImportError:
@@ -87,7 +87,7 @@ def datatrove_formatter() -> Callable[[str], str] | None:
 
 
 def aho_corasick(words: Sequence[str]) -> Callable[[str], object] | None:
-    """All words anywhere in a text that is made lower-case."""
+    """Finds all words anywhere in a lowercased text."""
     try:
         from ahocorasick_rs import AhoCorasick
     except ImportError:

@@ -1,7 +1,7 @@
-"""Rules about the quality of web text: how fast, and whether the verdicts are those of the reference and of datatrove.
+"""Quality rules for web text: speed, and agreement with the reference and with datatrove.
 
-MB are millions of bytes of text. `a core` counts processor seconds of one thread, the best of several, with kernels
-that are compiled; other work on the machine still slows it, so that the ratio to a peer says more.
+MB are millions of bytes of text. `a core` is CPU time of one thread, the best of several, after compilation; other load
+still slows it, so the ratio to a peer says more.
 """
 
 import time
@@ -21,17 +21,17 @@ from tests.clean.rules.quality.perturbed import UNITS, made, perturbed
 from tests.scratch import ROOT
 
 ASKED = 30
-"""MB/s a core, of Gopher's and FineWeb's own rules."""
+"""MB/s a core, for the rules of Gopher and FineWeb."""
 ASKED_AGREEMENT = 0.99
-"""Of the documents, with datatrove."""
+"""Fraction of documents that must agree with datatrove."""
 MADE = 4000
 PAGE = 8
-"""Descriptions, which are short, put together to a text as long as a page of the web."""
+"""Short descriptions joined to one text of a web page's length."""
 SAMPLE = 1000
-"""Documents, on which slow peers are tried."""
+"""Documents for slow peers."""
 TIMES = 4
 HOSTILE = 250_000
-"""Bytes of a text that repeats one thing; one four times as long is measured too."""
+"""Bytes of a text that repeats one unit; a text of four times the size is measured, too."""
 
 GOPHER_AND_FINEWEB = QualitySettings.model_validate({"preset": "gopher", "fineweb": {}})
 CHOSEN = {
@@ -41,14 +41,14 @@ CHOSEN = {
 
 
 def measure(_: Path) -> Iterator[str | Target]:
-    """Lines of figures on made text, and on real text where there is some."""
+    """Measure on synthetic text, and on real text if present."""
     corpora = {"made": made(MADE, seed=0)}
     if REAL.is_dir():
         real = read_texts(REAL)
         corpora["descriptions"] = real
         corpora["pages"] = ["\n\n".join(real[start : start + PAGE]) for start in range(0, len(real), PAGE)]
     else:
-        yield f"no real text: {REAL.relative_to(ROOT)} is not there (dvc repro ingest@bert)"
+        yield f"no real text: {REAL.relative_to(ROOT)} is missing (dvc repro ingest@bert)"
     for name, texts in corpora.items():
         yield from _speed(name, texts)
     texts = list(corpora.values())[min(1, len(corpora) - 1)]
@@ -77,7 +77,7 @@ def _speed(name: str, texts: Sequence[str]) -> Iterator[str | Target]:
 
 
 def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str | Target]:
-    """Verdicts, texts and lines dropped; and how much slower the plain reference is."""
+    """Agreement on verdicts and texts with the plain reference, and our speedup over it."""
     column = pa.array(texts, pa.large_string())
     chosen = CHOSEN["preset fineweb"]
     expected: list[tuple[str, object, Counter[str]]] = []
@@ -93,7 +93,7 @@ def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str | Tar
 
 
 def _hostile() -> Iterator[str]:
-    """The slowest, and the least linear, of texts of one thing."""
+    """The slowest and the least linear text that repeats one unit."""
     chosen = CHOSEN["preset fineweb"]
     rates, growths = {}, {}
     for name, unit in UNITS.items():
@@ -103,11 +103,11 @@ def _hostile() -> Iterator[str]:
         rates[name], growths[name] = 4 * len(text.encode()) / four / 1e6, four / once
     slowest, steepest = min(rates, key=rates.__getitem__), max(growths, key=growths.__getitem__)
     yield f"of {len(UNITS)} hostile texts, the slowest           {rates[slowest]:8.1f} MB/s a core ({slowest})"
-    yield f"  four times as long takes at most     {growths[steepest]:8.1f} times as long ({steepest}); 4 is linear"
+    yield f"  4 times the text takes at most       {growths[steepest]:8.1f} times as long ({steepest}); 4 is linear"
 
 
 def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str | Target]:
-    """Kept or dropped by each section alone, by all, and what the speeds are to one another."""
+    """Agreement on kept documents and speedup, for each section alone and for all."""
     sections = datatrove()
     for name, texts in samples.items():
         column = pa.array(texts, pa.large_string())
@@ -119,7 +119,7 @@ def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str | Targe
             alike = sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(texts)
             rate = _bytes(texts) / slow / 1e6
             yield f"datatrove's {section}, {name}: {rate:.2f} MB/s a core; ours is {slow / fast:.0f} times as fast"
-            yield Target(f"quality, datatrove's {section}, {name}", alike, "alike", ASKED_AGREEMENT)
+            yield Target(f"quality, datatrove's {section}, {name}", alike, "agreement", ASKED_AGREEMENT)
 
 
 def _bytes(texts: Sequence[str]) -> int:
@@ -127,7 +127,7 @@ def _bytes(texts: Sequence[str]) -> int:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Of the processor."""
+    """CPU seconds."""
     began = time.process_time()
     work()
     return time.process_time() - began

@@ -1,7 +1,4 @@
-"""The same rules by datatrove: which settings of ours are the same as which of its filters.
-
-It is not among Gristmill's dependencies: `make bench-peers` installs it.
-"""
+"""Pairs of equivalent settings of ours and filters of datatrove; `make bench-peers` installs datatrove."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +9,7 @@ Keeps = Callable[[str], bool]
 
 
 def datatrove() -> dict[str, tuple[QualitySettings, Keeps]]:
-    """By name: our settings, and whether its filters keep a text. Raises ImportError where it is not installed."""
+    """Name → our settings, and a function that says whether its filters keep a text. Raises ImportError."""
     from datatrove.pipeline.filters import (
         C4QualityFilter,
         FineWebQualityFilter,
@@ -34,7 +31,7 @@ def datatrove() -> dict[str, tuple[QualitySettings, Keeps]]:
 
 
 def _keeps(*filters: Any) -> Keeps:
-    """Do filters, one after the other, keep a text? Text without a word or a line divides by zero: it is not kept."""
+    """Whether all filters keep a text; text without words or lines makes them divide by zero and counts as dropped."""
     from datatrove.data import Document
 
     def keeps(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""A figure beside what it has to reach, and the table of all of them with which `make bench` ends."""
+"""Figures with targets, and the table at the end of `make bench`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """One row. Printed where it was measured, and again in the table."""
+    """One row, printed when measured and again in the final table."""
 
     work: str
     reached: float
     unit: str
     asked: float
     most: bool = False
-    """Whether `asked` is the most that it may be, not the least."""
+    """Whether `asked` is a maximum instead of a minimum."""
 
     @property
     def met(self) -> bool:
-        """As measured; nothing is rounded."""
+        """Whether the unrounded figure meets the target."""
         return self.reached <= self.asked if self.most else self.reached >= self.asked
 
     def __str__(self) -> str:
@@ -25,16 +25,16 @@ class Target:
 
     @property
     def limit(self) -> str:
-        """In words."""
+        """The target in words."""
         return f"at most {shown(self.asked)}" if self.most else f"to reach {shown(self.asked)}"
 
 
 def shown(value: float) -> str:
-    """Few digits, but never so few that what falls short looks as if it were reached."""
+    """A number in few digits, but enough that a missed target does not look met."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.5g}"
 
 
 def table(targets: Sequence[Target]) -> list[str]:
-    """Lines, the last of which says how many are met."""
+    """Lines of the final table; the last says how many targets are met."""
     rows = [f"{target} {'met' if target.met else 'MISSED'}" for target in targets]
     return ["", "all figures with a target", *rows, f"{sum(t.met for t in targets)} of {len(targets)} met"]

@@ -1,4 +1,4 @@
-"""Text to tokens: encoding and writing shards against the bare encoder, learning a vocabulary against `tokenizers`."""
+"""Tokenization: encoding to shards against the bare encoder, learning a vocabulary against `tokenizers`."""
 
 import json
 import time
@@ -20,14 +20,14 @@ from tasks.tokenize.work import Side, encode_split, texts_of
 VOCAB = 8192
 SIZE = 100_000_000
 ASKED = 0.7
-"""Of the bare encoder's speed."""
+"""Required fraction of the bare encoder's speed."""
 FULL = 0.995
-"""Of all tokens, in blocks without padding; what is left at the end of a pass is less than one block."""
+"""Required fraction of tokens in full blocks; the rest of a pass is less than one block."""
 TIMES = 5
 
 
 def measure(folder: Path) -> Iterator[str | Target]:
-    """Lines of figures."""
+    """Measure encoding, agreement with `tokenizers`, full blocks, and learning."""
     texts = real_texts()
     written = write_grown(folder / "clean", texts, SIZE)
     settings = TokenizeSettings(vocab_size=VOCAB)
@@ -45,14 +45,14 @@ def measure(folder: Path) -> Iterator[str | Target]:
     yield f"  the bare encoder on text in memory {written / 1e6 / bare:8.0f} MB/s"
     rate = written / 1e6 / ours
     yield f"  Parquet to shards on disk          {rate:8.0f} MB/s"
-    yield Target("tokens, Parquet to shards beside the bare encoder", bare / ours, "of it", ASKED)
+    yield Target("tokens, Parquet to shards vs the bare encoder", bare / ours, "of its rate", ASKED)
     yield from _peers(folder / "tokenizer", batches[0], codec)
     yield from _blocks(folder / "tokens-0")
     yield from _learning(column, settings, folder)
 
 
 def _bare(tokenizer: Path, batches: Sequence[pa.Array]) -> Callable[[], Any]:
-    """gigatoken on texts that lie as it takes them, and nothing done with the ids."""
+    """gigatoken on texts in its own layout; the ids are discarded."""
     import awkward
     import gigatoken
 
@@ -72,15 +72,15 @@ def _peers(tokenizer: Path, batch: pa.Array, codec: Any) -> Iterator[str | Targe
     ids = np.fromiter((token for row in rows for token in row.ids), np.uint32)
     same = np.array_equal(ids, found.ids) and found.lengths.tolist() == [len(row.ids) for row in rows]
     yield f"  tokenizers                         {batch.nbytes / 1e6 / spent:8.1f} MB/s"
-    yield Target("tokens, ids as those of tokenizers", float(same), "(1: all)", 1)
+    yield Target("tokens, ids equal those of tokenizers", float(same), "(1: all)", 1)
 
 
 def _blocks(folder: Path) -> Iterator[Target]:
-    """How full the blocks of a training are: all tokens of the stream but those of the last, partial block."""
+    """The fraction of tokens in full training blocks: all but those of the last, partial block."""
     tokens = Tokens.open(folder)
     for length in (512, 2048):
         used = len(tokens) // length * length
-        yield Target(f"tokens, of all in full blocks of {length:,}", used / len(tokens), "of them", FULL)
+        yield Target(f"tokens in full blocks of {length:,}", used / len(tokens), "of all", FULL)
 
 
 def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Iterator[str | Target]:
@@ -107,17 +107,17 @@ def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Ite
     spent = best(theirs, 3)
     merges = [merges_of(Tokenizer.from_file(str(folder / "learned-0" / "tokenizer.json"))), merges_of(theirs())]
     yield f"  learning from {size:.0f} MB: ours {ours:.1f} s, tokenizers {spent:.1f} s"
-    yield Target("tokens, learning beside tokenizers", spent / ours, "times", 1)
-    yield Target("tokens, merges as those of tokenizers", float(merges[0] == merges[1]), "(1: all)", 1)
+    yield Target("tokens, learning speedup over tokenizers", spent / ours, "times", 1)
+    yield Target("tokens, merges equal those of tokenizers", float(merges[0] == merges[1]), "(1: all)", 1)
 
 
 def merges_of(tokenizer: Any) -> Sequence[Any]:
-    """In their order."""
+    """The merges in order."""
     return list(json.loads(tokenizer.to_str())["model"]["merges"])
 
 
 def best(work: Callable[[], object], times: int = TIMES) -> float:
-    """Seconds of the fastest run."""
+    """Seconds of the fastest of several runs."""
     found = []
     for _ in range(times):
         began = time.perf_counter()

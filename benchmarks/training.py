@@ -1,7 +1,7 @@
-"""Training against the machine: the floating-point rate of the default recipe's training and the peak of its products.
+"""FLOP/s of the default recipe's training against the machine's peak in matrix products.
 
-Work is counted as in Kaplan et al. 2020 (arXiv 2001.08361, section 2.1), forward and backward: 6 operations a token for
-each parameter that is in a matrix product, and 12 · layers · width · context for attention.
+FLOPs per token as in Kaplan et al. 2020 (arXiv 2001.08361, section 2.1), forward and backward: 6 per parameter in a
+matrix product, plus 12 · layers · width · context for attention.
 """
 
 import json
@@ -20,7 +20,7 @@ STEPS = 120
 
 
 def measure(folder: Path) -> Iterator[str]:
-    """Tokens a second of a short training of the default recipe's model, as a share of the measured peak."""
+    """Measure a short training of the default recipe's model as a fraction of the peak."""
     import torch
 
     project = make_project(folder / "project")
@@ -43,7 +43,7 @@ def measure(folder: Path) -> Iterator[str]:
 
 
 def peak(dtype: Any) -> float:
-    """GF/s of a large square product, the best of several."""
+    """GF/s of a large square matrix product, the best of several."""
     import torch
 
     a, b = torch.randn(SIZE, SIZE).to(dtype), torch.randn(SIZE, SIZE).to(dtype)
@@ -56,7 +56,7 @@ def peak(dtype: Any) -> float:
 
 
 def operations_per_token(model: Path, context: int) -> float:
-    """Forward and backward, of a trained causal model."""
+    """FLOPs per token of a causal model, forward and backward."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 

@@ -1,4 +1,4 @@
-"""A stage as a process of its own: how long it takes, and how much memory all its processes need together."""
+"""Runs a stage in its own process and measures its time and the memory of all its processes."""
 
 import subprocess
 import sys
@@ -12,20 +12,20 @@ import psutil
 from tests.scratch import environment, write_code
 
 EVERY = 0.1
-"""Seconds between two looks at the memory."""
+"""Seconds between memory samples."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What a stage needed."""
+    """Time and peak memory of a stage."""
 
     seconds: float
     peak: int
-    """Bytes: the sum of the proportional set sizes of the stage's processes, where it was largest."""
+    """Peak of the summed PSS of the stage's processes, in bytes."""
 
 
 def run_stage(project: Path, stage: str, recipe: str, **more: str) -> Watched:
-    """`python -m tasks.STAGE RECIPE` in a project. Raises AssertionError with its words where it fails."""
+    """Run `python -m tasks.STAGE RECIPE` in a project. Raises AssertionError with its output if it fails."""
     write_code(project)
     began = time.perf_counter()
     with subprocess.Popen(

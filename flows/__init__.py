@@ -1,19 +1,19 @@
-"""When: Prefect flows over the stage graph of `dvc.yaml`, and the `gristmill` command.
+"""When stages run: Prefect flows over the stage graph of `dvc.yaml`, and the `gristmill` command.
 
 cli/        the command line
-recipes     how recipes stand in dvc.yaml; a new one made from another
+recipes     the mapping of recipes in dvc.yaml; new recipes
 pipeline    the flow `gristmill`
-runner      one stage run by DVC in a process of its own
-stage       the same as one Prefect task
-graph       the stages of a recipe, read from dvc.yaml, and what DVC finds changed
-launch      a program in a process group of its own, which ends with us (`child`)
+runner      runs one stage through DVC in its own process
+stage       runs one stage as a Prefect task
+graph       the stages of a recipe in dvc.yaml, and DVC's status of them
+launch      runs a program in its own process group, which ends with this process (`child`)
 workspace   one run per recipe and workspace at a time
 api         the configured Prefect server, or a temporary one
-configured  whether Prefect has a server, known without importing Prefect
-temporary   the temporary one, started before Prefect is imported
+configured  detects a configured Prefect server without importing Prefect
+temporary   a temporary server, started before Prefect is imported
 schedule    a deployment with a schedule
-summary     what a run did
+summary     the outcome of a run
 
-Nothing here imports torch, transformers or great_expectations, and Prefect and DVC are imported when they are needed,
-so that the command line starts at once.
+Nothing here imports torch, transformers or great_expectations; Prefect and DVC are imported on demand, so that the
+command line starts at once.
 """

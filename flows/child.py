@@ -1,8 +1,8 @@
-"""`python -m flows.child PARENT MODULE …`: the program `python -m MODULE …`, which ends with the process PARENT.
+"""`python -m flows.child PARENT MODULE …`: run `python -m MODULE …` until it ends or the process PARENT does.
 
-A flow starts DVC and the temporary Prefect API in this way, each leading a process group of its own, so that a
-`kill -9` of the flow leaves nothing of these groups running.
-What the program starts in turn can tell from GRISTMILL_PARENT that its starter is gone (`tasks.stage.parent`).
+A flow starts DVC and the temporary Prefect API this way, each as the leader of its own process group, so that a
+`kill -9` of the flow leaves no process of these groups running. The program's own children learn from GRISTMILL_PARENT
+that it is gone (`tasks.stage.parent`).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Whether Prefect has a server of its own, known without Prefect, whose settings alone take a second to import."""
+"""Detects a configured Prefect server without importing Prefect: its settings alone take a second to import."""
 
 import os
 import tomllib
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 SPEAKING = ("API", "PROFILE", "TEST")
-"""Parts of the names of variables PREFECT_… that may have to do with which server it is."""
+"""Parts of PREFECT_… variable names that may select a server."""
 SILENT = frozenset(["server", "logging"])
-"""Tables of [tool.prefect] that have nothing to do with it."""
+"""Tables of [tool.prefect] that select no server."""
 
 
 def server_is_configured() -> bool:
-    """Whether Prefect has a server, by the environment, a profile or the project's settings."""
+    """Whether the environment, a profile or the project's settings name a Prefect server."""
     if _says_nothing():
         return False
     from prefect.settings import PREFECT_API_URL
@@ -21,9 +21,9 @@ def server_is_configured() -> bool:
 
 
 def _says_nothing() -> bool:
-    """Whether surely none of the places where Prefect 3 looks for its settings speaks of a server.
+    """Whether no source of Prefect 3's settings can name a server; False if in doubt.
 
-    These are the environment, .env, prefect.toml, pyproject.toml, and the active profile.
+    The sources: the environment, .env, prefect.toml, pyproject.toml and the active profile.
     """
     names = [name.upper() for name in os.environ if name.upper().startswith("PREFECT_")]
     if any(part in name for name in names for part in SPEAKING) or Path("prefect.toml").exists():

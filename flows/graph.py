@@ -1,6 +1,6 @@
-"""The graph in `dvc.yaml` as DVC resolves it, and what DVC finds changed in it. Nothing of it is written twice.
+"""The stage graph of `dvc.yaml` as DVC resolves it, and DVC's status of it.
 
-Everything here asks DVC in process: a status takes a quarter of a second, the `dvc` command three times as much.
+DVC runs in this process: a status takes 0.25 s, the `dvc` command three times as long.
 """
 
 import time
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 CODE = "code"
-"""The address of the stage that belongs to no recipe: what the code of all others is."""
+"""The stage that hashes the code of all others; it belongs to no recipe."""
 
 PATIENCE = 15.0
-"""Seconds to wait for another DVC process before giving up; DVC itself waits for 3 of them at a time."""
+"""Seconds to wait for another DVC process; DVC itself waits for 3 s per attempt."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A stage of one recipe, `train@shakespeare`, or `code`, of none; paths are relative to the project's root."""
+    """A stage of a recipe (`train@shakespeare`), or `code`; paths are relative to the project root."""
 
     address: str
     stage: str
@@ -38,38 +38,38 @@ class Node:
 
 @contextmanager
 def opened() -> Iterator["Repo"]:
-    """DVC's view of this folder, read anew, for several questions in a row. Its errors become GristmillError."""
+    """A fresh DVC repo of this folder, for several queries; its errors become GristmillError."""
     switch_off_telemetry()
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
     if not Path("dvc.yaml").is_file():
-        raise GristmillError("dvc.yaml: not here; run this in the folder of the project")
+        raise GristmillError("dvc.yaml: not found; run gristmill in the project root")
     try:
         with Repo(".") as repo:
             yield repo
     except NotDvcRepoError as error:
-        raise GristmillError(".dvc: not here; run `git init`, then `dvc init`") from error
+        raise GristmillError(".dvc: not found; run `git init`, then `dvc init`") from error
     except SCMError as error:
-        raise GristmillError("no git repository here, and DVC needs one; run `git init`") from error
+        raise GristmillError("this folder is not a git repository, which DVC needs; run `git init`") from error
     except DvcException as error:
         raise GristmillError(_sentence(error)) from error
 
 
 def read_graph(recipe: str) -> list[Node]:
-    """The stages of a recipe and all those, of any recipe, whose outputs they need, each behind those it needs.
+    """The stages of a recipe and all upstream stages, other recipes included, in topological order.
 
-    Raises GristmillError where `dvc.yaml` is broken, does not know the recipe, or is in no git repository.
+    Raises GristmillError if `dvc.yaml` is broken, lacks the recipe, or is not in a git repository.
     """
     with opened() as repo:
         return _nodes(repo, recipe)
 
 
 def changes(addresses: Sequence[str]) -> dict[str, str]:
-    """Which of these stages DVC would run, and why, in a few words; like `dvc status`, no stage is run.
+    """Which of these stages DVC would run, each with a short reason. Like `dvc status`, runs nothing.
 
-    Raises TransientError while another DVC process is at work on them.
+    Raises TransientError while another DVC process holds the lock.
     """
     with opened() as repo:
         found = _patiently(repo, lambda: _status(repo, addresses))
@@ -77,7 +77,7 @@ def changes(addresses: Sequence[str]) -> dict[str, str]:
 
 
 def look(recipe: str, repo: "Repo") -> tuple[list[Node], dict[str, str]]:
-    """The graph of a recipe and its changes at once, from one reading of dvc.yaml and dvc.lock. Raises as both do."""
+    """`read_graph` and `changes` from one reading of dvc.yaml and dvc.lock. Raises what they raise."""
 
     def ask() -> tuple[list[Node], dict[str, Any]]:
         nodes = _nodes(repo, recipe)
@@ -88,9 +88,9 @@ def look(recipe: str, repo: "Repo") -> tuple[list[Node], dict[str, str]]:
 
 
 def fill_cache(addresses: Sequence[str]) -> list[str]:
-    """Take outputs that are as they were, but that the cache has lost, into it again; DVC would make them anew.
+    """Re-add unchanged outputs that DVC's cache has lost; otherwise DVC would rerun their stages.
 
-    Returns the stages whose outputs they are; raises TransientError as `changes` does.
+    Returns the addresses of these stages. Raises TransientError as `changes` does.
     """
     with opened() as repo:
         found = _patiently(repo, lambda: _status(repo, addresses))
@@ -104,9 +104,9 @@ def fill_cache(addresses: Sequence[str]) -> list[str]:
 
 
 def restore(node: Node) -> list[str]:
-    """Put the last good outputs of a stage, which DVC removes before it runs it, back into their place from the cache.
+    """Restore a stage's last good outputs from the cache: DVC removes them before it runs the stage.
 
-    Only outputs that are not there are touched. Returns those that are back; raises TransientError as `changes` does.
+    Touches missing outputs only. Returns those that it restored; raises TransientError as `changes` does.
     """
     missing = [out for out in node.outs if not Path(out).exists()]
     if not missing:
@@ -131,8 +131,8 @@ def _nodes(repo: "Repo", recipe: str) -> list[Node]:
     if not own:
         known = ", ".join(dict.fromkeys(filter(None, map(_recipe_of, stages)))) or "none"
         raise GristmillError(
-            f"dvc.yaml: vars.recipes: {recipe} is not in it (there are: {known}); "
-            "add it there, or let `gristmill new` do so"
+            f"dvc.yaml: vars.recipes: {recipe} is missing (available: {known}); "
+            "add it, or create the recipe with `gristmill new`"
         )
     needed = set(own).union(*(networkx.descendants(graph, stage) for stage in own))  # an edge points upstream
     order = networkx.lexicographical_topological_sort(
@@ -142,13 +142,13 @@ def _nodes(repo: "Repo", recipe: str) -> list[Node]:
 
 
 def _status(repo: "Repo", addresses: Collection[str]) -> dict[str, Any]:
-    """What DVC finds changed in these stages. `Repo.status` would read dvc.yaml and dvc.lock again for each of them."""
+    """DVC's status of these stages. `Repo.status` would read dvc.yaml and dvc.lock again for each of them."""
     stages = [stage for stage in repo.index.stages if stage.addressing in addresses]
     return {address: found for stage in stages for address, found in stage.status(check_updates=True).items()}
 
 
 def _patiently(repo: "Repo", ask: Callable[[], Any]) -> Any:
-    """The answer of DVC, which is asked under its lock; waits a while for other processes of DVC."""
+    """Call `ask` under DVC's lock; waits up to PATIENCE for other DVC processes."""
     from dvc.lock import LockError
     from dvc.repo import lock_repo
 
@@ -159,7 +159,7 @@ def _patiently(repo: "Repo", ask: Callable[[], Any]) -> Any:
                 return ask()
         except LockError as error:
             if time.monotonic() > deadline:
-                raise TransientError("another DVC process is at work in this folder; wait for its end") from error
+                raise TransientError("another DVC process is running in this folder; wait for it to finish") from error
             time.sleep(0.5)
 
 
@@ -191,7 +191,7 @@ def _reasons(status: Iterable[Any]) -> str:
 
 
 def _says_only_lost(status: Sequence[Any]) -> bool:
-    """DVC says so before it looks whether an output is as it was, or there at all."""
+    """DVC reports this before it checks whether an output has changed or exists at all."""
     outs = [part.get("changed outs", {}) if isinstance(part, dict) and len(part) == 1 else {} for part in status]
     return bool(outs) and all(part and set(part.values()) == {"not in cache"} for part in outs)
 
@@ -201,7 +201,7 @@ def _is_as_it_was(out: Any) -> bool:
 
 
 def _sentence(error: BaseException) -> str:
-    """DVC's message without its line breaks, causes included: those name the line of a broken file."""
+    """DVC's message on one line, with its causes, which name the line of a broken file."""
     parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None:

@@ -1,7 +1,7 @@
-"""A program in a process group of its own: its output line by line, a time-out, and an end that leaves nothing behind.
+"""Runs a program in its own process group, streams its output by lines, and leaves no process behind.
 
-However the wait ends (the program's end, a time-out, Ctrl-C, SIGTERM, an error), the whole group is gone when
-`launch` is left. If this process is killed outright, the program ends with it (`flows.child`).
+However `launch` ends (program exit, timeout, Ctrl-C, SIGTERM, an error), it kills the whole group before it returns.
+If this process is killed outright, the program ends with it (`flows.child`).
 """
 
 import os
@@ -16,14 +16,14 @@ from pathlib import Path
 from tasks.stage.errors import GristmillError
 
 GRACE = 5.0
-"""Seconds between asking a group to end and killing it."""
+"""Seconds from SIGTERM to SIGKILL."""
 
 LONGEST_LINE = 8_192
-"""Characters of one line that are passed on; the rest of it is left out."""
+"""Bytes kept of a line; the rest is dropped."""
 
 
 class TookTooLong(GristmillError):
-    """The program did not end in time, and was ended with its group."""
+    """The program timed out and was killed with its group."""
 
 
 def launch(
@@ -33,10 +33,10 @@ def launch(
     timeout: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Run `python -m MODULE ARGUMENTS…`, hand each line of its output to `say`, and return its exit code.
+    """Run `python -m MODULE ARGUMENTS…`, pass each output line to `say`, and return the exit code.
 
-    Must be called in the main thread, so that signals reach it; a negative code is the signal that ended the program.
-    `timeout` is in seconds. Raises TookTooLong.
+    A negative exit code is the signal that ended the program; `timeout` is in seconds. Call it in the main thread, so
+    that signals reach it. Raises TookTooLong.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "flows.child", str(os.getpid()), module, *arguments],
@@ -55,13 +55,13 @@ def launch(
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Ours, with the running interpreter first on PATH, so that `python` in dvc.yaml is the same one."""
+    """Our environment with this interpreter first on PATH, so that `python` in dvc.yaml is the same one."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
 
 
 def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[str]:
-    """The lines of a process until it ends, its last words included. Raises TookTooLong."""
+    """The lines of a process until it ends, including an unfinished last one. Raises TookTooLong."""
     assert process.stdout is not None
     deadline = None if timeout is None else time.monotonic() + timeout
     pipe = process.stdout.fileno()
@@ -71,7 +71,7 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         selector.register(pipe, selectors.EVENT_READ)
         ended = closed = False
         while not (ended or closed):
-            # Its end is looked for apart from its output: a process that it left behind may hold the pipe open.
+            # Check the process itself: a child that it left behind may hold the pipe open.
             ended = _has_ended(process)
             ready = selector.select(0 if ended else 0.2)
             while ready and (chunk := _read(pipe)) is not None:
@@ -82,12 +82,12 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
                 if closed or not ended:
                     break
             if deadline is not None and time.monotonic() > deadline and not ended:
-                raise TookTooLong(f"took longer than {timeout:g} s and was stopped")
+                raise TookTooLong(f"timed out after {timeout:g} s")
     if rest.strip():
         yield _text(rest)
     while not _has_ended(process):
         if deadline is not None and time.monotonic() > deadline:
-            raise TookTooLong(f"took longer than {timeout:g} s and was stopped")
+            raise TookTooLong(f"timed out after {timeout:g} s")
         time.sleep(0.02)
 
 
@@ -103,12 +103,12 @@ def _text(line: bytes) -> str:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended; it is not reaped, so that its id, and that of its group, stay its own."""
+    """Whether the process has ended. It is not reaped yet, so that its process and group ids cannot be reused."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the group, kindly at first where the process itself still runs, and reap the process."""
+    """Kill the group and reap the process; if it still runs, send SIGTERM first."""
     try:
         if not _has_ended(process):
             os.killpg(process.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The flow, `gristmill run shakespeare`: the stages in the order of the graph, the register, a clean `dvc status`."""
+"""The flow of `gristmill run shakespeare`: all stages in graph order, then register; `dvc status` is clean after it."""
 
 import time
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from flows.workspace import claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 
 _READY: ContextVar[list[Node] | None] = ContextVar("nodes", default=None)
-"""The graph of the recipe where it was read just before: a worker calls the flow by itself, `run` reads it first."""
+"""The graph that `run` has just read; None if a worker calls the flow directly."""
 
 
 def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] | None = None) -> Summary:
-    """One run of the flow, on the configured Prefect server or a temporary one, which may be `starting` already.
+    """Run the flow once, on the configured Prefect server or a temporary one, which may be `starting` already.
 
-    `nodes` is the graph of the recipe where the caller has just checked and read it.
-    Raises GristmillError (StageFailed where a stage failed) for what the user can mend.
+    `nodes` is the graph of the recipe, if the caller has just checked and read it.
+    Raises GristmillError for errors that the user can fix: StageFailed for a failed stage.
     """
-    ready = _READY.set(nodes or _read(recipe))  # what is wrong with it is told before there is a server
+    ready = _READY.set(nodes or _read(recipe))  # report errors in the recipe before a server starts
     try:
         with reachable_api(starting):
             state: State[Any] = gristmill(recipe, return_state=True)
@@ -46,10 +46,10 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
 
 @flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
 def gristmill(recipe: str = "shakespeare") -> State[Any]:
-    """From raw text to a registered model: each stage of the recipe that DVC finds changed, then the register.
+    """From raw text to a registered model: run each stage that DVC finds changed, then register.
 
     Args:
-        recipe: the name of a file in recipes/, without its ending
+        recipe: the name of a file in recipes/, without .yaml
     """
     logger = get_run_logger()
     began = time.monotonic()
@@ -72,17 +72,17 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
 
 
 def _read(recipe: str) -> list[Node]:
-    """The graph of a recipe without errors."""
+    """Check a recipe and read its graph."""
     check(recipe)
     return read_graph(recipe)
 
 
 def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str, State[Any]]]:
-    """All stages in order, one at a time. Raises StageFailed for the first that fails."""
+    """Run all stages in order, one at a time. Raises StageFailed for the first that fails."""
     addresses = [node.address for node in nodes]
     stale = changes(addresses)
     if stale and (kept := fill_cache(list(stale))):
-        get_run_logger().info("DVC's cache had lost what is here; it is in it again: %s", ", ".join(kept))
+        get_run_logger().info("re-added lost outputs to DVC's cache: %s", ", ".join(kept))
         stale = changes(addresses)
     rows: list[Row] = []
     states: dict[str, State[Any]] = {}
@@ -95,14 +95,14 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
         rows.append(row)
         states[node.address] = state
         if node.address == CODE and row.happened != "unchanged":
-            stale = changes(addresses)  # a change in the code may have changed nothing that it does
+            stale = changes(addresses)  # the new code may do the same as the old
         elif row.happened != "unchanged":
             touched.add(node.address)
     return rows, states
 
 
 def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str | None]:
-    """What the register wrote down, and a warning where the record has to be completed later. Raises StageFailed."""
+    """The registration, and a warning if the MLflow record is incomplete. Raises StageFailed."""
     task = as_task(register, "register", f"register@{recipe}", recipe)
     state = task(recipe, wait_for=needs, return_state=True)
     try:
@@ -112,13 +112,13 @@ def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str
             raise
         warning = (
             f"the record in MLflow is incomplete ({error.sentence}); "
-            f"run `gristmill run {recipe}` again when it can be reached: no stage will run again"
+            f"run `gristmill run {recipe}` again when MLflow is reachable: no stage will rerun"
         )
         return {}, warning
 
 
 def register(recipe: str) -> State[Any]:
-    """Register the model in MLflow; not a stage of DVC, which would skip it. Does nothing where it is registered."""
+    """Register the model in MLflow, unless it is registered. Not a DVC stage, because DVC would skip it."""
     logger = get_run_logger()
     address = f"register@{recipe}"
     try:
@@ -140,14 +140,14 @@ def _result(state: State[Any]) -> Any:
 
 
 def _require_clean(nodes: Sequence[Node]) -> None:
-    """The promise of a flow: DVC has nothing to do after it. Raises GristmillError with what is changed and why."""
+    """After a flow DVC has nothing to do. Raises GristmillError with the changed stages and why they changed."""
     if stale := changes([node.address for node in nodes]):
         reasons = "; ".join(f"{address} ({reason})" for address, reason in stale.items())
-        raise GristmillError(f"dvc status: changed while the flow ran: {reasons}; run it again")
+        raise GristmillError(f"dvc status: files changed while the flow ran: {reasons}; run it again")
 
 
 def _publish(summary: Summary) -> None:
-    """The page of a run in Prefect: metrics, stages, and where the record is."""
+    """Publish a Prefect artifact with metrics, stages and the place of the record."""
     lines = [f"# {summary.recipe}", "", "| metric | value |", "|---|---|"]
     lines += [f"| {name} | {figure(value)} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]

@@ -1,13 +1,13 @@
-"""How recipes hang in the graph: the mapping `vars.recipes` of dvc.yaml, a key per recipe.
+"""Recipes in the graph: the mapping `vars.recipes` of dvc.yaml, one key per recipe.
 
     shakespeare: *alone
 
-reads no folder of the project; `vars.alone` names what its stages depend on anyway.
+reads no folder of the project; `vars.alone` holds the dependencies that its stages have anyway.
 
     mine: {<<: *alone, source: texts, init: data/bert/model, unseen: exams}
 
-DVC watches texts/, from which the recipe's globs read, the model of the recipe bert, from which this one starts, and
-exams/, whose texts nothing is trained on (`clean.contamination.files`).
+DVC watches texts/ (`ingest.files`), the model of the recipe bert (`model.init`), and exams/, the evaluation sets that
+are kept out of training (`clean.contamination.files`).
 """
 
 import json
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 GRAPH = Path("dvc.yaml")
 ALONE = {key: f"data/code/{stage}.json" for key, stage in (("source", "ingest"), ("init", "base"), ("unseen", "clean"))}
-"""`vars.alone`: what the stages depend on anyway, for a recipe that reads no folder of the project."""
+"""`vars.alone`: dependencies that stages have anyway, for a recipe that reads no folder of the project."""
 RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@{name}`, and nothing trains again"
 """How a recipe that was up to date before the stage `code` keeps its models."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
 
 def check(name: str) -> "Recipe":
-    """A recipe without errors, wired into the graph. Raises RecipeError with a line per mistake."""
+    """Load a recipe and check that dvc.yaml watches what it reads. Raises RecipeError with one line per error."""
     from tasks.recipe import load
 
     recipe = load(name)
     wired = listed_recipes()
     texts, unseen, place = recipe.ingest.root.local_paths(), _unseen(recipe), recipe_path(name)
     if "." in texts:
-        raise RecipeError(f"{place}: ingest.files: give the texts a folder of their own to watch")
+        raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
     start = _init(name, recipe, wired)
     wanted = {
         "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
@@ -51,7 +51,7 @@ def check(name: str) -> "Recipe":
     entry = f"write `{name}: {_entry({key: path for key, path in wanted.items() if path is not None})}`"
     if "code" not in (read_yaml(GRAPH).get("stages") or {}):
         raise RecipeError(
-            f"{GRAPH}: there is no stage `code`, on which all others now depend: take `vars.alone` and `stages` from "
+            f"{GRAPH}: the stage `code` is missing, and all others depend on it: copy `vars.alone` and `stages` from "
             f"the dvc.yaml of this version, {RENEW.format(name=name)}"
         )
     if name not in wired:
@@ -64,7 +64,7 @@ def check(name: str) -> "Recipe":
 
 
 def _entry(own: dict[str, Any]) -> str:
-    """How a recipe stands in dvc.yaml."""
+    """The value of a recipe's key in dvc.yaml."""
     if not own:
         return "*alone"
     return f"{{<<: *alone, {', '.join(f'{key}: {json.dumps(path).strip(chr(34))}' for key, path in own.items())}}}"
@@ -76,19 +76,19 @@ def _require(watched: PurePosixPath, path: PurePosixPath, key: str, entry: str) 
 
 
 def new_recipe(name: str, like: str) -> Path:
-    """Copy the recipe `like` to `name` and wire it into the graph; the path of the new file.
+    """Copy the recipe `like` to `name`, add it to dvc.yaml, and return the path of the new file.
 
-    Raises RecipeError where `name` is no name or is taken, `like` is missing, or dvc.yaml has no list of recipes.
+    Raises RecipeError if `name` is invalid or taken, `like` is missing, or dvc.yaml has no block of recipes.
     """
     require_name(name)
     path, wired = RECIPES / f"{name}.yaml", listed_recipes()
     if path.exists() or name in wired:
-        raise RecipeError(f"{path if path.exists() else GRAPH}: the recipe {name} is there already")
+        raise RecipeError(f"{path if path.exists() else GRAPH}: the recipe {name} already exists")
     source = recipe_path(like)
     graph = GRAPH.read_text(encoding="utf-8")
     found = LIST.search(graph)
     if found is None or like not in wired:
-        raise RecipeError(f"{GRAPH}: vars: {like} is not in a `- recipes:` block, to which {name} could be added")
+        raise RecipeError(f"{GRAPH}: vars: cannot add {name}: {like} is not in a `- recipes:` block")
     own = {key: path for key, path in (wired[like] or {}).items() if path != ALONE.get(key)}
     end = found.start() + len(found[0].rstrip()) + 1
     path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
@@ -98,52 +98,51 @@ def new_recipe(name: str, like: str) -> Path:
 
 
 def listed_recipes() -> dict[str, Any]:
-    """The recipes over which dvc.yaml fans its stages out. Raises RecipeError where it has no such mapping."""
+    """The mapping `vars.recipes` of dvc.yaml. Raises RecipeError if it is missing or has an invalid name."""
     if not GRAPH.is_file():
-        raise RecipeError(f"{GRAPH}: not there; run gristmill in the root of the project")
+        raise RecipeError(f"{GRAPH}: not found; run gristmill in the project root")
     for item in read_yaml(GRAPH).get("vars") or []:
         if isinstance(item, dict) and isinstance(item.get("recipes"), dict):
             for name in item["recipes"]:
                 if not isinstance(name, str) or not NAME.fullmatch(name):
                     raise RecipeError(f"{GRAPH}: vars.recipes: {name!r} is not a recipe name")
             return dict(item["recipes"])
-    raise RecipeError(f"{GRAPH}: vars: there is no mapping `recipes`")
+    raise RecipeError(f"{GRAPH}: vars: the mapping `recipes` is missing")
 
 
 def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:
-    """The folder or file that DVC watches for a recipe. Raises RecipeError where it cannot."""
+    """The folder or file that DVC watches for a recipe. Raises RecipeError if it is missing or unusable."""
     path = item.get(key) if isinstance(item, dict) else None
     place = f"{GRAPH}: vars.recipes.{name}"
     if not isinstance(path, str) or not path:
         raise RecipeError(f"{place}: {key} is missing; {entry}")
     if PurePosixPath(path).parts[:1] == ("tasks",):
-        raise RecipeError(
-            f"{place}.{key}: {path} was for versions before the stage `code`; {entry}, {RENEW.format(name=name)}"
-        )
+        renew = RENEW.format(name=name)
+        raise RecipeError(f"{place}.{key}: {path} is from a version before the stage `code`; {entry}, {renew}")
     if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
-        raise RecipeError(f"{place}.{key}: {path}: no folder or file inside the project")
+        raise RecipeError(f"{place}.{key}: {path} is not a file or folder of the project")
     return PurePosixPath(path)
 
 
 def _unseen(recipe: "Recipe") -> list[str]:
-    """Files and folders with texts that nothing is trained on."""
+    """Files and folders of evaluation sets, which are kept out of training."""
     settings = recipe.clean.contamination
     return [] if settings is None else [PurePosixPath(path).as_posix() for path in settings.files]
 
 
 def _one_folder(paths: Sequence[str], key: str, what: str) -> str | None:
-    """What DVC has to watch for files and folders of the project: the one folder that holds them all."""
+    """The one folder that DVC must watch for all of these paths."""
     found = [PurePosixPath(path) for path in paths]
     if not found:
         return None
     shared = [folder for folder in (found[0], *found[0].parents) if all(folder in (p, *p.parents) for p in found)]
     if not shared or shared[0] == PurePosixPath():
-        raise RecipeError(f"{key}: DVC watches one folder of the project; put all {what} under one")
+        raise RecipeError(f"{key}: DVC can watch only one folder; put all {what} under one folder of the project")
     return shared[0].as_posix()
 
 
 def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
-    """What DVC has to watch for the model that a recipe starts from. Raises RecipeError where it cannot start so."""
+    """The path that DVC must watch for the model that a recipe starts from. Raises RecipeError if it cannot be used."""
     origin = recipe.model.init
     if isinstance(origin, FromFolder):
         return origin.path
@@ -154,7 +153,7 @@ def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
 
 
 def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
-    """Raises RecipeError where recipes start from one another in a circle, or from what cannot do for the task."""
+    """Raises RecipeError if recipes start from one another in a circle, or the base does not fit the task."""
     from tasks.recipe import base_problem
     from tasks.train.settings import ModelSettings
 
@@ -162,7 +161,7 @@ def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
     while isinstance(origin := model.init, FromRecipe):
         where = f"{recipe_path(line[-1])}: model.init"
         if origin.name not in wired:
-            raise RecipeError(f"{where}: no recipe {origin.name!r} (there are: {', '.join(wired)})")
+            raise RecipeError(f"{where}: no recipe {origin.name!r} (available: {', '.join(wired)})")
         if origin.name in line:
             circle = [*line[line.index(origin.name) :], origin.name]
             raise RecipeError(f"{recipe_path(origin.name)}: model.init: starts from itself ({' -> '.join(circle)})")
@@ -171,4 +170,4 @@ def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
     if model.architecture is None:
         return
     if problem := base_problem(recipe.task, read_task(line[-1]), model.architecture):
-        raise RecipeError(f"{recipe_path(name)}: model.init: {line[-1]} cannot do for {recipe.task}: {problem}")
+        raise RecipeError(f"{recipe_path(name)}: model.init: {line[-1]} does not fit {recipe.task}: {problem}")

@@ -1,4 +1,4 @@
-"""One stage run by DVC in a process of its own: what happened, or why it failed. Flows and commands run stages here."""
+"""Runs one stage through DVC in its own process and reports what happened, for flows and commands alike."""
 
 import json
 import os
@@ -17,17 +17,17 @@ from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tasks.stage.runtime import timeout
 
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
-"""What DVC 3.67 says while another DVC process is at work."""
+"""DVC 3.67's messages while another DVC process holds a lock."""
 
 HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.", "Use `dvc push`")
-"""How lines begin with which DVC advises whoever typed its command; a log is better off without them."""
+"""Prefixes of DVC's hints for interactive use, which are left out of logs."""
 
 TAIL = 200
-"""Last lines of a program that are kept to find out why it failed."""
+"""Last lines of output kept to find the cause of a failure."""
 
 
 class StageFailed(GristmillError):
-    """A stage failed; the text is its sentence, with its address in front."""
+    """A stage failed; the message is `address: sentence`."""
 
     def __init__(self, address: str, sentence: str, exit_code: int) -> None:
         super().__init__(f"{address}: {sentence}")
@@ -38,16 +38,16 @@ class StageFailed(GristmillError):
 
 
 def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "") -> Row:
-    """Let DVC run a stage if it has to. Raises StageFailed; then the last good outputs are back in their place."""
+    """Let DVC run a stage if it is stale. Restores the last good outputs and raises StageFailed if it fails."""
     began = time.monotonic()
     try:
         happened = _ask(node, say, flow_run)
     except BaseException:
         try:
             if back := restore(node):
-                say(f"the outputs of the last good run are back in place: {', '.join(back)}")
+                say(f"restored the outputs of the last good run: {', '.join(back)}")
         except GristmillError as trouble:
-            say(f"the outputs of the last good run are not back in place ({trouble}); dvc checkout does it")
+            say(f"could not restore the outputs of the last good run ({trouble}); run `dvc checkout`")
         raise
     return Row(node.address, happened, round(time.monotonic() - began, 1))
 
@@ -63,21 +63,21 @@ def _ask(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
         return "unchanged" if any(line.endswith("didn't change, skipping") for line in lines) else "ran"
     text = "\n".join(lines)
     if any(sign in text for sign in BUSY):
-        raise StageFailed(node.address, "another DVC process is at work in this folder", EXIT_TRANSIENT)
+        raise StageFailed(node.address, "another DVC process is running in this folder", EXIT_TRANSIENT)
     if (found := re.search(r"ERROR: .*exited with (-?\d+)", text)) is not None:
         raise crash(node.address, int(found[1]), lines)
     if code < 0:
         raise crash(node.address, code, lines)
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    raise StageFailed(node.address, errors[-1] if errors else f"DVC ended with exit code {code}", 1)
+    raise StageFailed(node.address, errors[-1] if errors else f"DVC exited with code {code}", 1)
 
 
 def run_watched(
     stage: str, address: str, module: str, arguments: list[str], say: Callable[[str], None], flow_run: str = ""
 ) -> tuple[int, dict[str, Any] | None, list[str]]:
-    """Run a program for a stage: its exit code, what the stage told of its end (if it did), and its last lines.
+    """Run a program for a stage; returns its exit code, the outcome that the stage reported (if any), its last lines.
 
-    `flow_run`: where the run that this belongs to can be seen. Raises StageFailed if it takes longer than its time-out.
+    `flow_run` is the URL or id of the flow run. Raises StageFailed on timeout.
     """
     lines: list[str] = []
 
@@ -101,10 +101,10 @@ def run_watched(
 
 
 def crash(address: str, code: int, lines: list[str]) -> StageFailed:
-    """A stage that ended without telling why: a bug, or a signal from outside."""
+    """A stage that ended without reporting an outcome: a bug, or a signal from outside."""
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
         return StageFailed(address, f"was killed by {name}", 1)
     last = next((line for line in reversed(lines) if not line.startswith("ERROR: failed to reproduce")), "no output")
-    return StageFailed(address, f"ended with exit code {code}; its last line: {last.strip()}", 1)
+    return StageFailed(address, f"exited with code {code}; last line: {last.strip()}", 1)

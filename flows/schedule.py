@@ -1,7 +1,7 @@
-"""A recipe on a schedule: a deployment `gristmill/<recipe>` of the flow on the configured Prefect server.
+"""Schedules a recipe: a deployment `gristmill/<recipe>` of the flow on the configured Prefect server.
 
-Runs are started by a worker, prefect worker start --pool gristmill, in the folder from which the recipe was scheduled;
-so each workspace needs a pool of its own.
+A worker (`prefect worker start --pool gristmill`) starts the runs in the folder from which the recipe was scheduled, so
+each workspace needs its own pool.
 """
 
 from pathlib import Path
@@ -24,25 +24,25 @@ ENTRYPOINT = "flows/pipeline.py:gristmill"
 
 
 def schedule(recipe: str, cron: str, timezone: str = "UTC", pool: str = POOL) -> str:
-    """Create or change the deployment of a recipe; returns what was done and how to start a worker.
+    """Create or update the deployment of a recipe; returns a sentence that says how to start a worker.
 
-    Raises GristmillError where no server is configured, it is away, or the schedule is none.
+    Raises GristmillError if no server is configured or the schedule is invalid, TransientError if the server is down.
     """
     if not PREFECT_API_URL.value():
         raise GristmillError(
-            "PREFECT_API_URL: not set, and a schedule needs a server; run `prefect server start` and "
+            "PREFECT_API_URL: not set, but a schedule needs a server; run `prefect server start` and "
             "`prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api`"
         )
     try:
-        CronSchedule(cron=cron, timezone=timezone or "none")  # this one looks whether there is such a zone
+        CronSchedule(cron=cron, timezone=timezone or "none")  # unlike Cron, checks the time zone
         when = Cron(cron, timezone=timezone)
     except ValueError as error:
-        raise GristmillError(f"--cron {cron!r}, --timezone {timezone!r}: no such schedule") from error
+        raise GristmillError(f"--cron {cron!r}, --timezone {timezone!r}: not a valid schedule") from error
     with reachable_api():
         _ensure_pool(pool)
         _deploy(recipe, when, pool)
     return (
-        f"gristmill/{recipe}: scheduled at {cron!r} ({timezone}), in this folder; it needs a worker on this machine: "
+        f"gristmill/{recipe}: scheduled at {cron!r} ({timezone}) in this folder; start a worker on this machine: "
         f"prefect worker start --pool {pool}"
     )
 
@@ -56,7 +56,7 @@ def _ensure_pool(pool: str) -> None:
 
 
 def _deploy(recipe: str, when: Schedule, pool: str) -> None:
-    # A run that falls due while another one is at work is left out: the next one sees what is new by then.
+    # A run that is due while another is in progress is cancelled: the next one picks up all changes.
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     flow = Flow.from_source(source=Path.cwd(), entrypoint=ENTRYPOINT)
     assert isinstance(flow, Flow)

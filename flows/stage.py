@@ -1,6 +1,6 @@
-"""One stage of DVC as one task of Prefect: DVC decides whether it runs, its lines go to Prefect's log.
+"""A DVC stage as a Prefect task: DVC decides whether it runs, and its output goes to Prefect's log.
 
-Only what may pass by itself is tried again: exit code 75 of a stage (a network, a server) and a busy DVC.
+Only transient failures are retried: exit code 75 of a stage (network, server) and a DVC lock.
 """
 
 import json
@@ -26,11 +26,11 @@ from tasks.stage.errors import EXIT_TRANSIENT, GristmillError, TransientError
 from tasks.stage.runtime import retries
 
 BACKOFF = 2.0
-"""Seconds before the first new try; each later one waits twice as long, more or less by up to half."""
+"""Seconds before the first retry; the delay doubles with each, plus or minus up to half."""
 
 
 def as_task(work: Callable[..., State], name: str, run_name: str, recipe: str) -> Task[..., Any]:
-    """A function as a task that is called by its own name, is never cached by Prefect, and retries what may pass."""
+    """A function as a named Prefect task, without Prefect's caching, that retries transient failures."""
     decorate = task(
         name=name,
         task_run_name=run_name,
@@ -46,9 +46,9 @@ def as_task(work: Callable[..., State], name: str, run_name: str, recipe: str) -
 
 
 def ask_dvc(node: Node, unchanged: bool) -> State:
-    """Let DVC run a stage if it has to; `unchanged` says that DVC was asked already and has nothing to do.
+    """Let DVC run a stage if it is stale; `unchanged` means that DVC has already found nothing to do.
 
-    The state's data is a Row, or a StageFailed where the stage failed; then its last good outputs are back in place.
+    The state's data is a Row, or a GristmillError if the stage failed; its last good outputs are then restored.
     """
     logger = get_run_logger()
     if unchanged:
@@ -61,12 +61,12 @@ def ask_dvc(node: Node, unchanged: bool) -> State:
         return Completed(name="Cached", message="unchanged", data=row)
     _publish_report(node)
     if row.happened == "restored":
-        return Completed(name="Restored", message="its outputs came from DVC's cache", data=row)
+        return Completed(name="Restored", message="outputs restored from DVC's cache", data=row)
     return Completed(data=row)
 
 
 def place_of_run() -> str:
-    """Where the flow run that is going on can be seen: its URL, or its id where no server is configured."""
+    """The URL of the current flow run, or its id without a configured server."""
     return url_for("flow-run", flow_run.id) or str(flow_run.id)
 
 

@@ -1,4 +1,4 @@
-"""What a run of a recipe did, for the command line and for the page in Prefect."""
+"""The outcome of a run, for the command line and for the page in Prefect."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from tasks.stage.errors import DataError
 from tasks.stage.run import DATA
 
 Happened = Literal["ran", "unchanged", "restored"]
-"""restored: DVC had run the stage with these very inputs before and took its outputs from the cache."""
+"""restored: DVC had already run the stage with these inputs and took its outputs from the cache."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """One run: a row per stage in order, the metrics, what the register said, and what is still to do."""
+    """One run: a row per stage in order, metrics, registration, and a warning if the record is incomplete."""
 
     recipe: str
     flow_run: str | None
-    """Where it can be seen in Prefect: a URL, or the run's id where there is no server; None where no flow ran."""
+    """Its URL in Prefect, or its id without a server; None if no flow ran."""
     rows: list[Row]
     metrics: dict[str, Any] = field(default_factory=dict)
     registration: dict[str, Any] = field(default_factory=dict)
@@ -36,27 +36,26 @@ class Summary:
 
 
 def read_metrics(recipe: str) -> dict[str, Any]:
-    """What the evaluation of a recipe's model found, baselines beside it, tables left out; nothing where there is none
-    yet."""
+    """The scalar metrics and baselines of a recipe's evaluation; empty before the first."""
     found = read_json(DATA / recipe / "evaluation" / "metrics.json")
     return {key: value for key, value in found.items() if not isinstance(value, (dict, list))}
 
 
 def read_registration(recipe: str) -> dict[str, Any]:
-    """What was registered and why, as the register wrote it down; nothing where there is none yet."""
+    """The contents of registration.json; empty before the first registration."""
     return read_json(DATA / recipe / "registration.json")
 
 
 def figure(value: Any) -> str:
-    """A number as people read it."""
+    """A number formatted for people."""
     if isinstance(value, float):
         return f"{value:,.4f}"
     return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a stage left in a file; nothing where there is no file. Raises DataError for a damaged one."""
+    """A JSON object from a file; empty if the file is missing. Raises DataError if it is damaged."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not whole JSON: {error}") from error
+        raise DataError(f"{path}: invalid JSON: {error}") from error

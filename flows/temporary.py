@@ -1,7 +1,7 @@
-"""A temporary Prefect server over Prefect's own database, tied to this process (`flows.child`).
+"""A temporary Prefect server over Prefect's default database, tied to this process (`flows.child`).
 
-Prefect's own temporary server stays behind when its flow is killed outright. This module does not import Prefect,
-which takes a second, so that the server can start meanwhile.
+Prefect's own temporary server outlives a flow that is killed. This module does not import Prefect, which takes a
+second, so that the server starts meanwhile.
 """
 
 import http.client
@@ -18,30 +18,32 @@ from typing import Any
 from tasks.stage.errors import TransientError
 
 STARTUP = 120.0
-"""Seconds that the server may take where nothing else is set: with a new database it takes 12 to 20 s."""
+"""Minimum startup timeout in seconds: with a new database the server takes 12 to 20 s."""
 
 RETRY_AFTER = b"0.2"
-"""Seconds after which a client asks again where the database was busy; by itself it would wait for 2 s or more."""
+"""Seconds until a client retries after a busy database; by default it waits for 2 s or more."""
 
 
 @dataclass(frozen=True)
 class TemporaryServer:
-    """A server that is starting, or has started."""
+    """A server that is starting or running."""
 
     port: int
     process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
-        """Of its API."""
+        """The URL of its API."""
         return f"http://127.0.0.1:{self.port}/api"
 
     def wait(self, patience: float) -> None:
-        """Return as soon as it answers. Raises TransientError where it ends, or does not answer in time."""
+        """Wait until the server answers. Raises TransientError if it exits, or after `patience` seconds."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise TransientError(f"Prefect's temporary server ended with code {self.process.returncode}; see above")
+                raise TransientError(
+                    f"Prefect's temporary server exited with code {self.process.returncode}; see above"
+                )
             if self._answers():
                 return
             time.sleep(0.05)
@@ -60,7 +62,7 @@ class TemporaryServer:
 
 @contextmanager
 def temporary_server(**settings: str) -> Iterator[TemporaryServer]:
-    """Start a server with these settings beside those of the environment; it is gone when the block is left."""
+    """A server for the length of a block, with these environment variables added to ours."""
     port = _free_port()
     process = subprocess.Popen(
         [
@@ -90,10 +92,10 @@ def temporary_server(**settings: str) -> Iterator[TemporaryServer]:
 
 
 def create_app() -> Any:
-    """Prefect's API as an ASGI application; uvicorn makes it in the process of the server.
+    """Prefect's API as an ASGI application, created by uvicorn in the server's process.
 
-    SQLite refuses to write from a transaction that has read what somebody changed since. Prefect answers 503 then, some
-    times in each run, and its client waits for the time that the answer names.
+    SQLite refuses a write in a transaction that has read since-changed rows. Prefect then answers 503, several times in
+    a run; the client waits as long as Retry-After says.
     """
     from prefect.server.api.server import create_app as create
 

@@ -1,8 +1,8 @@
 """One run per recipe and workspace at a time.
 
-A lock of the operating system guards exactly what is in danger, the files of one workspace, and ends with its process;
-a Prefect concurrency limit would count runs in other workspaces, too, and hold its slot after a `kill -9`.
-(A deployment's concurrency limit leaves out a run that falls due while another one is at work, before it comes here.)
+A file lock guards exactly the files of one workspace and ends with its process. A Prefect concurrency limit would also
+count runs in other workspaces, and would keep its slot after a `kill -9`.
+(A deployment's own limit cancels a run that is due while another is in progress, before it gets here.)
 """
 
 import fcntl
@@ -18,18 +18,18 @@ LOCKS = Path(".dvc/tmp")
 
 
 class BusyWorkspace(GristmillError):
-    """Another run of the same recipe is at work in this workspace."""
+    """Another run of the same recipe is in progress in this workspace."""
 
 
 @contextmanager
 def claim(recipe: str, bases: list[str], say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the recipe, and those whose outputs it needs, for the length of a block.
+    """Lock the recipe, and the recipes that it depends on, for the length of a block.
 
-    Raises BusyWorkspace where another run holds the recipe; waits for the others.
+    Raises BusyWorkspace if another run holds the recipe; waits for the others.
     """
     held: list[int] = []
     try:
-        for name in sorted({recipe, *bases}):  # in one order everywhere, so that no two runs wait for each other
+        for name in sorted({recipe, *bases}):  # a fixed order, against deadlocks
             held.append(_lock(name, say if name != recipe else None))
         yield
     finally:
@@ -46,9 +46,11 @@ def _lock(recipe: str, say: Callable[[str], None] | None) -> int:
         while not _try(descriptor):
             owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "?"
             if say is None:
-                raise BusyWorkspace(f"{recipe}: a run of it is at work here (process {owner}); wait for its end")
+                raise BusyWorkspace(
+                    f"{recipe}: another run is in progress here (process {owner}); wait for it to finish"
+                )
             if not told:
-                say(f"waiting for the run of {recipe} (process {owner}), whose outputs this one needs")
+                say(f"waiting for the run of {recipe} (process {owner}): this run needs its outputs")
                 told = True
             time.sleep(1)
         os.ftruncate(descriptor, 0)

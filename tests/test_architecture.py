@@ -1,4 +1,4 @@
-"""The rules of the house that no compiler holds: who may import whom, and that dvc.yaml knows what a stage needs."""
+"""Rules that no compiler checks: which package may import which, and that dvc.yaml matches the stages."""
 
 import ast
 import subprocess
@@ -22,7 +22,7 @@ GRAPH = read_yaml(ROOT / "dvc.yaml")
 STAGES = sorted(set(GRAPH["stages"]) - {"code"})
 ROOMS = sorted(path.parent.name for path in ROOT.glob("tasks/*/__main__.py"))
 FLOORS = (("stage",), ("fetch", "tracking", "workers"), ("formats",))
-"""Rooms under the stages, from the ground up."""
+"""Packages under the stages, from the bottom up."""
 MODULES = sorted(path for folder in ("tasks", "flows") for path in (ROOT / folder).rglob("*.py"))
 HEAVY = ("torch", "transformers", "great_expectations", "mlflow", "datasets", "polars", "prefect", "dvc", "matplotlib")
 
@@ -40,7 +40,7 @@ def imports(path: Path) -> Iterator[str]:
 
 @cache
 def _ours(path: Path) -> frozenset[Path]:
-    """The files of ours that a file imports by itself."""
+    """The project files that a file imports directly."""
     places = (ROOT.joinpath(*name.split(".")) for name in imports(path) if name.split(".")[0] in ("tasks", "flows"))
     files = (file for place in places for file in (place.with_suffix(".py"), place / "__init__.py"))
     return frozenset(file for file in files if file.is_file() and file != path)
@@ -81,7 +81,7 @@ def test_the_rooms_under_the_stages_import_downwards_only(floor: int) -> None:
     "room", sorted({path.parent for path in MODULES}), ids=lambda room: str(room.relative_to(ROOT))
 )
 def test_nothing_in_a_room_imports_in_a_circle(room: Path) -> None:
-    """Of the modules and packages in a room, none imports what imports it; a package counts with all its contents."""
+    """Modules and packages in a folder have no import cycles; a package counts with all its contents."""
     arrows: dict[str, set[str]] = {}
     for path in MODULES:
         if room in path.parents and path != room / "__init__.py":
@@ -155,7 +155,7 @@ def test_importing_a_module_of_ours_has_no_weight_and_no_side_effect(tmp_path: P
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted((ROOT / "tasks").rglob("*.py"))
-        if path.parent.name != "serve"  # MLflow runs them, to serve a model; no module of ours imports them
+        if path.parent.name != "serve"  # run by MLflow to serve a model; nothing imports them
     ]
     script = (
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom importlib import import_module\n"

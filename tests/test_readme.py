@@ -1,4 +1,4 @@
-"""What the README and the other documents tell a user to type exists, and what they point to is there."""
+"""Commands, paths and links in the README and the other documents exist."""
 
 import re
 import shlex
@@ -19,11 +19,11 @@ PAGES += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 TO_COME = ("tasks/stage/", "tasks/formats/", "tasks/tracking/", "tasks/fetch/", "tasks/workers/", "tasks/serve/")
 TO_COME += ("flows/cli/",)
-"""Folders of the layout that the code is moving into; a path in one of them counts as soon as the folder is there."""
+"""Planned folders; paths in them are checked once the folder exists."""
 
 
 def code(text: str) -> str:
-    """Indented lines and what stands between backticks."""
+    """Indented lines and inline code."""
     return "\n".join(re.findall(r"^    .*$", text, re.MULTILINE) + re.findall(r"`([^`\n]+)`", text))
 
 
@@ -32,7 +32,7 @@ def commands(text: str) -> set[str]:
 
 
 def links(text: str) -> list[tuple[str, str]]:
-    """Paths in the project that a page links to, and the heading there, if any; code is left out."""
+    """(path, heading) of each link to a path in the project; inline code is skipped."""
     return re.findall(r"\]\(([^)#:]+)#?([^):]*)\)", re.sub(r"`[^`\n]*`", "", text))
 
 
@@ -43,7 +43,7 @@ COMMANDS = sorted(set().union(*map(commands, TEXTS.values())))
 def test_every_gristmill_command_of_a_document_exists(line: str) -> None:
     name, *arguments = shlex.split(line.replace("[", "").replace("]", "").replace("...", ""))[1:]
     command = main.commands[name]
-    if arguments or not any(parameter.required for parameter in command.params):  # else named alone, in running text
+    if arguments or not any(parameter.required for parameter in command.params):  # otherwise just mentioned in prose
         command.make_context(name, [argument.replace("…", "0 2 * * *") for argument in arguments])
 
 

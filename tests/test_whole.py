@@ -1,4 +1,4 @@
-"""The whole road on three plays: through a real Prefect API, real DVC, and MLflow on SQLite, as a user goes it."""
+"""The whole pipeline on three plays as a user runs it, with a real Prefect API, DVC, and MLflow on SQLite."""
 
 import datetime
 import os
@@ -35,20 +35,20 @@ def gristmill(folder: Path, *arguments: str, **more: str) -> str:
 
 
 def happened(said: str) -> dict[str, str]:
-    """What the summary says of each stage."""
+    """Stage → its outcome in the summary."""
     return dict(re.findall(r"^ *(\w+)@tiny +(\w+)", said, re.MULTILINE))
 
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> tuple[Path, str]:
-    """A project after `gristmill run tiny`, and what that said; not to be changed."""
+    """A project after `gristmill run tiny`, and its output; do not modify."""
     folder = make_project(tmp_path_factory.mktemp("whole") / "project")
     return folder, gristmill(folder, "run", "tiny", PREFECT_API_URL=prefect_api)
 
 
 @pytest.fixture
 def project(first_run: tuple[Path, str], tmp_path: Path) -> Iterator[Path]:
-    """A copy of it, to be changed."""
+    """A copy of that project to modify."""
     folder = tmp_path / "project"
     shutil.copytree(first_run[0], folder, symlinks=True)
     yield folder
@@ -119,7 +119,7 @@ def test_a_stage_run_bare_with_more_workers_makes_the_same_bytes(first_run: tupl
     folder = make_project(tmp_path / "bare")
     command(folder, sys.executable, "-m", "tasks.code")
     for stage in STAGES:
-        workers = {} if stage == "train" else {"GRISTMILL_WORKERS": "2"}  # sums depend on how threads divide them
+        workers = {} if stage == "train" else {"GRISTMILL_WORKERS": "2"}  # the order of sums depends on the threads
         command(folder, sys.executable, "-m", f"tasks.{stage}", "tiny", **workers)
     differ = [
         name for name in OUTS if hash_tree(folder / "data/tiny" / name) != hash_tree(first_run[0] / "data/tiny" / name)
@@ -158,7 +158,10 @@ def test_without_git_a_run_says_so(first_run: tuple[Path, str], tmp_path: Path) 
     done = command(
         folder, sys.executable, "-m", "flows", "run", "tiny", check=False, GIT_CEILING_DIRECTORIES=str(tmp_path)
     )
-    assert (done.returncode, done.stderr.strip()) == (2, "no git repository here, and DVC needs one; run `git init`")
+    assert (done.returncode, done.stderr.strip()) == (
+        2,
+        "this folder is not a git repository, which DVC needs; run `git init`",
+    )
 
 
 def files(path: Path) -> list[Path]:
@@ -166,7 +169,7 @@ def files(path: Path) -> list[Path]:
 
 
 def readable(path: Path) -> bytes:
-    """A file's bytes; a Parquet file's columns, metadata and all, as text."""
+    """A file's bytes; for Parquet, its columns and metadata as text."""
     if path.suffix != ".parquet":
         return path.read_bytes()
     import pyarrow.parquet as pq

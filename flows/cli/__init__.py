@@ -1,10 +1,11 @@
 """The command line, apart from the flow.
 
-main      the `gristmill` command; `python -m flows` is the same
-run       `gristmill run`: is there anything to do, the flow, a summary
-profile   what a recipe's corpus is, before any training
-predict   texts through the champion, line by line
-results   what all recipes came to, for the terminal and for a Markdown file
-tables    what the commands print
-ui        the pages of MLflow and Prefect on loopback
+main      the `gristmill` command, also `python -m flows`
+run       `gristmill run`: check for changes, run the flow, print a summary
+profile   describes a recipe's corpus without training
+predict   runs the champion on texts, line by line
+results   the results of all recipes, for the terminal and for a Markdown file
+schema    the reference of recipe keys
+tables    the tables that commands print
+ui        serves the MLflow and Prefect pages on loopback
 """

@@ -1,7 +1,7 @@
-"""`gristmill predict`: texts of the command line, a file or a pipe through the champion of a recipe, a batch at a time.
+"""`gristmill predict`: run the champion of a recipe on arguments, a file or a pipe, batch by batch.
 
-words, a file             a text a line
-*.jsonl, or --column C    a JSON object a line, its text in column C
+plain text                one text per argument or line
+*.jsonl, or --column C    one JSON object per line, the text in column C
 """
 
 import json
@@ -17,24 +17,24 @@ from tasks.stage.errors import DataError
 
 BATCH_TEXTS = 128
 BATCH_CHARACTERS = 1 << 20
-"""What is held in memory at a time: whichever comes first."""
+"""Limits of a batch; whichever is reached first."""
 
 COLUMN = "text"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text, and where it stands, for messages."""
+    """A text and its place, for messages."""
 
     place: str
     text: str
 
 
 def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: bool) -> None:
-    """Print the champion's answer to each text, in order; say at the end how many texts were too long for it.
+    """Print the champion's output for each text, in order, then warn about truncated inputs.
 
-    `given` are its parameters, as `name=value`. Raises GristmillError for what the user can mend; all texts before one
-    that cannot be answered have their answers by then.
+    `given`: parameters as `name=value`. Raises GristmillError for errors that the user can fix; outputs of all texts
+    before a bad one are printed first.
     """
     from tasks.register.predict import Champion
 
@@ -51,37 +51,39 @@ def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: b
             raise DataError(f"{batch[place].place}: {problem}")
         answered += len(good)
     if not answered:
-        click.echo("warning: no text came in, so there is no answer", err=True)
+        click.echo("warning: no input, so no output", err=True)
     if cut:
-        click.echo(f"warning: {cut:,} of {answered:,} texts are longer than the model takes and were cut off", err=True)
+        click.echo(
+            f"warning: {cut:,} of {answered:,} inputs were longer than the model's maximum and truncated", err=True
+        )
 
 
 def read_texts(words: Sequence[str], file: str | None, column: str | None) -> Iterator[Text]:
-    """Texts of the command line, or of the lines of a file or of standard input (`-`), as they are asked for.
+    """Texts from arguments, or lazily from the lines of a file or of standard input (`-`).
 
-    Raises UsageError where there are none, or two kinds of them; DataError for a word or a line that is no text.
+    Raises UsageError for no input or two kinds of it, DataError for an argument or line that is not a text.
     """
     if column == "":
-        raise click.UsageError("--column is empty: give the name of the column")
+        raise click.UsageError("--column: must not be empty")
     if words:
         if file is not None or column is not None:
-            raise click.UsageError("give texts on the command line or in a file, not both")
-        return (_text(f"text {number}", word) for number, word in enumerate(words, 1))
+            raise click.UsageError("pass texts as arguments or in a file, not both")
+        return (_text(f"input {number}", word) for number, word in enumerate(words, 1))
     if file in (None, "-"):
         if file is None and at_terminal():
-            raise click.UsageError("no texts: give some behind the recipe, or --file PATH, or pipe them in, one a line")
+            raise click.UsageError("no input: pass texts after RECIPE, or --file PATH, or pipe one per line")
         return _texts(sys.stdin.buffer, "standard input", column)
     assert file is not None
     return _texts_of_file(Path(file), column or (COLUMN if file.endswith(".jsonl") else None))
 
 
 def at_terminal() -> bool:
-    """Whether nothing is piped in: somebody sits there, or there is no standard input at all."""
+    """Whether nothing is piped in: standard input is a terminal or missing."""
     return sys.stdin is None or sys.stdin.isatty()
 
 
 def batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
-    """The texts in order, so many at a time as memory may hold."""
+    """The texts in order, in batches of limited size."""
     batch: list[Text] = []
     characters = 0
     for text in texts:
@@ -95,7 +97,7 @@ def batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
 
 
 def line(answer: Any) -> str:
-    """An answer as one line, so that lines out are in step with lines in; line breaks in it become spaces."""
+    """An answer as one line, so that output lines match input lines; its line breaks become spaces."""
     if isinstance(answer, dict) and "label" in answer:
         return f"{answer['label']}\t{answer['score']:.4f}"
     text = answer["text"] if isinstance(answer, dict) else answer
@@ -103,7 +105,7 @@ def line(answer: Any) -> str:
 
 
 def json_line(text: str, answer: Any) -> str:
-    """The text and all of its answer as a JSON object."""
+    """The text and its full answer as a JSON object."""
     outputs = answer if isinstance(answer, dict) else {"output": answer}
     return json.dumps({"input": text, **outputs}, ensure_ascii=False)
 
@@ -119,7 +121,7 @@ def _texts(lines: BinaryIO, name: str, column: str | None) -> Iterator[Text]:
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise DataError(f"{place}: not UTF-8: byte {error.start + 1} of it is 0x{raw[error.start]:02x}") from error
+            raise DataError(f"{place}: not UTF-8: byte {error.start + 1} is 0x{raw[error.start]:02x}") from error
         if column is None:
             yield Text(place, text)
         elif text.strip():
@@ -127,11 +129,11 @@ def _texts(lines: BinaryIO, name: str, column: str | None) -> Iterator[Text]:
 
 
 def _text(place: str, text: str) -> Text:
-    """Raises DataError for half of a surrogate pair: JSON can spell it, and a byte that is not UTF-8 comes as one."""
+    """Raises DataError for a lone surrogate: JSON can spell it, and an argument has one per byte that is not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{place}: not Unicode: character {error.start + 1} of it is {text[error.start]!a}") from error
+        raise DataError(f"{place}: not Unicode: character {error.start + 1} is {text[error.start]!a}") from error
     return Text(place, text)
 
 
@@ -143,7 +145,7 @@ def _column_of(row: str, column: str, place: str) -> str:
     if not isinstance(content, dict):
         raise DataError(f"{place}: not a JSON object: {row[:60]}")
     if column not in content:
-        raise DataError(f"{place}: no column {column!r} (there are: {', '.join(content)})")
+        raise DataError(f"{place}: no column {column!r} (available: {', '.join(content)})")
     if not isinstance(content[column], str):
-        raise DataError(f"{place}: {column}: {json.dumps(content[column])[:60]} is no text")
+        raise DataError(f"{place}: {column}: expected a string, not {json.dumps(content[column])[:60]}")
     return str(content[column])

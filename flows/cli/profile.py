@@ -1,4 +1,4 @@
-"""`gristmill profile`: what a recipe's corpus is, as tables and as a page, before anything is trained on it."""
+"""`gristmill profile`: describe a recipe's corpus as tables and a page, without training."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ STAGES = ("ingest", "validate", "clean")
 
 
 def profile_recipe(recipe: str) -> Path:
-    """Bring the corpus up to date, print what it is, and write its page. Returns where that is.
+    """Update the corpus, print its tables, and write its page; returns the page's path.
 
-    DVC decides which stages run. Raises GristmillError for what the user can mend.
+    DVC decides which stages run. Raises GristmillError for errors that the user can fix.
     """
     from flows.cli.tables import make_table, show
     from flows.graph import CODE, changes, read_graph

@@ -1,12 +1,12 @@
-"""`gristmill results`: what all recipes came to, a row each, from the files that their stages left.
+"""`gristmill results`: the results of all recipes, a row each, from the outputs of their stages.
 
-With `--write FILE` the rows stand between two markers of a Markdown file:
+`--write FILE` writes the rows between two markers in a Markdown file:
 
     <!-- results -->
     | recipe | task | …
     <!-- /results -->
 
-A machine knows only what was made on it, so a row of a recipe that was not run here stays as another machine wrote it.
+Rows of recipes that were not run on this machine stay as another machine wrote them.
 """
 
 import re
@@ -21,12 +21,12 @@ from tasks.stage.run import DATA, checkpoints_of
 MARKED = re.compile(r"(<!-- results -->)(.*?)(<!-- /results -->)", re.DOTALL)
 CELL = re.compile(r"(?<!\\)\|")
 TRADE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|@.*", re.IGNORECASE)
-"""What a processor's name says beside its name."""
+"""Noise in the names of processors."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one recipe came to; all cells as text."""
+    """The results of one recipe; all cells are text."""
 
     recipe: str
     task: str
@@ -43,7 +43,7 @@ HEADER = Row("recipe", "task", "model", "on the test split", "also", "baselines"
 
 
 def print_results(file: str | None) -> None:
-    """All results, in the order of dvc.yaml, on the terminal or between the markers of a Markdown file."""
+    """Print all results in the order of dvc.yaml, or write them between the markers of a Markdown file."""
     from flows.cli.tables import make_table, show, warn
     from flows.recipes import listed_recipes
 
@@ -58,27 +58,27 @@ def print_results(file: str | None) -> None:
             table.add_row(*astuple(row))
         show(table)
     else:
-        show("no results yet: gristmill run RECIPE")
+        show("no results yet; run: gristmill run RECIPE")
     for warning in warnings:
         warn(warning)
 
 
 def read_results(recipes: list[str]) -> tuple[list[Row], list[str]]:
-    """Rows of the recipes that have an evaluated model here, and a warning for each that cannot be read."""
+    """Rows of the recipes with an evaluated model here, and a warning for each that cannot be read."""
     rows, warnings = [], []
     for recipe in recipes:
         try:
             if (row := _read(recipe)) is not None:
                 rows.append(row)
         except (RecipeError, DataError) as error:
-            warnings.append(f"{recipe} is left as it is: {str(error).splitlines()[0]}")
+            warnings.append(f"{recipe} is skipped: {str(error).splitlines()[0]}")
     return rows, warnings
 
 
 def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
-    """Put the rows, and those already there of other `recipes`, between the markers of a Markdown file.
+    """Write the rows between the markers of a Markdown file; rows of other `recipes` that are there stay.
 
-    Raises GristmillError where it has no such markers, or a row between them that is none.
+    Raises GristmillError if the markers are missing or a row between them is malformed.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -86,7 +86,7 @@ def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
         raise GristmillError(f"{path}: not UTF-8 at byte {error.start}") from error
     found = MARKED.findall(text)
     if len(found) != 1:
-        raise GristmillError(f"{path}: the table goes between <!-- results --> and <!-- /results -->, once in the file")
+        raise GristmillError(f"{path}: needs the markers <!-- results --> and <!-- /results --> exactly once")
     there = {row.recipe: row for row in _rows(path, found[0][1])}
     here = {row.recipe: row for row in rows}
     merged = [_merge(here.get(name), there.get(name)) for name in recipes]
@@ -95,13 +95,13 @@ def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
 
 
 def markdown(rows: list[Row]) -> str:
-    """A table that ends with a line break."""
+    """The rows as a Markdown table, with a trailing newline."""
     lines = [HEADER, Row(*("---" for _ in fields(Row))), *rows]
     return "".join(f"| {' | '.join(_escaped(cell) for cell in astuple(line))} |\n" for line in lines)
 
 
 def _merge(here: Row | None, there: Row | None) -> Row | None:
-    """The row of this machine; a model that was only fetched keeps what the machine that trained it wrote."""
+    """The row of this machine; a fetched model keeps the row of the machine that trained it."""
     if here is None or there is None:
         return here or there
     fetched = not (here.training or here.machine or here.date)
@@ -116,7 +116,7 @@ def _rows(path: Path, table: str) -> list[Row]:
             continue
         if len(cells) != len(fields(Row)):
             raise GristmillError(
-                f"{path}: between the markers: no row of {len(fields(Row))} cells: {line.strip()[:60]}"
+                f"{path}: between the markers: expected a row of {len(fields(Row))} cells: {line.strip()[:60]}"
             )
         rows.append(Row(*cells))
     return rows
@@ -127,7 +127,7 @@ def _escaped(cell: str) -> str:
 
 
 def _read(recipe: str) -> Row | None:
-    """None where there is no evaluated model. Raises RecipeError for the recipe, DataError for a damaged file."""
+    """None without an evaluated model. Raises RecipeError for a broken recipe, DataError for a damaged file."""
     from tasks.register.scores import measured
     from tasks.stage.task import read_task
 
@@ -163,7 +163,7 @@ def _size(parameters: int) -> str:
 
 
 def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
-    """How long the training took, where, and when it ended; nothing where the model was only fetched."""
+    """Training time, machine and date; empty cells for a model that was only fetched."""
     from tasks.tracking.record import journal_path, read_journal
 
     timing, tags = read_json(checkpoints_of(recipe, identity) / "timing.json"), {}

@@ -1,4 +1,4 @@
-"""`gristmill run`: a look whether there is anything to do, the flow if there is, and a summary."""
+"""`gristmill run`: check for changes, run the flow if there are any, and print a summary."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def run_recipe(recipe: str) -> None:
-    """Bring a recipe's model up to date and say what happened.
+    """Bring a recipe's model up to date and print a summary.
 
-    Where DVC has nothing to do, only the record is looked at, and that needs no flow. Without a Prefect server of one's
-    own a flow needs a temporary one, which starts while DVC is asked. Raises GristmillError for what the user can mend.
+    If DVC has nothing to do, only the record is checked, without a flow. If no Prefect server is configured, a
+    temporary one starts while DVC computes its status. Raises GristmillError for errors that the user can fix.
     """
     from flows.recipes import check
     from tasks.register.recorded import files_are_known
 
     known = files_are_known(recipe)
     if not known:
-        check(recipe)  # otherwise it is the one that the last run checked
+        check(recipe)  # a known recipe was checked by the last run
     configured = server_is_configured()
     with ExitStack() as started:
         starting = started.enter_context(temporary_server()) if not (known or configured) else None
@@ -39,9 +39,9 @@ def run_recipe(recipe: str) -> None:
 
 
 def _without_flow(recipe: str, known: bool, configured: bool) -> "tuple[Summary | None, list[Node]]":
-    """The end of a run in which no stage has changed, None where a flow is due, or wanted on a server; and the graph.
+    """The summary of a run without changes, or None if a flow must run or a server is configured; and the graph.
 
-    DVC and the record, where it may be `known` to be whole, are asked side by side.
+    The record, if it may be `known` to be complete, is read in parallel with DVC's status.
     """
     from flows.graph import CODE, look, opened
     from flows.runner import reproduce
@@ -52,12 +52,12 @@ def _without_flow(recipe: str, known: bool, configured: bool) -> "tuple[Summary 
     with ThreadPoolExecutor(1) as beside, opened() as repo, claim(recipe, [], print):
         record = beside.submit(whole, recipe) if known and not configured else None
         nodes, changed = look(recipe, repo)
-        if CODE in changed:  # a second, and most often nothing else has to run
+        if CODE in changed:  # takes a second; usually nothing else is stale then
             reproduce(next(node for node in nodes if node.address == CODE), print)
             nodes, changed = look(recipe, repo)
         if changed:
             return None, nodes
-        print(f"{recipe}: no stage has changed; looking whether its model is registered", flush=True)
+        print(f"{recipe}: no stage has changed; checking the record in MLflow", flush=True)
         if configured:
             return None, nodes
         registration, warning = _register(recipe, record.result() if record else None)
@@ -67,7 +67,7 @@ def _without_flow(recipe: str, known: bool, configured: bool) -> "tuple[Summary 
 
 
 def _register(recipe: str, known: dict[str, Any] | None) -> tuple[dict[str, Any], str | None]:
-    """The registration, and a warning where the record has to be completed later; `known` where it is whole."""
+    """The registration (`known` if the record is complete), and a warning if the record is incomplete."""
     from tasks.register.recorded import tell
     from tasks.stage.errors import TransientError
 

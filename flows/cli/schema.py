@@ -1,4 +1,4 @@
-"""`gristmill schema`: recipes/schema.json for editors, and docs/recipe.md for people, from the settings classes."""
+"""`gristmill schema`: write recipes/schema.json for editors and docs/recipe.md from the settings classes."""
 
 import json
 import re
@@ -19,15 +19,15 @@ Editors with a YAML language server read `recipes/schema.json` and complete and 
 `gristmill check NAME` also checks that keys fit together.
 """
 ROW = re.compile(r"(\S+) {2,}(\S.*)")
-"""A line of a docstring that explains one value: `wsd      at 1, then …`."""
+"""A docstring line that explains one value: `wsd      at 1, then …`."""
 
 Node = Mapping[str, Any]
 
 
 def write_schema() -> list[Path]:
-    """Write both files; their paths. Raises GristmillError outside a project."""
+    """Write both files and return their paths. Raises GristmillError outside a project."""
     if not SCHEMA.parent.is_dir():
-        raise GristmillError(f"{SCHEMA.parent}: not there; run gristmill in the root of the project")
+        raise GristmillError(f"{SCHEMA.parent}: not found; run gristmill in the project root")
     for path, text in files().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -35,7 +35,7 @@ def write_schema() -> list[Path]:
 
 
 def files() -> dict[Path, str]:
-    """The text of both files."""
+    """Path → text of both files."""
     from tasks.recipe_schema import recipe_schema
 
     schema = recipe_schema()
@@ -43,13 +43,13 @@ def files() -> dict[Path, str]:
 
 
 def reference(schema: Node) -> str:
-    """The schema as Markdown: a table of keys for each section, nested section and kind."""
+    """The schema as Markdown, with a table of keys for each section, nested section and kind."""
     text = "\n".join([HEAD, *_Reference(schema).lines()])
     return re.sub(r"\n{3,}", "\n\n", text) + "\n"
 
 
 class _Reference:
-    """A walk over the schema. Each definition is described once, where it is first reached."""
+    """A walk over the schema that describes each definition once, where it is first reached."""
 
     def __init__(self, schema: Node) -> None:
         self.schema = schema
@@ -73,7 +73,7 @@ class _Reference:
                 yield from _metrics(by_task["register"])
 
     def _node(self, path: str, node: Node, level: str, label: str = "") -> Iterator[str]:
-        """What a key refers to: a section, or several kinds of one."""
+        """The section that a key refers to, or its kinds."""
         names = _references(node)
         if len(names) == 1:
             name = names.pop()
@@ -95,7 +95,7 @@ class _Reference:
             yield from self._node(path, {"$ref": f"#/$defs/{name}"}, "###", f", `{key}: {tag}`")
 
     def _below(self, path: str, section: Node, label: str = "") -> Iterator[str]:
-        """The nested sections; one that several keys have in common stands under `path.*`."""
+        """The nested sections; one shared by several keys gets the heading `path.*`."""
         groups: dict[tuple[str, ...], list[str]] = {}
         for key, node in section.get("properties", {}).items():
             if names := _references(node):
@@ -135,7 +135,7 @@ class _Reference:
 
 
 def _references(node: Node) -> list[str]:
-    """The definitions that a key may be, those of list items included."""
+    """Names of the definitions that a key refers to, those of list items included."""
     if "$ref" in node:
         return [node["$ref"].rpartition("/")[2]]
     parts = [*node.get("oneOf", ()), *node.get("anyOf", ()), *([node["items"]] if "items" in node else [])]
@@ -215,7 +215,7 @@ def _prose(docstring: str) -> Iterator[str]:
 
 
 def _parts(docstring: str) -> list[tuple[str, str]]:
-    """Sentences as (``, text), rows of aligned values as (value, meaning); lines that go on are joined."""
+    """Prose as (``, text), rows of aligned values as (value, meaning); continuation lines are joined."""
     parts: list[tuple[str, str]] = []
     for line in docstring.splitlines():
         if row := ROW.fullmatch(line):

@@ -1,4 +1,4 @@
-"""What the command line prints: a run's summary, the recipes, the runs."""
+"""Tables on the command line: a run's summary, recipes, runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE = 160
-"""Columns where there is no terminal to fit into: a log, a pipe."""
+"""Width without a terminal: a log, a pipe."""
 
 
 def print_summary(summary: Summary) -> None:
-    """A row per stage, the metrics beside the baselines, the registered version, and the commands that show more."""
+    """Print a row per stage, metrics with baselines, the registered version, and commands that show more."""
     table = make_table("stage", "", "seconds", right=("seconds",))
     for row in summary.rows:
         table.add_row(row.address, row.happened, f"{row.seconds:,.1f}" if row.happened != "unchanged" else "")
@@ -33,16 +33,16 @@ def print_summary(summary: Summary) -> None:
     done = f"{ran} of {len(summary.rows)} stages ran" if ran else "nothing to do: no stage has changed"
     show(f"{summary.recipe}: {done} ({summary.seconds:,.1f} s)")
     more = {
-        f'gristmill predict {summary.recipe} "…"': "what the champion makes of a text",
-        f"gristmill runs {summary.recipe}": "this run beside the others",
-        "make ui": "the pages of MLflow and Prefect",
-        "dvc metrics diff; dvc plots show": "what changed since the last commit, and the curves",
+        f'gristmill predict {summary.recipe} "…"': "run the champion on a text",
+        f"gristmill runs {summary.recipe}": "compare this run with the others",
+        "make ui": "serve the MLflow and Prefect pages",
+        "dvc metrics diff; dvc plots show": "metrics against the last commit, and the curves",
     }
     show("\n" + "\n".join(f"  {command:{max(map(len, more))}}  {what}" for command, what in more.items()))
 
 
 def print_recipes() -> None:
-    """All recipes of this project, with their champions."""
+    """Print all recipes of this project with their champions."""
     from flows.recipes import listed_recipes
     from tasks.recipe import load
     from tasks.register.champion import champion
@@ -77,11 +77,11 @@ def print_recipes() -> None:
 
 
 def print_runs(recipe: str | None) -> None:
-    """Runs from MLflow, the best of each recipe first; recipes that cannot be read are left out with a warning."""
+    """Print MLflow runs, the best of each recipe first; recipes that cannot be read are skipped with a warning."""
     from flows.recipes import listed_recipes
     from tasks.register.champion import runs
 
-    names = list(listed_recipes())  # says where to run this, where it is not here
+    names = list(listed_recipes())  # raises outside a project
     rows, warnings = [], []
     for name in names if recipe is None else [recipe]:
         try:
@@ -89,17 +89,17 @@ def print_runs(recipe: str | None) -> None:
         except RecipeError as error:
             if recipe is not None:
                 raise
-            warnings.append(f"{name} is left out: {str(error).splitlines()[0]}")
+            warnings.append(f"{name} is skipped: {str(error).splitlines()[0]}")
     if rows:
         show(_runs(rows))
     else:
-        show(f"no runs yet: gristmill run {recipe or 'RECIPE'}")
+        show(f"no runs yet; run: gristmill run {recipe or 'RECIPE'}")
     for warning in warnings:
         warn(warning)
 
 
 def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
-    """An empty table; the columns named in `right` are for numbers."""
+    """An empty table; the columns in `right` are right-aligned."""
     from rich import box
     from rich.table import Table
 
@@ -120,12 +120,12 @@ def show(what: Any) -> None:
 
 
 def warn(text: str) -> None:
-    """A line beside what was asked for."""
+    """Print a warning on stderr."""
     click.echo(f"warning: {text}", err=True)
 
 
 def _model(settings: Any) -> str:
-    """The architecture of a model from scratch, or what another one starts from."""
+    """The architecture of a model from scratch, or the base of a fine-tuned one."""
     from tasks.formats.origin import Scratch, title
 
     return str(settings.architecture) if isinstance(settings.init, Scratch) else f"from {title(settings.init)}"
@@ -152,7 +152,7 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
 
 
 def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":
-    """Each metric beside its interval and its baselines, and below them what else was counted."""
+    """Metrics with intervals and baselines, then all other counts."""
     from tasks.register.scores import measured, rest
 
     table = make_table("metric", "", "interval", "baselines", right=("",))

@@ -1,4 +1,4 @@
-"""The MLflow and Prefect pages on loopback, until Ctrl-C: `make ui`, or `python -m flows.cli.ui`."""
+"""`make ui`, or `python -m flows.cli.ui`: serve the MLflow and Prefect pages on loopback until Ctrl-C."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ from types import FrameType
 from tasks.stage.runtime import switch_off_telemetry
 
 PATIENCE = 120.0
-"""Seconds until both pages must answer."""
+"""Startup timeout in seconds."""
 
 
 def main() -> None:
-    """Start both servers, say where they are, and end them with this process."""
+    """Start both servers, print their URLs, and stop them with this process."""
     switch_off_telemetry()
     signal.signal(signal.SIGTERM, _interrupt)
     pages = {"MLflow": free_port(5000), "Prefect": free_port(4200)}
@@ -24,7 +24,7 @@ def main() -> None:
     prefect = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(pages["Prefect"])]
     environment = {
         **os.environ,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 275 MB and 13 s for a feature of agents
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 275 MB and 13 s; only MLflow's agent features need it
         "PYTHONWARNINGS": "ignore",
         "PREFECT_API_URL": f"http://127.0.0.1:{pages['Prefect']}/api",
     }
@@ -37,11 +37,11 @@ def main() -> None:
         for name, port in pages.items():
             _wait_for(name, port, servers[name])
             print(f"{name:8} http://127.0.0.1:{port}", flush=True)
-        print(f"to show new runs there: export PREFECT_API_URL={environment['PREFECT_API_URL']}\nCtrl-C ends both")
+        print(f"to show new runs there: export PREFECT_API_URL={environment['PREFECT_API_URL']}\nCtrl-C stops both")
         while all(server.poll() is None for server in servers.values()):
             time.sleep(0.5)
         name = next(name for name, server in servers.items() if server.poll() is not None)
-        sys.exit(f"{name}'s server ended with code {servers[name].returncode}; see above")
+        sys.exit(f"{name}'s server exited with code {servers[name].returncode}; see above")
     except KeyboardInterrupt:
         print()
     finally:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def free_port(wanted: int) -> int:
-    """`wanted` where nothing listens on it, else some free port."""
+    """`wanted` if it is free, else another free port."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             try:

@@ -1,4 +1,4 @@
-"""The model that a recipe started from, as the stage `base` wrote it down."""
+"""The model that a recipe started from, as reported by the stage `base`."""
 
 import json
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from tasks.stage.settings import RECIPES, read_yaml
 
 @dataclass(frozen=True)
 class Base:
-    """A model that somebody trained before."""
+    """A pretrained model."""
 
     kind: str
     """recipe, folder, hub or package"""
     title: str
-    """A word or two: its name, and its version."""
+    """Its name, and version if any."""
     licence: str | None
-    """As the recipe states it; for the model of another recipe, that of its source."""
+    """As stated in the recipe; for the model of another recipe, the licence of its source."""
     identity: str | None
-    """Of its training, where it is the model of another recipe and still the one that stands there."""
+    """Identity of its training, if it is the current model of another recipe."""
 
 
 def read_base(folder: Path) -> Base | None:
-    """From `data/<recipe>/base`; None for weights that were drawn. Raises DataError where it has no report."""
+    """Read `data/<recipe>/base`; None for a model from scratch. Raises DataError without a readable report."""
     origin, details = _read_report(folder)
     if origin.kind == "scratch":
         return None
@@ -41,7 +41,7 @@ def read_base(folder: Path) -> Base | None:
 
 
 def read_title(folder: Path) -> str | None:
-    """A word or two for the model in `data/<recipe>/base`; None for weights that were drawn. Raises DataError."""
+    """The title of the model in `data/<recipe>/base`; None for a model from scratch. Raises DataError."""
     origin, _ = _read_report(folder)
     return None if origin.kind == "scratch" else title(origin)
 
@@ -63,7 +63,7 @@ def _licence_of(recipe: str) -> str | None:
 
 
 def _identity_of(recipe: str, weights: dict[str, str]) -> str | None:
-    """The training that made these weights (name → SHA-256), where the recipe's model is still that one."""
+    """The training that made these weights (file name → SHA-256); None if the recipe's model has changed since."""
     model, report = DATA / recipe / "model", DATA / recipe / "training" / "report.json"
     there = {path.name: hash_file(path) for path in sorted(model.glob("*.safetensors"))}
     if not report.is_file() or not weights or there != weights:

@@ -1,4 +1,4 @@
-"""The model card: `README.md` in the form of Hugging Face's hub, beside the weights and in the run."""
+"""The model card: a `README.md` in the Hugging Face Hub's format, next to the weights and in the run."""
 
 from io import StringIO
 from typing import Any
@@ -12,11 +12,11 @@ PIPELINES = {
     "causal-lm": "text-generation", "translation": "translation", "summarization": "summarization",
     "masked-lm": "fill-mask", "classification": "text-classification",
 }  # fmt: skip
-"""The hub's words for what a model is for."""
+"""Task → the Hub's `pipeline_tag`."""
 
 
 def model_card(results: Results) -> str:
-    """Front matter for the hub, then what the model is, its scores with baselines, its data, its use, and samples."""
+    """Front matter for the Hub, then description, scores with baselines, data, usage, samples and training."""
     parts = [
         f"---\n{_yaml(_front_matter(results))}---\n",
         f"# {results.recipe}\n",
@@ -139,7 +139,7 @@ def _yaml(value: Any) -> str:
     from ruamel.yaml import YAML
 
     text = StringIO()
-    yaml = YAML()  # keeps the order of the keys
+    yaml = YAML()  # keeps key order
     yaml.width = 1000
     yaml.dump(value, text)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""What is registered, for the command line: the champion, another champion, the runs."""
+"""The registry on the command line: the champion, a new champion by hand, the runs."""
 
 import datetime
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ MOST_RUNS = 1000
 def champion(recipe: str) -> dict[str, Any] | None:
     """{model, version, alias, metric, value, reason, run_id} of the recipe's champion, or None.
 
-    Raises TransientError where a tracking server is away.
+    Raises TransientError if a tracking server is unreachable.
     """
     settings = read_section(recipe, "register", RegisterSettings)
     with lost_is_transient():
@@ -41,26 +41,26 @@ def champion(recipe: str) -> dict[str, Any] | None:
 
 
 def promote(recipe: str, number: int) -> str:
-    """Make a version of the recipe's model its champion by hand; a sentence on what changed.
+    """Make a version champion by hand; returns a sentence that says what changed.
 
-    Raises RecipeError for the recipe, GristmillError where there is no such version, TransientError where a tracking
-    server is away.
+    Raises RecipeError for a broken recipe, GristmillError for a missing version, TransientError if a tracking server is
+    unreachable.
     """
     name = model_name(recipe, read_section(recipe, "register", RegisterSettings))
     with lost_is_transient():
         old = registry.promote(connect(), name, number)
     if old is None:
-        return f"version {number} of {name} is champion; there was none"
+        return f"version {number} of {name} is now champion; there was none before"
     if int(old.version) == number:
-        return f"version {number} of {name} is champion already"
-    return f"version {number} of {name} is champion; version {old.version} was"
+        return f"version {number} of {name} is already champion"
+    return f"version {number} of {name} is now champion; version {old.version} was before"
 
 
 def runs(recipe: str) -> list[dict[str, Any]]:
-    """A row per run of a recipe: best first, and those without a score last.
+    """A row per run of a recipe, best first, runs without a score last.
 
-    {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, steps, version, aliases}; what
-    is not known is None. Raises RecipeError for the recipe, TransientError where a tracking server is away.
+    {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, steps, version, aliases}; unknown
+    values are None. Raises RecipeError for a broken recipe, TransientError if a tracking server is unreachable.
     """
     settings, task = read_section(recipe, "register", RegisterSettings), read_task(recipe)
     name, metric = model_name(recipe, settings), settings.metric_of(task)

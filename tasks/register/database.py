@@ -1,4 +1,4 @@
-"""A record in a database of SQLite, read from its file, which is only read; see `recorded`."""
+"""Reads a record from MLflow's SQLite database, opened read-only; see `recorded`."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from tasks.tracking.client import IDENTITY
 
 PATIENCE = 5.0
-"""Seconds to wait for somebody who is writing."""
+"""Seconds to wait for a writer."""
 
 RUNS = """runs WHERE experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)
     AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = :key AND value =
@@ -39,16 +39,16 @@ ROWS = {
     "version_tags": "model_version_tags WHERE name = :model",
     "version_aliases": "registered_model_aliases WHERE name = :model",
 }
-"""What the register reads: the experiment, all runs of the training's identity, and all versions of the model."""
+"""Rows that register reads: the experiment, all runs of the training's identity, all versions of the model."""
 
 
 def read_database(path: Path, recipe: str, registration: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The rows and the files of a record; None where the database or the place of the files is not as expected."""
+    """Rows and files of a record; None if the database or the location of the files is not as expected."""
     wanted = {"recipe": recipe, "key": IDENTITY, "run_id": registration["run_id"], "model": registration["model"]}
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
         with closing(connection):
-            connection.execute("BEGIN")  # all of it at one moment
+            connection.execute("BEGIN")  # one snapshot for all queries
             found: dict[str, Any] = {
                 name: _sorted(connection.execute(f"SELECT * FROM {rows}", wanted)) for name, rows in ROWS.items()
             }
@@ -71,7 +71,7 @@ def _plain(value: Any) -> Any:
 
 
 def _folder(uri: str) -> Path | None:
-    """The folder of artifacts on this machine; None where they are elsewhere."""
+    """The artifact folder on this machine; None if artifacts are elsewhere."""
     parts = urlsplit(uri)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(unquote(parts.path))
@@ -79,6 +79,6 @@ def _folder(uri: str) -> Path | None:
 
 
 def _files(folder: Path) -> list[tuple[str, int]]:
-    """Names and sizes; MLflow keeps no hashes of artifacts either."""
+    """Names and sizes; MLflow keeps no hashes of artifacts."""
     found = [path for path in folder.rglob("*") if path.is_file()]
     return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)

@@ -1,7 +1,7 @@
-"""Where the record is, and its rows there, without MLflow; for `recorded` alone.
+"""The place of the record and its contents, read without MLflow; used by `recorded` only.
 
-A record in a database of SQLite is read from its file, one behind a tracking server over its REST interface. Both give
-plain values, and the order of them is always the same. Other places are None here: MLflow itself knows them.
+SQLite databases are read from the file, tracking servers over REST. Both give plain values in a stable order. For
+other stores the answer is None, and MLflow itself must look.
 """
 
 import os
@@ -11,26 +11,26 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 DEFAULT = "sqlite:///mlflow.db"
-"""What MLflow 3 takes where nothing is set and `mlruns` is no store of its own, as MLflow 2 made them."""
+"""MLflow 3's default, unless `mlruns` is a file store of MLflow 2."""
 
 KNOWN = (
     "TRACKING_URI", "TRACKING_USERNAME", "TRACKING_PASSWORD", "TRACKING_TOKEN", "TRACKING_INSECURE_TLS",
     "HTTP_REQUEST_MAX_RETRIES", "HTTP_REQUEST_TIMEOUT", "LOGGING_LEVEL", "ENABLE_ARTIFACTS_PROGRESS_BAR",
     "SUPPRESS_PRINTING_URL_TO_STDOUT", "DISABLE_TELEMETRY", "ENABLE_SYSTEM_METRICS_LOGGING",
 )  # fmt: skip
-"""Variables MLFLOW_… that are understood here, or do not change what a record is."""
+"""MLFLOW_… variables that this module handles or that do not affect a record."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A record that can be read here."""
+    """A store that can be read without MLflow."""
 
     uri: str
 
     def read(self, recipe: str, registration: dict[str, Any]) -> dict[str, Any] | None:
-        """All that the record holds of a registered model, as plain values; None where it cannot be read.
+        """The record of a registered model as plain values; None if it cannot be read.
 
-        `aliases` is among them: {alias: version} of the registered model.
+        Includes `aliases`: {alias: version} of the registered model.
         """
         if urlsplit(self.uri).scheme == "sqlite":
             from tasks.register.database import read_database
@@ -42,7 +42,7 @@ class Place:
 
 
 def find_place() -> Place | None:
-    """The record that MLflow would use; None where that is not sure, or nobody here can read it."""
+    """The store that MLflow would use; None if that is uncertain or needs MLflow to read."""
     ours = {name.removeprefix("MLFLOW_"): value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
     if any(value and name not in KNOWN for name, value in ours.items()) or "_MLFLOW_SERVER_ARTIFACT_ROOT" in os.environ:
         return None
@@ -57,5 +57,5 @@ def find_place() -> Place | None:
 
 
 def _has_old_store() -> bool:
-    """Whether `mlruns` has experiments in files, which MLflow then prefers to its default."""
+    """Whether `mlruns` is a file store, which MLflow prefers to its default."""
     return any(Path("mlruns").glob("*/meta.yaml"))

@@ -1,4 +1,4 @@
-"""The champion at work, for the command line: found in the registry once, then asked as often as there are texts."""
+"""Runs the champion for the command line; it is looked up in the registry once."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
 TYPES: dict[str, type] = {"boolean": bool, "long": int, "integer": int, "double": float, "float": float, "string": str}
-"""MLflow's types of parameters."""
+"""MLflow's parameter types → Python's."""
 
 LONG = 2**63 - 1
-"""The largest whole number that MLflow takes."""
+"""The largest integer that MLflow accepts."""
 
 
 class Champion:
-    """The champion of a recipe. Its weights are loaded with the first text, so that mistakes are told before that."""
+    """The champion of a recipe. Weights load with the first text, after errors in parameters are reported."""
 
     def __init__(self, recipe: str) -> None:
-        """Raises RecipeError for the recipe, GristmillError where it has no champion, TransientError where a tracking
-        server is away."""
+        """Raises RecipeError for the recipe, GristmillError without a champion, TransientError if a server is down."""
         name = model_name(recipe, read_section(recipe, "register", RegisterSettings))
         with lost_is_transient():
             version = find_alias(connect(), name, CHAMPION)
             if version is None:
-                raise GristmillError(f"no champion of {name} yet: run `gristmill run {recipe}`")
+                raise GristmillError(f"{name} has no champion yet; run `gristmill run {recipe}`")
             from mlflow.models import Model
 
             self._uri = f"models:/{name}/{version.version}"
@@ -40,15 +39,15 @@ class Champion:
         self._model: PyFuncModel | None = None
 
     def read_parameters(self, given: Sequence[str]) -> dict[str, Any]:
-        """`name=value` → the values in the types that the model wants. Raises GristmillError for what is none."""
+        """Parse `name=value` into the model's types. Raises GristmillError for an unknown name or a bad value."""
         return dict(self._read_parameter(text) for text in given)
 
     def predict(self, texts: Sequence[str], parameters: Mapping[str, Any]) -> list[Any]:
-        """A prediction for each text. Raises GristmillError for a parameter or a text that the model does not take."""
+        """A prediction for each text. Raises GristmillError for a parameter or text that the model rejects."""
         from mlflow.exceptions import MlflowException
 
         if not texts:
-            return []  # MLflow takes a list without a text for one without a column
+            return []  # MLflow finds no column in an empty list
         try:
             return list(self._load().predict(list(texts), params=dict(parameters)))
         except MlflowException as error:
@@ -57,12 +56,12 @@ class Champion:
             raise GristmillError(error.message) from error
 
     def check(self, texts: Sequence[str]) -> dict[int, str]:
-        """Place of a text that the model cannot answer → why."""
+        """Index of each text that the model cannot process → the reason."""
         check = getattr(self._inside(), "check", None)
         return check(texts) if check is not None else {}
 
     def count_cut(self, texts: Sequence[str]) -> int:
-        """How many texts are longer than what the model takes; 0 for a model of another make, which cannot tell."""
+        """How many texts exceed the model's maximum length; 0 for a foreign model, which does not say."""
         count = getattr(self._inside(), "count_cut", None)
         return count(texts) if count is not None else 0
 
@@ -71,16 +70,16 @@ class Champion:
         if name not in self.types or not equals:
             known = ", ".join(self.types) or "none"
             raise GristmillError(
-                f"--param {given}: name=value wanted, of a parameter of this model (there are: {known})"
+                f"--param {given}: expected NAME=VALUE with a parameter of this model (available: {known})"
             )
         kind = self.types[name]
         try:
             value = {"true": True, "false": False}[text] if kind is bool else kind(text)
         except (KeyError, ValueError) as error:
-            wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-            raise GristmillError(f"--param {given}: {name} is {wanted}") from error
+            wanted = {bool: "true or false", int: "an integer", float: "a number"}[kind]
+            raise GristmillError(f"--param {given}: {name} must be {wanted}") from error
         if kind is int and not -LONG <= value <= LONG:
-            raise GristmillError(f"--param {given}: {name} is a whole number from {-LONG} to {LONG}")
+            raise GristmillError(f"--param {given}: {name} must be an integer from {-LONG} to {LONG}")
         return name, value
 
     def _load(self) -> "PyFuncModel":
@@ -92,20 +91,22 @@ class Champion:
         return self._model
 
     def _inside(self) -> Any:
-        """Our code in the model, or that of whoever registered it by other means."""
+        """The model's Python code, ours or a foreign one's; None without Python code."""
         from mlflow.exceptions import MlflowException
 
         try:
             return self._load().unwrap_python_model()
-        except MlflowException:  # not of Python code, and so without more to ask than `predict`
+        except MlflowException:  # not a Python model: has `predict` only
             return None
 
 
 def generate(recipe: str, prompt: str, **parameters: float) -> str:
-    """The prompt and what the registered champion makes of it; what is not given is as in the recipe's evaluation.
+    """The prompt and its continuation by the champion; parameters default to the recipe's `evaluate.generation`.
 
-    Raises GristmillError for a recipe of another task, and where there is no champion.
+    Raises GristmillError for a recipe of another task or without a champion.
     """
     if (task := read_task(recipe)) != "causal-lm":
-        raise GristmillError(f"{recipe_path(recipe)}: task: {task} continues no text; use `gristmill predict {recipe}`")
+        raise GristmillError(
+            f"{recipe_path(recipe)}: task: {task} models do not continue text; use `gristmill predict {recipe}`"
+        )
     return str(Champion(recipe).predict([prompt], parameters)[0])

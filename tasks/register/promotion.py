@@ -1,9 +1,9 @@
-"""Champion or challenger: a pure decision from recorded scores, with its reason as a sentence.
+"""Champion or challenger: a pure decision from recorded scores, with a sentence that says why.
 
-A score is compared only with one that was measured the same way on the same text, that is, of the same signature; the
-tokenizer may differ where the metric is not counted on tokens. Otherwise the champion stays: to put a model into use on
-a number that means something else is the mistake that nobody sees, while a challenger that waits is one command away
-from promotion. A recipe whose test split grows night by night says `compare_different_data: true` and knows why.
+Scores are compared only if they were measured the same way on the same text, that is, have the same signature; the
+tokenizer may differ unless the metric is per token. Otherwise the champion stays: promoting a model on an incomparable
+number is a mistake that nobody sees, while a waiting challenger is one command away from promotion. A recipe with a
+growing test split can set `compare_different_data: true`.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from tasks.stage.task import METRICS
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")
-"""Metrics that are counted on tokens; all others are counted on texts, whatever a model makes of them inside."""
+"""Metrics per token; all others are per text, whatever the model's tokenizer."""
 INSIDE = ("tok", "source_length")
-"""Parts of a signature that are a model's own matter where the score is counted on texts."""
+"""Parts of a signature that do not matter to metrics per text."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A headline metric with what it takes to compare it."""
+    """A headline metric and the signature that makes it comparable."""
 
     metric: str
     value: float
@@ -30,7 +30,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Decision:
-    """The alias a version gets, and the sentence that says why."""
+    """The alias of a version, and a sentence that says why."""
 
     alias: str
     reason: str
@@ -43,7 +43,7 @@ def decide(
     champion: Score | None,
     champion_version: str = "",
 ) -> Decision:
-    """Champion or challenger; `metrics` holds the baselines, `champion` the recorded score of the one there is."""
+    """Champion or challenger; `metrics` holds the baselines, `champion` the current champion's score, if any."""
     if (failed := _gate(settings, score, metrics)) is not None:
         return Decision(CHALLENGER, failed)
     name = f"version {champion_version}"
@@ -70,7 +70,7 @@ def decide(
 
 
 def _gate(settings: RegisterSettings, score: Score, metrics: Mapping[str, object]) -> str | None:
-    """Why the score may not become champion, whatever the champion's is; None where it may."""
+    """Why this score may not become champion, whatever the current champion's; None if it may."""
     shown = f"{score.metric} {score.value:.4f}"
     if settings.at_most is not None and score.value > settings.at_most:
         return f"{shown} is more than register.at_most {settings.at_most:g}"
@@ -85,7 +85,7 @@ def _gate(settings: RegisterSettings, score: Score, metrics: Mapping[str, object
 
 
 def _differing(score: Score, champion: Score) -> list[str]:
-    """The keys in which two signatures (`key:value|…`) differ, as far as it matters for the metric."""
+    """Keys in which two signatures (`key:value|…`) differ, if they matter to the metric."""
     ours, theirs = (_parts(each.signature) for each in (score, champion))
     ignored = () if score.metric in OF_TOKENS else INSIDE
     return [key for key in dict.fromkeys((*ours, *theirs)) if ours.get(key) != theirs.get(key) and key not in ignored]

@@ -1,15 +1,14 @@
-"""Whether the record of a recipe is whole, known without MLflow: to import it takes longer than all that DVC does.
+"""Detects a complete record without importing MLflow, which takes longer than everything that DVC does.
 
-The register reads files and the record, and nothing else. Where both are still as its last run left them, another run
-would change nothing. `data/<recipe>/recorded.json` keeps a hash of each:
+Register reads files and the record, nothing else. If neither has changed since its last run, another run would change
+nothing. `data/<recipe>/recorded.json` keeps a hash of each:
 
-files    the recipes, dvc.yaml and dvc.lock, what the training noted, `registration.json`, our code, the installed
-         packages, the address of the record; DVC alone can say that the outputs are those of dvc.lock
-record   what MLflow holds of the recipe: its runs with all their points, the models with their files, the versions and
-         aliases; read with the standard library, by `database` or by `server`
+files    the recipes, dvc.yaml, dvc.lock, the training's journal and timing, `registration.json`, our code, installed
+         packages, the URI of the record; that outputs match dvc.lock is for DVC to say
+record   MLflow's data of the recipe: runs with all their points, models with their files, versions and aliases; read
+         with the standard library by `database` or `server`
 
-Anything else means "not known": another hash, a store of a kind that nobody here can read, a setting that nobody here
-knows, no answer. Then the register itself has to run.
+Anything else means "unknown" (another hash, an unsupported store, an unknown setting, no answer), and register runs.
 """
 
 import json
@@ -27,24 +26,24 @@ from tasks.stage.settings import RECIPES
 
 PROJECT = ("dvc.yaml", "dvc.lock")
 NOTES = ("registration.json", "checkpoints/*/record.jsonl", "checkpoints/*/timing.json")
-"""Under data/<recipe>/: what the register reads and DVC does not know."""
+"""Files under data/<recipe>/ that register reads and DVC does not track."""
 
 
 def registration_path(recipe: str) -> Path:
-    """What was registered and why, for people and for the flow; no output of DVC."""
+    """`registration.json`: what was registered and why. Not a DVC output."""
     return DATA / recipe / "registration.json"
 
 
 def files_are_known(recipe: str) -> bool:
-    """Whether nothing that the register reads has changed since its last run, outputs of DVC left out."""
+    """Whether no file that register reads has changed since its last run, DVC's outputs aside."""
     place = find_place()
     return place is not None and _read(recipe).get("files") == _files(recipe, place)
 
 
 def whole(recipe: str) -> dict[str, Any] | None:
-    """The registration, where the record is whole; None where that is not known.
+    """The registration if the record is complete; None if that is unknown.
 
-    Means nothing unless DVC finds no stage of the recipe changed.
+    Valid only if DVC finds no stage of the recipe changed.
     """
     place = find_place()
     known = _read(recipe)
@@ -58,7 +57,7 @@ def whole(recipe: str) -> dict[str, Any] | None:
 
 
 def remember(recipe: str, registration: dict[str, Any]) -> None:
-    """Note files and record as the register left them; nothing is noted where `whole` could not read them."""
+    """Save hashes of files and record after a registration, unless `whole` could not read them."""
     path = _path(recipe)
     path.unlink(missing_ok=True)
     place = find_place()
@@ -71,7 +70,7 @@ def remember(recipe: str, registration: dict[str, Any]) -> None:
 
 
 def tell(registration: dict[str, Any]) -> None:
-    """What became of a model, in a line for whoever watches."""
+    """Print the registration as one line on stderr."""
     found = "registered" if registration["new"] else "already registered"
     print(
         f"register: {found} as version {registration['version']} of {registration['model']},"
@@ -82,7 +81,7 @@ def tell(registration: dict[str, Any]) -> None:
 
 
 def _agree(aliases: dict[str, int], registration: dict[str, Any]) -> bool:
-    """Whether nobody else moved an alias since the register set it."""
+    """Whether the aliases are those that register set."""
     own = registration["version"] == aliases.get(registration["alias"])
     return own and registration["champion"] == aliases.get(CHAMPION) and registration["alias"] in (CHAMPION, CHALLENGER)
 
@@ -99,7 +98,7 @@ def _read(recipe: str) -> dict[str, Any]:
 
 
 def _files(recipe: str, place: Place) -> str:
-    """A hash of all that the register reads outside the record."""
+    """A hash of everything that register reads outside the record."""
     folder = DATA / recipe
     notes = [path for pattern in NOTES for path in folder.glob(pattern)]
     files = [*RECIPES.glob("*.yaml"), *(Path(name) for name in PROJECT), *notes]
@@ -114,9 +113,9 @@ def _files(recipe: str, place: Place) -> str:
 
 
 def _packages() -> Iterator[str]:
-    """Python's version, and name and version of each installed package, as its folder is called.
+    """Python's version, and the names of all `*.dist-info` folders.
 
-    The folders of the project are left out: they are in the path of `python -m flows`, but not in that of `gristmill`.
+    Skips the project's own folders: they are on the path of `python -m flows`, but not of `gristmill`.
     """
     yield sys.version
     for folder in set(sys.path) - {"", str(Path.cwd()), str(ROOT)}:

@@ -1,4 +1,4 @@
-"""The way through the room: complete the record, register the model, say what became of it."""
+"""The entry point: complete the record, register the model, report the result."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +16,9 @@ from tasks.tracking.client import connect, lost_is_transient, patience, shown
 
 
 def run(recipe: str) -> dict[str, Any]:
-    """Register the model of a recipe; the same again changes nothing. Returns what `registration.json` holds.
+    """Register the model of a recipe; idempotent. Returns the contents of `registration.json`.
 
-    Raises RecipeError and DataError for what the user can mend, TransientError where a tracking server is away.
+    Raises RecipeError and DataError for the user to fix, TransientError if a tracking server is unreachable.
     """
     settings = read_section(recipe, "register", RegisterSettings)
     results = read_results(recipe)
@@ -27,7 +27,9 @@ def run(recipe: str) -> dict[str, Any]:
         with patience(retries=3, seconds=60):
             registration = _record(results, settings)
     except TransientError as error:
-        raise TransientError(f"{error}; nothing is lost: `gristmill run {recipe}` completes the record") from error
+        raise TransientError(
+            f"{error}; nothing is lost: run `gristmill run {recipe}` later to complete the record"
+        ) from error
     path = registration_path(recipe)
     partial = path.with_name(f".partial-{path.name}")
     write_json(partial, registration)

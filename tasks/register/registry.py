@@ -1,4 +1,4 @@
-"""Versions of the registered model: found again by identity and weights, told apart by aliases, never by stages."""
+"""Versions of the registered model: identified by training and weights, marked by aliases, not by MLflow's stages."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,12 @@ METRIC, VALUE, SIGNATURE, REASON, BY_HAND = (
 
 
 def model_name(recipe: str, settings: RegisterSettings) -> str:
-    """The registered model of a recipe."""
+    """The name of a recipe's registered model."""
     return settings.model_name or recipe
 
 
 def find_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    """The version that has an alias, or None, also where there is no such model yet."""
+    """The version with an alias, or None, also if the model does not exist yet."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -38,7 +38,7 @@ def find_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion |
 
 
 def find_version(client: "MlflowClient", name: str, results: Results) -> "ModelVersion | None":
-    """The version of this training with these weights, or None."""
+    """The version with this training and these weights, or None."""
     wanted = {IDENTITY: results.identity, SHA256: results.model_sha256}
     versions = client.search_model_versions(f"name = '{name}' AND tags.`{IDENTITY}` = '{results.identity}'")
     same = [version for version in versions if all(version.tags.get(key) == value for key, value in wanted.items())]
@@ -48,8 +48,7 @@ def find_version(client: "MlflowClient", name: str, results: Results) -> "ModelV
 def headline(results: Results, settings: RegisterSettings) -> Score:
     """The score that decides.
 
-    Raises RecipeError where the settings do not fit the task, DataError where the evaluation does not have the metric
-    or a baseline to beat.
+    Raises RecipeError if the settings do not fit the task, DataError if the evaluation lacks the metric or a baseline.
     """
     recipe = recipe_path(results.recipe)
     if found := list(problems(settings, results.task)):
@@ -57,14 +56,14 @@ def headline(results: Results, settings: RegisterSettings) -> Score:
     path, metric = results.folder / "evaluation" / "metrics.json", settings.metric_of(results.task)
     for key in (metric, *(f"{name}_{metric}" for name in settings.beat)):
         if key not in results.metrics:
-            raise DataError(f"{path}: {key}: not there, but {recipe}: register asks for it")
+            raise DataError(f"{path}: {key}: missing, but `register` in {recipe} needs it")
     return Score(metric, float(results.metrics[metric]), results.signature)
 
 
 def register(
     client: "MlflowClient", run: "Run", model: "LoggedModel", results: Results, settings: RegisterSettings
 ) -> dict[str, Any]:
-    """Find or make the version, give it its alias, write down why; the registration for people and for the flow."""
+    """Find or create the version and set its alias; returns the registration, with the reason."""
     name = model_name(results.recipe, settings)
     score = headline(results, settings)
     version = find_version(client, name, results)
@@ -103,14 +102,14 @@ def register(
 
 
 def promote(client: "MlflowClient", name: str, number: int) -> "ModelVersion | None":
-    """Make a version champion whatever its score; it stays so until a new version is better. Returns who was before.
+    """Make a version champion whatever its score, until a new version is better. Returns the previous champion.
 
-    Raises GristmillError where there is no such version.
+    Raises GristmillError if there is no such version.
     """
     versions = {int(version.version): version for version in client.search_model_versions(f"name = '{name}'")}
     if number not in versions:
         there = ", ".join(map(str, sorted(versions))) or "none"
-        raise GristmillError(f"{name} has no version {number}; there are: {there}")
+        raise GristmillError(f"{name} has no version {number} (available: {there})")
     version, old = client.get_model_version(name, str(number)), find_alias(client, name, CHAMPION)
     if old is not None and int(old.version) == number:
         return old
@@ -140,7 +139,7 @@ def _score_tags(score: Score) -> dict[str, str]:
 
 
 def _score_of(version: "ModelVersion | None") -> Score | None:
-    """The recorded score; one that somebody registered by hand has none, and is comparable with nothing."""
+    """The recorded score; a version registered by hand has none and is comparable with nothing."""
     if version is None:
         return None
     tags = version.tags
@@ -150,7 +149,7 @@ def _score_of(version: "ModelVersion | None") -> Score | None:
 def _crown(
     client: "MlflowClient", version: "ModelVersion", decision: Decision, champion: "ModelVersion | None"
 ) -> None:
-    """Give a version its alias, and say why; where it becomes champion, the one before it steps down."""
+    """Set a version's alias and reason; a new champion replaces the old one."""
     name, aliases = version.name, set(version.aliases)
     if decision.alias not in aliases:
         client.set_registered_model_alias(name, decision.alias, version.version)

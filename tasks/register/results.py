@@ -1,4 +1,4 @@
-"""What the stages left behind for one recipe, read once: the material of the record and of the model card."""
+"""The outputs of all stages of a recipe, read once for the record and the model card."""
 
 import json
 from dataclasses import dataclass
@@ -19,39 +19,39 @@ DATASETS = {
     "base": "base", "raw": "source", "tokens/train": "training", "tokens/validation": "validation",
     "clean/test": "test",
 }  # fmt: skip
-"""What a model was made from and measured on, and MLflow's word for it."""
+"""Folders with the data of training and evaluation → their context in MLflow."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One input of the model with its content hash."""
+    """An input of the model with its content hash."""
 
     path: str
     context: str
     md5: str | None
-    """DVC's, from dvc.lock; a directory's ends with `.dir`."""
+    """DVC's hash from dvc.lock; a directory's ends with `.dir`."""
     sha256: str | None
-    """Ours, where dvc.lock has none."""
+    """Our hash, if dvc.lock has none."""
 
     @property
     def digest(self) -> str:
-        """At most the 36 characters that MLflow takes."""
+        """The hash, cut to MLflow's maximum of 36 characters."""
         return self.md5 or str(self.sha256)[:36]
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that is known about a trained and evaluated model."""
+    """All facts about a trained and evaluated model."""
 
     recipe: str
     task: str
     settings: dict[str, Any]
     identity: str
     base: Base | None
-    """What the training started from; None for drawn weights."""
+    """The pretrained model, or None from scratch."""
     usage: Usage
     architecture: str
-    """The model's `model_type` in `transformers`."""
+    """`model_type` in `transformers`."""
     model_class: str
     """The class of `transformers` that loads it."""
     training: dict[str, Any]
@@ -73,7 +73,7 @@ class Results:
 
 
 def read_results(recipe: str) -> Results:
-    """Raises DataError for a file that is missing or incomplete: an earlier stage makes it."""
+    """Read all outputs. Raises DataError for a missing or damaged file."""
     settings, task = read_yaml(recipe_path(recipe)), read_task(recipe)
     folder = DATA / recipe
     training = _read_json(folder / "training" / "report.json", recipe)["details"]
@@ -106,28 +106,28 @@ def read_results(recipe: str) -> Results:
 
 def _read_json(path: Path, recipe: str) -> Any:
     if not path.is_file():
-        raise DataError(f"{path}: not there; an earlier stage makes it: gristmill run {recipe}")
+        raise DataError(f"{path}: missing; run `gristmill run {recipe}`")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{path}: not whole JSON: {error}") from error
+        raise DataError(f"{path}: invalid JSON: {error}") from error
 
 
 def _hash_weights(model: Path) -> str:
     files = sorted(model.glob("*.safetensors"))
     if not files:
-        raise DataError(f"{model}: no *.safetensors in it")
+        raise DataError(f"{model}: contains no *.safetensors")
     return hash_file(files[0]) if len(files) == 1 else fingerprint([hash_file(file) for file in files])
 
 
 def _datasets(folder: Path) -> list[Dataset]:
-    """The data sets that are there, each with DVC's hash, or ours where DVC has not seen it."""
+    """Existing data sets, with DVC's hash, or ours if dvc.lock has none."""
     known = _hashes_of_dvc()
     found = []
     for name, context in DATASETS.items():
         path = (folder / name).as_posix()
         if name == "base" and not (folder / name / "config.json").exists():
-            continue  # its report alone: the weights were drawn
+            continue  # only a report: a model from scratch
         if Path(path).exists():
             md5 = known.get(path)
             found.append(Dataset(path, context, md5, None if md5 else hash_tree(Path(path))))
@@ -135,7 +135,7 @@ def _datasets(folder: Path) -> list[Dataset]:
 
 
 def _hashes_of_dvc() -> dict[str, str]:
-    """Path → md5 of all inputs and outputs in dvc.lock, which is read as plain YAML."""
+    """Path → md5 of all inputs and outputs in dvc.lock."""
     if not LOCK.is_file():
         return {}
     stages = (read_yaml(LOCK).get("stages") or {}).values()

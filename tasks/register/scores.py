@@ -1,4 +1,4 @@
-"""`evaluation/metrics.json` sorted out: each metric of a task with its interval and its baselines, and the rest."""
+"""Parses `evaluation/metrics.json`: a task's metrics with intervals and baselines, and the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ class Measured:
     metric: str
     value: float
     interval: tuple[float, float] | None = None
-    """Its bounds, where the evaluation drew them."""
+    """Its confidence interval, if the evaluation computed one."""
     baselines: dict[str, float] = field(default_factory=dict)
-    """The same metric of others: {"xz": 2.76}."""
+    """The same metric of the baselines: {"xz": 2.76}."""
 
 
 def measured(task: str, metrics: Mapping[str, Any]) -> list[Measured]:
-    """The metrics of a task that are there, the headline first."""
+    """The metrics of a task that were measured, headline first."""
     found = []
     for metric in FAMILIES[task].metrics:
         if metric in metrics:
@@ -36,7 +36,7 @@ def measured(task: str, metrics: Mapping[str, Any]) -> list[Measured]:
 
 
 def rest(task: str, metrics: Mapping[str, Any]) -> dict[str, int | float]:
-    """What else was counted or measured: documents, tokens, bytes, …"""
+    """All other numbers: documents, tokens, bytes, …"""
     return {
         key: value
         for key, value in metrics.items()

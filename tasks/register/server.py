@@ -1,4 +1,4 @@
-"""A record behind a tracking server, read over its REST interface with the standard library; see `recorded`."""
+"""Reads a record from a tracking server over REST with the standard library; see `recorded`."""
 
 import base64
 import json
@@ -14,17 +14,17 @@ from urllib.request import Request, urlopen
 from tasks.tracking.client import IDENTITY, PROBE_SECONDS
 
 AT_ONCE = 8
-"""Questions on their way: a record has one for each of its curves."""
+"""Concurrent requests: a record takes one per curve."""
 MODEL = "artifacts/model"
-"""Where the weights are inside a logged model."""
+"""The folder of the weights in a logged model."""
 
 
 class Unclear(Exception):
-    """The server's answer is not one that can be judged here."""
+    """The server's answer cannot be interpreted here."""
 
 
 def read_server(uri: str, recipe: str, registration: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The answers that make a record; None where the server gives others, or none within seconds."""
+    """The server's answers about a record; None if they are unexpected or do not come within seconds."""
     try:
         return _record(Server(uri), recipe, registration)
     except (Unclear, URLError, OSError, ValueError, KeyError, TypeError):
@@ -32,7 +32,7 @@ def read_server(uri: str, recipe: str, registration: Mapping[str, Any]) -> dict[
 
 
 class Server:
-    """MLflow's REST interface, with the credentials of MLflow's own client."""
+    """MLflow's REST API, with the credentials of MLflow's client."""
 
     def __init__(self, uri: str) -> None:
         self._base = uri.rstrip("/")
@@ -47,7 +47,7 @@ class Server:
         self._tls = ssl._create_unverified_context() if loose else None
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
-        """What it answers, with all pages of it; `body` for a POST. Raises Unclear, URLError and OSError."""
+        """The answer, all pages merged; POST if there is a `body`. Raises Unclear, URLError and OSError."""
         url = f"{self._base}/api/2.0/mlflow/{path}"
         found: dict[str, Any] = {}
         token = ""
@@ -96,14 +96,14 @@ def _record(server: Server, recipe: str, registration: Mapping[str, Any]) -> dic
 
 
 def _curves(run: Mapping[str, Any]) -> Iterator[tuple[str, None, dict[str, Any]]]:
-    """A question for each curve but those of the machine, which the register does not look at."""
+    """A request for each curve, system metrics aside, which register does not read."""
     for key in sorted(metric["key"] for metric in run["data"].get("metrics", [])):
         if not key.startswith("system/"):
             yield "metrics/get-history", None, {"run_id": run["info"]["run_id"], "metric_key": key}
 
 
 def _plain(value: Any) -> Any:
-    """Lists in one order, whatever the server's, and numbers as their text."""
+    """Lists sorted, whatever the server's order, and floats as text."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

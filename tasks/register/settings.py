@@ -10,22 +10,22 @@ from tasks.stage.task import FAMILIES, METRICS, headline
 
 
 class RegisterSettings(Section):
-    """Under which name a model is registered and what it must achieve to become the champion."""
+    """The name of the registered model, and the conditions for becoming champion."""
 
     model_name: str | None = Field(None, min_length=1, max_length=250, pattern=r"^[^/:%\"']+$")
-    """The registered model; the recipe's name by default. Two recipes may compete for one name."""
+    """Name of the registered model; defaults to the recipe's name. Two recipes may compete for one name."""
     metric: str | None = None
-    """The metric that decides, a key of `evaluation/metrics.json`; the headline of the task by default."""
+    """The metric that decides, a key of `evaluation/metrics.json`; defaults to the task's headline metric."""
     min_improvement: float = Field(0.0, ge=0)
-    """By how much it must be better than the champion's."""
+    """Minimum improvement over the champion."""
     at_most: float | None = None
-    """A champion's metric is at most this (for a metric of which less is better)."""
+    """Maximum value for a champion (metrics where lower is better)."""
     at_least: float | None = None
-    """A champion's metric is at least this (for a metric of which more is better)."""
+    """Minimum value for a champion (metrics where higher is better)."""
     beat: tuple[str, ...] = ()
-    """Baselines that a champion is better than: `xz` stands for `xz_bits_per_byte`."""
+    """Baselines that a champion must beat: `xz` means `xz_bits_per_byte`."""
     compare_different_data: bool = False
-    """Compare scores although their signatures differ, as those of a growing test split do."""
+    """Compare scores even if their signatures differ, for example with a growing test split."""
 
     @model_validator(mode="after")
     def _bound_fits_metric(self) -> Self:
@@ -38,24 +38,24 @@ class RegisterSettings(Section):
         return self
 
     def metric_of(self, task: str) -> str:
-        """The metric that decides for a model of this task."""
+        """The metric that decides for this task."""
         return self.metric or headline(task)
 
 
 def problems(settings: RegisterSettings, task: str) -> Iterator[str]:
-    """What does not fit the task, a sentence each; it begins with the key below `register`: `beat: …`."""
+    """Settings that do not fit the task, one sentence each, starting with the key: `beat: …`."""
     metric, known = settings.metric_of(task), FAMILIES[task].metrics
     if metric not in known:
-        yield f"metric: {task} is measured by {', '.join(known)}, not by {metric}"
+        yield f"metric: {metric} is not a metric of {task} (available: {', '.join(known)})"
         return
     yield from _bounds(settings, metric)
     for name in settings.beat:
         if name not in known[metric]:
-            yield f"beat: no baseline {name!r} of {metric} (there are: {', '.join(known[metric]) or 'none'})"
+            yield f"beat: no baseline {name!r} for {metric} (available: {', '.join(known[metric]) or 'none'})"
 
 
 def _bounds(settings: RegisterSettings, metric: str) -> Iterator[str]:
     if METRICS[metric] and settings.at_least is not None:
-        yield f"at_least: less {metric} is better; use at_most"
+        yield f"at_least: lower {metric} is better; use at_most"
     if not METRICS[metric] and settings.at_most is not None:
-        yield f"at_most: more {metric} is better; use at_least"
+        yield f"at_most: higher {metric} is better; use at_least"

@@ -1,9 +1,9 @@
-"""The record of a training in MLflow, made whole from the files that the stages wrote.
+"""Completes the MLflow run of a training from the outputs of the stages.
 
-Whatever is there already stays; what is missing is added. So it may run again at any time, after a server was away or
-after `mlflow.db` and `mlruns/` were deleted, and the record is the same. Parameters are those of the sections that
-made the model: MLflow never changes a parameter, and a model never changes its own. The recipe as it is today, with
-the settings of the evaluation, is among the artifacts, and a score's settings are in its signature.
+Adds what is missing and keeps what exists, so it can run again at any time (after a server outage, or after `mlflow.db`
+and `mlruns/` were deleted) and gives the same record. Parameters come only from the sections that made the model,
+because MLflow parameters are immutable. The current recipe, with the settings of the evaluation, is an artifact; the
+settings behind a score are in its signature.
 """
 
 import csv
@@ -38,7 +38,7 @@ SECTIONS = ("task", "ingest", "validate", "clean", "tokenize", "model", "train")
 MEASURES = {"parameters": "model_parameters", "steps": "training_steps", "tokens_seen": "training_tokens"}
 TIMINGS = {"seconds": "training_seconds", "tokens_per_second": "training_tokens_per_second"}
 ARTIFACTS = "gristmill.artifacts"
-"""The tag with the hash of all artifacts, so that unchanged ones are not sent again."""
+"""The tag with the hash of all artifacts; unchanged ones are not sent again."""
 
 FOLDERS = {"validation": "validation", "evaluation": "evaluation"}
 FILES = {
@@ -51,11 +51,11 @@ FILES = {
     "training/report.json": "reports/train.json",
     "training/history.csv": "training/history.csv",
 }
-"""Under data/<recipe>/ → in the run."""
+"""Path under data/<recipe>/ → path in the run."""
 
 
 def sync_run(client: "MlflowClient", results: Results) -> "Run":
-    """Find or create the run; add its missing parameters, tags, curves, data sets, artifacts; mark it finished."""
+    """Find or create the run, add missing parameters, tags, curves, data sets and artifacts, and mark it finished."""
     journal = results.journal
     run = find_or_create_run(client, results.recipe, results.identity, journal.started)
     resolved = results.training["settings"]
@@ -73,7 +73,7 @@ def sync_run(client: "MlflowClient", results: Results) -> "Run":
 
 
 def log_scores(client: "MlflowClient", run: "Run", results: Results, model_id: str) -> None:
-    """The numbers of the evaluation and of the training as metrics of the run and of its model, where they are new."""
+    """Log new numbers of evaluation and training as metrics of the run and of its model."""
     from mlflow.entities import Metric
 
     test = next((dataset for dataset in results.datasets if dataset.context == "test"), None)
@@ -89,7 +89,7 @@ def log_scores(client: "MlflowClient", run: "Run", results: Results, model_id: s
 
 
 def scores(results: Results) -> dict[str, float]:
-    """All single numbers under their names in MLflow; see `tasks.tracking.record`."""
+    """All scalars under their names in MLflow; see `tasks.tracking.record`."""
     named = {f"test_{name}": float(number) for name, number in rest(results.task, results.metrics).items()}
     for found in measured(results.task, results.metrics):
         named[f"test_{found.metric}"] = found.value
@@ -116,7 +116,7 @@ def _tags(results: Results) -> dict[str, str]:
 
 
 def _missing_points(client: "MlflowClient", run: "Run", results: Results) -> Iterator["Metric"]:
-    """The journal has every live point and when it was; the history fills in what the journal lost."""
+    """Points of the journal, which has their times; history.csv fills in what the journal lost."""
     from mlflow.entities import Metric
 
     known = logged_points(client, run)
@@ -131,7 +131,7 @@ def _missing_points(client: "MlflowClient", run: "Run", results: Results) -> Ite
 
 
 def _history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    """(step, metrics) of each row; an empty cell is a metric that was not measured at that step."""
+    """(step, metrics) of each row; empty cells were not measured."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8", newline="") as file:
@@ -139,7 +139,7 @@ def _history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
             try:
                 yield int(row.pop("step")), {key: float(value) for key, value in row.items() if value not in ("", None)}
             except (KeyError, ValueError) as error:
-                raise DataError(f"{path} line {number}: not a step with its metrics: {error}") from error
+                raise DataError(f"{path} line {number}: expected a step and its metrics: {error}") from error
 
 
 def _log_datasets(client: "MlflowClient", run: "Run", results: Results) -> None:
@@ -161,7 +161,7 @@ def _log_datasets(client: "MlflowClient", run: "Run", results: Results) -> None:
 
 
 def _profile(path: Path) -> Mapping[str, Any]:
-    """Counts that the data set's own files tell."""
+    """Counts from the data set's files."""
     if (index := path / "index.json").is_file():
         content = json.loads(index.read_text(encoding="utf-8"))
         return {key: content[key] for key in ("documents", "tokens", "text_bytes") if key in content}
@@ -182,7 +182,7 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
         for name, path in files.items():
             place = Path(folder) / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path.resolve())  # MLflow copies what it points to
+            place.symlink_to(path.resolve())  # MLflow copies the target
         for name, text in texts.items():
             place = Path(folder) / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
 
 
 def _artifact_files(results: Results) -> dict[str, Path]:
-    """Name in the run → file, of those that are there."""
+    """Name in the run → existing file."""
     recipe = recipe_path(results.recipe)
     files = {LOCK.name: LOCK, "dvc.yaml": Path("dvc.yaml"), f"recipes/{recipe.name}": recipe}
     files |= {name: results.folder / source for source, name in FILES.items()}
@@ -203,6 +203,6 @@ def _artifact_files(results: Results) -> dict[str, Path]:
 
 
 def _environment() -> str:
-    """All installed distributions, as `pip freeze` writes them."""
+    """All installed distributions in the format of `pip freeze`."""
     names = {dist.metadata["Name"]: dist.version for dist in distributions()}
     return "".join(f"{name}=={names[name]}\n" for name in sorted(names, key=str.lower))

@@ -67,5 +67,14 @@ def test_a_name_that_changed_everywhere_is_read_as_the_new_one(tmp_path: Path) -
     assert unseen(tmp_path, new, [], scatter="gather") == []
 
 
+def test_text_in_quotes_counts_unless_it_is_a_message(tmp_path: Path) -> None:
+    old, new = (tmp_path / name for name in ("old.py", "new.py"))
+    old.write_text("def why(x):\n    return f'{x}: no book'\n")
+    new.write_text("def why(x):\n    return f'{x} is not a book'\n")
+    for messages, found in ((False, ["new.py:2: return f'{x} is not a book'"]), (True, [])):
+        before, after = (units(tmp_path, [Path(path.name)], {}, messages) for path in (old, new))
+        assert list(not_run(after, before, {}, tmp_path)) == found
+
+
 def test_without_being_told_a_new_name_is_a_change(tmp_path: Path) -> None:
     assert unseen(tmp_path, OLD.replace("scatter", "gather"), []) == ["return gather(LIMIT)"]

@@ -1,4 +1,4 @@
-"""A toy project on the real ground floor of tasks, real DVC and a real Prefect API."""
+"""A toy project on the real shared packages of tasks, with real DVC and a real Prefect API."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ TOY = Path(__file__).parent / "toy"
 
 @pytest.fixture(scope="session", autouse=True)
 def modules_of_the_project(session_mp: pytest.MonkeyPatch) -> None:
-    """The programs that a flow starts in the toy project find `flows` here, and `tasks` in the toy project."""
+    """Programs that a flow starts in the toy project import `flows` from here and `tasks` from the toy project."""
     session_mp.setenv("PYTHONPATH", str(ROOT))
     session_mp.delenv("GRISTMILL_RETRIES", raising=False)
 
@@ -44,7 +44,7 @@ def make_toy(folder: Path) -> Path:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A toy project in which nothing ran yet; the working directory."""
+    """A fresh toy project; the working directory."""
     folder = make_toy(tmp_path / "toy")
     monkeypatch.chdir(folder)
     return folder
@@ -52,7 +52,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory, prefect_api, session_mp) -> tuple[Path, Summary]:
-    """A toy project after one run of its flow; not to be changed."""
+    """A toy project after one run of its flow; do not modify."""
     folder = make_toy(tmp_path_factory.mktemp("first") / "toy")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -85,7 +85,7 @@ def _run(recipe: str, patch: pytest.MonkeyPatch) -> Summary:
 
 @pytest.fixture
 def flow_process(prefect_api) -> Callable[[], subprocess.Popen[str]]:
-    """Start the flow of the toy recipe in a process of its own."""
+    """Start the flow of the toy recipe in its own process."""
 
     def start() -> subprocess.Popen[str]:
         program = "from flows.pipeline import run; print(run('toy').rows)"
@@ -101,7 +101,7 @@ def flow_process(prefect_api) -> Callable[[], subprocess.Popen[str]]:
 
 
 def attempts() -> list[str]:
-    """The stages that really ran, in order, one line an attempt."""
+    """The stages that ran, one per attempt, in order."""
     path = Path("attempts.txt")
     return path.read_text().split() if path.exists() else []
 

@@ -1,6 +1,6 @@
 """`python -m pytest tests/flows/prove_schedule.py`: a real server and worker, schedules that fire, runs that complete.
 
-A program of its own (`make prove-schedule`), because the server alone takes most of a minute to start.
+Not part of the test suite but of `make prove-schedule`: the server alone takes most of a minute to start.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Whether Prefect has a server is known without Prefect, and never otherwise than Prefect knows it."""
+"""A configured Prefect server is detected without Prefect, with the same answer as Prefect's."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ VARIABLES = [
 
 
 def answers(folder: Path, files: dict[str, str], **variables: str) -> list[bool]:
-    """Ours, Prefect's, and whether ours came without Prefect."""
+    """Our answer, Prefect's, and whether ours did without importing Prefect."""
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content)

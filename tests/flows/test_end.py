@@ -1,4 +1,4 @@
-"""However a run ends, no process of it remains, and the next run finds a clean state."""
+"""However a run ends, it leaves no process behind, and the next run finds a clean state."""
 
 import os
 import signal
@@ -43,14 +43,14 @@ def _edit() -> None:
 
 @pytest.fixture
 def hanging(ran_toy) -> None:
-    """The second stage is due, and will hang."""
+    """The second stage is stale and will hang."""
     _edit()
     Path("behave/second").write_text("hang")
 
 
 @pytest.fixture
 def when_hanging() -> Iterator[Callable[[Callable[[list[int]], None]], None]]:
-    """Do something, in a thread, with the ids of DVC, the stage and its child once the stage hangs."""
+    """Once the stage hangs, call a function in a thread with the process ids of DVC, the stage and its child."""
     threads: list[threading.Thread] = []
 
     def start(act: Callable[[list[int]], None]) -> None:
@@ -71,18 +71,16 @@ def _next_run_succeeds(run_flow) -> None:
 
 def test_time_out_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, run_flow, monkeypatch):
     monkeypatch.setenv("GRISTMILL_TIMEOUT_SECOND", "10")
-    with pytest.raises(StageFailed, match=r"second@toy: took longer than 10 s .*GRISTMILL_TIMEOUT_SECOND"):
+    with pytest.raises(StageFailed, match=r"second@toy: timed out after 10 s .*GRISTMILL_TIMEOUT_SECOND"):
         run_flow("toy")
-    assert attempts() in (["second"], [])  # on a busy machine the time is up before the stage began
+    assert attempts() in (["second"], [])  # a busy machine may time out before the stage starts
     assert attempts() == [] or not any(map(_lives, _pids()))
     assert Path("data/toy/second/text.txt").read_text() == "one two"
 
 
 def test_ctrl_c_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, run_flow, when_hanging):
     when_hanging(lambda _: os.kill(os.getpid(), signal.SIGINT))
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # what a shell starts in the background ignores it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
     try:
         with pytest.raises(KeyboardInterrupt):
             run_flow("toy")
@@ -149,7 +147,7 @@ def test_time_out_holds_for_a_program_that_never_stops_talking_or_ignores_sigter
     lines: list[str] = []
     with pytest.raises(TookTooLong):
         launch("talks", [], lambda line: lines.append(line) if len(lines) < 1 else None, timeout=5)
-    _wait_for(lambda: not any(_lives(int(word)) for word in lines[0].split()), 5)  # a killed one takes a moment
+    _wait_for(lambda: not any(_lives(int(word)) for word in lines[0].split()), 5)  # dying takes a moment
 
 
 def test_program_ends_when_its_starter_ended_before_it_began(tmp_path, monkeypatch):

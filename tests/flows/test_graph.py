@@ -1,4 +1,4 @@
-"""The graph comes from dvc.yaml through DVC, and what is wrong with it is told in one sentence."""
+"""The graph comes from dvc.yaml through DVC; errors in it are one sentence."""
 
 import shutil
 from pathlib import Path
@@ -26,12 +26,12 @@ def test_changes_name_the_stages_and_the_reasons(toy):
     ("spoil", "sentence"),
     [
         (lambda: shutil.rmtree(".git"), "run `git init`"),
-        (lambda: shutil.rmtree(".dvc"), ".dvc: not here"),
-        (lambda: Path("dvc.yaml").unlink(), "dvc.yaml: not here"),
+        (lambda: shutil.rmtree(".dvc"), ".dvc: not found"),
+        (lambda: Path("dvc.yaml").unlink(), "dvc.yaml: not found"),
         (lambda: Path("dvc.yaml").write_text("stages: ["), "dvc.yaml.*line 2"),
         (
             lambda: Path("dvc.yaml").write_text("vars: [recipes: {a: {}}]\nstages: {}\n"),
-            "vars.recipes: toy is not in it",
+            "vars.recipes: toy is missing",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a run of the flow promises, on a toy project with real DVC and a real Prefect API."""
+"""The promises of a run of the flow, on a toy project with real DVC and a real Prefect API."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ def _task_runs(flow_run_id: str):
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.events.worker import EventsWorker
 
-    EventsWorker.drain_all()  # states of tasks travel as events
+    EventsWorker.drain_all()  # task states are sent as events
     with get_client(sync_client=True) as client:
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
         runs = client.read_task_runs(flow_run_filter=wanted)
@@ -165,7 +165,7 @@ def test_run_completes_without_mlflow_and_says_what_to_do(ran_toy, run_flow, mon
 
 
 def test_second_flow_in_one_workspace_is_refused(ran_toy, run_flow):
-    with claim("toy", [], print), pytest.raises(BusyWorkspace, match="toy: a run of it is at work here"):
+    with claim("toy", [], print), pytest.raises(BusyWorkspace, match="toy: another run is in progress here"):
         run_flow("toy")
     assert attempts() == []
     run_flow("toy")

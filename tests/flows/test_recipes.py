@@ -56,7 +56,7 @@ def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
         ("2024", "shakespeare", "'2024' is not a recipe name"),
         ("true", "shakespeare", "'true' is not a recipe name"),
         ("s" * 65, "shakespeare", "is not a recipe name"),
-        ("shakespeare", "shakespeare", r"recipes/shakespeare\.yaml: the recipe shakespeare is there already"),
+        ("shakespeare", "shakespeare", r"recipes/shakespeare\.yaml: the recipe shakespeare already exists"),
         ("sonnets", "novels", r"recipes/novels\.yaml: no such recipe"),
     ],
 )
@@ -126,13 +126,13 @@ def test_dvc_must_watch_the_evaluation_sets_that_a_recipe_is_not_trained_on(proj
     graph.write_text(graph.read_text().replace(WIRED, wanted))
     check("shakespeare")
     recipe.write_text(text.replace("clean:\n", "clean:\n  contamination: {files: [/exams/a.txt, exams/b.txt]}\n"))
-    with pytest.raises(RecipeError, match=r"clean\.contamination\.files: DVC watches one folder of the project"):
+    with pytest.raises(RecipeError, match=r"clean\.contamination\.files: DVC can watch only one folder"):
         check("shakespeare")
 
 
 def test_texts_in_the_root_cannot_be_watched(project: Path) -> None:
     reads("['*.txt']")
-    with pytest.raises(RecipeError, match=r"ingest\.files: give the texts a folder"):
+    with pytest.raises(RecipeError, match=r"ingest\.files: DVC cannot watch the project root"):
         check("shakespeare")
 
 
@@ -153,7 +153,7 @@ def test_files_in_a_bucket_are_told_how_they_come_into_the_project(project: Path
 
 
 def fine_tunes(init: str, name: str = "tuned") -> None:
-    """A recipe that starts from another model, beside the one that there is."""
+    """Write a second recipe, which starts from another model."""
     text = Path("recipes/shakespeare.yaml").read_text()
     model = text[text.index("\nmodel:") : text.index("\ntrain:")]
     quoted = init if init.startswith("{") else f"'{init}'"
@@ -188,7 +188,7 @@ def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
 
 
 def starts(**recipes: dict) -> None:
-    """Recipes that start from one another, all of them wired."""
+    """Write recipes that start from one another, and add them to dvc.yaml."""
     lines = "".join(f"      {name}: {WITH_TEXTS}\n" for name in recipes)
     for name, recipe in recipes.items():
         Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
@@ -238,14 +238,14 @@ def test_a_recipe_cannot_start_from_itself() -> None:
     ],
 )
 def test_a_base_must_do_for_the_task(task: str, base: str, like: str, sentence: str | None) -> None:
-    """Of those without a sentence all stages run."""
+    """Pairs without an error sentence run through all stages elsewhere."""
     first = tiny_recipe(base, "texts/all.jsonl", like=like)
     between, last = (tiny_recipe(name, "texts/all.jsonl", init="recipe:a") for name in ("classification", task))
     starts(a=first, b=last)
     if sentence is None:
         assert check("b").task == task
         return
-    told = f"recipes/b.yaml: model.init: a cannot do for {task}: {sentence}"
+    told = f"recipes/b.yaml: model.init: a does not fit {task}: {sentence}"
     with pytest.raises(RecipeError, match=f"^{re.escape(told)}"):
         check("b")
     starts(a=first, between=between, b={**last, "model": {"init": "recipe:between"}})
@@ -258,11 +258,11 @@ def test_a_graph_from_before_the_stage_code_says_what_to_do() -> None:
     text = graph.read_text()
     graph.write_text(text.replace(f"shakespeare: {WIRED}", "shakespeare: {source: tasks/ingest, init: tasks/base}"))
     with pytest.raises(
-        RecipeError, match=r"source: tasks/ingest was for versions .*; write `shakespeare: \*alone`, then"
+        RecipeError, match=r"source: tasks/ingest is from a version .*; write `shakespeare: \*alone`, then"
     ):
         check("shakespeare")
     graph.write_text(text.replace("\n  code:", "\n  other:"))
     with pytest.raises(
-        RecipeError, match=r"^dvc\.yaml: there is no stage `code`, .* evaluate@shakespeare`, and nothing trains again$"
+        RecipeError, match=r"stage `code` is missing, .* evaluate@shakespeare`, and nothing trains again$"
     ):
         check("shakespeare")

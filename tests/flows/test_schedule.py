@@ -1,4 +1,4 @@
-"""A schedule on a real server, and what is told where it cannot be made."""
+"""A schedule on a real server, and the errors if it cannot be created."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_a_recipe_has_one_deployment_with_its_last_schedule(prefect_api, monkeyp
 def test_what_is_no_schedule_is_told(prefect_api, cron: str, timezone: str) -> None:
     from flows.schedule import schedule
 
-    with pytest.raises(GristmillError, match=f"--cron '.*', --timezone '{timezone}': no such schedule"):
+    with pytest.raises(GristmillError, match=f"--cron '.*', --timezone '{timezone}': not a valid schedule"):
         schedule("toy", cron, timezone)
 
 
@@ -34,8 +34,8 @@ def test_what_is_no_schedule_is_told(prefect_api, cron: str, timezone: str) -> N
     ("url", "error", "sentence"),
     [
         ("", GristmillError, "PREFECT_API_URL: not set"),
-        ("http://host:port/api", GristmillError, "is no address of a server"),
-        ("nowhere", GristmillError, "is no address of a server"),
+        ("http://host:port/api", GristmillError, "is not a valid URL"),
+        ("nowhere", GristmillError, "is not a valid URL"),
         ("http://127.0.0.1:9/api", TransientError, "no Prefect server answers"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The temporary Prefect server: it starts by itself, names a time to a client that found it busy, and ends."""
+"""The temporary Prefect server: it starts, sends Retry-After if the database is busy, and stops."""
 
 import asyncio
 import http.client
@@ -46,6 +46,6 @@ def test_it_answers_and_is_gone_with_its_block(tmp_path: Path) -> None:
 def test_one_that_cannot_start_is_told(tmp_path: Path) -> None:
     with (
         temporary_server(PREFECT_HOME="/dev/null/none") as server,
-        pytest.raises(TransientError, match="ended with code"),
+        pytest.raises(TransientError, match="exited with code"),
     ):
         server.wait(120)

@@ -1,4 +1,4 @@
-"""A project in which everything up to evaluate has run, for any task: real files, a real model of width 8."""
+"""A project after the stage evaluate, for any task: real files, a real model of width 8."""
 
 import functools
 import json
@@ -34,7 +34,7 @@ HISTORY = "step,loss,learning_rate,validation_loss\n1,5.5,0.1,\n2,5.25,0.1,5.3\n
 
 @functools.cache
 def empty_database() -> bytes:
-    """A `mlflow.db` with nothing in it; it takes MLflow seconds to migrate one from nothing, so it is made once."""
+    """An empty `mlflow.db`, made once: MLflow takes seconds to create its tables."""
     from mlflow import MlflowClient
 
     from tasks.tracking.client import hush
@@ -52,7 +52,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def make_project(root: Path, recipe: str = "tiny", task: str = "causal-lm") -> Path:
-    """Recipe, reports, history, evaluation, dvc.lock and model of a recipe; returns `data/<recipe>`."""
+    """Write recipe, reports, history, evaluation, dvc.lock and model; returns `data/<recipe>`."""
     (root / "recipes").mkdir(exist_ok=True)
     (root / "recipes" / f"{recipe}.yaml").write_text(RECIPE % task)
     data = root / "data" / recipe
@@ -75,7 +75,7 @@ def make_project(root: Path, recipe: str = "tiny", task: str = "causal-lm") -> P
 
 
 def train(data: Path, identity: str = IDENTITY, seed: int = 0, task: str = "causal-lm") -> None:
-    """What train leaves: weights of this seed, the report, the timing."""
+    """The outputs of train: weights with this seed, report, timing."""
     model = {"init": {"kind": "scratch"}, "architecture": "llama", "config": {"hidden_size": 8}}
     settings = {"task": task, "model": model, "train": {"steps": 4, "learning_rate": 0.003, "seed": 7}}
     details = {
@@ -95,7 +95,7 @@ def train(data: Path, identity: str = IDENTITY, seed: int = 0, task: str = "caus
 def evaluate(
     data: Path, headline: float, signature: str = SIGNATURE, task: str = "causal-lm", generation: Any = GENERATION
 ) -> None:
-    """What evaluate leaves, for this value of the task's headline metric."""
+    """The outputs of evaluate for this value of the headline metric."""
     metrics: dict[str, Any] = {}
     for number, metric in enumerate(FAMILIES[task].metrics):
         metrics[metric] = headline + 3 * number

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A project of a task in which everything up to evaluate has run; made once."""
+    """A project of a task after the stage evaluate; made once per task."""
     made: dict[str, Path] = {}
 
     def make(task: str) -> Path:
@@ -29,7 +29,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def project_of(
     template: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Path]:
-    """A fresh copy of the template of a task, which is the working directory."""
+    """A fresh copy of a task's template; the working directory."""
 
     def make(task: str) -> Path:
         root = tmp_path / "project"

@@ -1,4 +1,4 @@
-"""Models of width 8 with drawn weights, one for each task, as the stage `train` leaves them."""
+"""Models of width 8 with random weights, one per task, in the format of the stage `train`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ LABELS = ["games", "net", "science"]
 
 
 def save_model(folder: Path, task: str = "causal-lm", seed: int = 0) -> None:
-    """Weights, configuration, tokenizer and usage."""
+    """Write weights, configuration, tokenizer and usage."""
     import torch
 
     torch.manual_seed(seed)
@@ -20,7 +20,7 @@ def save_model(folder: Path, task: str = "causal-lm", seed: int = 0) -> None:
 
 
 def bytes_tokenizer(folder: Path, *specials: str, **roles: str) -> int:
-    """A token for each byte, behind the special ones; returns how many there are."""
+    """A token per byte after the special ones; returns the size of the vocabulary."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -41,7 +41,7 @@ def close(tokenizer, single: str, specials: dict[str, int]) -> None:
 
 
 def words_tokenizer(folder: Path) -> int:
-    """BERT's, with a few words, `##s` and the letters."""
+    """BERT's tokenizer with a few words, `##s` and the letters; returns the size of the vocabulary."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -72,7 +72,7 @@ def _causal(folder: Path) -> None:
 
 
 def _marian(folder: Path) -> None:
-    """Two vocabularies, of which that of the target is the smaller one."""
+    """A model with two vocabularies, the target's smaller than the source's."""
     from transformers import MarianConfig, MarianMTModel
 
     roles = {"eos_token": "</s>", "pad_token": "<pad>"}
@@ -126,7 +126,7 @@ def _classifier(folder: Path) -> None:
 
 
 def save_roberta(folder: Path, seed: int = 0) -> None:
-    """A masked model whose mask is `<mask>`, with a token for ` cat` as well as for `s`."""
+    """A masked model with the mask `<mask>` and tokens for ` cat` and `s`."""
     import torch
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM

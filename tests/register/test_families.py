@@ -1,4 +1,4 @@
-"""The record and the model card of every task, and of models that started from others."""
+"""The record and the model card of every task, and of fine-tuned models."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def the_run(recipe: str = "tiny"):
 
 
 def start_from(data: Path, init: dict, model: Path | None = None) -> None:
-    """What the stage `base` leaves."""
+    """Write the outputs of the stage `base`."""
     if model is not None:
         shutil.copytree(model, data / "base")
     weights = {path.name: hash_file(path) for path in (data / "base").glob("*.safetensors")}

@@ -1,4 +1,4 @@
-"""What is stored as the registered model, and what changes around weights that do not."""
+"""The stored registered model, and updates that leave its weights alone."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A whole record is known without MLflow, and what is not whole is seen: on a real database and a real server."""
+"""A complete record is detected without MLflow, and so is damage, on a real database and a real server."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Damage = Callable[[dict], object]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real tracking server on loopback that keeps the artifacts itself; its URL."""
+    """A real tracking server on loopback that stores artifacts; yields its URL."""
     folder = tmp_path_factory.mktemp("server")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def on_server(project: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project whose record is behind a server; what it left there is gone for the next one."""
+    """A project with its record on a server, which is cleaned up afterwards."""
     import mlflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)

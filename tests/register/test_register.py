@@ -25,7 +25,7 @@ def the_run():
 
 
 def content() -> dict:
-    """All that a record says, without ids, clock and places."""
+    """The contents of a record without ids, times and paths."""
     client, found = MlflowClient(), the_run()
 
     def files(path: str | None = None) -> list[str]:
@@ -53,7 +53,7 @@ def test_the_record_holds_all_that_the_stages_left(project):
     record = content()
     assert record["status"] == "FINISHED"
     assert record["parameters"]["train.learning_rate"] == "0.003"
-    assert record["parameters"]["train.seed"] == "7"  # a default: the recipe does not say it
+    assert record["parameters"]["train.seed"] == "7"  # a default that the recipe does not set
     assert record["parameters"]["ingest.licence"] == "MIT"
     assert "evaluate.window" not in record["parameters"]
     assert record["curves"]["loss"] == [(1, 5.5), (2, 5.25), (3, 5.125), (4, 5.0)]
@@ -131,8 +131,8 @@ def test_a_champion_made_by_hand_gives_way_to_a_new_version_alone(project):
     train(data, OTHER, seed=1)
     evaluate(data, 2.6)
     run("tiny")
-    assert questions.promote("tiny", 2) == "version 2 of tiny is champion; version 1 was"
-    assert questions.promote("tiny", 2) == "version 2 of tiny is champion already"
+    assert questions.promote("tiny", 2) == "version 2 of tiny is now champion; version 1 was before"
+    assert questions.promote("tiny", 2) == "version 2 of tiny is already champion"
     promoted = questions.champion("tiny")
     assert (promoted["version"], promoted["reason"]) == (2, "made champion by hand")
     assert run("tiny")["alias"] == "champion"
@@ -147,7 +147,7 @@ def test_a_champion_made_by_hand_gives_way_to_a_new_version_alone(project):
     evaluate(data, 2.4)
     assert (run("tiny")["version"], questions.champion("tiny")["version"]) == (3, 3)
     assert "gristmill.promoted_by_hand" not in MlflowClient().get_model_version("tiny", "2").tags
-    with pytest.raises(GristmillError, match="tiny has no version 9; there are: 1, 2, 3"):
+    with pytest.raises(GristmillError, match=r"tiny has no version 9 \(available: 1, 2, 3\)"):
         questions.promote("tiny", 9)
 
 
@@ -241,7 +241,7 @@ def test_a_server_that_is_away_is_one_sentence_that_says_what_to_run(project, tm
 
 def test_no_champion_yet_says_what_to_run(project):
     assert questions.champion("tiny") is None
-    with pytest.raises(GristmillError, match="no champion of tiny yet: run `gristmill run tiny`"):
+    with pytest.raises(GristmillError, match="tiny has no champion yet; run `gristmill run tiny`"):
         generate("tiny", "ROMEO:")
 
 
@@ -258,13 +258,13 @@ def test_a_gate_that_does_not_fit_the_task_is_told_before_anything_is_recorded(p
     with pytest.raises(RecipeError) as told:
         run("tiny")
     assert str(told.value).splitlines() == [
-        "recipes/tiny.yaml: register.at_least: less bits_per_byte is better; use at_most",
-        "recipes/tiny.yaml: register.beat: no baseline 'copy' of bits_per_byte (there are: unigram, xz, base)",
+        "recipes/tiny.yaml: register.at_least: lower bits_per_byte is better; use at_most",
+        "recipes/tiny.yaml: register.beat: no baseline 'copy' for bits_per_byte (available: unigram, xz, base)",
     ]
     assert MlflowClient().get_experiment_by_name("tiny") is None
 
 
 def test_a_missing_stage_is_named(project):
     (project / "data" / "tiny" / "evaluation" / "metrics.json").unlink()
-    with pytest.raises(DataError, match=r"evaluation/metrics\.json: not there"):
+    with pytest.raises(DataError, match=r"evaluation/metrics\.json: missing"):
         run("tiny")

@@ -1,4 +1,4 @@
-"""What each kind of registered model answers, as the code that MLflow runs does it."""
+"""Predictions of each kind of registered model, from the code that MLflow runs."""
 
 import json
 import math
@@ -40,7 +40,7 @@ OTHERS = ["the cat sat on the mat", "a", "", "the dog ran away , the cat sat ."]
 
 @pytest.fixture(scope="module")
 def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """The model of a task as MLflow loads it, once."""
+    """The model of a task as MLflow loads it; loaded once."""
     loaded: dict[str, Any] = {}
 
     def make(task: str) -> Any:
@@ -60,7 +60,7 @@ def ask(model: Any, task: str, texts: list[str], **params: Any) -> list[Any]:
 
 
 def outputs(answers: list[Any]) -> list[str]:
-    """What is not a number, of which padding moves the last digits."""
+    """Answers without their numbers: padding changes the last digits."""
     return [answer if isinstance(answer, str) else answer.get("label", answer.get("text")) for answer in answers]
 
 
@@ -162,7 +162,7 @@ def test_only_the_parameters_say_how_an_output_is_searched_for(load, tmp_path):
 
 
 def test_evaluation_and_service_take_the_same_from_the_generation_config_of_pairs():
-    assert KEPT == TOKEN_SETTINGS  # twice, because the served file stands alone
+    assert KEPT == TOKEN_SETTINGS  # defined twice, because the served file is self-contained
 
 
 def test_the_likeliest_tokens_come_first_and_fill_the_masks(load):

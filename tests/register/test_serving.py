@@ -1,4 +1,4 @@
-"""`mlflow models serve` on each kind of model: a real registry, a real server, real requests."""
+"""`mlflow models serve` for each kind of model, with a real registry, server and requests."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from tasks.register.registration import run
 from tests.register.conftest import environment
 from tests.register.models import LABELS
 
-# Each server takes a processor for 15 s to start, so there is one at a time.
+# Each server keeps a core busy for 15 s at startup, so run one at a time.
 pytestmark = pytest.mark.xdist_group("serving")
 STARTUP = 240.0
 
 
 class Refused(Exception):
-    """The server's answer to a request that it does not take."""
+    """The server rejected a request."""
 
 
 Ask = Callable[..., list[Any]]
@@ -35,13 +35,13 @@ Ask = Callable[..., list[Any]]
 
 @contextmanager
 def serve(project: Path) -> Iterator[Ask]:
-    """A server of the champion on a free port; ended with all its processes."""
+    """Serve the champion on a free port; stops all its processes at the end."""
     run("tiny")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{project}/mlflow.db")
-    del env["PYTHONPATH"]  # what is served stands alone
+    del env["PYTHONPATH"]  # the served model is self-contained
     command = ["mlflow", "models", "serve", "-m", "models:/tiny@champion", "--env-manager", "local"]
     with (project / "server.log").open("w") as log:
         server = subprocess.Popen(

@@ -3,6 +3,7 @@
     make same                    compare with the last commit that listed code
     make same FROM=COMMIT        compare with another commit
     make same NEW="clean train"  these stages change their bytes on purpose: increment their versions
+    make same MESSAGES=1         you read the diff: text in quotes that changed without running is only for people
     make same RENAMED="a=b c=d"  names that changed everywhere; the type checker proves that they are used consistently
 
 The old code (of that commit) and the new code (of this folder) run all stages of the same tiny recipes; each new stage
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--from", dest="commit")
     parser.add_argument("--new", nargs="*", default=[], choices=[*STAGES, []])
     parser.add_argument("--renamed", nargs="*", default=[], metavar="OLD=NEW")
+    parser.add_argument("--messages", action="store_true")
     asked = parser.parse_args()
     commit = asked.commit or _git("log", "-1", "--format=%H", "--", str(LISTED))
     listed = read_listed() if (ROOT / LISTED).is_file() else {}
@@ -59,7 +61,8 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="gristmill-same-") as folder:
         renamed = dict(pair.split("=") for pair in asked.renamed)
-        verdicts = compare(commit, Path(folder), STAGES if asked.commit else unlisted, renamed)
+        stages = STAGES if asked.commit else unlisted
+        verdicts = compare(commit, Path(folder), stages, renamed, asked.messages)
     good = [stage for stage, verdict in verdicts.items() if not verdict.differing and not verdict.unseen]
     for stage in unlisted:
         if stage in asked.new:
@@ -72,13 +75,15 @@ def main() -> int:
     return max([_tell(stage, verdict, stage in asked.new) for stage, verdict in verdicts.items()], default=0)
 
 
-def compare(commit: str, scratch: Path, stages: Sequence[str], renamed: Mapping[str, str]) -> dict[str, Verdict]:
+def compare(
+    commit: str, scratch: Path, stages: Sequence[str], renamed: Mapping[str, str], messages: bool
+) -> dict[str, Verdict]:
     """Compare these stages between a commit and this folder, by means of the tiny recipes."""
     old = scratch / "code"
     _git("worktree", "add", "--detach", "--quiet", os.fspath(old), commit)
     try:
         made = {name: _take(code, scratch / name, scratch / "old") for name, code in (("old", old), ("new", ROOT))}
-        return {stage: _verdict(stage, made["old"], made["new"], old, renamed) for stage in stages}
+        return {stage: _verdict(stage, made["old"], made["new"], old, renamed, messages) for stage in stages}
     finally:
         _git("worktree", "remove", "--force", os.fspath(old))
 
@@ -109,9 +114,9 @@ def _take(code: Path, folder: Path, before: Path) -> Path:
     return folder / "made"
 
 
-def _verdict(stage: str, old: Path, new: Path, tree: Path, renamed: Mapping[str, str]) -> Verdict:
+def _verdict(stage: str, old: Path, new: Path, tree: Path, renamed: Mapping[str, str], messages: bool) -> Verdict:
     files = {root: _closure(stage, root) for root in (tree, ROOT)}
-    before, after = units(tree, files[tree], renamed), units(ROOT, files[ROOT], {})
+    before, after = units(tree, files[tree], renamed, messages), units(ROOT, files[ROOT], {}, messages)
     ran = {made: json.loads((made / "lines.json").read_text()) for made in (old, new)}
     gone = [f"was {line}" for line in not_run(before, after, ran[old], tree)]
     return Verdict(list(_differing(old / stage, new / stage)), [*not_run(after, before, ran[new], ROOT), *gone])

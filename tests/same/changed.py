@@ -28,9 +28,15 @@ class Unit:
         return "\n".join(line.strip() for _, line in self.lines)
 
 
-def units(root: Path, files: Iterable[Path], renamed: Mapping[str, str]) -> list[Unit]:
-    """All units of some files under a folder; `renamed` maps old names to new ones."""
-    return [unit for file in files for unit in _units(root, file, renamed)]
+def units(root: Path, files: Iterable[Path], renamed: Mapping[str, str], messages: bool = False) -> list[Unit]:
+    """All units of some files under a folder; `renamed` maps old names to new ones, `messages` ignores text in quotes."""
+    found = [unit for file in files for unit in _units(root, file, renamed)]
+    return [_without_text(unit) for unit in found] if messages else found
+
+
+def _without_text(unit: Unit) -> Unit:
+    lines = [(number, re.sub(r"f?(\"[^\"]*\"|'[^']*')", '""', line)) for number, line in unit.lines]
+    return Unit(unit.file, unit.name, tuple((number, line) for number, line in lines if line.strip(' ",')))
 
 
 def not_run(changed: Iterable[Unit], others: Iterable[Unit], ran: dict[str, list[int]], root: Path) -> Iterator[str]:

@@ -20,7 +20,7 @@ CLASSES = ["games", "net", "science"]
 
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A project with the champion of a recipe `tiny` of some task; made once."""
+    """A project with a champion of the recipe `tiny` for a task; made once per task."""
     from tasks.register.registration import run
 
     made: dict[str, Path] = {}
@@ -41,7 +41,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture
 def gristmill(registered, monkeypatch) -> Callable[..., Result]:
-    """Run a command where the champion of a task is."""
+    """Run a command in the project of a task's champion."""
 
     def run(task: str, *arguments: str, given: str | bytes = "") -> Result:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -57,7 +57,7 @@ def good(done: Result) -> list[str]:
 
 
 def told(done: Result) -> str:
-    """The one sentence of a mistake."""
+    """The one-sentence error."""
     assert done.exit_code == 2 and done.stdout == ""
     (sentence,) = done.stderr.splitlines()
     return sentence
@@ -78,7 +78,7 @@ def test_what_is_written_is_one_line_and_whole_in_json(gristmill):
         content = json.loads(row)
         assert content["input"] == "a\ncat"
         assert good(gristmill(task, "predict", "tiny", "a\ncat")) == [" ".join(content["output"].splitlines())]
-    assert content["output"].startswith("a\ncat")  # a causal model goes on with the text
+    assert content["output"].startswith("a\ncat")  # a causal model continues the text
 
 
 def test_masks_are_filled(gristmill):
@@ -99,14 +99,14 @@ def test_parameters_reach_the_model_in_their_types(gristmill):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("beams=2", "--param beams=2: name=value wanted, of a parameter of this model (there are: num_beams, "),
-        ("num_beams", "--param num_beams: name=value wanted"),
-        ("num_beams=two", "--param num_beams=two: num_beams is a whole number"),
-        ("length_penalty=long", "--param length_penalty=long: length_penalty is a number"),
-        ("early_stopping=1", "--param early_stopping=1: early_stopping is true or false"),
+        ("beams=2", "--param beams=2: expected NAME=VALUE with a parameter of this model (available: num_beams, "),
+        ("num_beams", "--param num_beams: expected NAME=VALUE"),
+        ("num_beams=two", "--param num_beams=two: num_beams must be an integer"),
+        ("length_penalty=long", "--param length_penalty=long: length_penalty must be a number"),
+        ("early_stopping=1", "--param early_stopping=1: early_stopping must be true or false"),
         (
             "num_beams=99999999999999999999",
-            "--param num_beams=99999999999999999999: num_beams is a whole number from -92",
+            "--param num_beams=99999999999999999999: num_beams must be an integer from -92",
         ),
         ("repetition_penalty=nan", "repetition_penalty: must be a finite number, not nan"),
         ("length_penalty=-inf", "length_penalty: must be a finite number, not -inf"),
@@ -136,12 +136,12 @@ def test_lines_of_a_file_of_a_pipe_and_of_json_give_the_same(gristmill, tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "options", "sentence"),
     [
-        ("x.jsonl", b'{"text": "a"}\n{"b": "", "n": 1}\n', (), "x.jsonl line 2: no column 'text' (there are: b, n)"),
-        ("x.jsonl", b'{"text": 3}\n', (), "x.jsonl line 1: text: 3 is no text"),
-        ("x.jsonl", b'{"text": "a\\ud800 ka"}\n', (), "x.jsonl line 1: not Unicode: character 2 of it is '\\ud800'"),
+        ("x.jsonl", b'{"text": "a"}\n{"b": "", "n": 1}\n', (), "x.jsonl line 2: no column 'text' (available: b, n)"),
+        ("x.jsonl", b'{"text": 3}\n', (), "x.jsonl line 1: text: expected a string, not 3"),
+        ("x.jsonl", b'{"text": "a\\ud800 ka"}\n', (), "x.jsonl line 1: not Unicode: character 2 is '\\ud800'"),
         ("x.jsonl", b"[1]\n", (), "x.jsonl line 1: not a JSON object: [1]"),
         ("x.txt", b"hello\n", ("--column", "text"), "x.txt line 1: not a JSON object: "),
-        ("x.txt", b"one\ntw\xff\n", (), "x.txt line 2: not UTF-8: byte 3 of it is 0xff"),
+        ("x.txt", b"one\ntw\xff\n", (), "x.txt line 2: not UTF-8: byte 3 is 0xff"),
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_text_is_named(gristmill, tmp_path, monkeypatch, name, content, options, sentence):
@@ -152,7 +152,7 @@ def test_a_line_that_is_no_text_is_named(gristmill, tmp_path, monkeypatch, name,
 
 def test_a_word_that_is_not_utf_8_is_named(gristmill):
     word = os.fsdecode(b"\xff ka")
-    sentence = "text 2: not Unicode: character 1 of it is '\\udcff'"
+    sentence = "input 2: not Unicode: character 1 is '\\udcff'"
     assert told(gristmill("classification", "predict", "tiny", "a", word)) == sentence
 
 
@@ -160,7 +160,7 @@ def test_a_word_that_is_not_utf_8_is_named(gristmill):
 def test_that_no_text_came_in_is_said(gristmill, registered, source):
     (registered("classification") / "nothing.jsonl").write_text("\n")
     done = gristmill("classification", "predict", "tiny", *source)
-    assert good(done) == [] and done.stderr == "warning: no text came in, so there is no answer\n"
+    assert good(done) == [] and done.stderr == "warning: no input, so no output\n"
 
 
 def test_texts_before_one_that_cannot_be_answered_have_their_answers(gristmill):
@@ -173,15 +173,15 @@ def test_texts_before_one_that_cannot_be_answered_have_their_answers(gristmill):
 def test_texts_that_are_too_long_are_counted_in_a_warning(gristmill):
     done = gristmill("classification", "predict", "tiny", "a", "dog " * 10_000, "cat " * 20)
     assert len(good(done)) == 3
-    assert done.stderr == "warning: 2 of 3 texts are longer than the model takes and were cut off\n"
+    assert done.stderr == "warning: 2 of 3 inputs were longer than the model's maximum and truncated\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("a", "--file", "-"), "give texts on the command line or in a file, not both"),
-        (("a", "--column", "b"), "give texts on the command line or in a file, not both"),
-        (("--column", ""), "--column is empty: give the name of the column"),
+        (("a", "--file", "-"), "pass texts as arguments or in a file, not both"),
+        (("a", "--column", "b"), "pass texts as arguments or in a file, not both"),
+        (("--column", ""), "--column: must not be empty"),
         (("--file", "nowhere.txt"), "File 'nowhere.txt' does not exist"),
     ],
 )
@@ -201,13 +201,13 @@ def test_a_terminal_without_a_text_is_told_what_to_do(registered):
         os.close(ours)
         os.close(theirs)
     assert done.returncode == 2 and done.stdout == ""
-    assert "no texts: give some behind the recipe, or --file PATH, or pipe them in" in done.stderr
+    assert "no input: pass texts after RECIPE, or --file PATH, or pipe one per line" in done.stderr
 
 
 def test_generate_continues_texts_of_causal_models_alone(gristmill):
     assert good(gristmill("causal-lm", "generate", "tiny", "a", "--max-new-tokens", "3"))[0].startswith("a")
     sentence = told(gristmill("translation", "generate", "tiny", "a"))
-    assert sentence == "recipes/tiny.yaml: task: translation continues no text; use `gristmill predict tiny`"
+    assert sentence == "recipes/tiny.yaml: task: translation models do not continue text; use `gristmill predict tiny`"
 
 
 def test_generate_and_predict_write_the_same_text(gristmill):
@@ -231,7 +231,7 @@ def test_without_a_champion_it_is_told_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     done = CliRunner().invoke(main, ["predict", "tiny", "a"], catch_exceptions=False)
-    assert told(done) == "no champion of tiny yet: run `gristmill run tiny`"
+    assert told(done) == "tiny has no champion yet; run `gristmill run tiny`"
 
 
 def test_a_thousand_texts_through_a_pipe_keep_their_order(gristmill, registered):

@@ -48,7 +48,7 @@ def results(*arguments: str) -> Result:
 
 
 def written(between: str = "") -> list[str]:
-    """The rows that the command writes between markers with this between them."""
+    """The rows that the command writes between markers that contain this text."""
     Path("README.md").write_bytes(PAGE.format(between).encode())
     done = results("--write", "README.md")
     assert done.exit_code == 0, done.output
@@ -110,7 +110,7 @@ def test_the_terminal_shows_the_same():
 
 def test_without_results_it_is_said(project):
     shutil.rmtree(project / "data")
-    assert results().stdout == "no results yet: gristmill run RECIPE\n"
+    assert results().stdout == "no results yet; run: gristmill run RECIPE\n"
     assert written() == []
 
 
@@ -119,14 +119,14 @@ def test_a_file_without_markers_is_refused_and_stays(text):
     Path("x.md").write_bytes(text.encode())
     done = results("--write", "x.md")
     assert done.exit_code == 2
-    assert done.stderr == "x.md: the table goes between <!-- results --> and <!-- /results -->, once in the file\n"
+    assert done.stderr == "x.md: needs the markers <!-- results --> and <!-- /results --> exactly once\n"
     assert Path("x.md").read_bytes() == text.encode()
 
 
 def test_a_row_that_is_none_is_refused():
     Path("x.md").write_text(PAGE.format("\n| play | 3 |\n"))
     done = results("--write", "x.md")
-    assert done.exit_code == 2 and done.stderr == "x.md: between the markers: no row of 9 cells: | play | 3 |\n"
+    assert done.exit_code == 2 and done.stderr == "x.md: between the markers: expected a row of 9 cells: | play | 3 |\n"
 
 
 def test_a_recipe_that_cannot_be_read_keeps_its_row_with_a_warning():
@@ -134,6 +134,6 @@ def test_a_recipe_that_cannot_be_read_keeps_its_row_with_a_warning():
     there = PAIR.replace("a mill", "the old mill")
     assert written(f"\n{there}\n") == [there, CAUSAL]
     done = results("--write", "README.md")
-    assert done.stderr.startswith("warning: pairs is left as it is: recipes/pairs.yaml: task: 'poetry'")
+    assert done.stderr.startswith("warning: pairs is skipped: recipes/pairs.yaml: task: 'poetry'")
     Path("data/play/evaluation/metrics.json").write_text("{")
-    assert "play is left as it is: data/play/evaluation/metrics.json: not whole JSON" in results().stderr
+    assert "play is skipped: data/play/evaluation/metrics.json: invalid JSON" in results().stderr

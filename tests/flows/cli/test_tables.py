@@ -1,4 +1,4 @@
-"""What the command line says of recipes and runs."""
+"""Tables of recipes and runs."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ ORIGINS = {"play": Scratch(), "news": FromRecipe(kind="recipe", name="play"), "l
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A causal model and a classifier that were run, a recipe that never was, and one that is broken."""
+    """A causal model and a classifier after a run, a recipe that never ran, and a broken one."""
     from tasks.register.registration import run
 
     root = tmp_path_factory.mktemp("tables")
@@ -62,7 +62,7 @@ def test_recipes_with_their_champions_and_what_they_start_from(gristmill, monkey
         source = SimpleNamespace(root=SimpleNamespace(title=lambda: "plays"))
         return SimpleNamespace(task=task, model=model, ingest=source)
 
-    monkeypatch.setattr(tasks.recipe, "load", load)  # what a recipe may be is tested where it is read
+    monkeypatch.setattr(tasks.recipe, "load", load)  # loading has its own tests
     shown = lines(gristmill("recipes"))
     assert "play causal-lm llama plays version 1 bits_per_byte 2.5000" in shown
     assert "news classification from play plays version 1 macro_f1 2.5000" in shown
@@ -74,7 +74,7 @@ def test_one_broken_recipe_does_not_hide_the_runs_of_the_others(gristmill):
     done = gristmill("runs")
     text = " ".join(lines(done))
     assert "bits_per_byte 2.5000" in text and "macro_f1 2.5000" in text
-    assert done.stderr.startswith("warning: broken is left out: recipes/broken.yaml: register.speed: unknown key")
+    assert done.stderr.startswith("warning: broken is skipped: recipes/broken.yaml: register.speed: unknown key")
 
 
 def test_the_runs_of_one_recipe_have_its_metric_as_a_column(gristmill):
@@ -91,7 +91,7 @@ def test_a_broken_recipe_that_is_asked_for_is_an_error(gristmill):
 def test_the_summary_of_a_run_shows_intervals_baselines_and_counts(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     metrics = read_metrics("news")
-    assert "classes" not in metrics  # the table per class is not for a summary
+    assert "classes" not in metrics  # too long for a summary
     print_summary(Summary("news", None, [Row("train@news", "ran", 1.5)], metrics))
     shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "macro_f1 2.5000 2.2500 to 2.7500 majority 4.5000, tfidf 3.0000" in shown

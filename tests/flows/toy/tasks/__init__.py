@@ -1,1 +1,1 @@
-"""The stages of a toy project, on the real rooms under them."""
+"""The stages of a toy project, on the real shared packages."""

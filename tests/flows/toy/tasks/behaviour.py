@@ -1,4 +1,4 @@
-"""What a toy stage does at a test's wish: a word in the file `behave/<stage>` makes it fail, hang or crash."""
+"""Misbehaviour on request: a word in the file `behave/<stage>` makes a toy stage fail, hang or crash."""
 
 import os
 import subprocess

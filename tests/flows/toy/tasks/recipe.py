@@ -1,4 +1,4 @@
-"""The recipes of the toy project: any settings will do."""
+"""Recipes of the toy project; any settings are valid."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ from tasks.stage.settings import recipe_path
 
 
 def load(name: str) -> SimpleNamespace:
-    """A recipe without texts of its own and without a base. Raises RecipeError where there is none."""
+    """A recipe without local texts and without a base. Raises RecipeError if it does not exist."""
     recipe_path(name)
     source = SimpleNamespace(root=SimpleNamespace(local_paths=list))
     nothing = SimpleNamespace(contamination=None)

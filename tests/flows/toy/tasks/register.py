@@ -1,4 +1,4 @@
-"""`python -m tasks.register toy`: counts and writes down that it was asked."""
+"""`python -m tasks.register toy`: record the attempt and write registration.json."""
 
 from tasks.behaviour import act
 from tasks.stage.run import Job, Report, Stage, main, write_json
