@@ -29,7 +29,7 @@ class Unit:
 
 
 def units(root: Path, files: Iterable[Path], renamed: Mapping[str, str], messages: bool = False) -> list[Unit]:
-    """All units of some files under a folder; `renamed` maps old names to new ones, `messages` ignores text in quotes."""
+    """All units of some files under a folder; `renamed` maps old names to new ones, `messages` ignores quoted text."""
     found = [unit for file in files for unit in _units(root, file, renamed)]
     return [_without_text(unit) for unit in found] if messages else found
 
