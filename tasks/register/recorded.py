@@ -115,8 +115,8 @@ def _files(recipe: str, place: Place) -> str:
 def _packages() -> Iterator[str]:
     """Python's version, and the names of all `*.dist-info` folders.
 
-    Skips the project's own folders: they are on the path of `python -m flows`, but not of `gristmill`.
+    Other folders of the path change while a process runs: setuptools, for one, adds the packages inside it.
     """
     yield sys.version
-    for folder in set(sys.path) - {"", str(Path.cwd()), str(ROOT)}:
-        yield from (path.name for path in Path(folder).glob("*.dist-info"))
+    for folder in {Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))}:
+        yield from (path.name for path in folder.glob("*.dist-info"))

@@ -56,7 +56,7 @@ def stale(folder: Path) -> set[str]:
 
 
 def test_a_comment_and_a_docstring_run_the_stage_code_alone(project: Path) -> None:
-    edit(project, "tasks/train/schedule.py", '"""The share', '# A remark.\n"""In short: the share')
+    edit(project, "tasks/train/schedule.py", '"""The learning', '# A remark.\n"""In short: the learning')
     assert stale(project) == {"code"}
     assert "Running stage 'code'" in command(project, "dvc", "repro", "code").stdout
     assert command(project, "dvc", "status").stdout.strip() == CLEAN
