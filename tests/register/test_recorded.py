@@ -190,8 +190,8 @@ def test_a_file_that_the_register_reads_is_not_as_it_was(project: Path, change: 
 def test_another_package_code_or_address_is_seen(project: Path, tmp_path: Path, monkeypatch) -> None:
     run("tiny")
     with monkeypatch.context() as patch:
-        Path(tmp_path / "more" / "torch-9.9.dist-info").mkdir(parents=True)
-        patch.syspath_prepend(tmp_path / "more")
+        Path(tmp_path / "more" / "site-packages" / "torch-9.9.dist-info").mkdir(parents=True)
+        patch.syspath_prepend(tmp_path / "more" / "site-packages")
         assert whole("tiny") is None
     with monkeypatch.context() as patch:
         shutil.copytree(Path(__file__).parents[2] / "tasks", tmp_path / "code" / "tasks")

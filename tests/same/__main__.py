@@ -166,9 +166,7 @@ def _tell(stage: str, verdict: Verdict, new: bool) -> int:
     for line in verdict.unseen:
         print(f"{stage}: changed but did not run: {line}")
     if verdict.unseen:
-        print(
-            f"{stage}: not listed; let a recipe in tests/same/roads.py run these lines; see --help for RENAMED, MESSAGES"
-        )
+        print(f"{stage}: not listed; let a recipe in tests/same/roads.py run these lines, or see RENAMED and MESSAGES")
     if verdict.differing or verdict.unseen:
         return 1
     print(f"{stage}: the same bytes, and every changed line ran")
