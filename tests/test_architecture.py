@@ -1,6 +1,7 @@
 """Rules that no compiler checks: which package may import which, and that dvc.yaml matches the stages."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -172,3 +173,12 @@ def names(entry: Any) -> list[str]:
 
 def opts(entry: Any) -> list[dict[str, Any]]:
     return list(entry.values()) if isinstance(entry, dict) else []
+
+
+def test_the_committed_lock_knows_the_code(tmp_path: Path) -> None:
+    """Otherwise a clone would run the stage `code` and change dvc.lock."""
+    status = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json", "code"], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "DVC_SITE_CACHE_DIR": str(tmp_path), "DVC_NO_ANALYTICS": "1"},
+    )  # fmt: skip
+    assert "changed deps" not in status.stdout, "`dvc repro code` renews dvc.lock"
