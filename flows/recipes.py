@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tasks.recipe import Recipe
 
 GRAPH = Path("dvc.yaml")
-ALONE = {key: f"data/code/{stage}.json" for key, stage in (("source", "ingest"), ("init", "base"), ("unseen", "clean"))}
-"""`vars.alone`: dependencies that stages have anyway, for a recipe that reads no folder of the project."""
 RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@{name}`, and nothing trains again"
 """How a recipe that was up to date before the stage `code` keeps its models."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
@@ -38,7 +36,8 @@ def check(name: str) -> "Recipe":
     from tasks.recipe import load
 
     recipe = load(name)
-    wired = listed_recipes()
+    graph = _read_graph()
+    wired = _mapping(graph)
     texts, unseen, place = recipe.ingest.root.local_paths(), _unseen(recipe), recipe_path(name)
     if "." in texts:
         raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
@@ -49,7 +48,7 @@ def check(name: str) -> "Recipe":
         "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
     }
     entry = f"write `{name}: {_entry({key: path for key, path in wanted.items() if path is not None})}`"
-    if "code" not in (read_yaml(GRAPH).get("stages") or {}):
+    if "code" not in (graph.get("stages") or {}):
         raise RecipeError(
             f"{GRAPH}: the stage `code` is missing, and all others depend on it: copy `vars.alone` and `stages` from "
             f"the dvc.yaml of this version, {RENEW.format(name=name)}"
@@ -81,7 +80,8 @@ def new_recipe(name: str, like: str) -> Path:
     Raises RecipeError if `name` is invalid or taken, `like` is missing, or dvc.yaml has no block of recipes.
     """
     require_name(name)
-    path, wired = RECIPES / f"{name}.yaml", listed_recipes()
+    parsed = _read_graph()
+    path, wired = RECIPES / f"{name}.yaml", _mapping(parsed)
     if path.exists() or name in wired:
         raise RecipeError(f"{path if path.exists() else GRAPH}: the recipe {name} already exists")
     source = recipe_path(like)
@@ -89,7 +89,8 @@ def new_recipe(name: str, like: str) -> Path:
     found = LIST.search(graph)
     if found is None or like not in wired:
         raise RecipeError(f"{GRAPH}: vars: cannot add {name}: {like} is not in a `- recipes:` block")
-    own = {key: path for key, path in (wired[like] or {}).items() if path != ALONE.get(key)}
+    alone = _variable(parsed, "alone") or {}
+    own = {key: path for key, path in (wired[like] or {}).items() if path != alone.get(key)}
     end = found.start() + len(found[0].rstrip()) + 1
     path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     line = f"{found['indent']}    {name}: {_entry(own)}\n"
@@ -99,15 +100,29 @@ def new_recipe(name: str, like: str) -> Path:
 
 def listed_recipes() -> dict[str, Any]:
     """The mapping `vars.recipes` of dvc.yaml. Raises RecipeError if it is missing or has an invalid name."""
+    return _mapping(_read_graph())
+
+
+def _read_graph() -> dict[str, Any]:
     if not GRAPH.is_file():
         raise RecipeError(f"{GRAPH}: not found; run gristmill in the project root")
-    for item in read_yaml(GRAPH).get("vars") or []:
-        if isinstance(item, dict) and isinstance(item.get("recipes"), dict):
-            for name in item["recipes"]:
-                if not isinstance(name, str) or not NAME.fullmatch(name):
-                    raise RecipeError(f"{GRAPH}: vars.recipes: {name!r} is not a recipe name")
-            return dict(item["recipes"])
-    raise RecipeError(f"{GRAPH}: vars: the mapping `recipes` is missing")
+    return read_yaml(GRAPH)
+
+
+def _mapping(graph: dict[str, Any]) -> dict[str, Any]:
+    found = _variable(graph, "recipes")
+    if found is None:
+        raise RecipeError(f"{GRAPH}: vars: the mapping `recipes` is missing")
+    for name in found:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise RecipeError(f"{GRAPH}: vars.recipes: {name!r} is not a recipe name")
+    return found
+
+
+def _variable(graph: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """A mapping of `vars`; None if there is no such mapping."""
+    items = (item for item in graph.get("vars") or [] if isinstance(item, dict))
+    return next((dict(item[name]) for item in items if isinstance(item.get(name), dict)), None)
 
 
 def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:

@@ -39,7 +39,7 @@ DIGEST_BYTES = 16
 
 @dataclass
 class Noted:
-    """Counts of what cleaning did; they add up over batches."""
+    """Cleaning counts, summed over batches."""
 
     rewritten: Counter[str] = field(default_factory=Counter)
     """Documents changed by each rewriting step, on either side."""

@@ -64,8 +64,13 @@ def remember(recipe: str, registration: dict[str, Any]) -> None:
     found = place.read(recipe, registration) if place is not None else None
     if place is None or found is None or not _agree(found["aliases"], registration):
         return
+    replace_json(path, {"files": _files(recipe, place), "record": fingerprint(found)})
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Like `write_json`, but atomic."""
     partial = path.with_name(f".partial-{path.name}")
-    write_json(partial, {"files": _files(recipe, place), "record": fingerprint(found)})
+    write_json(partial, value)
     partial.replace(path)
 
 

@@ -4,13 +4,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.register.package import log_model
-from tasks.register.recorded import registration_path, remember, tell
+from tasks.register.recorded import registration_path, remember, replace_json, tell
 from tasks.register.registry import headline, register
 from tasks.register.results import Results, read_results
 from tasks.register.settings import RegisterSettings
 from tasks.register.sync_run import log_scores, sync_run
 from tasks.stage.errors import TransientError
-from tasks.stage.run import write_json
 from tasks.stage.settings import read_section
 from tasks.tracking.client import connect, lost_is_transient, patience, shown
 
@@ -31,9 +30,7 @@ def run(recipe: str) -> dict[str, Any]:
             f"{error}; nothing is lost: run `gristmill run {recipe}` later to complete the record"
         ) from error
     path = registration_path(recipe)
-    partial = path.with_name(f".partial-{path.name}")
-    write_json(partial, registration)
-    partial.replace(path)
+    replace_json(path, registration)
     remember(recipe, registration)
     tell(registration)
     return registration

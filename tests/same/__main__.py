@@ -26,7 +26,7 @@ from tasks.code.versions import LISTED, Known, read_listed
 from tasks.stage.code import ROOT, hash_stage, import_closure
 from tests.same.changed import not_run, units
 from tests.same.roads import roads, write_texts
-from tests.same.take import STAGES
+from tests.scratch import STAGES
 
 REPORT = ("training", "report.json")
 """The output that names its code, and all settings of the training."""
@@ -107,8 +107,8 @@ def _take(code: Path, folder: Path, before: Path) -> Path:
     }  # fmt: skip
     driver = Path(__file__).with_name("take.py")
     done = subprocess.run(
-        [sys.executable, "-P", os.fspath(driver), "made", *recipes], cwd=folder, env={**os.environ, **quiet},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-P", os.fspath(driver), "made", ",".join(STAGES), *recipes], cwd=folder,
+        env={**os.environ, **quiet}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{done.stdout[-4000:]}\nmake same: the recipes of tests/same/roads.py failed with {code}")
@@ -130,10 +130,8 @@ def _closure(stage: str, root: Path) -> list[Path]:
 def _differing(old: Path, new: Path) -> Iterator[str]:
     """Outputs of a stage that differ, by recipe and name."""
     names = {path.relative_to(tree) for tree in (old, new) for path in tree.rglob("*") if path.is_file()}
-    names = {
-        name for name in names if (old / name.parts[0]).exists()
-    }  # a recipe for a new key: the old code refuses it
-    for name in sorted(names):
+    compared = (name for name in sorted(names) if (old / name.parts[0]).exists())  # the old code took the recipe, too
+    for name in compared:
         pair = [(tree / name).read_bytes() if (tree / name).is_file() else b"" for tree in (old, new)]
         if pair[0] != pair[1] and not _same_by_design(name, pair):
             yield name.as_posix()

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from tasks.stage.code import without_remarks
 
-Units = dict[tuple[str, str], list["Unit"]]
-"""By file and name."""
-
 
 @dataclass(frozen=True)
 class Unit:

@@ -1,4 +1,4 @@
-"""`python take.py OUT RECIPE…`, in a folder with recipes: run all stages of the recipes with the code in PYTHONPATH.
+"""`python take.py OUT STAGE,… RECIPE…`, in a folder with recipes: run the stages with the code in PYTHONPATH.
 
 Each output is copied to OUT/<stage>/. If the folder `before` exists, a stage reads its inputs there, so that one
 differing stage does not make all later ones differ. OUT/lines.json has the lines that ran, by file.
@@ -17,10 +17,9 @@ import coverage
 
 RESUMED = "plays"
 """The recipe that is trained a second time, from its last checkpoint."""
-STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 
 
-def take(out: Path, recipes: list[str]) -> None:
+def take(out: Path, stages: list[str], recipes: list[str]) -> None:
     """Run all stages of the recipes; keep their outputs and the lines that ran."""
     code = Path(os.environ["PYTHONPATH"])
     seen = coverage.Coverage(data_file=None, config_file=False, include=[f"{code}/tasks/*"], concurrency="thread")
@@ -30,7 +29,7 @@ def take(out: Path, recipes: list[str]) -> None:
     keep_checkpoints()
     for recipe in recipes:
         try:
-            take_recipe(out, recipe)
+            take_recipe(out, stages, recipe)
         except RuntimeError as error:
             if Path("before").exists():
                 raise
@@ -41,9 +40,9 @@ def take(out: Path, recipes: list[str]) -> None:
     (out / "lines.json").write_text(json.dumps(lines))
 
 
-def take_recipe(out: Path, recipe: str) -> None:
+def take_recipe(out: Path, stages: list[str], recipe: str) -> None:
     """Run all stages of a recipe and keep their outputs. Raises RuntimeError if one fails."""
-    for stage in STAGES:
+    for stage in stages:
         run_stage(stage, recipe)
         if (stage, recipe) == ("train", RESUMED):
             run_stage(stage, recipe)
@@ -76,4 +75,4 @@ def _keep(made: Path, kept: Path, before: Path) -> None:
 
 
 if __name__ == "__main__":
-    take(Path(sys.argv[1]), sys.argv[2:])
+    take(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Masked:
-    """A column after masking. Has only counts of what was found, no values."""
+    """A column after masking. Holds counts of the findings, never their values."""
 
     column: "pa.LargeStringArray"
     """The texts with placeholders; the input column itself if nothing was replaced."""
