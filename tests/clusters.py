@@ -60,9 +60,9 @@ def serving(start: str, folder: Path) -> Iterator[str]:
         process.stdin.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def ray_token() -> Iterator[None]:
-    """Who connects has the token, as those who share a cluster have."""
+    """Set before the first test, since Ray reads it when it is imported; whoever connects to a cluster needs it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -70,7 +70,7 @@ def ray_token() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(ray_token: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Two workers."""
     with serving(RAY, tmp_path_factory.mktemp("ray")) as address:
         yield f"ray:{address}"

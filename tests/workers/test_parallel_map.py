@@ -95,7 +95,7 @@ def test_an_engine_that_is_not_there_is_told(wanted: str, message: str, monkeypa
     ("kind", "start", "name"), [("dask", DASK_ALONE, "Dask"), ("ray", RAY_ALONE, "Ray")], ids=["dask", "ray"]
 )
 def test_a_cluster_without_workers_is_told(
-    kind: str, start: str, name: str, ray_token: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, start: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.workers.clusters.FIRST_WORKER", 1.0)
     with serving(start, tmp_path) as address:
