@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.evaluate.baselines import token_counts
 from tasks.evaluate.loading import Loaded, check_tokens, check_usage, load_model
-from tasks.evaluate.masking import Frame, Masking, guess, hidden_positions
+from tasks.evaluate.masking import Masking, guess, hidden_positions
 from tasks.evaluate.plots import read_history
 from tasks.evaluate.samples import fill, masked_prompt_ids
 from tasks.evaluate.score_plots import Measure
@@ -20,6 +20,7 @@ from tasks.evaluate.score_tables import DIGITS, Row, ScoreTables, by_group, tota
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.split import Split, measure_split
 from tasks.formats.corpus import read_batches
+from tasks.formats.tokenizer import Frame
 from tasks.formats.tokens import Tokens
 from tasks.stage import runtime
 from tasks.stage.errors import DataError, RecipeError

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tasks.evaluate.batches import LOGITS, map_batches
 from tasks.evaluate.signatures import write_signature
 from tasks.formats.rows import padded
+from tasks.formats.tokenizer import Frame
 
 VERSION = 1
 """Increment when the same model and text would get a different score."""
@@ -45,26 +46,6 @@ class Masking:
             "hidden": "one-mask-all-replaced", "scored": "hidden", "precision": self.precision, "tok": tokenizer[:12],
             "data": text[:12], "version": f"gristmill-{VERSION}",
         })  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The special tokens before and after a text."""
-
-    before: list[int]
-    behind: list[int]
-
-    @classmethod
-    def of(cls, tokenizer: Any) -> "Frame":
-        """The special tokens that a tokenizer adds."""
-        whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
-        for start in range(len(whole) - len(plain) + 1):
-            if plain and whole[start : start + len(plain)] == plain:
-                return cls(whole[:start], whole[start + len(plain) :])
-        raise ValueError(f"the tokenizer adds special tokens inside the text: {plain} becomes {whole}")
-
-    def __len__(self) -> int:
-        return len(self.before) + len(self.behind)
 
 
 @dataclass(frozen=True, order=True)

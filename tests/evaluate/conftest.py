@@ -118,14 +118,13 @@ def empty_project(root: Path, monkeypatch) -> Path:
 
 
 def write_model(folder: Path, model, tokenizer: Path, **usage: object) -> None:
-    """Write a model folder as the stage `train` does; `usage` adds a usage file."""
+    """Write a model folder as the stage `train` does."""
     from tasks.formats.usage import Usage
 
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((tokenizer / name).read_bytes())
-    if usage:
-        Usage(**usage).write(folder)
+    Usage(**{"task": "causal-lm", **usage}).write(folder)
 
 
 def save_tokenizer(folder: Path, texts: list[str], size: int, specials: dict[str, str], template: str) -> Path:
