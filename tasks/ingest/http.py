@@ -1,14 +1,10 @@
 """A file from the web, resumed at the first missing byte."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tasks.ingest.source import Bench
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.progress import progress
-
-if TYPE_CHECKING:
-    import httpx
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that may be temporary (RFC 9110)."""
@@ -21,18 +17,19 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     import httpx
 
     try:
-        with httpx.Client(follow_redirects=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
-            _stream(client, url, part, had, bench)
+        _stream(url, part, had, bench)
     except httpx.TransportError as error:
         raise TransientError(f"{bench.recipe}: ingest.url: {url}: {_words(error)}") from error
     except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:
         raise bench.wrong("url", f"{url}: {_words(error)}") from error
 
 
-def _stream(client: "httpx.Client", url: str, part: Path, had: int, bench: Bench) -> None:
+def _stream(url: str, part: Path, had: int, bench: Bench) -> None:
     """Append the missing bytes to `part`; overwrite it if the server sends the whole file."""
-    headers = {"Range": f"bytes={had}-"} if had else {}
-    with client.stream("GET", url, headers=headers) as response:
+    import httpx
+
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
+    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=TIMEOUT) as response:
         status = response.status_code
         if status == 416 and had:  # complete, or the file is now shorter: the checksum decides
             return

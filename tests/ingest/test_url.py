@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tasks.fetch.downloads import alone
+from tasks.fetch.downloads import alone, cache_folder
 from tasks.stage.errors import GristmillError, RecipeError, TransientError
 
 BODY = "".join(f"line {i} of a text that takes its time\n" for i in range(50_000)).encode()
@@ -84,7 +84,7 @@ def test_a_file_is_downloaded_once(run, server):
 
 def test_only_one_process_at_a_time_fetches_a_file(run, server):
     other = threading.Thread(target=run, kwargs=section(server))
-    with alone(SHA256):
+    with alone(cache_folder(SHA256)):
         other.start()
         other.join(0.5)
         assert other.is_alive() and server.asked == []
