@@ -51,6 +51,7 @@ def read_report() -> dict[str, Any]:
 
 def write_rows(name: str, rows: list[dict[str, Any]]) -> None:
     """A table in JSON Lines, or for a name in .parquet, in Parquet."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
     if name.endswith(".parquet"):
         pq.write_table(pa.Table.from_pylist(rows), name)
     else:
