@@ -102,13 +102,6 @@ def test_columns_give_text_id_and_group(run):
     assert [(row["id"], row["group"], row["text"]) for row in rows] == [("7", "x", "a"), ("k", "y", "b")]
 
 
-def test_an_id_that_comes_twice_is_told_with_both_places(run):
-    write_rows("a.jsonl", [{"text": "a", "id": "k"}])
-    write("b.csv", "text,id\nx,j\ny,k\n")
-    with pytest.raises(DataError, match=r"^b\.csv row 2: duplicate id 'k', already in a\.jsonl line 1; "):
-        run(kind="files", files=["a.jsonl", "b.csv"], documents={"id_column": "id"})
-
-
 def test_of_several_ids_that_come_twice_the_first_is_told_and_the_last_good_corpus_stands(run, monkeypatch):
     monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 8)  # row groups, and shards, of a few documents
     monkeypatch.setattr("tasks.formats.corpus.SHARD_BYTES", 64)
@@ -118,9 +111,7 @@ def test_of_several_ids_that_come_twice_the_first_is_told_and_the_last_good_corp
     before = snapshot()
     assert len(before) > 3
     write_rows("a.jsonl", [{"text": "some text", "id": name} for name in names])
-    with pytest.raises(
-        DataError, match=r"^a\.jsonl line 101: duplicate id '70', already in a\.jsonl line 71; ids must"
-    ):
+    with pytest.raises(DataError, match=r"^a\.jsonl line 101: duplicate id '70', already in a\.jsonl line 71; ids mu"):
         run(kind="files", files=["a.jsonl"], documents={"id_column": "id"})
     assert snapshot() == before
 
@@ -213,16 +204,6 @@ def test_nuls_stay_and_lone_surrogates_become_a_problem(run):
         ("😀", None),
         ("a\0b", None),
         ("a\0b", None),
-    ]
-
-
-def test_a_text_that_is_missing_or_no_text_is_kept_with_the_problem(run):
-    write_rows("a.jsonl", [{"text": None}, {"text": 3}, {"text": "fine"}])
-    rows = run(kind="files", files=["a.jsonl"])
-    assert [(row["text"], row["problem"]) for row in rows] == [
-        ("", "no text in a.jsonl line 1"),
-        ("3", "text is no text, but int, in a.jsonl line 2"),
-        ("fine", None),
     ]
 
 

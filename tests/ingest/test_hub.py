@@ -53,12 +53,11 @@ def test_a_split_of_a_folder_is_read_in_order(read):
     assert [(row["id"], row["group"], row["text"]) for row in rows] == [
         (str(n), f"p{n % 3}", f"line {n}") for n in range(20)
     ]
-    rows = read("test")
-    assert [(row["id"], row["group"], row["text"], row["source"]) for row in rows] == [
-        ("plays/test#1", "plays/test#1", "a\nb", "plays/test row 1")
-    ]
-    rows = read("train", "poems", documents={"text_column": "verse"})
-    assert [row["text"] for row in rows] == ["roses"]
+    (row,) = read("test")
+    told = (row["id"], row["group"], row["text"], row["source"])
+    assert told == ("plays/test#1", "plays/test#1", "a\nb", "plays/test row 1")
+    (row,) = read("train", "poems", documents={"text_column": "verse"})
+    assert row["text"] == "roses"
 
 
 def test_splits_are_read_in_the_order_given_and_all_but_the_first_are_groups(read):
@@ -68,8 +67,8 @@ def test_splits_are_read_in_the_order_given_and_all_but_the_first_are_groups(rea
         *((f"plays/train#{n}", "train", f"plays/train row {n}") for n in range(1, 21)),
     ]
     assert read_report()["received"]["rows"] == 21
-    rows = read(["test"])
-    assert [(row["id"], row["group"]) for row in rows] == [("plays/test#1", "plays/test#1")]
+    (row,) = read(["test"])
+    assert (row["id"], row["group"]) == ("plays/test#1", "plays/test#1")
 
 
 def test_ids_that_each_split_counts_anew_stay_unique(read):

@@ -61,11 +61,14 @@ def test_a_document_without_its_target_or_label_has_a_problem(run, what):
 
 
 def test_a_value_that_is_no_text_and_no_class_is_a_problem(run):
-    write_rows("a.jsonl", [{"text": "a", "target": 1.5, "label": "x"}, {"text": "a", "target": "b", "label": ["x"]}])
+    fine = {"text": "a", "target": "b", "label": "x"}
+    write_rows("a.jsonl", [fine | wrong for wrong in ({"target": 1.5}, {"label": ["x"]}, {"text": 3}, {"text": None})])
     rows = run(kind="files", files=["a.jsonl"], documents={"target_column": "target", "label_column": "label"})
-    assert [(row["target"], row["label"], row["problem"]) for row in rows] == [
-        ("1.5", "x", "target is no text, but float, in a.jsonl line 1"),
-        ("b", '["x"]', "label is no text, but list, in a.jsonl line 2"),
+    assert [(row["text"], row["target"], row["label"], row["problem"]) for row in rows] == [
+        ("a", "1.5", "x", "target is no text, but float, in a.jsonl line 1"),
+        ("a", "b", '["x"]', "label is no text, but list, in a.jsonl line 2"),
+        ("3", "b", "x", "text is no text, but int, in a.jsonl line 3"),
+        ("", "b", "x", "no text in a.jsonl line 4"),
     ]
 
 

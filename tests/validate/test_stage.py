@@ -226,7 +226,7 @@ def test_no_documents_are_an_error() -> None:
 
 
 def test_only_problems_are_an_error() -> None:
-    project(" {expectations: [], max_problem_share: 1.0}", [("", "not UTF-8 at byte 1"), ("", "not UTF-8 at byte 2")])
+    project(" {expectations: [], max_problem_share: 1.0}", [("", f"not UTF-8 at byte {n}") for n in (1, 2)])
     with pytest.raises(DataError, match=r"none of 2 documents is valid \(problem in the source: 2\)"):
         run(STAGE, "small")
 
