@@ -87,13 +87,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
         self.send_header("Content-Length", str(len(server.body) - start))
         self.end_headers()
-        if server.breaks:
-            server.breaks -= 1
-            self.wfile.write(server.body[start : start + server.sends])
-            self.wfile.flush()
-            self.close_connection = True
-        else:
-            self.wfile.write(server.body[start:])
+        end = start + server.sends if server.breaks else None
+        server.breaks = max(server.breaks - 1, 0)
+        self.wfile.write(server.body[start:end])
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -102,11 +98,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = Server(("127.0.0.1", 0), Handler)
-    server.asked = []
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.asked = []
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        yield server
+        server.shutdown()
