@@ -13,10 +13,10 @@ import json
 import os
 import random
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tasks.stage.run import checkpoints_of
 from tasks.train.history import History
 
 if TYPE_CHECKING:
@@ -32,13 +32,6 @@ HISTORY = "history.json"
 MARK = "whole.json"
 BEST = "best.safetensors"
 TIMING = "timing.json"
-
-
-def folder_of(recipe: str, identity: str) -> Path:
-    """The checkpoint folder of a training run, created if needed."""
-    folder = checkpoints_of(recipe, identity)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -66,7 +59,7 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
     save_weights(model, checkpoint / WEIGHTS)
     torch.save(optimizer.state_dict(), checkpoint / OPTIMIZER)
     torch.save(_random_state(device), checkpoint / RANDOM)
-    _write(checkpoint / HISTORY, history.to_json())
+    _write(checkpoint / HISTORY, asdict(history))
     _write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir())})
     for old in _by_step(folder)[:-KEPT]:
         shutil.rmtree(old)
@@ -106,15 +99,11 @@ def save_weights(model: Any, path: Path) -> None:
 
 def load_weights(model: Any, path: Path) -> None:
     """Load the output of `save_weights` into the model."""
-    import torch
     from safetensors.torch import load_file
     from safetensors.torch import load_model as load_all
 
-    if trained := _trained(model):
-        read = load_file(path)
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(read[name])
+    if _trained(model):
+        model.load_state_dict(load_file(path), strict=False)  # without the frozen weights
     else:
         load_all(model, path, strict=True)
 
