@@ -30,6 +30,10 @@ def test_documents_come_back_in_order(tmp_path: Path) -> None:
     folder = write(tmp_path / "c", [200])
     assert len(corpus.shards(folder)) > 2
     assert [row for batch in corpus.read_batches(folder) for row in batch.to_pylist()] == ROWS
+    places = corpus.row_groups(folder)
+    assert len(places) > len(corpus.shards(folder))
+    found = [name for path, group, _ in places for name in corpus.read_row_group(path, group, ["id"])["id"].to_pylist()]
+    assert found == [row["id"] for row in ROWS]
     assert corpus.count_documents(folder) == 200
 
 
