@@ -27,14 +27,8 @@ FROM_DATA = {
     "label2id", "problem_type",
 }  # fmt: skip
 OURS = {
-    "model_type",
-    "architectures",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-    "is_encoder_decoder",
-    "use_cache",
-}
+    "model_type", "architectures", "transformers_version", "dtype", "torch_dtype", "is_encoder_decoder", "use_cache",
+}  # fmt: skip
 """Config keys derived from other keys of the recipe."""
 LEGACY = {"rope_theta", "rope_scaling", "partial_rotary_factor"}
 """Keyword arguments that configs with `rope_parameters` also accept (modeling_rope_utils.py)."""

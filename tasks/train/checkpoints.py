@@ -32,6 +32,7 @@ HISTORY = "history.json"
 MARK = "whole.json"
 BEST = "best.safetensors"
 TIMING = "timing.json"
+"""Timing and hardware facts; not an output of the stage."""
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -59,8 +60,8 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
     save_weights(model, checkpoint / WEIGHTS)
     torch.save(optimizer.state_dict(), checkpoint / OPTIMIZER)
     torch.save(_random_state(device), checkpoint / RANDOM)
-    _write(checkpoint / HISTORY, asdict(history))
-    _write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir())})
+    write(checkpoint / HISTORY, asdict(history))
+    write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir())})
     for old in _by_step(folder)[:-KEPT]:
         shutil.rmtree(old)
 
@@ -115,11 +116,6 @@ def _trained(model: Any) -> dict[str, Any]:
     return trained if len(trained) < len(named) else {}
 
 
-def write_timing(folder: Path, timing: dict[str, object]) -> None:
-    """Write timing and hardware facts to timing.json, which is not an output of the stage."""
-    _write(folder / TIMING, timing)
-
-
 def _random_state(device: "torch.device") -> dict[str, Any]:
     import numpy as np
     import torch
@@ -153,7 +149,8 @@ def _is_whole(path: Path) -> bool:
     return all((path / name).is_file() and (path / name).stat().st_size == size for name, size in sizes.items())
 
 
-def _write(path: Path, value: object) -> None:
+def write(path: Path, value: object) -> None:
+    """Write JSON, atomically."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
     partial.replace(path)

@@ -110,7 +110,7 @@ def train(job: Job) -> Report:
     usage = _usage(order, splits["train"].text.index)
     save_model(model.cpu(), design, usage, job.input("tokenizer"), job.output("model"))
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
-    checkpoints.write_timing(plan.folder, _timing(history, machine))
+    checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
     checkpoints.clear(plan.folder)
     return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
 
@@ -218,7 +218,6 @@ def _report(
     loss = last.validation_loss if plan.settings.keep == "last" else history.best_loss
     assert loss is not None
     per_byte = {} if plan.text is None else {"validation_bits_per_byte": round(bits_per_byte(plan.text, loss), 6)}
-    passes = last.step * plan.settings.accumulation / plan.data.training.count
     return Report(
         received={
             f"{name}_{side}": len(tokens)
@@ -235,7 +234,7 @@ def _report(
             "data": plan.data.facts,
             "steps": last.step,
             "tokens_seen": history.tokens,
-            "epochs": round(passes, 3),
+            "epochs": round(last.step * plan.settings.accumulation / plan.data.training.count, 3),
             "kept_step": kept,
             "best_step": history.best_step,
             "last_step": last.step,
