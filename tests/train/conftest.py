@@ -57,6 +57,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     return make
 
 
+def trained(project: Callable[..., Path], *arguments: Any, **settings: Any) -> Path:
+    """The folder of a new project after its training."""
+    folder = project(*arguments, **settings)
+    run(STAGE, folder.name)
+    return folder
+
+
 def refuses(error: type[Exception], sentence: str) -> None:
     """The stage `train` of the recipe `tiny` raises this error."""
     with pytest.raises(error, match=sentence):

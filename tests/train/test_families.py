@@ -18,7 +18,7 @@ from tasks.tokenize.__main__ import STAGE as TOKENIZE
 from tasks.train.__main__ import STAGE
 from tests.corpora import write_corpus, write_recipe
 from tests.scratch import without_tracking, write_code
-from tests.train.conftest import refuses
+from tests.train.conftest import refuses, trained
 
 RANDOM = random.Random(1)
 WORDS = ["".join(RANDOM.choices("aeioklmnrst", k=RANDOM.randint(2, 5))) for _ in range(30)]
@@ -77,18 +77,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         if base is None:
             (folder / "base").mkdir()
         else:
-            shutil.copytree(base, folder / "base")
+            shutil.copytree(base / "model", folder / "base")
         run(TOKENIZE, name)
         return folder
 
     return make
-
-
-def trained(project: Project, *arguments: Any, **settings: Any) -> Path:
-    """Train a model to start from, as the recipe `base`; returns its folder."""
-    folder = project(*arguments, name="base", **settings)
-    run(STAGE, "base")
-    return folder / "model"
 
 
 def losses(folder: Path) -> list[float]:
@@ -136,8 +129,7 @@ def test_a_few_pairs_are_memorised_and_generated(project: Project, architecture:
     monkeypatch.setitem(globals(), "TARGETS", TARGETS[:2] * 40)
     wider = {"config": {**MODELS[architecture], "hidden_size" if causal else "d_model": 64}}
     muon = {"name": "muon", "matrix_learning_rate": rate, "learning_rate": 0.005}
-    folder = project("translation", architecture, model=wider, steps=120, optimizer=muon)
-    run(STAGE, "tiny")
+    folder = trained(project, "translation", architecture, model=wider, steps=120, optimizer=muon)
     tokenizer = AutoTokenizer.from_pretrained(folder / "model", padding_side="left" if causal else "right")
     model = (AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM).from_pretrained(folder / "model")
     batch = tokenizer(TEXTS[:2], return_tensors="pt", padding=True)
@@ -168,8 +160,7 @@ def run_validation(project: Project, labels: list[str]) -> float:
 
 def test_twice_gives_the_same_bytes(project: Project) -> None:
     for task, architecture in {"translation": "marian", "masked-lm": "bert"}.items():
-        folder = project(task, architecture, steps=6, evaluate_every=3)
-        run(STAGE, "tiny")
+        folder = trained(project, task, architecture, steps=6, evaluate_every=3)
         first = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
         shutil.rmtree(folder / "checkpoints")
         run(STAGE, "tiny")
@@ -179,8 +170,7 @@ def test_twice_gives_the_same_bytes(project: Project) -> None:
 def test_each_side_may_have_a_vocabulary_of_its_own(project: Project) -> None:
     from transformers import AutoModelForSeq2SeqLM
 
-    folder = project("translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=4)
-    run(STAGE, "tiny")
+    folder = trained(project, "translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=4)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder / "model")
     assert model.config.share_encoder_decoder_embeddings is False
     assert model.config.vocab_size == model.config.decoder_vocab_size == 280
@@ -190,13 +180,13 @@ def test_each_side_may_have_a_vocabulary_of_its_own(project: Project) -> None:
 
 
 def test_a_classifier_starts_from_a_masked_model_and_is_better_for_it(project: Project) -> None:
-    base = trained(project, "masked-lm", "bert")
+    base = trained(project, "masked-lm", "bert", name="base")
     folder = project("classification", None, base=base, steps=2)
     report = run(STAGE, "tiny")
     assert report.details["architecture"] == "bert"
     from safetensors.torch import load_file
 
-    before, after = load_file(base / "model.safetensors"), load_file(folder / "model/model.safetensors")
+    before, after = load_file(base / "model/model.safetensors"), load_file(folder / "model/model.safetensors")
     name = "bert.embeddings.word_embeddings.weight"
     assert (before[name] - after[name]).abs().max() < 0.1 and "classifier.weight" in after
 
@@ -204,12 +194,12 @@ def test_a_classifier_starts_from_a_masked_model_and_is_better_for_it(project: P
 def test_low_rank_matrices_change_the_model_and_are_gone_after_training(project: Project) -> None:
     from safetensors.torch import load_file
 
-    base = trained(project, "causal-lm", "llama", steps=4)
+    base = trained(project, "causal-lm", "llama", steps=4, name="base")
     lora = {"lora": {"rank": 2, "alpha": 4, "dropout": 0.1}}
     folder = project("causal-lm", None, base=base, model=lora, keep="best", checkpoint_every=7)
     report = run(STAGE, "tiny")
     assert report.details["trained_parameters"] < report.details["parameters"] / 3
-    before, after = (load_file(at / "model.safetensors") for at in (base, folder / "model"))
+    before, after = (load_file(at / "model/model.safetensors") for at in (base, folder))
     assert before.keys() == after.keys()
     changed = {name for name in before if not before[name].equal(after[name])}
     assert changed and all("proj" in name for name in changed)
@@ -241,8 +231,7 @@ def test_label_smoothing_is_of_the_training_alone(project: Project) -> None:
 def test_next_sentences_are_learned_beside_masks_and_leave_a_masked_model(project: Project) -> None:
     from transformers import AutoModelForMaskedLM
 
-    folder = project("masked-lm", "bert", next_sentence=True, steps=6)
-    run(STAGE, "tiny")
+    folder = trained(project, "masked-lm", "bert", next_sentence=True, steps=6)
     _, info = AutoModelForMaskedLM.from_pretrained(folder / "model", output_loading_info=True)
     assert not info["missing_keys"]
     project("masked-lm", "roberta", next_sentence=True, steps=2)
@@ -266,7 +255,7 @@ def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> No
 
 
 def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
-    base = trained(project, "masked-lm", "bert", steps=1)
+    base = trained(project, "masked-lm", "bert", steps=1, name="base")
     short = {"config": {**MODELS["bert"], "max_position_embeddings": 16}}
     project("classification", "bert", model=short, steps=1)
     refuses(RecipeError, r"train\.source_length or target_length: \d+ exceeds the model's 16 positions")
@@ -279,7 +268,7 @@ def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
 
 
 def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) -> None:
-    base = trained(project, "masked-lm", "bert", steps=1)
+    base = trained(project, "masked-lm", "bert", steps=1, name="base")
     wrong = {
         "hidden_size": (64, "changes the shapes of the base's weights; remove it"),
         "num_hidden_layers": (2, "changes the shapes of the base's weights; remove it"),
@@ -294,12 +283,11 @@ def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) ->
         assert str(told.value).startswith(f"recipes/tiny.yaml: model.config.{key}: {sentence}")
         assert "hidden_dropout_prob" not in str(told.value)
     fine = {"config": {"hidden_dropout_prob": 0.2}}
-    project("masked-lm", None, base=base, model=fine, steps=1)
-    run(STAGE, "tiny")
+    trained(project, "masked-lm", None, base=base, model=fine, steps=1)
 
 
 def test_layers_that_a_base_does_not_have_are_told_with_those_it_has(project: Project) -> None:
-    base = trained(project, "masked-lm", "bert", steps=1)
+    base = trained(project, "masked-lm", "bert", steps=1, name="base")
     lora = {"lora": {"targets": ["query", "zzz"]}}
     project("masked-lm", None, base=base, model=lora, steps=1)
     layers = "query, key, value, dense, decoder"
@@ -308,17 +296,17 @@ def test_layers_that_a_base_does_not_have_are_told_with_those_it_has(project: Pr
 
 
 def test_a_base_with_two_vocabularies_is_tuned_with_both(project: Project) -> None:
-    base = trained(project, "translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=2)
-    folder = project("translation", None, base=base, steps=2)
-    run(STAGE, "tiny")
+    tokenize = {"vocab_size": 280, "shared": False}
+    base = trained(project, "translation", "marian", tokenize, steps=2, name="base")
+    folder = trained(project, "translation", None, base=base, steps=2)
     for name in ("tokenizer.json", "target/tokenizer.json"):
-        assert (folder / "model" / name).read_bytes() == (base / name).read_bytes()
+        assert (folder / "model" / name).read_bytes() == (base / "model" / name).read_bytes()
 
 
 def test_low_rank_matrices_train_the_new_head_of_a_classifier(project: Project) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    base = trained(project, "masked-lm", "bert", steps=2)
+    base = trained(project, "masked-lm", "bert", steps=2, name="base")
     lora = {"lora": {"rank": 2, "targets": ["query", "value"]}}
     folder = project("classification", None, base=base, model=lora, steps=5)
     details = run(STAGE, "tiny").details
