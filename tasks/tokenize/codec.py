@@ -41,7 +41,7 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
     end = specials.names.get("eos_token") or specials.names["sep_token"]
     packed = FAMILIES[task].packed
     engine = choose_engine(tokenizer, not packed, sample())
-    return Codec(engine, size, tokenizer.token_to_id(end), packed, hash_tokenizer(folder))
+    return Codec(engine, size, tokenizer.get_vocab()[end], packed, hash_tokenizer(folder))
 
 
 def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> Codec:
