@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+PLACE := $(shell pwd -P)
 BIN := $(VENV)/bin
 RECIPE ?= shakespeare
 
@@ -52,9 +53,14 @@ prove-schedule: $(READY) # schedules on a real server with a worker
 
 setup: $(READY)
 
-$(READY): requirements.lock pyproject.toml infra/install.sh
+$(READY): requirements.lock pyproject.toml infra/install.sh infra/installer.lock
+	@grep -sqxF '$(PLACE)' $@ || rm -rf $(VENV) # copied or moved: its scripts and imports name the old folder
 	infra/install.sh $(PYTHON) $(VENV)
-	touch $@
+	@echo '$(PLACE)' > $@
+
+ifneq ($(shell cat $(READY) 2>/dev/null),$(PLACE))
+.PHONY: $(READY)
+endif
 
 lock: # lock the newest versions that pyproject.toml allows
 	infra/install.sh $(PYTHON) $(VENV) lock

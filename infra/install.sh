@@ -9,7 +9,8 @@ import sys
 sys.exit(None if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
 PYTHON
 test -x "$venv/bin/python" || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+    --requirement infra/installer.lock
 
 setting() { # the value of a pip setting; the environment comes before files
     "$venv/bin/python" -m pip config list | "$venv/bin/python" -c '
@@ -39,16 +40,21 @@ install)
 bench)
     uv pip install --python "$venv/bin/python" --constraint requirements.lock --editable '.[bench]'
     ;;
-lock) # strip torch's local version (2.13.0+cpu) and restore the marker that uv drops
+lock) # one line per version, then its hashes as the default index has them, which an offline folder may not
     compile() {
-        uv pip compile pyproject.toml --python "$venv/bin/python" --no-annotate --no-header --no-emit-index-url \
-            --no-emit-find-links "$@"
+        uv pip compile --python "$venv/bin/python" --no-annotate --no-header --no-emit-index-url --no-emit-find-links "$@"
     }
-    beside=$(mktemp)
-    trap 'rm -f "$beside"' EXIT
-    compile --extra dev --extra bench --upgrade >"$beside" # versions that `make bench-peers` can also resolve
-    compile --extra dev --constraint "$beside" |
-        sed "s/+[a-z0-9]*$//; s/^intel-openmp.*/& ; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
-            >requirements.lock
+    folder=$(mktemp -d)
+    trap 'rm -r "$folder"' EXIT
+    compile pyproject.toml --extra dev --extra bench --upgrade >"$folder/beside" # `make bench-peers` can resolve these
+    compile pyproject.toml --extra dev --constraint "$folder/beside" | sed 's/+[a-z0-9]*$//' >"$folder/pins" # 2.13.0+cpu
+    unset UV_INDEX UV_FIND_LINKS
+    # torch stays without: its builds for CPU and CUDA have one version. uv drops the marker.
+    compile "$folder/pins" --no-deps --generate-hashes | awk '
+        /^[^ ]/ { torch = /^torch==/ }
+        torch && /^ / { next }
+        torch { sub(/ \\$/, "") }
+        /^intel-openmp/ { sub(/ \\$/, "; sys_platform == \047linux\047 and platform_machine == \047x86_64\047 \\") }
+        { print }' >requirements.lock
     ;;
 esac

@@ -18,6 +18,7 @@ out   evaluation/metrics.json     metrics, baselines and the signature
 
 work         dispatch by task
 settings     the section `evaluate`, one class per task
+inputs       what all evaluations read first and write last
 loading      load and check a model folder
 encoding     tokenize model inputs
 batches      run batches in parallel, bit-identical for any number of workers

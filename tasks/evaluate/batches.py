@@ -4,10 +4,15 @@ Each batch runs on one thread, so its sums always have the same order; paralleli
 copy of the weights, and torch releases the GIL in its operations.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -27,6 +32,23 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def inference(model: Any, precision: str) -> Iterator["torch.device"]:
+    """The model's device; inside, no gradients are kept, and matrix products are in `precision`."""
+    import torch
+
+    device = next(model.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        yield device
+
+
+def on_device(arrays: Iterable[np.ndarray], device: "torch.device") -> "list[torch.Tensor]":
+    """Arrays as tensors on a device."""
+    import torch
+
+    return [torch.from_numpy(array).to(device) for array in arrays]
 
 
 def map_batches(

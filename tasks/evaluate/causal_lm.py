@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.baselines import unigram_losses, xz_bytes
+from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import Loaded, check_base, check_tokens, load_base, load_model
-from tasks.evaluate.perplexity import Scoring, token_losses
-from tasks.evaluate.plots import read_history
+from tasks.evaluate.perplexity import signature, token_losses
 from tasks.evaluate.samples import prompt_ids, sample
 from tasks.evaluate.score_plots import Measure
-from tasks.evaluate.score_tables import DIGITS, Row, ScoreTables, by_group, total
+from tasks.evaluate.score_tables import DIGITS, Row, by_group, total, write_tables
 from tasks.evaluate.settings import CausalEvaluateSettings
-from tasks.evaluate.split import Split, measure_split
+from tasks.evaluate.split import Split
 from tasks.formats.corpus import read_batches
 from tasks.formats.tokenizer import load_tokenizer, opening
 from tasks.formats.tokens import Tokens
@@ -38,30 +38,26 @@ COLUMNS = dict.fromkeys(("bytes", "tokens"), int) | dict.fromkeys(("loss", "bits
 
 def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
-    history = read_history(job.input("training/history.csv"))
-    train = Tokens.open(job.input("tokens/train"))
-    split = measure_split(job.input("clean/test"))
-    scoring = Scoring(settings.window, settings.stride, settings.precision, settings.batch_size)
+    inputs = Inputs.read(job)
+    split = inputs.split
     has_base = (job.input("base") / "config.json").is_file()
     if has_base:
         check_base(job.input("base"), job.input("model"))
-    rows, samples, signature = _evaluate_model(job, settings, scoring, train, split)
+    rows, samples, signed = _evaluate_model(job, settings, inputs.train, split)
     if has_base:
-        _score_base(job, scoring, split, rows)
-    metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), signature)
+        _score_base(job, settings, split, rows)
+    metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), signed)
     groups = by_group(rows, ("bytes", "tokens"), _sum, MEASURE)
-    tables = ScoreTables(MEASURE, rows, groups, metrics, samples)
-    tables.write(job, history, COLUMNS)
     job.say(
         f"{metrics['bits_per_byte']:.4f} bits per byte on {split.documents:,} documents"
         f" (unigram {metrics['unigram_bits_per_byte']:.2f}, xz {metrics['xz_bits_per_byte']:.2f}"
         + (f", before training {metrics['base_bits_per_byte']:.4f})" if "base_bits_per_byte" in metrics else ")")
     )
-    return tables.report(split, train, metrics["tokens"])
+    return write_tables(job, inputs, MEASURE, COLUMNS, rows, groups, metrics, samples, metrics["tokens"])
 
 
 def _evaluate_model(
-    job: Job, settings: CausalEvaluateSettings, scoring: Scoring, train: Tokens, split: Split
+    job: Job, settings: CausalEvaluateSettings, train: Tokens, split: Split
 ) -> tuple[list[Row], list[dict[str, Any]], str]:
     """A row per document in corpus order, the samples, and the signature.
 
@@ -74,7 +70,7 @@ def _evaluate_model(
     unigram = unigram_losses(train, begin)
     unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
     rows = []
-    for row, ids, loss in _score(job, job.input("model"), loaded.model, tokenizer, scoring, split):
+    for row, ids, loss in _score(job, job.input("model"), loaded.model, tokenizer, settings, split):
         scores = {"loss": loss, "unigram": float(unigram[ids].sum()), "unknown": int((ids == unknown).sum())}
         rows.append({**row, **scores, **_rates(loss, row["tokens"], row["bytes"])})
     samples = []
@@ -83,18 +79,15 @@ def _evaluate_model(
             samples.append(sample(loaded, prompt, settings.generation))
             shown.advance()
     unknowns = sum(row["unknown"] for row in rows)
-    return rows, samples, scoring.signature(loaded.tokenizer_hash, split.sha256, unknowns, begin)
+    return rows, samples, signature(settings, loaded.tokenizer_hash, split.sha256, unknowns, begin)
 
 
-def _score_base(job: Job, scoring: Scoring, split: Split, rows: list[Row]) -> None:
+def _score_base(job: Job, settings: CausalEvaluateSettings, split: Split, rows: list[Row]) -> None:
     """Add `base` to each row, the loss of the initial model; it is not stored."""
     folder, trained = job.input("base"), job.input("model")
-    model = load_base(folder, "causal-lm", scoring.precision, scoring.window)
-    for row, (_, _, loss) in zip(
-        rows,
-        _score(job, folder, model, load_tokenizer(trained, read_usage(trained).control), scoring, split),
-        strict=True,
-    ):
+    tokenizer = load_tokenizer(trained, read_usage(trained).control)
+    model = load_base(folder, settings.precision, settings.window)
+    for row, (_, _, loss) in zip(rows, _score(job, folder, model, tokenizer, settings, split), strict=True):
         row["base"] = loss
 
 
@@ -120,7 +113,7 @@ def _check(job: Job, settings: CausalEvaluateSettings, loaded: Loaded, train: To
 
 
 def _score(
-    job: Job, folder: Path, model: Any, tokenizer: Any, scoring: Scoring, split: Split
+    job: Job, folder: Path, model: Any, tokenizer: Any, settings: CausalEvaluateSettings, split: Split
 ) -> Iterator[tuple[Row, NDArray[np.int64], float]]:
     """Each document in corpus order: {id, group, bytes, tokens}, its token ids, and its summed loss in nats."""
     begin = opening(tokenizer)
@@ -131,7 +124,7 @@ def _score(
             documents = [np.asarray(ids, np.int64) for ids in encoded]
             sizes = [len(value.encode("utf-8")) for value in texts]
             told = partial(_tell, shown, sum(sizes) / max(1, sum(map(len, documents))))
-            losses = token_losses(model, documents, tokenizer.eos_token_id, scoring, runtime.workers(), told, begin)
+            losses = token_losses(model, documents, tokenizer.eos_token_id, settings, runtime.workers(), told, begin)
             names = zip(batch.column("id").to_pylist(), batch.column("group").to_pylist(), strict=True)
             for (name, group), size, ids, values in zip(names, sizes, documents, losses, strict=True):
                 loss = float(values.sum())

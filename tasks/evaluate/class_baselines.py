@@ -5,8 +5,9 @@ random initialization.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def fit_baselines(folder: Path) -> Baselines:
         size += len(row["text"].encode("utf-8"))
         classes[row["label"]] += 1
     step = max(1, -(-size // MAX_BYTES))
-    labels = [row["label"] for row in _every(folder, step)]
+    labels = [row["label"] for row in islice(read_rows(folder, ["label"]), 0, None, step)]
     if len(set(labels)) < 2:
         raise DataError(
             f"{folder}: {len(labels):,} documents with {len(set(labels))} distinct labels; at least 2 are needed"
@@ -66,15 +67,11 @@ def fit_baselines(folder: Path) -> Baselines:
     )  # fmt: skip
     with threadpool_limits(1):
         try:
-            features = vectorizer.fit_transform(row["text"] for row in _every(folder, step))
+            features = vectorizer.fit_transform(
+                row["text"] for row in islice(read_rows(folder, ["text"]), 0, None, step)
+            )
         except ValueError as error:  # an empty vocabulary is the only cause
             raise DataError(f"{folder}: the texts contain no words") from error
         classifier = LogisticRegression(C=C, max_iter=1000).fit(features, labels)
     majority = min(classes, key=lambda label: (-classes[label], label))
     return Baselines(majority, len(labels), vectorizer, classifier)
-
-
-def _every(folder: Path, step: int) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(read_rows(folder, ["text", "label"])):
-        if number % step == 0:
-            yield row

@@ -13,18 +13,16 @@ from tasks.evaluate.class_baselines import Baselines, fit_baselines
 from tasks.evaluate.classifier import Classifier, load_classifier, probabilities
 from tasks.evaluate.confusion import draw_confusion
 from tasks.evaluate.encoding import encode
+from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
-from tasks.evaluate.plots import draw_curves, read_history
-from tasks.evaluate.score_tables import DIGITS, Row, schema_of
+from tasks.evaluate.score_tables import DIGITS, Row, write_scores
 from tasks.evaluate.settings import ClassEvaluateSettings
 from tasks.evaluate.signatures import write_signature
-from tasks.evaluate.split import Split, measure_split, read_rows, shortened, spaced
+from tasks.evaluate.split import Split, read_rows, shortened, spaced
 from tasks.formats.corpus import read_batches
-from tasks.formats.tokens import Tokens
-from tasks.stage import runtime
 from tasks.stage.errors import DataError
 from tasks.stage.progress import progress
-from tasks.stage.run import Job, Report, write_json
+from tasks.stage.run import Job, Report
 from tasks.stage.task import FAMILIES
 
 VERSION = 1
@@ -45,11 +43,10 @@ COLUMNS = dict.fromkeys(("label", "predicted"), str) | dict.fromkeys(("probabili
 
 def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
-    history = read_history(job.input("training/history.csv"))
-    train = Tokens.open(job.input("tokens/train"))
-    split = measure_split(job.input("clean/test"), ("text", "label"))
+    inputs = Inputs.read(job, "label")
+    split = inputs.split
     classifier = load_classifier(job.input("model"), settings.precision)
-    check_tokens(train.index, job.input("tokens/train"), classifier.loaded.tokenizer_hash, job.input("model"))
+    check_tokens(inputs.train.index, job.input("tokens/train"), classifier.loaded.tokenizer_hash, job.input("model"))
     _check_labels(job, classifier)
     baselines = fit_baselines(job.input("clean/train"))
     rows = list(_score(job, settings, classifier, baselines, split))
@@ -60,26 +57,14 @@ def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report
         "truncated": sum(row["truncated"] for row in rows),
         "signature": _signature(settings, classifier, split),
     }
-    samples = _samples(job, rows)
-    write_json(job.output("evaluation/metrics.json"), metrics)
-    write_json(job.output("evaluation/samples.json"), samples)
-    _write_scores(job, rows)
-    draw_curves(job.output("evaluation/curves.png"), history, job.recipe, unit="document")
+    write_scores(job, rows, COLUMNS)
     draw_confusion(job.output("evaluation/scores.png"), *_both(rows), job.recipe)
     job.say(
         f"macro F1 {metrics['macro_f1']:.3f}, accuracy {metrics['accuracy']:.3f} on {split.documents:,} documents"
         f" (TF-IDF {metrics['tfidf_macro_f1']:.3f} and {metrics['tfidf_accuracy']:.3f})"
     )
-    return Report(
-        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
-        produced={"scored_documents": len(rows), "samples": len(samples)},
-        details={
-            **metrics,
-            "tfidf_documents": baselines.documents,
-            "classes": _classes(rows),
-            "confusions": _mixed(rows),
-        },
-    )
+    details = {"tfidf_documents": baselines.documents, "classes": _classes(rows), "confusions": _mixed(rows)}
+    return inputs.report(job, metrics, _samples(job, rows), details, unit="document")
 
 
 def _check_labels(job: Job, classifier: Classifier) -> None:
@@ -101,11 +86,10 @@ def _score(
         for batch in read_batches(job.input("clean/test"), ["id", "group", "text", "label"]):
             documents = batch.to_pylist()
             texts = [row.pop("text") for row in documents]
-            ids, cut = encode(
-                classifier.loaded.tokenizer, [classifier.usage.prefix + text for text in texts], classifier.length
-            )
+            told = [classifier.usage.prefix + text for text in texts]
+            ids, cut = encode(classifier.loaded.tokenizer, told, classifier.length)
             names = [row["id"] for row in documents]
-            chances = probabilities(classifier, settings, ids, names, runtime.workers())
+            chances = probabilities(classifier, settings, ids, names)
             linear = baselines.tfidf(texts)
             for row, own, guess, truncated in zip(documents, chances, linear, cut, strict=True):
                 if not np.isfinite(own).all():
@@ -178,16 +162,7 @@ def _samples(job: Job, rows: Sequence[Row]) -> list[Row]:
     ]  # fmt: skip
 
 
-def _write_scores(job: Job, rows: Sequence[Row]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pylist(list(rows), schema_of(COLUMNS))
-    pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")
-
-
 def _signature(settings: ClassEvaluateSettings, classifier: Classifier, split: Split) -> str:
-    """The signature."""
     return write_signature({
         "task": "classification", "average": "macro-seen-or-predicted", "classes": len(classifier.names),
         "source_length": classifier.length or "any", "precision": settings.precision,

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.evaluate.batches import batches_by_length, map_batches
+from tasks.evaluate.batches import batches_by_length, inference, map_batches, on_device
 from tasks.evaluate.encoding import input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import ClassEvaluateSettings
 from tasks.formats.rows import padded
 from tasks.formats.usage import Usage
+from tasks.stage import runtime
 from tasks.stage.errors import DataError
 
 
@@ -48,31 +49,19 @@ def load_classifier(folder: Path, precision: str) -> Classifier:
 
 
 def probabilities(
-    classifier: Classifier,
-    settings: ClassEvaluateSettings,
-    ids: Sequence[Sequence[int]],
-    names: Sequence[str],
-    workers: int,
+    classifier: Classifier, settings: ClassEvaluateSettings, ids: Sequence[Sequence[int]], names: Sequence[str]
 ) -> NDArray[np.float64]:
     """Class probabilities [documents, classes]; `names` are the documents' ids."""
-    import torch
-
     model = classifier.loaded.model
-    device = next(model.parameters()).device
 
     def work(batch: list[int]) -> NDArray[np.float64]:
-        rows, mask = (
-            torch.from_numpy(array).to(device) for array in padded([ids[n] for n in batch], classifier.padding)
-        )
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"),
-        ):
+        with inference(model, settings.precision) as device:
+            rows, mask = on_device(padded([ids[n] for n in batch], classifier.padding), device)
             logits = model(input_ids=rows, attention_mask=mask).logits
         return np.asarray(logits.double().softmax(-1).cpu().numpy())
 
     found = np.empty((len(ids), len(classifier.names)))
     batches = batches_by_length([len(row) for row in ids], names, settings.batch_size)
-    for batch, rows in map_batches(work, batches, model, workers):
+    for batch, rows in map_batches(work, batches, model, runtime.workers()):
         found[batch] = rows
     return found

@@ -31,16 +31,13 @@ def draw_confusion(path: Path, labels: Sequence[str], predicted: Sequence[str], 
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     size = 9 if len(names) <= WRITTEN else 7
     shown = [short(name) for name in names]
-    axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(names)), shown, fontsize=size)
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_parse_math(False)
+    axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(range(len(names)), shown, fontsize=size, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(names) <= WRITTEN:
         _write_counts(axes, counts, shares)
-    bar = figure.colorbar(image, ax=axes, shrink=0.6)
-    bar.set_label("share of the true class")
+    figure.colorbar(image, ax=axes, shrink=0.6, label="share of the true class")
     right = int(np.trace(counts)) / len(labels)
     dress(figure, f"{recipe}: {len(labels):,} held-out documents, {right:.1%} right", grid=False)
     save(figure, path)

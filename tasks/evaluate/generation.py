@@ -7,11 +7,11 @@ as in training: prefix, special tokens, truncation. Outputs come from beam searc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.evaluate.batches import LOGITS
+from tasks.evaluate.batches import LOGITS, inference, on_device
 from tasks.evaluate.encoding import encode, input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import BeamSettings
@@ -21,11 +21,15 @@ from tasks.formats.tokens import TARGET
 from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.stage.errors import DataError
 
-BEGINNING = {"decoder_start_token_id": "needed to start an output"}
-PROMISED = {
-    "eos_token_id": "needed to end an output",
-    "pad_token_id": "needed for padding",
+if TYPE_CHECKING:
+    import torch
+
+NEEDED = {
+    "eos_token_id": "to end an output",
+    "pad_token_id": "for padding",
+    "decoder_start_token_id": "to start an output",
 }
+"""What TOKEN_SETTINGS are needed for; the last one only for encoder-decoders."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,9 @@ def load_pair_model(folder: Path, task: str, precision: str) -> PairModel:
     if len(target) > vocabulary:
         raise DataError(f"{own}: the tokenizer has {len(target):,} tokens, but the model's output only {vocabulary:,}")
     tokens = {name: getattr(said, name, None) for name in TOKEN_SETTINGS}
-    for name, purpose in (PROMISED | (BEGINNING if config.is_encoder_decoder else {})).items():
-        if tokens[name] is None:
-            raise DataError(f"{folder}/generation_config.json: {name} is missing; {purpose}")
+    for name, purpose in NEEDED.items():
+        if tokens[name] is None and (config.is_encoder_decoder or name != "decoder_start_token_id"):
+            raise DataError(f"{folder}/generation_config.json: {name} is missing; needed {purpose}")
     tokens = {name: value for name, value in tokens.items() if value is not None}
     loaded.model.generation_config = GenerationConfig(**tokens)  # drop the folder's other defaults
     target_hash = hash_tokenizer(own) if own.is_dir() else loaded.tokenizer_hash
@@ -119,12 +123,9 @@ def encode_pairs(model: PairModel, texts: Sequence[str], references: Sequence[st
 
 def write(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, precision: str) -> list[Written]:
     """Generate the outputs for a batch, and compute the losses of the references."""
-    import torch
-
-    device = next(model.loaded.model.parameters()).device
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        outputs = _generate(model, batch, settings)
-        losses = _reference_losses(model, batch)
+    with inference(model.loaded.model, precision) as device:
+        outputs = _generate(model, batch, settings, device)
+        losses = _reference_losses(model, batch, device)
     ends = model.tokens["eos_token_id"]
     ends = set(ends) if isinstance(ends, list) else {ends}
     written = []
@@ -134,9 +135,10 @@ def write(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, pr
     return written
 
 
-def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings) -> list[list[int]]:
+def _generate(
+    model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, device: "torch.device"
+) -> list[list[int]]:
     """Output ids [texts, up to max_new_tokens], without the input or start token."""
-    import torch
     from transformers import GenerationConfig
 
     chosen = settings.model_dump()
@@ -145,7 +147,7 @@ def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings
     repetition = {name: chosen.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
     config = GenerationConfig(do_sample=False, **chosen, **model.tokens)
     arrays = padded([each.source for each in batch], model.tokens["pad_token_id"], left=model.causal)
-    ids, mask = _on_device(model, arrays)
+    ids, mask = on_device(arrays, device)
     before = ids.shape[1] if model.causal else 1
     found = model.loaded.model.generate(
         input_ids=ids,
@@ -153,11 +155,11 @@ def _generate(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings
         generation_config=config,
         logits_processor=_of_the_output(before, **repetition),
     )
-    rows: list[list[int]] = torch.as_tensor(found)[:, before:].tolist()
+    rows: list[list[int]] = found[:, before:].tolist()
     return rows
 
 
-def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]:
+def _reference_losses(model: PairModel, batch: Sequence[Encoded], device: "torch.device") -> list[float]:
     """-ln p of each reference given its source, summed over tokens (teacher forcing)."""
     import torch
 
@@ -167,7 +169,8 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded]) -> list[float]
     size = max(1, LOGITS // (max(1, longest) * vocabulary))
     losses: list[float] = []
     for at in range(0, len(batch), size):
-        inputs = _inputs(model, batch[at : at + size])
+        arrays = _inputs(model, batch[at : at + size])
+        inputs = dict(zip(arrays, on_device(arrays.values(), device), strict=True))
         labels = inputs.pop("labels")
         logits = model.loaded.model(**inputs, use_cache=False).logits
         flat = torch.nn.functional.cross_entropy(
@@ -200,21 +203,12 @@ def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size:
     return LogitsProcessorList([OfTheOutput()] if inside else [])
 
 
-def _inputs(model: PairModel, batch: Sequence[Encoded]) -> dict[str, Any]:
+def _inputs(model: PairModel, batch: Sequence[Encoded]) -> dict[str, np.ndarray]:
     """A batch as in training: model inputs and `labels`."""
     padding = model.tokens["pad_token_id"]
     sources, references = [each.source for each in batch], [each.reference for each in batch]
     if model.causal:
-        arrays = joined(sources, references, padding)
-    else:
-        ids, mask = padded(sources, padding)
-        arrays = {"input_ids": ids, "attention_mask": mask}
-        arrays |= shifted(references, padding, model.tokens["decoder_start_token_id"])
-    return dict(zip(arrays, _on_device(model, list(arrays.values())), strict=True))
-
-
-def _on_device(model: PairModel, arrays: Sequence[np.ndarray]) -> list[Any]:
-    import torch
-
-    device = next(model.loaded.model.parameters()).device
-    return [torch.from_numpy(array).to(device) for array in arrays]
+        return joined(sources, references, padding)
+    ids, mask = padded(sources, padding)
+    decoder = shifted(references, padding, model.tokens["decoder_start_token_id"])
+    return {"input_ids": ids, "attention_mask": mask, **decoder}

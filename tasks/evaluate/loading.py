@@ -113,9 +113,9 @@ def check_base(folder: Path, trained: Path) -> None:
         raise DataError(f"{folder}: its tokenizer differs from {trained}, so their scores are not comparable")
 
 
-def load_base(folder: Path, task: str, precision: str, window: int) -> Any:
+def load_base(folder: Path, precision: str, window: int) -> Any:
     """Load the initial model without its tokenizer. Raises DataError like `load_model`, and if `window` is too long."""
-    model = load_weights(folder, task, precision)
+    model = load_weights(folder, "causal-lm", precision)
     positions = positions_of(model)
     if positions is not None and window > positions:
         raise DataError(f"{folder}/config.json: evaluate.window {window} exceeds the base's {positions} positions")

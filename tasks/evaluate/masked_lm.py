@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.baselines import token_counts
+from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import Loaded, check_tokens, check_usage, load_model
-from tasks.evaluate.masking import Masking, guess, hidden_positions
-from tasks.evaluate.plots import read_history
+from tasks.evaluate.masking import guess, hidden_positions, signature
 from tasks.evaluate.samples import fill, masked_prompt_ids
 from tasks.evaluate.score_plots import Measure
-from tasks.evaluate.score_tables import DIGITS, Row, ScoreTables, by_group, total
+from tasks.evaluate.score_tables import DIGITS, Row, by_group, total, write_tables
 from tasks.evaluate.settings import MaskedEvaluateSettings
-from tasks.evaluate.split import Split, measure_split
+from tasks.evaluate.split import Split
 from tasks.formats.corpus import read_batches
 from tasks.formats.tokenizer import Frame
 from tasks.formats.tokens import Tokens
@@ -37,26 +37,21 @@ COLUMNS = dict.fromkeys(("tokens", "masked", "right"), int) | dict.fromkeys(
 
 def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
-    history = read_history(job.input("training/history.csv"))
-    train = Tokens.open(job.input("tokens/train"))
-    split = measure_split(job.input("clean/test"))
+    inputs = Inputs.read(job)
+    train, split = inputs.train, inputs.split
     loaded = load_model(job.input("model"), "masked-lm", settings.precision)
     _check(job, settings, loaded, train)
-    masking = Masking(
-        settings.window, settings.mask_probability, settings.seed, settings.precision, settings.batch_size
-    )
-    rows = list(_score(job, loaded, masking, train, split))
+    rows = list(_score(job, settings, loaded, train, split))
     if not any(row["masked"] for row in rows):
         raise DataError(f"{job.folder}/clean/test: too little text: no token was masked")
-    metrics = _metrics(rows, split, masking.signature(loaded.tokenizer_hash, split.sha256))
+    metrics = _metrics(rows, split, signature(settings, loaded.tokenizer_hash, split.sha256))
     groups = by_group(rows, ("tokens", "masked"), _sum, MEASURE)
-    tables = ScoreTables(MEASURE, rows, groups, metrics, [fill(loaded, prompt) for prompt in settings.prompts])
-    tables.write(job, history, COLUMNS)
+    samples = [fill(loaded, prompt) for prompt in settings.prompts]
     job.say(
         f"pseudo-perplexity {metrics['pseudo_perplexity']:.2f}, {metrics['masked_accuracy']:.1%} of"
         f" {metrics['masked']:,} masked tokens correct (unigram {metrics['unigram_masked_accuracy']:.1%})"
     )
-    return tables.report(split, train, metrics["masked"])
+    return write_tables(job, inputs, MEASURE, COLUMNS, rows, groups, metrics, samples, metrics["masked"])
 
 
 def _check(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: Tokens) -> None:
@@ -77,22 +72,21 @@ def _check(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: To
             )
 
 
-def _score(job: Job, loaded: Loaded, masking: Masking, train: Tokens, split: Split) -> Iterator[Row]:
+def _score(job: Job, settings: MaskedEvaluateSettings, loaded: Loaded, train: Tokens, split: Split) -> Iterator[Row]:
     """A row per document, in corpus order; the baseline's loss `unigram` and hits `common` are not stored."""
     tokenizer, special = loaded.tokenizer, list(loaded.tokenizer.all_special_ids)
     unigram, commonest = _unigram(train, special)
     with progress("scoring", split.documents, "documents") as shown:
         for batch in read_batches(job.input("clean/test"), ["id", "group", "text"]):
             names = batch.column("id").to_pylist()
-            encoded = tokenizer(
-                batch.column("text").to_pylist(), add_special_tokens=False, return_attention_mask=False
-            )["input_ids"]
+            texts = batch.column("text").to_pylist()
+            encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             documents = [np.asarray(ids, np.int64) for ids in encoded]
             hidden = [
-                hidden_positions(name, ids, special, masking.probability, masking.seed)
+                hidden_positions(name, ids, special, settings.mask_probability, settings.seed)
                 for name, ids in zip(names, documents, strict=True)
             ]
-            guesses = guess(loaded.model, tokenizer, names, documents, hidden, masking, runtime.workers())
+            guesses = guess(loaded.model, tokenizer, names, documents, hidden, settings, runtime.workers())
             groups = batch.column("group").to_pylist()
             for name, group, ids, places, found in zip(names, groups, documents, hidden, guesses, strict=True):
                 loss, truth = float(found.losses.sum()), ids[places]

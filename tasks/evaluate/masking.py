@@ -15,12 +15,14 @@ the same signature.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.evaluate.batches import LOGITS, map_batches
+from tasks.evaluate.batches import LOGITS, inference, map_batches, on_device
+from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.formats.rows import padded
 from tasks.formats.tokenizer import Frame
@@ -29,23 +31,13 @@ VERSION = 1
 """Increment when the same model and text would get a different score."""
 
 
-@dataclass(frozen=True)
-class Masking:
-    """Masking and scoring settings; with tokenizer and text, they determine the signature."""
-
-    window: int
-    probability: float
-    seed: int
-    precision: str
-    batch_size: int = 16
-
-    def signature(self, tokenizer: str, text: str) -> str:
-        """The signature; `tokenizer` and `text` are SHA-256 hex digests, of which 12 digits are kept."""
-        return write_signature({
-            "task": "masked-lm", "window": self.window, "mask": self.probability, "seed": self.seed,
-            "hidden": "one-mask-all-replaced", "scored": "hidden", "precision": self.precision, "tok": tokenizer[:12],
-            "data": text[:12], "version": f"gristmill-{VERSION}",
-        })  # fmt: skip
+def signature(settings: MaskedEvaluateSettings, tokenizer: str, text: str) -> str:
+    """The signature; `tokenizer` and `text` are SHA-256 hex digests, of which 12 digits are kept."""
+    return write_signature({
+        "task": "masked-lm", "window": settings.window, "mask": settings.mask_probability, "seed": settings.seed,
+        "hidden": "one-mask-all-replaced", "scored": "hidden", "precision": settings.precision,
+        "tok": tokenizer[:12], "data": text[:12], "version": f"gristmill-{VERSION}",
+    })  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -83,24 +75,21 @@ def guess(
     names: Sequence[str],
     documents: Sequence[NDArray[np.int64]],
     hidden: Sequence[NDArray[np.int64]],
-    masking: Masking,
+    settings: MaskedEvaluateSettings,
     workers: int = 1,
 ) -> list[Guesses]:
     """The model's predictions for each document's masked tokens. The window must not exceed the model's positions."""
     frame = Frame.of(tokenizer)
-    room = masking.window - len(frame)
+    room = settings.window - len(frame)
     found = [Guesses(np.empty(len(places)), np.empty(len(places), np.bool_)) for places in hidden]
     windows = sorted(
         Window(min(room, len(ids) - start), names[number], start, number)
         for number, (ids, places) in enumerate(zip(documents, hidden, strict=True))
         for start in sorted({int(place) // room * room for place in places})
     )
-    size = max(1, min(masking.batch_size, LOGITS // (masking.window * model.config.get_text_config().vocab_size)))
+    size = max(1, min(settings.batch_size, LOGITS // (settings.window * model.config.get_text_config().vocab_size)))
     batches = [windows[at : at + size] for at in range(0, len(windows), size)]
-
-    def work(batch: list[Window]) -> list[tuple[slice, Guesses]]:
-        return _guess_batch(model, tokenizer, frame, batch, documents, hidden, masking.precision)
-
+    work = partial(_guess_batch, model, tokenizer, frame, documents, hidden, settings.precision)
     for batch, rows in map_batches(work, batches, model, workers):
         for window, (part, guesses) in zip(batch, rows, strict=True):
             found[window.document].losses[part] = guesses.losses
@@ -112,12 +101,14 @@ def _guess_batch(
     model: Any,
     tokenizer: Any,
     frame: Frame,
-    batch: Sequence[Window],
     documents: Sequence[NDArray[np.int64]],
     hidden: Sequence[NDArray[np.int64]],
     precision: str,
+    batch: Sequence[Window],
 ) -> list[tuple[slice, Guesses]]:
     """For each window, the slice of its document's masked tokens, and the predictions for them."""
+    import torch
+
     rows, places, wanted, parts = [], [], [], []
     for number, window in enumerate(batch):
         ids = documents[window.document][window.start : window.start + window.length].copy()
@@ -128,30 +119,12 @@ def _guess_batch(
         ids[own] = tokenizer.mask_token_id
         rows.append([*frame.before, *ids.tolist(), *frame.behind])
         places.append(np.stack([np.full(len(own), number), own + len(frame.before)]))
-    losses, right = _losses(model, rows, np.concatenate(places, 1), np.concatenate(wanted), tokenizer, precision)
+    with inference(model, precision) as device:
+        inputs, mask = on_device(padded(rows, tokenizer.pad_token_id or 0), device)
+        at, target = on_device((np.concatenate(places, 1), np.concatenate(wanted)), device)
+        picked = model(input_ids=inputs, attention_mask=mask).logits[at[0], at[1]].float()
+        losses = torch.nn.functional.cross_entropy(picked, target, reduction="none").double().cpu().numpy()
+        right = (picked.argmax(1) == target).cpu().numpy()
     ends = np.cumsum([len(own) for own in wanted])[:-1]
     guesses = map(Guesses, np.split(losses, ends), np.split(right, ends))
     return list(zip(parts, guesses, strict=True))
-
-
-def _losses(
-    model: Any,
-    rows: Sequence[Sequence[int]],
-    places: NDArray[np.int64],
-    wanted: NDArray[np.int64],
-    tokenizer: Any,
-    precision: str,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """-ln p of the `wanted` tokens at `places` [2: row and position, tokens], and whether each is the most likely."""
-    import torch
-
-    device = next(model.parameters()).device
-    ids, mask = (torch.from_numpy(array).to(device) for array in padded(rows, tokenizer.pad_token_id or 0))
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits = model(input_ids=ids, attention_mask=mask).logits
-    with torch.inference_mode():
-        at = torch.from_numpy(places).to(device)
-        picked, target = logits[at[0], at[1]].float(), torch.from_numpy(wanted).to(device)
-        losses = torch.nn.functional.cross_entropy(picked, target, reduction="none")
-        right = picked.argmax(1) == target
-    return losses.double().cpu().numpy(), right.cpu().numpy()

@@ -12,19 +12,19 @@ from typing import Protocol
 
 from tasks.evaluate.batches import batches_by_length, map_batches
 from tasks.evaluate.generation import Encoded, PairModel, Written, encode_pairs, load_pair_model, write
+from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
-from tasks.evaluate.plots import draw_curves, read_history
 from tasks.evaluate.score_plots import draw_against_baseline
 from tasks.evaluate.score_tables import DIGITS, EXAMPLES, Row, schema_of
 from tasks.evaluate.settings import BootstrapSettings, PairEvaluateSettings
 from tasks.evaluate.signatures import write_signature
-from tasks.evaluate.split import Split, measure_split, shortened, spaced
+from tasks.evaluate.split import Split, shortened, spaced
 from tasks.formats.corpus import read_batches
 from tasks.formats.tokens import TARGET, Tokens
 from tasks.stage import runtime
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import Progress, progress
-from tasks.stage.run import Job, Report, write_json
+from tasks.stage.run import Job, Report
 from tasks.stage.settings import recipe_path
 from tasks.stage.task import FAMILIES
 
@@ -41,17 +41,12 @@ CHARACTERS = 1000
 class PairMetric(Protocol):
     """A task's metric for outputs."""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the document scores, 0 to 100; the first one ranks documents."""
-
-    @property
-    def baseline(self) -> str:
-        """Name of the baseline."""
-
-    @property
-    def baselines(self) -> list[float]:
-        """The baseline's first score for each document."""
+    columns: tuple[str, ...]
+    """Names of the document scores, 0 to 100; the first one ranks documents."""
+    baseline: str
+    """Name of the baseline."""
+    baselines: list[float]
+    """The baseline's first score for each document."""
 
     def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
         """Score more documents; returns the `columns` of each."""
@@ -105,11 +100,10 @@ class Totals:
 
 def evaluate_pairs(job: Job, task: str, settings: PairEvaluateSettings, metric: PairMetric) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
-    history = read_history(job.input("training/history.csv"))
-    train = Tokens.open(job.input("tokens/train"))
-    split = measure_split(job.input("clean/test"), ("text", "target"))
+    inputs = Inputs.read(job, "target")
+    split = inputs.split
     model = load_pair_model(job.input("model"), task, settings.precision)
-    _check(job, settings, model, train)
+    _check(job, settings, model, inputs.train)
 
     totals = Totals()
     rows = _write_all(job, settings, model, metric, totals, split)
@@ -117,25 +111,15 @@ def evaluate_pairs(job: Job, task: str, settings: PairEvaluateSettings, metric: 
     measured = {**metric.metrics(settings.bootstrap), **totals.metrics()}
     signature = _signature(task, settings, model, metric, split)
     metrics = {**measured, "documents": split.documents, "bytes": split.bytes, "signature": signature}
-    write_json(job.output("evaluation/metrics.json"), metrics)
-    write_json(job.output("evaluation/samples.json"), samples)
-    draw_curves(job.output("evaluation/curves.png"), history, job.recipe)
     name = metric.columns[0]
     spread = {"this model": [row[name] for row in ranking], metric.baseline: metric.baselines}
     draw_against_baseline(job.output("evaluation/scores.png"), spread, name, job.recipe)
     told = ", ".join(f"{key} {metrics[key]:.2f}" for key in FAMILIES[task].metrics)
     job.say(f"{told} on {split.documents:,} documents")
     ranking.sort(key=lambda row: (-row[name], row["id"]))
-    return Report(
-        received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
-        produced={"scored_documents": len(ranking), "new_tokens": totals.new_tokens, "samples": len(samples)},
-        details={
-            **metrics,
-            "generation": settings.generation.model_dump(),
-            "best": ranking[:EXAMPLES],
-            "worst": ranking[::-1][:EXAMPLES],
-        },
-    )
+    best_and_worst = {"best": ranking[:EXAMPLES], "worst": ranking[::-1][:EXAMPLES]}
+    details = {"generation": settings.generation.model_dump(), **best_and_worst}
+    return inputs.report(job, metrics, samples, details, new_tokens=totals.new_tokens)
 
 
 def _check(job: Job, settings: PairEvaluateSettings, model: PairModel, train: Tokens) -> None:

@@ -17,6 +17,7 @@ place of the first context tokens, as in llama.cpp's perplexity.
 Results are bit-identical for any number of workers: see `tasks.evaluate.batches`.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.evaluate.batches import LOGITS, map_batches
+from tasks.evaluate.batches import LOGITS, inference, map_batches, on_device
+from tasks.evaluate.settings import CausalEvaluateSettings
+from tasks.evaluate.signatures import write_signature
 
 if TYPE_CHECKING:
     import torch
@@ -33,28 +36,20 @@ VERSION = 1
 """Increment when the same model and text would get a different score."""
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """Scoring settings; with tokenizer and text, they determine the signature."""
+def signature(
+    settings: CausalEvaluateSettings, tokenizer: str, text: str, unknown: int, opening: Sequence[int] = ()
+) -> str:
+    """The signature; bits_per_byte stays comparable if only `tok` differs.
 
-    window: int
-    stride: int
-    precision: str
-    batch_size: int = 16
-
-    def signature(self, tokenizer: str, text: str, unknown: int, opening: Sequence[int] = ()) -> str:
-        """`key:value|…`, in sacrebleu's format; scores are comparable if their signatures are equal.
-
-        `tokenizer` and `text` are SHA-256 hex digests, of which 12 digits are kept. bits_per_byte stays comparable if
-        only `tok` differs. `unknown`: number of unknown tokens; their text counts in the bytes, but not in the losses.
-        `opening`: the ids that begin a text.
-        """
-        context = "bos-of-each-window" if opening else "eos"
-        lost = f"|unknown:{unknown}" if unknown else ""
-        return (
-            f"task:causal-lm|window:{self.window}|stride:{self.stride}|context:{context}|scored:text|norm:utf8-bytes"
-            f"|precision:{self.precision}|tok:{tokenizer[:12]}|data:{text[:12]}|version:gristmill-{VERSION}{lost}"
-        )
+    `tokenizer` and `text` are SHA-256 hex digests, of which 12 digits are kept. `unknown`: number of unknown tokens;
+    their text counts in the bytes, but not in the losses. `opening`: the ids that begin a text.
+    """
+    context = "bos-of-each-window" if opening else "eos"
+    return write_signature({
+        "task": "causal-lm", "window": settings.window, "stride": settings.stride, "context": context, "scored": "text",
+        "norm": "utf8-bytes", "precision": settings.precision, "tok": tokenizer[:12], "data": text[:12],
+        "version": f"gristmill-{VERSION}", **({"unknown": unknown} if unknown else {}),
+    })  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -81,9 +76,7 @@ class Window:
 
 
 def windows_of(document: int, tokens: int, window: int, stride: int) -> Iterator[Window]:
-    """Windows that score each of a document's `tokens` once. Raises ValueError unless 1 ≤ stride ≤ window."""
-    if not 1 <= stride <= window:
-        raise ValueError(f"stride must be from 1 to window ({window}), got {stride}")
+    """Windows that score each of a document's `tokens` once; `stride` is at most `window`."""
     done = 0
     while done < tokens:
         stop = min(done + stride if done else window, tokens)
@@ -96,7 +89,7 @@ def token_losses(
     model: Any,
     documents: Sequence[NDArray[np.int64]],
     eos_token_id: int,
-    scoring: Scoring,
+    settings: CausalEvaluateSettings,
     workers: int = 1,
     scored: Callable[[int], object] = lambda tokens: None,
     opening: Sequence[int] = (),
@@ -104,20 +97,20 @@ def token_losses(
     """-ln p of each token in nats: one array [tokens] per document.
 
     `model` is a causal `transformers` model in eval mode, on its device; `documents` are ids without end-of-text
-    tokens. `scored` is called with the number of tokens of each finished batch. `scoring.window` must not exceed the
+    tokens. `scored` is called with the number of tokens of each finished batch. `settings.window` must not exceed the
     model's positions. `opening`: the ids that begin each text, in place of `eos_token_id`.
     """
-    window = scoring.window - len(opening[1:])
-    stride = min(scoring.stride, window)
+    window = settings.window - len(opening[1:])
+    stride = min(settings.stride, window)
     sequences = [np.concatenate([[eos_token_id], document]) for document in documents]
     losses = [np.empty(len(document), np.float64) for document in documents]
     windows = sorted(
         part for number, document in enumerate(documents) for part in windows_of(number, len(document), window, stride)
     )
-    size = max(1, min(scoring.batch_size, LOGITS // (scoring.window * model.config.get_text_config().vocab_size)))
+    size = max(1, min(settings.batch_size, LOGITS // (settings.window * model.config.get_text_config().vocab_size)))
     batches = [windows[at : at + size] for at in range(0, len(windows), size)]
     for batch, values in map_batches(
-        lambda batch: _batch_losses(model, sequences, batch, scoring.precision, opening), batches, model, workers
+        lambda batch: _batch_losses(model, sequences, batch, settings.precision, opening), batches, model, workers
     ):
         for part, row in zip(batch, values, strict=True):
             losses[part.document][part.first : part.stop] = row
@@ -130,7 +123,6 @@ def _batch_losses(
 ) -> list[NDArray[np.float32]]:
     import torch
 
-    device = next(model.parameters()).device
     lead = len(opening[1:])
     width, context = (lead + one for one in (max(part.length for part in batch), min(part.context for part in batch)))
     # Attention is causal and padding is on the right, so no token sees padding and no mask is needed.
@@ -141,22 +133,18 @@ def _batch_losses(
         inputs[row, place] = sequences[part.document][part.start : part.stop]
         targets[row, place] = sequences[part.document][part.start + 1 : part.stop + 1]
     inputs[:, : len(opening)] = opening
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits = _logits(model, torch.from_numpy(inputs).to(device), context)
-    with torch.inference_mode():
-        wanted = torch.from_numpy(targets[:, context:]).to(device)
+    with inference(model, precision) as device:
+        ids, wanted = on_device((inputs, targets[:, context:]), device)
+        logits = _logits(model, ids, width - context)
         flat = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none")
         found = flat.view(wanted.shape).cpu().numpy()
     return [found[row, lead + part.context - context : lead + part.length - context] for row, part in enumerate(batch)]
 
 
-def _logits(model: Any, inputs: "torch.Tensor", context: int) -> "torch.Tensor":
-    """Logits [batch, width - context, vocabulary] for positions from `context` on."""
-    import inspect
-
-    keep = inputs.shape[1] - context
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        logits: torch.Tensor = model(input_ids=inputs, use_cache=False, logits_to_keep=keep).logits
-    else:
-        logits = model(input_ids=inputs, use_cache=False).logits[:, -keep:]
+def _logits(model: Any, inputs: "torch.Tensor", keep: int) -> "torch.Tensor":
+    """Logits [batch, keep, vocabulary] for the last `keep` positions."""
+    known = "logits_to_keep" in inspect.signature(model.forward).parameters
+    logits: torch.Tensor = model(
+        input_ids=inputs, use_cache=False, **({"logits_to_keep": keep} if known else {})
+    ).logits[:, -keep:]
     return logits

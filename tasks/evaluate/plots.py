@@ -29,7 +29,7 @@ def read_history(path: Path) -> History:
     return columns
 
 
-def draw_curves(path: Path, history: History, recipe: str, unit: str = "token") -> None:
+def draw_curves(path: Path, history: History, recipe: str, unit: str) -> None:
     """Plot the loss in nats per `unit`, and the learning rate below it."""
     figure = new_figure(8, 5.2)
     loss, rate = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])

@@ -88,9 +88,7 @@ def _draw_groups(
         color=TRAIN, alpha=0.35, linewidths=0, zorder=3,
     )  # fmt: skip
     axes.scatter([g[measure.key] for g in groups], range(len(groups)), marker="|", s=160, color=INK, zorder=4)
-    axes.set_yticks(range(len(groups)), [short(group["group"]) for group in groups])
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)
+    axes.set_yticks(range(len(groups)), [short(group["group"]) for group in groups], parse_math=False)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_ylabel("group")
 

@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.evaluate.plots import History, draw_curves
+from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.score_plots import Measure, draw_scores
-from tasks.evaluate.split import Split
-from tasks.formats.tokens import Tokens
-from tasks.stage.run import Job, Report, write_json
+from tasks.stage.run import Job, Report
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,46 +20,36 @@ EXAMPLES = 5
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class ScoreTables:
-    """The results of an evaluation, to be written."""
+def write_tables(
+    job: Job,
+    inputs: Inputs,
+    measure: Measure,
+    columns: Mapping[str, type],
+    rows: Sequence[Row],
+    groups: Sequence[Row],
+    metrics: Mapping[str, Any],
+    samples: Sequence[Row],
+    tokens: int,
+) -> Report:
+    """Write all files of the stage; returns the report: metrics, groups, best and worst documents.
 
-    measure: Measure
-    rows: Sequence[Row]
-    """One row per document, in corpus order."""
-    groups: Sequence[Row]
-    metrics: Mapping[str, Any]
-    samples: Sequence[Row]
+    `rows`: one per document, in corpus order; their `columns` are stored. `tokens`: number of scored tokens.
+    """
+    write_scores(job, [{**row, "loss": round(row["loss"], DIGITS)} for row in rows], columns)
+    draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe, measure)
+    ranked = sorted((row for row in rows if row[measure.size]), key=lambda row: (row[measure.key], row["id"]))
+    shown = [{name: row[name] for name in ("id", "group", measure.size, measure.key)} for row in ranked]
+    details = {"groups": groups, "best": shown[:EXAMPLES], "worst": shown[::-1][:EXAMPLES]}
+    return inputs.report(job, metrics, samples, details, scored_tokens=tokens)
 
-    def write(self, job: Job, history: History, columns: Mapping[str, type]) -> None:
-        """Write all files of the stage except the report; `columns` of the rows are stored."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        write_json(job.output("evaluation/metrics.json"), self.metrics)
-        write_json(job.output("evaluation/samples.json"), self.samples)
-        stored = [{**row, "loss": round(row["loss"], DIGITS)} for row in self.rows]
-        table = pa.Table.from_pylist(stored, schema_of(columns))
-        pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")
-        draw_curves(job.output("evaluation/curves.png"), history, job.recipe)
-        place = job.output("evaluation/scores.png")
-        draw_scores(place, self.rows, self.groups, self.metrics, job.recipe, self.measure)
+def write_scores(job: Job, rows: Sequence[Row], columns: Mapping[str, type]) -> None:
+    """Write id, group and `columns` of the rows to scores.parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    def report(self, split: Split, train: Tokens, tokens: int) -> Report:
-        """The report: metrics, groups, best and worst documents. `tokens`: number of scored tokens."""
-        key = self.measure.key
-        ranked = sorted((row for row in self.rows if row[self.measure.size]), key=lambda row: (row[key], row["id"]))
-        shown = [{name: row[name] for name in ("id", "group", self.measure.size, key)} for row in ranked]
-        return Report(
-            received={"documents": split.documents, "bytes": split.bytes, "training_tokens": len(train)},
-            produced={"scored_documents": len(self.rows), "scored_tokens": tokens, "samples": len(self.samples)},
-            details={
-                **self.metrics,
-                "groups": self.groups,
-                "best": shown[:EXAMPLES],
-                "worst": shown[::-1][:EXAMPLES],
-            },
-        )
+    table = pa.Table.from_pylist(list(rows), schema_of(columns))
+    pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")
 
 
 def schema_of(columns: Mapping[str, type]) -> "pa.Schema":

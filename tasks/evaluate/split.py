@@ -21,7 +21,7 @@ class Split:
     """Hash of the length-prefixed columns of all documents in order; independent of sharding."""
 
 
-def measure_split(folder: Path, columns: Sequence[str] = ("text",)) -> Split:
+def measure_split(folder: Path, columns: Sequence[str]) -> Split:
     """Measure a split; `columns` begin with `text`.
 
     Raises DataError if it has no text or a document lacks one of the columns.

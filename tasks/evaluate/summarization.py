@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.bootstrap import interval, resampled_sums
-from tasks.evaluate.pairs import DIGITS, evaluate_pairs
+from tasks.evaluate.pairs import DIGITS, PairMetric, evaluate_pairs
 from tasks.evaluate.sentences import first_sentence, split_sentences
 from tasks.evaluate.settings import BootstrapSettings, RougeSettings, SummarizationEvaluateSettings
 from tasks.evaluate.split import measure_split, read_rows
@@ -52,7 +52,7 @@ def _check_script(job: Job, folder: Path) -> None:
         )
 
 
-class SummarizationMetric:
+class SummarizationMetric(PairMetric):
     """ROUGE F-measures, three numbers per document."""
 
     columns = ("rouge1", "rouge2", "rougeLsum")
@@ -68,16 +68,13 @@ class SummarizationMetric:
         )
         self._rows: list[NDArray[np.float64]] = []
         self._first: list[NDArray[np.float64]] = []
-
-    @property
-    def baselines(self) -> list[float]:
-        """rouge1 of each document's first sentence."""
-        return [float(value) for part in self._first for value in part[:, 0]]
+        self.baselines = []
 
     def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
         """Score documents; returns the three scores of each."""
         self._rows.append(self._score(written, references))
         self._first.append(self._score([first_sentence(text) for text in texts], references))
+        self.baselines += self._first[-1][:, 0].tolist()
         return [dict(zip(self.columns, row.tolist(), strict=True)) for row in self._rows[-1]]
 
     def metrics(self, settings: BootstrapSettings) -> dict[str, float]:

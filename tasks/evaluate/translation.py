@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.bootstrap import interval, resampled_sums
-from tasks.evaluate.pairs import DIGITS, evaluate_pairs
+from tasks.evaluate.pairs import DIGITS, PairMetric, evaluate_pairs
 from tasks.evaluate.settings import BootstrapSettings, TranslationEvaluateSettings
 from tasks.stage.errors import RecipeError
 from tasks.stage.run import Job, Report
@@ -33,7 +33,7 @@ def evaluate_translation(job: Job, settings: TranslationEvaluateSettings) -> Rep
     return evaluate_pairs(job, "translation", settings, metric)
 
 
-class TranslationMetric:
+class TranslationMetric(PairMetric):
     """BLEU and chrF from n-gram statistics, a row of numbers per document.
 
     sacrebleu's `corpus_score` needs all texts at once, and its bootstrap a copy of all rows per resample, so its two
@@ -48,7 +48,7 @@ class TranslationMetric:
 
         self._metrics: dict[str, Any] = {"bleu": BLEU(tokenize=tokenize, force=True), "chrf": CHRF()}
         self._rows: dict[str, list[NDArray[np.int32]]] = {}
-        self.baselines: list[float] = []
+        self.baselines = []
 
     def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
         """Score documents; returns the chrF of each."""

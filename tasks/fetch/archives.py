@@ -15,7 +15,6 @@ from tasks.stage.errors import DataError
 ZIPS = (".whl", ".zip")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
-
 DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
     FileExistsError, NotADirectoryError, IsADirectoryError,

@@ -13,10 +13,10 @@ from pathlib import Path
 from tasks.stage.identity import hash_file
 
 
-def cache_folder(sha256: str) -> Path:
-    """The folder of one download in the user's cache, created if missing."""
+def cache_folder(sha256: str, kind: str = "downloads") -> Path:
+    """A folder in the user's cache, by default of one download; created if missing."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home, "gristmill", "downloads", sha256)
+    folder = Path(home, "gristmill", kind, sha256)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -33,9 +33,9 @@ def cached(sha256: str) -> Path | None:
 
 
 @contextmanager
-def alone(sha256: str) -> Iterator[None]:
-    """A lock: one process fetches the file; the others wait, and find it in the cache."""
-    with (cache_folder(sha256) / "fetch.lock").open("w") as lock:
+def alone(folder: Path) -> Iterator[None]:
+    """A lock: one process fetches into `folder`; the others wait, and find what they need there."""
+    with (folder / "fetch.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -99,11 +99,9 @@ class AptSource(Source):
         place = f"{package.name} of {self.release}/{package.component}"
         synopsis, long = package.english.synopsis, paragraphs(package.english.long)
         match self.content:
-            case "descriptions":
-                yield _document(package, package.name, place, "\n\n".join([synopsis, *long]))
-            case "sections":
-                text = "\n\n".join([synopsis, *long])
-                yield _document(package, package.name, place, text, label=package.section or "")
+            case "descriptions" | "sections":
+                label = (package.section or "") if self.content == "sections" else None
+                yield _document(package, package.name, place, "\n\n".join([synopsis, *long]), label=label)
             case "synopses" if long:
                 yield _document(package, package.name, place, "\n\n".join(long), target=synopsis)
             case "synopses":

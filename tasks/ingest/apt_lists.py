@@ -5,7 +5,6 @@ The lists are in the user's cache ($XDG_CACHE_HOME/gristmill/apt/<hash of mirror
 recipes with different languages share one download.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from tasks.fetch.downloads import alone, cache_folder
 from tasks.ingest.source import Bench
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.identity import fingerprint, hash_file
@@ -78,8 +78,7 @@ def current_lists(archive: Archive, language: str, bench: Bench) -> Iterator[lis
             f"{bench.recipe}: ingest.kind: apt requires Debian's apt (apt-get and {HELPER}), not found on this machine"
         )
     folder = _folder(archive)
-    with (folder / "update.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder):
         known = folder / LANGUAGES
         had = known.read_text(encoding="utf-8").split() if known.exists() else []
         languages = sorted({*had, "en", language})
@@ -109,8 +108,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _folder(archive: Archive) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home, "gristmill", "apt", fingerprint(asdict(archive))).absolute()
+    folder = cache_folder(fingerprint(asdict(archive)), kind="apt").absolute()
     for part in ("lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,5 +1,6 @@
 """Bytes to text, losslessly, with a report of invalid bytes."""
 
+import io
 import re
 from typing import BinaryIO
 
@@ -38,8 +39,6 @@ class Lines:
     """The lines of a byte stream as text, with their endings; keeps track of invalid bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        import io
-
         self._stream = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
         self._offset = 0
         self._wrong: int | None = None

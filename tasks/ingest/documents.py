@@ -43,21 +43,13 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
     if "text_column" in wanted.model_fields_set and all(file.format in TEXTS for file in files):
         raise bench.wrong("documents.text_column", f"{files[0].name} and all others are text files without columns")
     for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
+        told = ((f, _of_path("group", f, wanted, bench), _of_path("label", f, wanted, bench)) for f in run)
         if are_texts:
-            texts = [
-                Text(
-                    f,
-                    _of_path("group", f, wanted, bench) or f.stem,
-                    _of_path("label", f, wanted, bench),
-                    wanted.split_at,
-                )
-                for f in run
-            ]
+            texts = [Text(file, group or file.stem, label, wanted.split_at) for file, group, label in told]
             for documents in parallel_map(documents_of_text, texts, _processes(texts)):
                 yield from documents
         else:
-            for file in run:
-                group, label = (_of_path(what, file, wanted, bench) for what in ("group", "label"))
+            for file, group, label in told:
                 unit = "line" if file.format == ".jsonl" else "row"
                 yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, label)
 

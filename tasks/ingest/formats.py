@@ -1,5 +1,8 @@
 """File bytes to text or rows, streamed: .txt .md .jsonl .csv .parquet, plain or compressed with gzip or zstd."""
 
+import csv
+import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -20,7 +23,6 @@ FIELD_LIMIT = (1 << 31) - 1
 """Maximum characters of a CSV field; the csv module's default is 131,072."""
 PARQUET_ROWS = 1024
 """Rows of a Parquet file in memory at a time."""
-
 PIECE = 1 << 20
 """Bytes of a text file read at a time."""
 
@@ -94,8 +96,6 @@ def _jsonl_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
 
 
 def _csv_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
-    import csv
-
     csv.field_size_limit(FIELD_LIMIT)
     with _open(file) as stream:
         lines = Lines(stream)
@@ -106,10 +106,7 @@ def _csv_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
             for name in columns_wanted(wanted):
                 require_column(name, dict.fromkeys(header), file.name)
             lines.wrong_byte()
-            for fields in reader:
-                if not fields:
-                    continue
-                number += 1
+            for number, fields in enumerate(filter(None, reader), 1):
                 if len(fields) != len(header):
                     counted = f"{len(fields)} fields, but {len(header)} columns"
                     raise DataError(f"{file.name} row {number} (line {reader.line_num}): {counted}")
@@ -165,8 +162,6 @@ def _not_utf8(wrong: int | None, file: SourceFile) -> str | None:
 @contextmanager
 def _open(file: SourceFile) -> Iterator[BinaryIO]:
     """The decompressed bytes of a file. Raises DataError if it is unreadable or truncated."""
-    import gzip
-
     import zstandard
 
     try:
@@ -175,49 +170,43 @@ def _open(file: SourceFile) -> Iterator[BinaryIO]:
                 with gzip.GzipFile(fileobj=raw) as unpacked:
                     yield cast(BinaryIO, unpacked)
             elif file.name.lower().endswith(".zst"):
-                with _unzstd(raw) as stream:
-                    yield stream
+                yield io.BufferedReader(_Pieces(_unzstd(raw)), 1 << 20)
             else:
                 yield raw
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise DataError(f"{file.name}: unreadable, damaged or truncated: {error}") from error
 
 
-def _unzstd(raw: BinaryIO) -> BinaryIO:
-    import io
+class _Pieces(io.RawIOBase):
+    """A stream of the bytes in an iterator of pieces."""
 
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.pieces, self.ready = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.ready:
+            if (piece := next(self.pieces, None)) is None:
+                return 0
+            self.ready = memoryview(piece)
+        size = min(len(buffer), len(self.ready))
+        buffer[:size], self.ready = self.ready[:size], self.ready[size:]
+        return size
+
+
+def _unzstd(raw: BinaryIO) -> Iterator[bytes]:
+    """Decompress frame after frame; zstandard's own reader accepts a truncated frame as complete."""
     import zstandard
 
-    class Frames(io.RawIOBase):
-        """Reads frame after frame; zstandard's own reader accepts a truncated frame as complete."""
-
-        def __init__(self) -> None:
-            self.frame: Any = None
-            self.ready = memoryview(b"")
-
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            while not self.ready:
-                data = raw.read(1 << 16)
-                if not data:
-                    if self.frame is not None:
-                        raise EOFError("truncated zstd frame")
-                    return 0
-                self.ready = memoryview(self.unpack(data))
-            size = min(len(buffer), len(self.ready))
-            buffer[:size], self.ready = self.ready[:size], self.ready[size:]
-            return size
-
-        def unpack(self, data: bytes) -> bytes:
-            out = []
-            while data:
-                self.frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
-                out.append(self.frame.decompress(data))
-                data = b""
-                if self.frame.eof:
-                    data, self.frame = self.frame.unused_data, None
-            return b"".join(out)
-
-    return io.BufferedReader(Frames(), 1 << 20)
+    frame = None
+    while data := raw.read(1 << 16):
+        while data:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(data)
+            data = frame.unused_data
+            if frame.eof:
+                frame = None
+    if frame is not None:
+        raise EOFError("truncated zstd frame")

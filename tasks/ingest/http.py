@@ -1,14 +1,10 @@
 """A file from the web, resumed at the first missing byte."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tasks.ingest.source import Bench
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.progress import progress
-
-if TYPE_CHECKING:
-    import httpx
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that may be temporary (RFC 9110)."""
@@ -17,38 +13,35 @@ TIMEOUT = 30.0
 
 
 def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
-    """Append the missing bytes to `part`, which has `had`. Raises TransientError, RecipeError or GristmillError."""
+    """Append the missing bytes to `part`, which has `had`; overwrite it if the server sends the whole file.
+
+    Raises TransientError, RecipeError or GristmillError.
+    """
     import httpx
 
+    place = f"{bench.recipe}: ingest.url: {url}"
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     try:
-        with httpx.Client(follow_redirects=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
-            _stream(client, url, part, had, bench)
+        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=TIMEOUT) as response:
+            status = response.status_code
+            if status == 416 and had:  # complete, or the file is now shorter: the checksum decides
+                return
+            if status not in (200, 206):
+                failure = TransientError if status in PASSING else GristmillError
+                raise failure(f"{place}: the server returned {status}")
+            goes_on = status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {had}-")
+            if status == 206 and not goes_on:
+                raise TransientError(f"{place}: the server sent a different range than requested")
+            length = response.headers.get("Content-Length")
+            total = int(length) if length else None
+            with part.open("ab" if goes_on else "wb") as out, progress("download", total, "bytes") as shown:
+                for chunk in response.iter_raw():
+                    out.write(chunk)
+                    shown.advance(len(chunk))
     except httpx.TransportError as error:
-        raise TransientError(f"{bench.recipe}: ingest.url: {url}: {_words(error)}") from error
+        raise TransientError(f"{place}: {_words(error)}") from error
     except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:
         raise bench.wrong("url", f"{url}: {_words(error)}") from error
-
-
-def _stream(client: "httpx.Client", url: str, part: Path, had: int, bench: Bench) -> None:
-    """Append the missing bytes to `part`; overwrite it if the server sends the whole file."""
-    headers = {"Range": f"bytes={had}-"} if had else {}
-    with client.stream("GET", url, headers=headers) as response:
-        status = response.status_code
-        if status == 416 and had:  # complete, or the file is now shorter: the checksum decides
-            return
-        if status in PASSING:
-            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server returned {status}")
-        if status not in (200, 206):
-            raise GristmillError(f"{bench.recipe}: ingest.url: {url}: the server returned {status}")
-        goes_on = status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {had}-")
-        if status == 206 and not goes_on:
-            raise TransientError(f"{bench.recipe}: ingest.url: {url}: the server sent a different range than requested")
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
-        with part.open("ab" if goes_on else "wb") as out, progress("download", total, "bytes") as shown:
-            for chunk in response.iter_raw():
-                out.write(chunk)
-                shown.advance(len(chunk))
 
 
 def _words(error: Exception) -> str:

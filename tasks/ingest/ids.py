@@ -45,9 +45,7 @@ def _again(hashes: "NDArray[np.int64]") -> "NDArray[np.int64]":
         return np.empty(0, np.int64)
     order = np.argsort(hashes, kind="stable")
     np.take(hashes, order, out=ordered)
-    again = order[1:][ordered[1:] == ordered[:-1]]
-    again.sort()
-    return again
+    return np.sort(order[1:][ordered[1:] == ordered[:-1]])
 
 
 def _ids_and_places(folder: Path, rows: "NDArray[np.int64]") -> Iterator[tuple[str, str]]:

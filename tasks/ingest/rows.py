@@ -23,18 +23,6 @@ class Row:
     label: str | None = None
 
 
-@dataclass
-class _Problem:
-    """The first problem of a row."""
-
-    place: str
-    told: str | None
-
-    def tell(self, sentence: str) -> None:
-        """Record the sentence unless an earlier one exists."""
-        self.told = self.told or sentence
-
-
 def columns_wanted(wanted: Documents) -> list[str]:
     """The columns that documents use, the text first; each once."""
     columns = (
@@ -72,20 +60,20 @@ def make_row(file: str, unit: str, number: int, values: dict[str, Any], wanted: 
     """
     place = f"{file} {unit} {number}"
     given = {name: _value(name, values, place) for name in columns_wanted(wanted)}
-    first = _Problem(place, problem)
-    text = _text_of(given[wanted.text_column], wanted.text_column, first)
+    problems = [] if problem is None else [problem]
+    text = _text_of(given[wanted.text_column], wanted.text_column, place, problems)
     if text is None:
-        first.tell(f"no {wanted.text_column} in {place}")
+        problems.append(f"no {wanted.text_column} in {place}")
     target = label = None
     if (column := wanted.target_column) is not None:
-        target = _required("target", _text_of(given[column], column, first), column, first)
+        target = _required("target", _text_of(given[column], column, place, problems), column, place, problems)
     if (column := wanted.label_column) is not None:
-        label = _required("label", _label_of(given[column], column, first), column, first)
+        label = _required("label", _label_of(given[column], column, place, problems), column, place, problems)
     key, group = (
         None if column is None else _name_of(given[column], column, place)
         for column in (wanted.id_column, wanted.group_column)
     )
-    return Row(number, text or "", key, group, first.told, target, label)
+    return Row(number, text or "", key, group, next(iter(problems), None), target, label)
 
 
 def _value(name: str, values: dict[str, Any], place: str) -> Any:
@@ -98,7 +86,7 @@ def _value(name: str, values: dict[str, Any], place: str) -> Any:
     return values
 
 
-def _text_of(value: Any, column: str, problem: _Problem) -> str | None:
+def _text_of(value: Any, column: str, place: str, problems: list[str]) -> str | None:
     """The value as text that UTF-8 can encode; None for None."""
     if value is None:
         return None
@@ -106,31 +94,31 @@ def _text_of(value: Any, column: str, problem: _Problem) -> str | None:
         try:
             value = value.decode()
         except UnicodeDecodeError as error:
-            problem.tell(f"not UTF-8 at byte {error.start} of {column} in {problem.place}")
+            problems.append(f"not UTF-8 at byte {error.start} of {column} in {place}")
             value = value.decode("utf-8", "replace")
     elif not isinstance(value, str):
-        problem.tell(f"{column} is no text, but {type(value).__name__}, in {problem.place}")
+        problems.append(f"{column} is no text, but {type(value).__name__}, in {place}")
         value = json.dumps(value, ensure_ascii=False, default=str)
     text, wrong = mend_surrogates(value)
     if wrong is not None:
-        problem.tell(f"lone surrogate at character {wrong} of {column} in {problem.place}")
+        problems.append(f"lone surrogate at character {wrong} of {column} in {place}")
     return plain_newlines(text)
 
 
-def _label_of(value: Any, column: str, problem: _Problem) -> str | None:
+def _label_of(value: Any, column: str, place: str, problems: list[str]) -> str | None:
     """The name of a class: stripped text, `true`, `false`, or the digits of an integer."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    text = _text_of(value, column, problem)
+    text = _text_of(value, column, place, problems)
     return None if text is None else text.strip()
 
 
-def _required(what: str, value: str | None, column: str, problem: _Problem) -> str | None:
+def _required(what: str, value: str | None, column: str, place: str, problems: list[str]) -> str | None:
     """The target or label; None and a problem if it is missing or blank."""
     if value is None or not value.strip():
-        problem.tell(f"no {what} in {problem.place}: nothing in the column {column!r}")
+        problems.append(f"no {what} in {place}: nothing in the column {column!r}")
         return None
     return value
 

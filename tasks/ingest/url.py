@@ -43,8 +43,8 @@ class UrlSource(Source):
             raise bench.wrong(
                 "files", f"{name} is " + ("an archive; name its files" if self.files is None else "not an archive")
             )
-        with alone(self.sha256):
-            path = cached(self.sha256) or _download(self, cache_folder(self.sha256) / name, bench)
+        with alone(cache := cache_folder(self.sha256)):
+            path = cached(self.sha256) or _download(self, cache / name, bench)
         if self.files is None:
             return documents_of_files([SourceFile(name, path)], self.documents, bench)
         folder = bench.scratch / "unpacked"

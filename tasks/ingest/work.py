@@ -1,8 +1,8 @@
 """Documents to shards and a report."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 from tasks.formats.corpus import BATCH_BYTES, CorpusWriter, corpus_schema
 from tasks.ingest.ids import Ids
@@ -37,10 +37,6 @@ class Problems:
         if document.problem and len(self.examples) < TOLD:
             self.examples.append(document.problem)
 
-    def told(self) -> dict[str, Any]:
-        """For the report."""
-        return {"documents": self.documents, "files": self.files, "examples": self.examples}
-
 
 def ingest(job: Job) -> Report:
     """Read the recipe's source and write its documents to `raw`.
@@ -71,7 +67,7 @@ def ingest(job: Job) -> Report:
     return Report(
         received=bench.received,
         produced={"documents": writer.documents, "bytes": writer.bytes},
-        details={"source": source.told() | bench.facts, "problems": problems.told()},
+        details={"source": source.told() | bench.facts, "problems": asdict(problems)},
     )
 
 

@@ -60,9 +60,8 @@ class MaskedModel(Served):
         return found
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return (
-            self.encode([self.mask.sub(lambda _: self.tokenizer.mask_token, text) for text in texts]) if texts else []
-        )
+        masked = [self.mask.sub(lambda _: self.tokenizer.mask_token, text) for text in texts]
+        return self.encode(masked) if masked else []
 
     def _best(self, batch: dict[str, Any], count: int) -> list[list[list[tuple[int, float]]]]:
         """The likeliest tokens with probabilities, per text and mask; special tokens are excluded."""

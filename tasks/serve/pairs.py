@@ -45,9 +45,7 @@ class PairModel(Served):
         self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else self.tokenizer
         found = {name: getattr(self.model.generation_config, name, None) for name in KEPT}
         self.tokens = {name: value for name, value in found.items() if value is not None}
-        self.model.generation_config = GenerationConfig(
-            **self.tokens
-        )  # or a search would take its other settings from there
+        self.model.generation_config = GenerationConfig(**self.tokens)  # or a search would take other settings from it
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """All `params` but `batch_size` are search settings of `transformers`."""

@@ -99,16 +99,15 @@ class Served(PythonModel):
         `input_ids` and `attention_mask` are [texts, longest text], padded on the right or `left`.
         """
         import torch
+        from torch.nn.utils.rnn import pad_sequence
 
+        side = "left" if left else "right"
         order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
         for start in range(0, len(order), size):
             places = order[start : start + size]
-            ids = torch.full((len(places), len(texts[places[0]])), self._pad())
-            mask = torch.zeros_like(ids)
-            for row, place in enumerate(places):
-                filled = slice(ids.shape[1] - len(texts[place]), None) if left else slice(len(texts[place]))
-                ids[row, filled] = torch.tensor(texts[place])
-                mask[row, filled] = 1
+            rows = [torch.tensor(texts[place]) for place in places]
+            ids = pad_sequence(rows, True, self._pad(), side)
+            mask = pad_sequence([torch.ones_like(row) for row in rows], True, 0, side)
             yield places, {"input_ids": ids.to(self.model.device), "attention_mask": mask.to(self.model.device)}
 
     @property
@@ -123,9 +122,8 @@ class Served(PythonModel):
         if positions is None:
             return None
         padding = getattr(getattr(self.model.base_model, "embeddings", None), "padding_idx", None)
-        return (
-            int(positions) if padding is None else int(positions) - padding - 1
-        )  # RoBERTa numbers positions from after the padding id
+        # RoBERTa numbers positions from after the padding id.
+        return int(positions) if padding is None else int(positions) - padding - 1
 
     def _longest(self) -> int | None:
         length = self.usage["source_length"]
@@ -133,9 +131,8 @@ class Served(PythonModel):
         return min((length for length in known if length is not None and length < 1 << 30), default=None)
 
     def _pad(self) -> int:
-        return int(
-            next(pad for pad in (self.model.config.pad_token_id, self.tokenizer.pad_token_id, 0) if pad is not None)
-        )
+        known = (self.model.config.pad_token_id, self.tokenizer.pad_token_id, 0)
+        return int(next(pad for pad in known if pad is not None))
 
 
 def _device() -> "torch.device":

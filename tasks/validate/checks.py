@@ -17,7 +17,6 @@ from tasks.validate.parts import LISTED, ask_in_parts, kind_of
 from tasks.validate.settings import ExpectationSettings
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
 
 KEPT = (
@@ -87,6 +86,7 @@ def run_checks(
     """
     import great_expectations as gx
     import great_expectations.expectations as gxe
+    import pandas as pd
     from great_expectations.compatibility import pydantic
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -109,7 +109,9 @@ def run_checks(
     seen = []
 
     def ask(table: "pl.DataFrame", some: Sequence[Any]) -> list[Any]:
-        batch = definition.get_batch({"dataframe": _pandas(table)})
+        # `row` alone becomes an index without columns, which is cheaper to copy and hash.
+        data = pd.DataFrame(index=range(table.height)) if table.columns == ["row"] else table.to_pandas()
+        batch = definition.get_batch({"dataframe": data})
         suite = gx.ExpectationSuite(name="expectations", expectations=list(some))
         seen.append(batch.validate(suite, result_format=form))
         return list(seen[-1].results)
@@ -118,13 +120,6 @@ def run_checks(
     for (kind, columns), some in made.items() or [(("whole", ("row",)), [])]:
         results += ask_in_parts(frame.select(columns), kind, some, ask)
     return _outcomes(result := _whole(seen[0], results), expectations, recipe), result
-
-
-def _pandas(table: "pl.DataFrame") -> "pd.DataFrame":
-    """The table as pandas; `row` alone becomes an index without columns, which is cheaper to copy and hash."""
-    import pandas as pd
-
-    return pd.DataFrame(index=range(table.height)) if table.columns == ["row"] else table.to_pandas()
 
 
 def _shown(settings: ExpectationSettings, frame: "pl.DataFrame") -> tuple[str, ...]:

@@ -26,12 +26,7 @@ td, th { text-align: left; vertical-align: top; } .ge-section { border-top: 1px 
 </style>
 """
 
-NETWORK = [
-    re.compile(r"<link\b[^>]*>"),
-    re.compile(r"<script\b.*?</script>", re.DOTALL),
-    re.compile(r"<img\b[^>]*>", re.DOTALL),
-    re.compile(r"<footer\b.*?</footer>", re.DOTALL),
-]
+NETWORK = re.compile(r"<(?:link|img)\b[^>]*>|<script\b.*?</script>|<footer\b.*?</footer>", re.DOTALL)
 NETWORK_IMAGE = re.compile(r"url\(['\"]?https?:[^)]*\)")
 OTHER_PAGES = re.compile(r'<a\b[^>]*href="\.\./[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -54,9 +49,7 @@ def render_page(result: Any) -> str:
     for one in result.results:
         one.expectation_config.kwargs.pop("batch_id", None)
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))
-    for pattern in NETWORK:
-        page = pattern.sub("", page)
-    page = NETWORK_IMAGE.sub("none", page)
+    page = NETWORK_IMAGE.sub("none", NETWORK.sub("", page))
     page = OTHER_PAGES.sub(r"\1", page)
     numbers = count(1)
     names: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.formats.corpus import COLUMNS, read_row_group, row_groups
 from tasks.stage.errors import DataError
@@ -23,7 +23,8 @@ def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
     """
     import polars as pl
 
-    frames, seen = [], 0
+    frames = [statistics(pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String)).with_row_index("row"), columns)]
+    seen = 0  # after an empty frame, for a corpus without row groups
     places = row_groups(raw)
     with progress("validate", len(places), "row groups") as shown:
         for path, group, _ in places:
@@ -33,9 +34,6 @@ def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
             seen += batch.num_rows
             frames.append(statistics(frame.filter(pl.col("problem").is_null()), columns))
             shown.advance()
-    if not frames:
-        empty = pl.DataFrame(schema={name: pl.String for name in COLUMNS})
-        frames.append(statistics(empty.with_row_index("row"), columns))
     return pl.concat(frames)
 
 
@@ -51,18 +49,12 @@ def check_utf8(batch: "pa.RecordBatch", path: Path, group: int) -> None:
 
 def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataFrame":
     """`row` and the requested columns, in a fixed order."""
-    known = expressions()
-    return documents.select("row", *(known[name].alias(name) for name in known if name in columns))
-
-
-def expressions() -> "dict[str, Any]":
-    """The polars expression of each column in `settings.COLUMNS`."""
     import polars as pl
 
     count = pl.Int32  # long enough: see `tasks.ingest.source.LONGEST`
     text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
-    return {
+    known = {
         **{name: pl.col(name) for name in COLUMNS},
         "characters": characters.cast(count),
         "bytes": text.str.len_bytes().cast(count),
@@ -76,3 +68,4 @@ def expressions() -> "dict[str, Any]":
         "target_words": target.str.count_matches(r"\S+").cast(count),
         "length_ratio": target.str.len_chars() / characters.clip(1),
     }
+    return documents.select("row", *(known[name].alias(name) for name in known if name in columns))

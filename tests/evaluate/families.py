@@ -3,17 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.evaluate.conftest import (
-    GROUPS,
-    SOURCES,
-    TARGETS,
-    TEXTS,
-    empty_project,
-    scale,
-    write_corpus,
-    write_model,
-    write_tokens,
-)
+from tests.evaluate.projects import copy_tokenizer, empty_project, scale, write_corpus, write_model, write_tokens
+from tests.evaluate.texts import GROUPS, SOURCES, TARGETS, TEXTS
 
 
 def make_pair_model(kind: str):
@@ -45,9 +36,7 @@ def pair_project(root: Path, monkeypatch, task: str, kind: str, source: Path, ta
     write_tokens(folder / "tokens" / "train", source)
     write_tokens(folder / "tokens" / "train" / "target", target or source)
     if target:
-        (folder / "model" / "target").mkdir()
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            (folder / "model" / "target" / name).write_bytes((target / name).read_bytes())
+        copy_tokenizer(target, folder / "model" / "target")
     write_pair_recipe(root, task)
     return root
 
@@ -106,9 +95,8 @@ def make_classifier(kind: str):
     torch.manual_seed(1)
     shape = {"vocab_size": 300, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
     tokens = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-    return scale(
-        AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **shape, **tokens, **labels))
-    )
+    config = AutoConfig.for_model(kind, **shape, **tokens, **labels)
+    return scale(AutoModelForSequenceClassification.from_config(config))
 
 
 def class_project(root: Path, monkeypatch, kind: str, tokenizer: Path, **usage: object) -> Path:

@@ -1,21 +1,19 @@
 """The baseline `base`: the initial model's score on the same text."""
 
-import json
 import math
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.loading import check_base
-from tasks.evaluate.perplexity import Scoring, token_losses
+from tasks.evaluate.perplexity import token_losses
 from tasks.stage.errors import DataError
 from tasks.stage.run import run
-from tests.evaluate.conftest import TEXTS, make_model, output_bytes, read_output, write_base
-
-FOLDER = Path("data/tiny")
+from tests.evaluate.damage import edit_json, spoil
+from tests.evaluate.outputs import output_bytes, read_output
+from tests.evaluate.projects import SCORING, make_model, write_base
+from tests.evaluate.texts import FOLDER, TEXTS
 
 
 def test_the_model_before_training_is_scored_on_the_same_windows(project, bpe):
@@ -25,7 +23,7 @@ def test_the_model_before_training_is_scored_on_the_same_windows(project, bpe):
     run(STAGE, "tiny")
     found = read_output("metrics.json")
     documents = [np.array(AutoTokenizer.from_pretrained(bpe).encode(text)) for text in TEXTS]
-    losses = token_losses(make_model("llama", seed=2), documents, 0, Scoring(24, 8, "fp32", 4))
+    losses = token_losses(make_model("llama", seed=2), documents, 0, SCORING)
     total, tokens = sum(values.sum() for values in losses), sum(map(len, documents))
     assert found["base_loss"] == pytest.approx(total / tokens, abs=1e-6)
     assert found["base_perplexity"] == pytest.approx(math.exp(total / tokens), rel=1e-6)
@@ -46,38 +44,22 @@ def test_a_base_changes_nothing_else_and_scratch_has_none(causal, project, bpe):
 
 def test_a_tokenizer_that_was_only_saved_anew_is_the_same(tmp_path, bpe):
     write_base(tmp_path, bpe, seed=2)
-    path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps(json.loads(path.read_text())))
-    assert path.read_bytes() != (bpe / "tokenizer.json").read_bytes()
+    edit_json(tmp_path / "tokenizer.json")
+    assert (tmp_path / "tokenizer.json").read_bytes() != (bpe / "tokenizer.json").read_bytes()
     check_base(tmp_path, bpe)
-
-
-def other_tokenizer(bpe):
-    path = FOLDER / "base/tokenizer.json"
-    content = json.loads(path.read_text())
-    content["normalizer"] = {"type": "Lowercase"}
-    path.write_text(json.dumps(content))
-
-
-def short_sight(bpe):
-    shutil.rmtree(FOLDER / "base")
-    write_base(FOLDER / "base", bpe, positions=16)
-
-
-def spoiled_weights(bpe):
-    model = make_model("llama", seed=2)
-    model.model.norm.weight.data[3] = float("inf")
-    model.save_pretrained(FOLDER / "base")
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (other_tokenizer, "data/tiny/base: its tokenizer differs from data/tiny/model"),
-        (short_sight, "data/tiny/base/config.json: evaluate.window 24 exceeds the base's 16 positions"),
-        (spoiled_weights, "data/tiny/base: model.norm.weight has NaN or infinite"),
+        (lambda bpe: edit_json(FOLDER / "base/tokenizer.json", normalizer={"type": "Lowercase"}),
+         "data/tiny/base: its tokenizer differs from data/tiny/model"),
+        (lambda bpe: write_base(FOLDER / "base", bpe, positions=16),
+         "data/tiny/base/config.json: evaluate.window 24 exceeds the base's 16 positions"),
+        (lambda bpe: spoil("model.norm.weight", FOLDER / "base", "inf"),
+         "data/tiny/base: model.norm.weight has NaN or infinite"),
     ],
-)
+)  # fmt: skip
 def test_a_base_that_cannot_be_compared_is_refused(project, bpe, damage, sentence):
     write_base(FOLDER / "base", bpe, seed=2)
     damage(bpe)

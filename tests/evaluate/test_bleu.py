@@ -4,7 +4,7 @@ import pytest
 from tasks.evaluate.bootstrap import interval, resampled_sums
 from tasks.evaluate.settings import BootstrapSettings
 from tasks.evaluate.translation import TranslationMetric
-from tests.evaluate.conftest import SOURCES, TARGETS
+from tests.evaluate.texts import SOURCES, TARGETS
 
 OUTPUTS = ["le chat était sur le tapis.", "un chien", "y", "la maison est très vieille.", "ne pas", "", "elle", "pluie"]
 

@@ -1,36 +1,27 @@
 import math
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.evaluate.__main__ import STAGE
-from tasks.evaluate.masking import Masking, guess, hidden_positions
+from tasks.evaluate.masking import guess, hidden_positions
+from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
-from tests.evaluate.conftest import (
-    GROUPS,
-    TEXTS,
-    output_bytes,
-    read_output,
-    read_scores,
-    run_once,
-    write_corpus,
-    write_tokens,
-)
+from tests.evaluate.damage import other_tokens, spoil
 from tests.evaluate.families import make_bert, masked_project, write_masked_recipe
+from tests.evaluate.outputs import output_bytes, read_output, read_scores, read_signature
+from tests.evaluate.projects import run_once, write_corpus
+from tests.evaluate.texts import FOLDER, GROUPS, TEXTS
 
-FOLDER = Path("data/tiny")
 SPECIAL = [0, 1, 2, 3, 4]
-MASKING = Masking(window=20, probability=0.3, seed=5, precision="fp32", batch_size=4)
+NAMES = ["d0", "d1", "d2", "d3", "d4"]
+MASKING = MaskedEvaluateSettings(window=20, mask_probability=0.3, seed=5, batch_size=4)
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory, masked_bpe):
-    root = tmp_path_factory.mktemp("masked")
-    with run_once(lambda patch: masked_project(root, patch, masked_bpe)) as folder:
-        yield folder
+    return run_once(masked_project, tmp_path_factory.mktemp("masked"), masked_bpe)
 
 
 @pytest.fixture
@@ -55,11 +46,8 @@ def documents(tokenizer):
     return [np.array(tokenizer.encode(text, add_special_tokens=False)) for text in TEXTS]
 
 
-def hide(documents, masking=MASKING, names="abcde"):
-    return [
-        hidden_positions(name, ids, SPECIAL, masking.probability, masking.seed)
-        for name, ids in zip(names, documents, strict=True)
-    ]
+def hide(documents):
+    return [hidden_positions(name, ids, SPECIAL, 0.3, 5) for name, ids in zip(NAMES, documents, strict=True)]
 
 
 def reference_losses(model, ids: np.ndarray, places: np.ndarray, window: int) -> tuple[list[float], list[bool]]:
@@ -80,11 +68,10 @@ def reference_losses(model, ids: np.ndarray, places: np.ndarray, window: int) ->
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_guesses_equal_a_plain_loop(bert, tokenizer, documents, batch_size):
-    masking = Masking(20, 0.3, 5, "fp32", batch_size)
     hidden = hide(documents)
-    for ids, places, found in zip(
-        documents, hidden, guess(bert, tokenizer, "abcde", documents, hidden, masking), strict=True
-    ):
+    settings = MASKING.model_copy(update={"batch_size": batch_size})
+    guesses = guess(bert, tokenizer, NAMES, documents, hidden, settings)
+    for ids, places, found in zip(documents, hidden, guesses, strict=True):
         losses, right = reference_losses(bert, ids, places, 20)
         np.testing.assert_allclose(found.losses, losses, rtol=1e-4, atol=1e-5)
         assert found.right.tolist() == right
@@ -92,13 +79,9 @@ def test_guesses_equal_a_plain_loop(bert, tokenizer, documents, batch_size):
 
 def test_bf16_is_close_and_is_really_used(bert, tokenizer, documents):
     hidden = hide(documents)
-    exact, fast = (
-        np.concatenate([
-            found.losses
-            for found in guess(bert, tokenizer, "abcde", documents, hidden, Masking(20, 0.3, 5, precision, 4))
-        ])
-        for precision in ("fp32", "bf16")
-    )  # fmt: skip
+    settings = (MASKING, MASKING.model_copy(update={"precision": "bf16"}))
+    found = (guess(bert, tokenizer, NAMES, documents, hidden, each) for each in settings)
+    exact, fast = (np.concatenate([guesses.losses for guesses in each]) for each in found)
     assert 0 < abs(fast.mean() - exact.mean()) < 0.05 * exact.mean()
 
 
@@ -120,11 +103,7 @@ def test_special_tokens_are_never_hidden():
 
 
 def test_metrics_follow_from_the_hidden_tokens(evaluated, bert, documents):
-    names = [f"d{n}" for n in range(5)]
-    found = [
-        reference_losses(bert, ids, places, 20)
-        for ids, places in zip(documents, hide(documents, names=names), strict=True)
-    ]
+    found = [reference_losses(bert, ids, places, 20) for ids, places in zip(documents, hide(documents), strict=True)]
     losses = [sum(losses) for losses, _ in found]
     masked, right = sum(len(each) for each, _ in found), sum(sum(each) for _, each in found)
     metrics = read_output("metrics.json", evaluated)
@@ -136,17 +115,13 @@ def test_metrics_follow_from_the_hidden_tokens(evaluated, bert, documents):
     assert list(rows[0]) == [
         "id", "group", "tokens", "masked", "right", "loss", "masked_accuracy", "pseudo_perplexity",
     ]  # fmt: skip
-    assert [(row["id"], row["group"]) for row in rows] == list(zip(names, GROUPS, strict=True))
+    assert [(row["id"], row["group"]) for row in rows] == list(zip(NAMES, GROUPS, strict=True))
     np.testing.assert_allclose([row["loss"] for row in rows], losses, rtol=1e-4)
 
 
 def test_the_baseline_is_a_smoothed_unigram_model_without_special_tokens(evaluated, tokenizer, documents):
     train = tokenizer.encode(TEXTS[0], add_special_tokens=False)
-    hidden = [
-        int(token)
-        for ids, places in zip(documents, hide(documents, names=[f"d{n}" for n in range(5)]), strict=True)
-        for token in ids[places]
-    ]
+    hidden = np.concatenate([ids[places] for ids, places in zip(documents, hide(documents), strict=True)]).tolist()
     losses = [-math.log((train.count(token) + 1) / (len(train) + 300 - 5)) for token in hidden]
     commonest = max(range(300), key=lambda token: (train.count(token), -token))
     metrics = read_output("metrics.json", evaluated)
@@ -159,7 +134,6 @@ def test_workers_change_no_byte_and_the_order_of_the_corpus_no_score(evaluated, 
     monkeypatch.setenv("GRISTMILL_WORKERS", "3")
     run(STAGE, "tiny")
     assert output_bytes() == output_bytes(evaluated)
-    shutil.rmtree(FOLDER / "clean/test")
     order = [3, 0, 4, 2, 1]
     names = {"id": [f"d{n}" for n in order]}
     write_corpus(FOLDER / "clean/test", [TEXTS[n] for n in order], [GROUPS[n] for n in order], **names)
@@ -174,7 +148,7 @@ def test_another_seed_hides_other_tokens_and_the_signature_says_so(evaluated, ma
     one, other = (read_output("metrics.json", folder) for folder in (evaluated, FOLDER))
     assert one["masked"] != other["masked"] and one["pseudo_perplexity"] != other["pseudo_perplexity"]
     assert other["signature"] == one["signature"].replace("|seed:5|", "|seed:6|")
-    parts = dict(part.split(":") for part in one["signature"].split("|"))
+    parts = read_signature(evaluated)
     assert (parts["window"], parts["mask"], parts["hidden"]) == ("20", "0.3", "one-mask-all-replaced")
 
 
@@ -200,7 +174,6 @@ def test_samples_show_the_likeliest_tokens_for_each_mask(masked, bert, tokenizer
 
 
 def test_a_document_in_which_nothing_is_hidden_has_no_score(masked):
-    shutil.rmtree(FOLDER / "clean/test")
     write_corpus(FOLDER / "clean/test", ["", TEXTS[0]], ["none", "cats"])
     run(STAGE, "tiny")
     empty, other = read_scores()
@@ -208,34 +181,18 @@ def test_a_document_in_which_nothing_is_hidden_has_no_score(masked):
     assert other["pseudo_perplexity"] == read_output("metrics.json")["pseudo_perplexity"]
 
 
-def too_little_text():
-    shutil.rmtree(FOLDER / "clean/test")
-    write_corpus(FOLDER / "clean/test", ["x"], ["a"])
-
-
-def other_tokens():
-    shutil.rmtree(FOLDER / "tokens/train")
-    write_tokens(FOLDER / "tokens/train", FOLDER / "model", tokenizer="0" * 64)
-
-
 def no_mask_token():
     path = FOLDER / "model/tokenizer_config.json"
     path.write_text(path.read_text().replace('"mask_token"', '"other_token"'))
 
 
-def spoil_a_weight():
-    model = make_bert("AutoModelForMaskedLM")
-    model.cls.predictions.bias.data[7] = float("nan")
-    model.save_pretrained(FOLDER / "model")
-
-
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (too_little_text, "data/tiny/clean/test: too little text"),
+        (lambda: write_corpus(FOLDER / "clean/test", ["x"], ["a"]), "data/tiny/clean/test: too little text"),
         (other_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
         (no_mask_token, "data/tiny/model/tokenizer_config.json: mask_token is missing"),
-        (spoil_a_weight, "data/tiny/model: .* has NaN"),
+        (lambda: spoil("cls.predictions.bias"), "data/tiny/model: .* has NaN"),
     ],
 )
 def test_unusable_inputs_end_in_one_sentence(masked, damage, sentence):

@@ -1,29 +1,18 @@
 import lzma
 import math
-import shutil
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.evaluate.__main__ import STAGE
-from tasks.evaluate.perplexity import Scoring, token_losses
+from tasks.evaluate.perplexity import token_losses
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
-from tests.evaluate.conftest import (
-    GROUPS,
-    TEXTS,
-    make_model,
-    output_bytes,
-    read_output,
-    read_scores,
-    write_corpus,
-    write_recipe,
-    write_tokens,
-)
-
-FOLDER = Path("data/tiny")
+from tests.evaluate.damage import lose, other_tokens, spoil
+from tests.evaluate.outputs import output_bytes, read_output, read_scores, read_signature
+from tests.evaluate.projects import SCORING, write_corpus, write_recipe
+from tests.evaluate.texts import FOLDER, GROUPS, TEXTS
 
 
 def test_metrics_follow_from_the_losses_of_the_tokens(causal, llama, bpe):
@@ -32,7 +21,7 @@ def test_metrics_follow_from_the_losses_of_the_tokens(causal, llama, bpe):
     metrics = read_output("metrics.json", causal)
     encode = AutoTokenizer.from_pretrained(bpe).encode
     documents = [np.array(encode(text)) for text in TEXTS]
-    losses = [values.sum() for values in token_losses(llama, documents, 0, Scoring(24, 8, "fp32", 4))]
+    losses = [values.sum() for values in token_losses(llama, documents, 0, SCORING)]
     sizes, tokens = [len(text.encode()) for text in TEXTS], [len(ids) for ids in documents]
     assert metrics["bytes"] == sum(sizes) and metrics["tokens"] == sum(tokens) and metrics["documents"] == 5
     assert metrics["bits_per_byte"] == pytest.approx(sum(losses) / math.log(2) / sum(sizes), abs=1e-6)
@@ -45,9 +34,8 @@ def test_metrics_follow_from_the_losses_of_the_tokens(causal, llama, bpe):
     assert [row["group"] for row in rows] == GROUPS
     assert [row["bytes"] for row in rows] == sizes
     np.testing.assert_allclose([row["loss"] for row in rows], losses, atol=1e-6)
-    np.testing.assert_allclose(
-        [row["perplexity"] for row in rows], np.exp(np.array(losses) / np.array(tokens)), rtol=1e-6
-    )
+    wanted = np.exp(np.array(losses) / np.array(tokens))
+    np.testing.assert_allclose([row["perplexity"] for row in rows], wanted, rtol=1e-6)
 
 
 def test_baselines_are_a_smoothed_unigram_model_and_xz(causal, bpe):
@@ -66,14 +54,12 @@ def test_baselines_are_a_smoothed_unigram_model_and_xz(causal, bpe):
 
 
 def test_signature_names_settings_tokenizer_and_text(causal, project):
-    pairs = dict(part.split(":") for part in read_output("metrics.json", causal)["signature"].split("|"))
+    pairs = read_signature(causal)
     assert (pairs["window"], pairs["stride"], pairs["precision"]) == ("24", "8", "fp32")
     assert pairs["tok"] == sha256((FOLDER / "model/tokenizer.json").read_bytes()).hexdigest()[:12]
-    before = pairs["data"]
-    shutil.rmtree(FOLDER / "clean/test")
     write_corpus(FOLDER / "clean/test", [*TEXTS[:-1], TEXTS[-1] + "!"], GROUPS)
     run(STAGE, "tiny")
-    assert f"data:{before}" not in read_output("metrics.json")["signature"]
+    assert read_signature()["data"] != pairs["data"]
 
 
 def test_a_second_run_and_another_number_of_workers_give_the_same_bytes(causal, project, monkeypatch):
@@ -87,11 +73,8 @@ def test_a_second_run_and_another_number_of_workers_give_the_same_bytes(causal, 
 def test_report_counts_groups_and_names_best_and_worst(causal):
     report = read_output("report.json", causal)
     assert report["received"]["documents"] == 5
-    assert report["produced"] == {
-        "scored_documents": 5,
-        "scored_tokens": read_output("metrics.json", causal)["tokens"],
-        "samples": 2,
-    }
+    tokens = read_output("metrics.json", causal)["tokens"]
+    assert report["produced"] == {"scored_documents": 5, "scored_tokens": tokens, "samples": 2}
     groups = report["details"]["groups"]
     assert {row["group"]: row["documents"] for row in groups} == {"cats": 2, "plays": 1, "letters": 1, "dogs": 1}
     assert [row["bits_per_byte"] for row in groups] == sorted(row["bits_per_byte"] for row in groups)
@@ -102,13 +85,8 @@ def test_report_counts_groups_and_names_best_and_worst(causal):
 
 def test_samples_follow_prompt_and_seed_alone(causal, project):
     first = {entry["prompt"]: entry for entry in read_output("samples.json", causal)}
-    assert first["the cat"]["settings"] == {
-        "max_new_tokens": 8,
-        "temperature": 0.8,
-        "top_k": 0,
-        "top_p": 1.0,
-        "seed": 3,
-    }
+    settings = {"max_new_tokens": 8, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 3}
+    assert first["the cat"]["settings"] == settings
     assert 1 <= first["the cat"]["new_tokens"] <= 8 and first["the cat"]["text"]
     write_recipe(project, prompts=["To be", "another", "the cat"])
     run(STAGE, "tiny")
@@ -141,73 +119,35 @@ def test_pictures_are_png_without_a_date(causal):
 
 
 def test_an_empty_document_is_kept_and_scores_nothing(project):
-    shutil.rmtree(FOLDER / "clean/test")
     write_corpus(FOLDER / "clean/test", ["", TEXTS[0]], ["none $x^", "cats"])
     run(STAGE, "tiny")
     rows = read_scores()
-    assert rows[0] == {
-        "id": "d0",
-        "group": "none $x^",
-        "bytes": 0,
-        "tokens": 0,
-        "loss": 0.0,
-        "bits_per_byte": None,
-        "perplexity": None,
-    }
+    counts = {"bytes": 0, "tokens": 0, "loss": 0.0}
+    assert rows[0] == {"id": "d0", "group": "none $x^", **counts, "bits_per_byte": None, "perplexity": None}
     assert rows[1]["bits_per_byte"] == read_output("metrics.json")["bits_per_byte"]
 
 
-def damage_config(project):
-    (FOLDER / "model/config.json").unlink()
+WEIGHT = "model.layers.1.mlp.up_proj.weight"
 
 
-def damage_weights(project):
-    (FOLDER / "model/model.safetensors").unlink()
-
-
-def cut_weights(project):
+def cut_weights():
     path = FOLDER / "model/model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def lose_a_weight(project):
-    from safetensors.torch import load_file, save_file
-
-    path = FOLDER / "model/model.safetensors"
-    weights = load_file(path)
-    del weights["model.layers.1.mlp.up_proj.weight"]
-    save_file(weights, path, metadata={"format": "pt"})
-
-
-def spoil_a_weight(project):
-    model = make_model("llama")
-    model.model.layers[1].mlp.up_proj.weight.data[0, 0] = float("nan")
-    model.save_pretrained(FOLDER / "model")
-
-
-def empty_test_split(project):
-    shutil.rmtree(FOLDER / "clean/test")
-    write_corpus(FOLDER / "clean/test", [], [])
-
-
-def other_tokens(project):
-    shutil.rmtree(FOLDER / "tokens/train")
-    write_tokens(FOLDER / "tokens/train", FOLDER / "model", tokenizer="0" * 64)
-
-
-def spoil_history(project):
+def spoil_history():
     (FOLDER / "training/history.csv").write_text("step,tokens,loss,validation_loss,learning_rate\n1,2,much,,\n")
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (damage_config, "data/tiny/model: config.json is missing"),
-        (damage_weights, "data/tiny/model: \\*.safetensors is missing"),
+        (lambda: (FOLDER / "model/config.json").unlink(), "data/tiny/model: config.json is missing"),
+        (lambda: (FOLDER / "model/model.safetensors").unlink(), "data/tiny/model: \\*.safetensors is missing"),
         (cut_weights, "data/tiny/model: cannot be loaded"),
-        (lose_a_weight, "data/tiny/model: 1 weights are missing, e.g. model.layers.1.mlp.up_proj.weight"),
-        (spoil_a_weight, "data/tiny/model: model.layers.1.mlp.up_proj.weight has NaN"),
-        (empty_test_split, "data/tiny/clean/test: no text"),
+        (lambda: lose(WEIGHT), f"data/tiny/model: 1 weights are missing, e.g. {WEIGHT}"),
+        (lambda: spoil(WEIGHT), f"data/tiny/model: {WEIGHT} has NaN"),
+        (lambda: write_corpus(FOLDER / "clean/test", [], []), "data/tiny/clean/test: no text"),
         (other_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
         (spoil_history, "data/tiny/training/history.csv line 2: loss: 'much'"),
     ],
@@ -216,7 +156,7 @@ def test_unusable_inputs_end_in_one_sentence_and_leave_the_last_outputs(project,
     kept = FOLDER / "evaluation/metrics.json"
     kept.parent.mkdir()
     kept.write_text("the last good run")
-    damage(project)
+    damage()
     with pytest.raises(DataError, match=sentence) as caught:
         run(STAGE, "tiny")
     assert "\n" not in str(caught.value)
@@ -228,6 +168,7 @@ def test_unusable_inputs_end_in_one_sentence_and_leave_the_last_outputs(project,
     ("section", "sentence"),
     [
         ({"window": 65}, "evaluate.window: 65 exceeds the model's 64 positions"),
+        ({"stride": 0}, "evaluate.stride: "),
         ({"stride": 25}, "evaluate: stride 25 exceeds window 24"),
         ({"prompts": ["the cat", "  "]}, "evaluate.prompts.1: the prompt is empty"),
         ({"generation": {"max_new_tokens": 63}}, "evaluate.prompts.0: its"),

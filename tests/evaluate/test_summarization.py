@@ -1,6 +1,4 @@
 import random
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,53 +9,29 @@ from tasks.evaluate.settings import BootstrapSettings, RougeSettings
 from tasks.evaluate.summarization import SummarizationMetric
 from tasks.stage.errors import RecipeError
 from tasks.stage.run import run
-from tests.evaluate.conftest import SOURCES, TARGETS, read_output, read_scores, run_once, write_corpus
 from tests.evaluate.families import pair_project, write_pair_recipe
+from tests.evaluate.outputs import read_output, read_scores, read_signature
+from tests.evaluate.projects import run_once, write_corpus
+from tests.evaluate.texts import FOLDER, SOURCES, TARGETS
 
 COLUMNS = ("rouge1", "rouge2", "rougeLsum")
 OUTPUTS = [
-    "the cat sat. It ate!",
-    "a dog",
-    "",
-    "old stone house. nobody lives",
-    "to be",
-    "Python",
-    "sea shells",
-    "rains",
-]
+    "the cat sat. It ate!", "a dog", "", "old stone house. nobody lives", "to be", "Python", "sea shells", "rains",
+]  # fmt: skip
 REFERENCES = [
     "A cat is sitting. It slept.", "the dogs are running", "x", "An old house of stone; nobody lives there.",
     "being or not", "python 3.11", "selling shells", "raining",
 ]  # fmt: skip
 WORDS = [
-    "the",
-    "cats",
-    "cat",
-    "sat",
-    "sitting",
-    "3.11",
-    "naïve",
-    "don't",
-    "house",
-    "houses",
-    ".",
-    ",",
-    "running",
-    "Runs",
-    "e.g.",
-    "—",
-    "run!",
-    "(so)",
-    "why?",
-    "generally",
-]
+    "the", "cats", "cat", "sat", "sitting", "3.11", "naïve", "don't", "house", "houses", ".", ",", "running",
+    "Runs", "e.g.", "—", "run!", "(so)", "why?", "generally",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory, source_bpe):
     root, usage = tmp_path_factory.mktemp("summaries"), {"prefix": "summarize: ", "source_length": 40}
-    with run_once(lambda patch: pair_project(root, patch, "summarization", "t5", source_bpe, None, **usage)) as folder:
-        yield folder
+    return run_once(pair_project, root, "summarization", "t5", source_bpe, None, **usage)
 
 
 @pytest.fixture
@@ -155,19 +129,15 @@ def test_stored_scores_are_those_of_the_stored_texts(evaluated):
 
 
 def test_signature_says_how_words_are_found(evaluated):
-    pairs = dict(part.split(":") for part in read_output("metrics.json", evaluated)["signature"].split("|"))
+    pairs = read_signature(evaluated)
     assert pairs["task"] == "summarization"
     assert pairs["rouge"] == "fmeasure;tok=latin;stem=yes;sentences=punctuation;version=rouge-score-rs-0.2.1"
-    assert (
-        SummarizationMetric(RougeSettings(tokenizer="unicode"))
-        .signature()["rouge"]
-        .startswith("fmeasure;tok=unicode;stem=no;")
-    )
+    unicode = SummarizationMetric(RougeSettings(tokenizer="unicode"))
+    assert unicode.signature()["rouge"].startswith("fmeasure;tok=unicode;stem=no;")
 
 
 def refer(targets):
-    shutil.rmtree("data/tiny/clean/test")
-    write_corpus(Path("data/tiny/clean/test"), SOURCES[: len(targets)], ["a"] * len(targets), target=targets)
+    write_corpus(FOLDER / "clean/test", SOURCES[: len(targets)], ["a"] * len(targets), target=targets)
 
 
 @pytest.mark.parametrize(

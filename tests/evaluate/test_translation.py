@@ -1,7 +1,4 @@
-import json
 import math
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,19 +6,11 @@ import pytest
 from tasks.evaluate.__main__ import STAGE
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
-from tests.evaluate.conftest import (
-    SOURCES,
-    TARGETS,
-    output_bytes,
-    read_output,
-    read_scores,
-    run_once,
-    write_corpus,
-    write_tokens,
-)
+from tests.evaluate.damage import edit_json, other_tokens, spoil
 from tests.evaluate.families import make_pair_model, pair_project, write_pair_recipe
-
-FOLDER = Path("data/tiny")
+from tests.evaluate.outputs import output_bytes, read_output, read_scores, read_signature
+from tests.evaluate.projects import run_once, write_corpus, write_tokens
+from tests.evaluate.texts import FOLDER, SOURCES, TARGETS
 
 
 @pytest.fixture
@@ -32,10 +21,7 @@ def marian(tmp_path, monkeypatch, source_bpe, target_bpe):
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory, source_bpe, target_bpe):
     root = tmp_path_factory.mktemp("translations")
-    with run_once(
-        lambda patch: pair_project(root, patch, "translation", "marian", source_bpe, target_bpe, prefix="fr: ")
-    ) as folder:
-        yield folder
+    return run_once(pair_project, root, "translation", "marian", source_bpe, target_bpe, prefix="fr: ")
 
 
 @pytest.fixture
@@ -115,7 +101,6 @@ def test_bf16_is_close_and_is_really_used(t5):
 
 
 def test_a_reference_longer_than_the_model_is_counted(marian):
-    shutil.rmtree(FOLDER / "clean/test")
     write_corpus(FOLDER / "clean/test", SOURCES[:2], ["a", "b"], target=["oui " * 40, "non"])
     run(STAGE, "tiny")
     assert read_output("metrics.json")["truncated_references"] == 1
@@ -127,7 +112,6 @@ def test_workers_batches_and_the_order_of_the_corpus_change_no_prediction(evalua
     run(STAGE, "tiny")
     assert output_bytes() == first
     assert str(marian).encode() not in b"".join(first.values())
-    shutil.rmtree(FOLDER / "clean/test")
     order = [3, 7, 0, 4, 6, 2, 1, 5]
     write_corpus(
         FOLDER / "clean/test", [SOURCES[n] for n in order], ["a" if n % 2 == 0 else "b" for n in order],
@@ -142,7 +126,7 @@ def test_workers_batches_and_the_order_of_the_corpus_change_no_prediction(evalua
 def test_signature_holds_sacrebleus_and_splits_at_its_bars(evaluated):
     from tasks.stage.identity import hash_file
 
-    pairs = dict(part.split(":") for part in read_output("metrics.json", evaluated)["signature"].split("|"))
+    pairs = read_signature(evaluated)
     assert (pairs["task"], pairs["beams"], pairs["new_tokens"]) == ("translation", "2", "6")
     assert pairs["tok"] == "+".join(
         hash_file(evaluated / "model" / name)[:12] for name in ("tokenizer.json", "target/tokenizer.json")
@@ -170,8 +154,7 @@ def test_samples_and_report_show_text_and_the_search(evaluated):
 
 
 def test_what_the_model_folder_says_of_a_search_does_not_count(evaluated, marian):
-    path = FOLDER / "model/generation_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"min_new_tokens": 6, "num_beams": 7, "do_sample": True}))
+    edit_json(FOLDER / "model/generation_config.json", min_new_tokens=6, num_beams=7, do_sample=True)
     write_pair_recipe(marian, "translation", bleu_tokenize="intl")
     run(STAGE, "tiny")
     assert read_scores() == read_scores(evaluated)
@@ -179,52 +162,24 @@ def test_what_the_model_folder_says_of_a_search_does_not_count(evaluated, marian
     assert after == before.replace(";tok=13a;", ";tok=intl;") != before
 
 
-def no_test_documents():
-    shutil.rmtree(FOLDER / "clean/test")
-    write_corpus(FOLDER / "clean/test", [], [])
-
-
 def missing_target():
-    shutil.rmtree(FOLDER / "clean/test")
     write_corpus(FOLDER / "clean/test", SOURCES[:3], ["a", "a", "b"], target=["oui", None, "non"])
-
-
-def other_source_tokens():
-    shutil.rmtree(FOLDER / "tokens/train")
-    write_tokens(FOLDER / "tokens/train", FOLDER / "model", tokenizer="0" * 64)
-
-
-def other_target_tokens():
-    shutil.rmtree(FOLDER / "tokens/train/target")
-    write_tokens(FOLDER / "tokens/train/target", FOLDER / "model")
-
-
-def no_usage():
-    (FOLDER / "model/gristmill.json").unlink()
-
-
-def another_task():
-    path = FOLDER / "model/gristmill.json"
-    path.write_text(path.read_text().replace("translation", "summarization"))
-
-
-def spoil_a_weight():
-    model = make_pair_model("marian")
-    model.model.decoder.layers[0].fc1.weight.data[0, 0] = float("nan")
-    model.save_pretrained(FOLDER / "model")
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (no_test_documents, "data/tiny/clean/test: no text"),
+        (lambda: write_corpus(FOLDER / "clean/test", [], []), "data/tiny/clean/test: no text"),
         (missing_target, "data/tiny/clean/test: document d1 has no target"),
-        (other_source_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
-        (other_target_tokens, "data/tiny/tokens/train/target/index.json: made with a different tokenizer .* than "
-                              "data/tiny/model/target/tokenizer.json"),
-        (no_usage, "data/tiny/model/gristmill.json: cannot be read"),
-        (another_task, "data/tiny/model/gristmill.json: the model was trained for summarization, not translation"),
-        (spoil_a_weight, "data/tiny/model: model.decoder.layers.0.fc1.weight has NaN"),
+        (other_tokens, "data/tiny/tokens/train/index.json: made with a different tokenizer"),
+        (lambda: write_tokens(FOLDER / "tokens/train/target", FOLDER / "model"),
+         "data/tiny/tokens/train/target/index.json: made with a different tokenizer .* than "
+         "data/tiny/model/target/tokenizer.json"),
+        (lambda: (FOLDER / "model/gristmill.json").unlink(), "data/tiny/model/gristmill.json: cannot be read"),
+        (lambda: edit_json(FOLDER / "model/gristmill.json", task="summarization"),
+         "data/tiny/model/gristmill.json: the model was trained for summarization, not translation"),
+        (lambda: spoil("model.decoder.layers.0.fc1.weight"),
+         "data/tiny/model: model.decoder.layers.0.fc1.weight has NaN"),
     ],
 )  # fmt: skip
 def test_unusable_inputs_end_in_one_sentence(marian, damage, sentence):
@@ -236,11 +191,9 @@ def test_unusable_inputs_end_in_one_sentence(marian, damage, sentence):
 
 def test_a_model_that_cannot_begin_an_output_is_refused(t5):
     for name in ("config.json", "generation_config.json"):
-        path = FOLDER / "model" / name
-        path.write_text(json.dumps({**json.loads(path.read_text()), "decoder_start_token_id": None}))
-    with pytest.raises(
-        DataError, match=r"data/tiny/model/generation_config.json: decoder_start_token_id is missing; needed to start"
-    ):
+        edit_json(FOLDER / "model" / name, decoder_start_token_id=None)
+    told = "data/tiny/model/generation_config.json: decoder_start_token_id is missing; needed to start an output"
+    with pytest.raises(DataError, match=told):
         run(STAGE, "tiny")
 
 

@@ -40,34 +40,23 @@ def test_a_wrong_byte_is_told_with_its_place_in_the_file():
     ]
 
 
-def test_lines_of_a_paragraph_flow_and_a_dot_ends_it():
-    text = "It greets  its\nuser.\n\n\nAnd no one\nelse.\n."
-    assert paragraphs(long(text)) == ["It greets its user.", "And no one else."]
-    assert paragraphs("") == []
-
-
 @pytest.mark.parametrize("sign", ["*", "-", "+", "•", "--", "o", "–", "−", "\\*"])
 def test_items_of_a_list_are_lines_of_their_own(sign):
     text = f"It has:\n {sign} one that\n   is long;\n {sign} two.\nThat is all."
     assert paragraphs(long(text)) == ["It has:\n- one that is long;\n- two.\nThat is all."]
 
 
-def test_a_list_that_nobody_indented_is_one_too():
-    assert paragraphs(long("* one\nand more\n* two\n- three")) == ["- one and more\n- two\n- three"]
-    assert paragraphs(long("\\* one\n\\* two")) == ["- one\n- two"]
-    assert paragraphs(long("letters\no not a sign\n– an aside – of\n1. the kind")) == [
-        "letters o not a sign – an aside – of 1. the kind"
-    ]
-
-
-def test_numbers_and_nesting_stay():
-    text = " 1. first\n   - inner\n     goes on\n 2. second"
-    assert paragraphs(long(text)) == ["1. first\n  - inner goes on\n2. second"]
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("It greets  its\nuser.\n\n\nAnd no one\nelse.\n.", ["It greets its user.", "And no one else."]),
+        ("* one\nand more\n* two\n- three", ["- one and more\n- two\n- three"]),
+        ("\\* one\n\\* two", ["- one\n- two"]),
+        (
+            "letters\no not a sign\n– an aside – of\n1. the kind",
+            ["letters o not a sign – an aside – of 1. the kind"],
+        ),
+        (" 1. first\n   - inner\n     goes on\n 2. second", ["1. first\n  - inner goes on\n2. second"]),
         (" * captures user time\nspent by it", ["- captures user time spent by it"]),
         (" * many kinds of interfaces\n(graphical)", ["- many kinds of interfaces (graphical)"]),
         (
@@ -76,24 +65,25 @@ def test_numbers_and_nesting_stay():
         ),
         (" * Biology.\nOther uses are rare.", ["- Biology.\nOther uses are rare."]),
         (" * NTFS, Windows NT\nOnly used blocks are copied.", ["- NTFS, Windows NT\nOnly used blocks are copied."]),
+        (" one\n         - the first\n two - the second", ["one\n        - the first\ntwo - the second"]),
+        ("Type:\n  $ sudo  do\n    --it\nNow.", ["Type:\n$ sudo  do\n  --it\nNow."]),
+        (
+            "a cross-\nplatform tool for pre-\nand post-processing -\nwell",
+            ["a cross-platform tool for pre- and post-processing - well"],
+        ),
     ],
-)
-def test_the_rest_of_an_item_that_is_not_indented_is_told_from_what_follows_the_list(text, expected):
+    ids=[
+        "lines of a paragraph flow, and a dot ends it", "a list that nobody indented is one too",
+        "signs may be escaped", "an aside or a number within a paragraph is no item", "numbers and nesting stay",
+        "an item goes on in lower case", "an item goes on in brackets", "an item goes on after a full line",
+        "what follows a full stop is not of the item", "what follows a short line is not of the item",
+        "a list beside names does not swallow the next name", "what is laid out stays as it is",
+        "a word that was broken at its hyphen is one again",
+    ],
+)  # fmt: skip
+def test_a_description_is_read_as_it_was_meant(text, expected):
     assert paragraphs(long(text)) == expected
 
 
-def test_a_list_beside_names_does_not_swallow_the_next_name():
-    assert paragraphs(long(" one\n         - the first\n two - the second")) == [
-        "one\n        - the first\ntwo - the second"
-    ]
-
-
-def test_what_is_laid_out_stays_as_it_is():
-    text = "Type:\n  $ sudo  do\n    --it\nNow."
-    assert paragraphs(long(text)) == ["Type:\n$ sudo  do\n  --it\nNow."]
-
-
-def test_a_word_that_was_broken_at_its_hyphen_is_one_again():
-    assert paragraphs(long("a cross-\nplatform tool for pre-\nand post-processing -\nwell")) == [
-        "a cross-platform tool for pre- and post-processing - well"
-    ]
+def test_an_empty_description_has_no_paragraphs():
+    assert paragraphs("") == []

@@ -37,67 +37,73 @@ def folder(project, monkeypatch) -> Path:
     return root
 
 
-def test_a_split_of_a_folder_is_read_in_order(run, folder):
+@pytest.fixture
+def read(run, folder):
+    """Run with a configuration of the folder, by default `plays`."""
+
+    def ingest(split, config="plays", **more):
+        return run(kind="hub", dataset="sets/mine", config=config, split=split, **more)
+
+    return ingest
+
+
+def test_a_split_of_a_folder_is_read_in_order(read):
     wanted = {"group_column": "play", "id_column": "n"}
-    rows = run(kind="hub", dataset="sets/mine", config="plays", split="train", documents=wanted)
+    rows = read("train", documents=wanted)
     assert [(row["id"], row["group"], row["text"]) for row in rows] == [
         (str(n), f"p{n % 3}", f"line {n}") for n in range(20)
     ]
-    rows = run(kind="hub", dataset="sets/mine", config="plays", split="test")
-    assert [(row["id"], row["group"], row["text"], row["source"]) for row in rows] == [
-        ("plays/test#1", "plays/test#1", "a\nb", "plays/test row 1")
-    ]
-    rows = run(kind="hub", dataset="sets/mine", config="poems", split="train", documents={"text_column": "verse"})
-    assert [row["text"] for row in rows] == ["roses"]
+    (row,) = read("test")
+    told = (row["id"], row["group"], row["text"], row["source"])
+    assert told == ("plays/test#1", "plays/test#1", "a\nb", "plays/test row 1")
+    (row,) = read("train", "poems", documents={"text_column": "verse"})
+    assert row["text"] == "roses"
 
 
-def test_splits_are_read_in_the_order_given_and_all_but_the_first_are_groups(run, folder):
-    rows = run(kind="hub", dataset="sets/mine", config="plays", split=["test", "train"])
+def test_splits_are_read_in_the_order_given_and_all_but_the_first_are_groups(read):
+    rows = read(["test", "train"])
     assert [(row["id"], row["group"], row["source"]) for row in rows] == [
         ("plays/test#1", "plays/test#1", "plays/test row 1"),
         *((f"plays/train#{n}", "train", f"plays/train row {n}") for n in range(1, 21)),
     ]
     assert read_report()["received"]["rows"] == 21
-    rows = run(kind="hub", dataset="sets/mine", config="plays", split=["test"])
-    assert [(row["id"], row["group"]) for row in rows] == [("plays/test#1", "plays/test#1")]
+    (row,) = read(["test"])
+    assert (row["id"], row["group"]) == ("plays/test#1", "plays/test#1")
 
 
-def test_ids_that_each_split_counts_anew_stay_unique(run, folder):
-    both = {"dataset": "sets/mine", "config": "plays", "split": ["train", "test"], "documents": {"id_column": "n"}}
-    ids = [row["id"] for row in run(kind="hub", **both)]
-    assert ids == [*(f"train/{n}" for n in range(20)), "test/1"]
+def test_ids_that_each_split_counts_anew_stay_unique(read):
+    rows = read(["train", "test"], documents={"id_column": "n"})
+    assert [row["id"] for row in rows] == [*(f"train/{n}" for n in range(20)), "test/1"]
 
 
-def test_an_id_that_comes_twice_in_a_split_is_told(run, folder):
-    section = {"kind": "hub", "dataset": "sets/mine", "config": "plays", "documents": {"id_column": "play"}}
+def test_an_id_that_comes_twice_in_a_split_is_told(read):
+    wanted = {"id_column": "play"}
     with pytest.raises(DataError, match=r"^plays/train row 4: duplicate id 'p0', already in plays/train row 1; "):
-        run(**section, split="train")
+        read("train", documents=wanted)
     with pytest.raises(DataError, match=r"^plays/train row 4: duplicate id 'train/p0', already in plays/train row 1; "):
-        run(**section, split=["test", "train"])
+        read(["test", "train"], documents=wanted)
 
 
-def test_a_list_of_splits_that_cannot_be_read_so_is_told(run, folder):
-    section = {"kind": "hub", "dataset": "sets/mine", "config": "plays"}
+def test_a_list_of_splits_that_cannot_be_read_so_is_told(read):
     with pytest.raises(RecipeError, match=r"ingest\.documents\.group_column: not allowed with a list of splits"):
-        run(**section, split=["train", "test"], documents={"group_column": "play"})
+        read(["train", "test"], documents={"group_column": "play"})
     with pytest.raises(RecipeError, match=r"ingest\.split: duplicate split"):
-        run(**section, split=["train", "train"])
+        read(["train", "train"])
     with pytest.raises(RecipeError, match=r"ingest\.split\.\w+: .* at least 1 item"):
-        run(**section, split=[])
+        read([])
 
 
-def test_pairs_of_a_folder_are_read_from_inside_a_column(run, folder):
+def test_pairs_of_a_folder_are_read_from_inside_a_column(read, folder):
     (folder / "poems.parquet").unlink()
     rows = [{"translation": {"en": "yes", "fr": "oui"}}, {"translation": {"en": "no", "fr": None}}]
     pq.write_table(pa.Table.from_pylist(rows), folder / "poems.parquet")
-    section = {"kind": "hub", "dataset": "sets/mine", "config": "poems", "split": "train"}
-    rows = run(**section, documents={"text_column": "translation.en", "target_column": "translation.fr"})
+    rows = read("train", "poems", documents={"text_column": "translation.en", "target_column": "translation.fr"})
     assert [(row["text"], row["target"], row["problem"]) for row in rows] == [
         ("yes", "oui", None),
         ("no", None, "no target in poems/train row 2: nothing in the column 'translation.fr'"),
     ]
     with pytest.raises(DataError, match=r"^sets/mine poems/train: no column 'translation\.de'"):
-        run(**section, documents={"text_column": "translation.de"})
+        read("train", "poems", documents={"text_column": "translation.de"})
 
 
 CLASSES = """---
@@ -129,25 +135,25 @@ def test_numbers_of_classes_become_their_names(run, folder):
     ]
 
 
-def test_what_is_not_there_is_told(run, folder):
+def test_what_is_not_there_is_told(run, read):
     with pytest.raises(DataError, match=r"^sets/mine poems/train: no column 'text' \(available: verse\)$"):
-        run(kind="hub", dataset="sets/mine", config="poems", split="train")
+        read("train", "poems")
     with pytest.raises(GristmillError, match=r"^recipes/x\.yaml: ingest: sets/mine: .*nothing"):
-        run(kind="hub", dataset="sets/mine", config="plays", split="nothing")
+        read("nothing")
     with pytest.raises(GristmillError, match=r"^recipes/x\.yaml: ingest: sets/mine: .*nothing"):
-        run(kind="hub", dataset="sets/mine", config="nothing", split="train")
+        read("train", "nothing")
     with pytest.raises(RecipeError, match=r"ingest\.revision: missing; sets/none is not a local folder"):
         run(kind="hub", dataset="sets/none", split="train")
 
 
-def test_a_damaged_shard_is_told(run, folder):
+def test_a_damaged_shard_is_told(read, folder):
     shard = folder / "plays/train-1.parquet"
     shard.write_bytes(shard.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"^sets/mine plays/train: damaged after row 10: "):
-        run(kind="hub", dataset="sets/mine", config="plays", split="train")
+        read("train")
 
 
-def test_a_hub_out_of_reach_may_be_back_later(run, project, monkeypatch):
+def test_a_hub_out_of_reach_may_be_back_later(run, monkeypatch, project):
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)

@@ -1,8 +1,6 @@
 """A package is fetched by pip, checked, kept, and never run."""
 
-import hashlib
 import io
-import os
 import shutil
 import tarfile
 import zipfile
@@ -12,34 +10,15 @@ import pytest
 
 from tasks.fetch.archives import unpack
 from tasks.stage.errors import DataError, RecipeError, TransientError
+from tests.ingest.wheels import make_wheel, only_index
 
 NAME = "gristmill_test_plays"
 INSIDE = {"plays/b.md": "**B**", "plays/a.md": "**A**", "__init__.py": "raise SystemExit('a package was imported')"}
 
 
-def make_wheel(folder: Path) -> str:
-    """A wheel of the package; its SHA-256."""
-    info = f"{NAME}-1.0.dist-info"
-    files = {f"{NAME}/{name}": text for name, text in INSIDE.items()}
-    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n"
-    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    files[f"{info}/RECORD"] = ""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{NAME}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as wheel:
-        for name, text in files.items():
-            wheel.writestr(zipfile.ZipInfo(name), text)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture
 def shelf(tmp_path, project, monkeypatch) -> Path:
-    """The only place that pip searches: a folder, without an index."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shelf"))
+    only_index(tmp_path / "shelf", monkeypatch)
     return tmp_path / "shelf"
 
 
@@ -49,12 +28,9 @@ def section(sha256: str, **more) -> dict:
 
 
 def test_a_package_is_fetched_once_and_then_read_from_the_cache(run, shelf, tmp_path):
-    sha256 = make_wheel(shelf)
+    sha256 = make_wheel(shelf, NAME, INSIDE)
     rows = run(**section(sha256))
-    assert [(row["id"], row["text"]) for row in rows] == [
-        (f"{NAME}/plays/a.md", "A"),
-        (f"{NAME}/plays/b.md", "B"),
-    ]
+    assert [(row["id"], row["text"]) for row in rows] == [(f"{NAME}/plays/a.md", "A"), (f"{NAME}/plays/b.md", "B")]
     shutil.rmtree(shelf)
     assert run(**section(sha256)) == rows
     kept = [path for path in (tmp_path / "cache/gristmill/downloads").rglob("*") if path.is_file()]
@@ -62,7 +38,7 @@ def test_a_package_is_fetched_once_and_then_read_from_the_cache(run, shelf, tmp_
 
 
 def test_a_damaged_copy_in_the_cache_is_fetched_again(run, shelf, tmp_path):
-    sha256 = make_wheel(shelf)
+    sha256 = make_wheel(shelf, NAME, INSIDE)
     rows = run(**section(sha256))
     kept = next((tmp_path / "cache/gristmill/downloads").rglob("*.whl"))
     kept.write_bytes(kept.read_bytes()[:-10])
@@ -70,7 +46,7 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(run, shelf, tmp_path):
 
 
 def test_another_checksum_or_version_is_the_users_mistake(run, shelf):
-    sha256 = make_wheel(shelf)
+    sha256 = make_wheel(shelf, NAME, INSIDE)
     with pytest.raises(RecipeError, match=rf"^recipes/x\.yaml: ingest\.sha256: .*{NAME}==1\.0.* is {sha256}$"):
         run(**section("0" * 64))
     with pytest.raises(RecipeError, match=rf"^recipes/x\.yaml: ingest\.version: pip finds no {NAME}==9\.9 "):
@@ -88,7 +64,7 @@ def test_an_index_out_of_reach_may_be_back_later(run, shelf, monkeypatch):
 
 def test_a_glob_that_finds_nothing_in_the_package_is_told(run, shelf):
     with pytest.raises(RecipeError, match=r"ingest\.files\.0: 'none/\*': matches no file"):
-        run(**section(make_wheel(shelf), files=["none/*"]))
+        run(**section(make_wheel(shelf, NAME, INSIDE), files=["none/*"]))
 
 
 @pytest.mark.parametrize("name", ["../evil.md", "/tmp/evil.md", "a/../../evil.md", "..\\evil.md", "C:evil.md"])
@@ -117,7 +93,7 @@ def test_links_in_an_archive_are_left_out(tmp_path):
 
 
 def test_a_damaged_archive_is_named(tmp_path):
-    make_wheel(tmp_path / "w")
+    make_wheel(tmp_path / "w", NAME, INSIDE)
     wheel = next((tmp_path / "w").iterdir())
     (tmp_path / "cut.zip").write_bytes(wheel.read_bytes()[:-30])
     with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as tarred:

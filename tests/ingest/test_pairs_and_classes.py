@@ -1,7 +1,6 @@
 """Targets and labels of tables, and labels of paths; a document that lacks one is kept with its problem."""
 
 import csv
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,22 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.stage.errors import DataError, RecipeError
-from tests.ingest.conftest import read_report
+from tests.ingest.conftest import read_report, write_rows
 
-PAIRS = [
-    {"translation": {"en": "yes", "fr": "oui"}},
-    {"translation": {"en": "no\r\n", "fr": "non\r\n"}},
-]
+PAIRS = [{"translation": {"en": "yes", "fr": "oui"}}, {"translation": {"en": "no\r\n", "fr": "non\r\n"}}]
 NESTED = {"text_column": "translation.en", "target_column": "translation.fr"}
 
 
-def json_lines(name: str, rows: list[dict]) -> None:
-    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
 def test_a_dotted_name_reaches_into_a_column_of_every_format_that_has_such(run):
-    json_lines("a.jsonl", PAIRS)
-    pq.write_table(pa.Table.from_pylist(PAIRS), "b.parquet")
+    write_rows("a.jsonl", PAIRS)
+    write_rows("b.parquet", PAIRS)
     for name in ("a.jsonl", "b.parquet"):
         rows = run(kind="files", files=[name], documents=NESTED)
         assert [(row["text"], row["target"], row["label"], row["problem"]) for row in rows] == [
@@ -36,15 +28,15 @@ def test_a_dotted_name_reaches_into_a_column_of_every_format_that_has_such(run):
 def test_a_column_that_is_called_so_comes_before_one_inside_another(run):
     both = {"text": "a", "x.y.z": "whole", "x.y": {"z": "half"}, "x": {"y": {"z": "deep"}}}
     for there in (both, {k: both[k] for k in ("text", "x.y", "x")}, {k: both[k] for k in ("text", "x")}):
-        json_lines("a.jsonl", [there])
-        pq.write_table(pa.Table.from_pylist([there]), "b.parquet")
+        write_rows("a.jsonl", [there])
+        write_rows("b.parquet", [there])
         for name in ("a.jsonl", "b.parquet"):
             (row,) = run(kind="files", files=[name], documents={"target_column": "x.y.z"})
             assert row["target"] == ("whole" if "x.y.z" in there else "half" if "x.y" in there else "deep")
 
 
 def test_labels_are_texts_whole_numbers_and_booleans(run):
-    json_lines("a.jsonl", [{"text": "a", "c": c} for c in (" spam ", 3, -1, True, False)])
+    write_rows("a.jsonl", [{"text": "a", "c": c} for c in (" spam ", 3, -1, True, False)])
     Path("b.csv").write_text("text,c\na,spam\n")
     pq.write_table(pa.table({"text": ["a"], "c": pa.array([7], pa.uint8())}), "c.parquet")
     pq.write_table(pa.table({"text": ["a"], "c": pa.array(["x"]).dictionary_encode()}), "d.parquet")
@@ -55,8 +47,8 @@ def test_labels_are_texts_whole_numbers_and_booleans(run):
 
 @pytest.mark.parametrize("what", ["target", "label"])
 def test_a_document_without_its_target_or_label_has_a_problem(run, what):
-    json_lines("a.jsonl", [{"text": "a", "x": {"y": value}} for value in ("fine", None, "", " \n")])
-    json_lines("b.jsonl", [{"text": "a", "x": None}, {"text": "a", "x": {}}])
+    write_rows("a.jsonl", [{"text": "a", "x": {"y": value}} for value in ("fine", None, "", " \n")])
+    write_rows("b.jsonl", [{"text": "a", "x": None}, {"text": "a", "x": {}}])
     pq.write_table(pa.table({"text": ["a", "a"], "x": pa.array([None, {"y": ""}])}), "c.parquet")
     rows = run(kind="files", files=["a.jsonl", "b.jsonl", "c.parquet"], documents={f"{what}_column": "x.y"})
     places = [f"a.jsonl line {n}" for n in (2, 3, 4)] + [f"b.jsonl line {n}" for n in (1, 2)]
@@ -69,16 +61,19 @@ def test_a_document_without_its_target_or_label_has_a_problem(run, what):
 
 
 def test_a_value_that_is_no_text_and_no_class_is_a_problem(run):
-    json_lines("a.jsonl", [{"text": "a", "target": 1.5, "label": "x"}, {"text": "a", "target": "b", "label": ["x"]}])
+    fine = {"text": "a", "target": "b", "label": "x"}
+    write_rows("a.jsonl", [fine | wrong for wrong in ({"target": 1.5}, {"label": ["x"]}, {"text": 3}, {"text": None})])
     rows = run(kind="files", files=["a.jsonl"], documents={"target_column": "target", "label_column": "label"})
-    assert [(row["target"], row["label"], row["problem"]) for row in rows] == [
-        ("1.5", "x", "target is no text, but float, in a.jsonl line 1"),
-        ("b", '["x"]', "label is no text, but list, in a.jsonl line 2"),
+    assert [(row["text"], row["target"], row["label"], row["problem"]) for row in rows] == [
+        ("a", "1.5", "x", "target is no text, but float, in a.jsonl line 1"),
+        ("a", "b", '["x"]', "label is no text, but list, in a.jsonl line 2"),
+        ("3", "b", "x", "text is no text, but int, in a.jsonl line 3"),
+        ("", "b", "x", "no text in a.jsonl line 4"),
     ]
 
 
 def test_wrong_bytes_and_surrogates_in_a_target_or_label_are_mended_and_told(run):
-    json_lines("a.jsonl", [{"text": "a", "t": "x\ud800y", "c": "k"}, {"text": "a", "t": "b", "c": "\udfff"}])
+    write_rows("a.jsonl", [{"text": "a", "t": "x\ud800y", "c": "k"}, {"text": "a", "t": "b", "c": "\udfff"}])
     wrong = {name: pa.array([b"ok", b"a\xff"]).view(pa.string()) for name in ("t", "c")}
     fine = pa.array(["a", "a"])
     pq.write_table(pa.table({"text": fine, "t": wrong["t"], "c": fine}), "b.parquet")
@@ -100,36 +95,30 @@ def test_wrong_bytes_and_surrogates_in_a_target_or_label_are_mended_and_told(run
 
 
 def test_an_absent_column_is_told_with_those_there_are(run):
-    json_lines("a.jsonl", [{"text": "a", "x": 1}])
+    write_rows("a.jsonl", [{"text": "a", "x": 1, "y": "b"}, {"text": "a", "x": 1}])
     Path("b.csv").write_text("text,x\na,b\n")
-    pq.write_table(pa.table({"text": ["a"], "x": pa.array([{"y": "b"}])}), "c.parquet")
+    write_rows("c.parquet", [{"text": "a", "x": {"y": "b"}}])
     for name, column in {"a.jsonl": "y", "b.csv": "x.y", "c.parquet": "x.z"}.items():
-        place = "a.jsonl line 1" if name == "a.jsonl" else name
-        for what in ("target", "label"):
+        place = "a.jsonl line 2" if name == "a.jsonl" else name
+        for what in ("text", "target", "label", "id", "group"):
             with pytest.raises(DataError, match=rf"^{place}: no column '{column}' \(available: text, x\)$"):
                 run(kind="files", files=[name], documents={f"{what}_column": column})
 
 
-def test_a_folder_per_class_gives_the_labels_of_text_files(run):
+@pytest.mark.parametrize("what", ["label", "group"])
+def test_a_folder_per_class_or_group_gives_the_labels_or_groups_of_text_files(run, what):
     for name in ("mail/ham/1.txt", "mail/ham/2.txt", "mail/spam/1.txt"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(f"of {name}\n# more")
-    wanted = {"label_pattern": "mail/([^/]+)/"}
+    wanted = {f"{what}_pattern": "mail/([^/]+)/"}
     rows = run(kind="files", files=["mail/**/*.txt"], documents=wanted)
-    assert [(row["id"], row["label"]) for row in rows] == [
-        ("mail/ham/1.txt", "ham"),
-        ("mail/ham/2.txt", "ham"),
-        ("mail/spam/1.txt", "spam"),
-    ]
+    folders = [("mail/ham/1.txt", "ham"), ("mail/ham/2.txt", "ham"), ("mail/spam/1.txt", "spam")]
+    assert [(row["id"], row[what]) for row in rows] == folders
     parts = run(kind="files", files=["mail/spam/*.txt"], documents={**wanted, "split_at": "^#"})
-    assert [(row["id"], row["label"]) for row in parts] == [
-        ("mail/spam/1.txt#1", "spam"),
-        ("mail/spam/1.txt#2", "spam"),
-    ]
-    with pytest.raises(
-        RecipeError, match=r"x\.yaml: ingest\.documents\.label_pattern: no label found in the path 'mail/"
-    ):
-        run(kind="files", files=["mail/**/*.txt"], documents={"label_pattern": "spam"})
+    assert [(row["id"], row[what]) for row in parts] == [("mail/spam/1.txt#1", "spam"), ("mail/spam/1.txt#2", "spam")]
+    told = rf"x\.yaml: ingest\.documents\.{what}_pattern: no {what} found in the path 'mail/"
+    with pytest.raises(RecipeError, match=told):
+        run(kind="files", files=["mail/**/*.txt"], documents={f"{what}_pattern": "spam"})
 
 
 def test_a_table_per_class_gives_the_labels_of_its_rows(run):
@@ -137,21 +126,12 @@ def test_a_table_per_class_gives_the_labels_of_its_rows(run):
         with Path(f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([["text"], [f"{name} one"], [f"{name} two"]])
     rows = run(kind="files", files=["*.csv"], documents={"label_pattern": r"^(\w+)\.csv$"})
-    assert [(row["text"], row["label"]) for row in rows] == [
-        ("bad one", "bad"),
-        ("bad two", "bad"),
-        ("good one", "good"),
-        ("good two", "good"),
-    ]
+    told = [(row["text"], row["label"]) for row in rows]
+    assert told == [("bad one", "bad"), ("bad two", "bad"), ("good one", "good"), ("good two", "good")]
 
 
-@pytest.mark.parametrize("key", ["target_column", "label_column"])
+@pytest.mark.parametrize("key", ["target_column", "label_column", "group_column", "id_column"])
 def test_a_text_file_has_no_columns(run, key):
     Path("a.txt").write_text("a")
     with pytest.raises(RecipeError, match=rf"ingest\.documents\.{key}: a\.txt is a text file and has no columns"):
         run(kind="files", files=["a.txt"], documents={key: "x"})
-
-
-def test_only_one_thing_gives_the_class(run):
-    with pytest.raises(RecipeError, match=r"ingest\.documents: label_column and label_pattern are mutually exclusive"):
-        run(kind="files", files=["a.csv"], documents={"label_column": "x", "label_pattern": "y"})

@@ -23,6 +23,10 @@ GOOD = {"kind": "files", "files": ["a.txt"]}
         ),
         ({"licence": ""}, r"recipes/x\.yaml: ingest\.licence: "),
         (
+            {"documents": {"label_column": "x", "label_pattern": "y"}},
+            r".*ingest\.documents: label_column and label_pattern are mutually exclusive",
+        ),
+        (
             {"documents": {"group_column": "a", "group_pattern": "b"}},
             r".*ingest\.documents: group_column and group_pattern are mutually exclusive",
         ),

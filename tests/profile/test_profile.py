@@ -20,20 +20,21 @@ def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def by_title(recipe: str = "small") -> dict[str, Table]:
-    return {table.title: table for table in tables(measure(recipe))}
+def by_title(root: Path, rules: str, given: list[tuple[str, ...]]) -> dict[str, Table]:
+    """Clean a corpus; returns the tables of its profile."""
+    project(root, f"{rules}  splits: {{validation: 0.2, test: 0.2}}\n", given)
+    run(STAGE, "small")
+    return {table.title: table for table in tables(measure("small"))}
 
 
 def test_texts_are_counted_measured_and_their_languages_told(tmp_path: Path) -> None:
     given = [(f"d{n:02}", f"g{n % 10}", ENGLISH.format(n) * (n + 1)) for n in range(20)]
     given += [("again", "g1", ENGLISH.format(0)), ("french", "g2", FRENCH.format(1)), ("<b>", "g3", "short")]
-    project(tmp_path, "  min_words: 2\n  privacy: {}\n  splits: {validation: 0.2, test: 0.2}\n", given)
-    run(STAGE, "small")
-    found = by_title()
+    found = by_title(tmp_path, "  min_words: 2\n  privacy: {}\n", given)
     size = {row[0]: row[1:] for row in found["Size"].rows}
-    bytes_kept = sum(len(text.encode()) for name, _, text in given if name not in ("again", "<b>"))
-    words_kept = sum(len(text.split()) for name, _, text in given if name not in ("again", "<b>"))
-    assert size["all"] == ("21", f"{bytes_kept:,}", f"{words_kept:,}")
+    kept = [text for name, _, text in given if name not in ("again", "<b>")]
+    sizes = sum(len(text.encode()) for text in kept), sum(len(text.split()) for text in kept)
+    assert size["all"] == ("21", f"{sizes[0]:,}", f"{sizes[1]:,}")
     assert sum(int(size[name][0]) for name in ("train", "validation", "test")) == 21
     assert size["before cleaning"][0] == "23"
     assert found["Why documents were dropped"].rows == [
@@ -53,9 +54,7 @@ def test_texts_are_counted_measured_and_their_languages_told(tmp_path: Path) -> 
 
 def test_pairs_and_classes_have_their_own_figures(tmp_path: Path) -> None:
     given = [(f"d{n}", f"g{n}", ENGLISH.format(n), FRENCH.format(n), "ab"[n % 2]) for n in range(30)]
-    project(tmp_path, "  splits: {validation: 0.2, test: 0.2}\n", given)
-    run(STAGE, "small")
-    found = by_title()
+    found = by_title(tmp_path, "", given)
     assert found["Size"].columns[-2:] == ("words of the texts", "words of the targets")
     assert [row[:2] for row in found["Classes"].rows] == [("a", "15"), ("b", "15")]
     languages = {row[:2] for row in found["Languages, as far as a model can tell"].rows}
@@ -64,8 +63,7 @@ def test_pairs_and_classes_have_their_own_figures(tmp_path: Path) -> None:
 
 def test_the_page_needs_nothing_beside_it_and_is_the_same_each_time(tmp_path: Path) -> None:
     given = [(f"d{n}", f"g{n}", ENGLISH.format(n)) for n in range(20)] + [("<script>", "g", "x")]
-    project(tmp_path, "  min_words: 2\n  splits: {validation: 0.2, test: 0.2}\n", given)
-    run(STAGE, "small")
+    by_title(tmp_path, "  min_words: 2\n", given)
     made = page(measure("small"))
     assert page(measure("small")) == made
     assert "&lt;script&gt;: value 1" in made and "<script>" not in made

@@ -23,6 +23,8 @@ WORDS = [
 ENGLISH = [" ".join(RANDOM.choices(WORDS, k=8)).capitalize() + "." for _ in range(60)]
 FRENCH = [text.replace("e", "é").replace("su", "ç'") for text in ENGLISH]
 LABELS = ["animals", "software", "other"] * 20
+SIZES = {"byte-level-bpe": 300, "unigram": 90, "wordpiece": 90}
+"""Vocabulary size by kind."""
 Project = Callable[..., Path]
 
 
@@ -43,16 +45,26 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return make
 
 
+def refuses(error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        run(STAGE, "tiny")
+
+
 def load(folder: Path):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+def rewrite(split: Path, texts: list[str], **columns: list[str | None]) -> None:
+    shutil.rmtree(split)
+    write_corpus(split, texts, **columns)
+
+
+@pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("task", ["translation", "classification", "masked-lm", "causal-lm"])
 def test_auto_tokenizer_gives_the_stored_ids(project: Project, task: str, kind: str) -> None:
-    folder = project(task, kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    folder = project(task, kind=kind, vocab_size=SIZES[kind])
     run(STAGE, "tiny")
     tokens, tokenizer = Tokens.open(folder / "tokens/train"), load(folder / "tokenizer")
     packed = task in ("causal-lm", "masked-lm")
@@ -65,9 +77,9 @@ def test_auto_tokenizer_gives_the_stored_ids(project: Project, task: str, kind: 
     ]
 
 
-@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("kind", SIZES)
 def test_the_same_texts_give_the_same_vocabulary(project: Project, kind: str) -> None:
-    folder = project("masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    folder = project("masked-lm", kind=kind, vocab_size=SIZES[kind])
     learned = set()
     for _ in range(5):
         run(STAGE, "tiny")
@@ -77,25 +89,21 @@ def test_the_same_texts_give_the_same_vocabulary(project: Project, kind: str) ->
 
 def test_unigram_knows_every_sign_of_the_training_text(project: Project) -> None:
     folder = project("translation", kind="unigram", vocab_size=90)
-    shutil.rmtree(folder / "clean/train")
     texts = [*ENGLISH, "a\tb ▁c  d\ne", "\t漢字 x</s>y <unk>"]
-    write_corpus(folder / "clean/train", texts, target=texts, label=["x"] * len(texts))
+    rewrite(folder / "clean/train", texts, target=texts, label=["x"] * len(texts))
     run(STAGE, "tiny")
     tokenizer = load(folder / "tokenizer")
     for text in ("a\tb ▁c d\ne", "漢ba\t字"):
         assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
     assert tokenizer.decode(tokenizer("a\tb ka\nx", add_special_tokens=False)["input_ids"]) == "a\tb ka\nx"
     write_recipe(Path(), "tiny", json.dumps({"task": "translation", "tokenize": {"kind": "unigram", "vocab_size": 20}}))
-    with pytest.raises(
-        RecipeError, match=r"20 is too small for the 3. distinct characters of the training text and 3 "
-    ):
-        run(STAGE, "tiny")
+    refuses(RecipeError, r"20 is too small for the 3. distinct characters of the training text and 3 ")
 
 
-@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("kind", SIZES)
 def test_a_mask_stands_for_a_piece_as_texts_have_it(project: Project, kind: str) -> None:
     """No separate space precedes the mask: in a text, each piece includes its space."""
-    folder = project("masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    folder = project("masked-lm", kind=kind, vocab_size=SIZES[kind])
     run(STAGE, "tiny")
     tokenizer = load(folder / "tokenizer")
     before, behind = ENGLISH[0].split()[:2]
@@ -148,24 +156,15 @@ def test_labels_are_numbered_by_the_names_of_the_training_split(project: Project
 def test_what_a_document_lacks_is_told(project: Project) -> None:
     project("classification", vocab_size=300)
     test = Path("data/tiny/clean/test")
-    shutil.rmtree(test)
-    write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", "plants"])
-    with pytest.raises(
-        DataError, match=r"clean/test: document g-1 has the label 'plants', which is not in the training"
-    ):
-        run(STAGE, "tiny")
-    shutil.rmtree(test)
-    write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", None])
-    with pytest.raises(DataError, match=r"clean/test: document g-1 has no label"):
-        run(STAGE, "tiny")
+    rewrite(test, ENGLISH[:2], target=[None, None], label=["animals", "plants"])
+    refuses(DataError, r"clean/test: document g-1 has the label 'plants', which is not in the training")
+    rewrite(test, ENGLISH[:2], target=[None, None], label=["animals", None])
+    refuses(DataError, r"clean/test: document g-1 has no label")
     project("classification", labels=["animals"] * 60, vocab_size=300)
-    with pytest.raises(DataError, match="only one class, 'animals'"):
-        run(STAGE, "tiny")
+    refuses(DataError, "only one class, 'animals'")
     project("translation", vocab_size=300)
-    shutil.rmtree(test)
-    write_corpus(test, ENGLISH[:2], target=["x", None], label=[None, None])
-    with pytest.raises(DataError, match=r"clean/test: document g-1 has no target"):
-        run(STAGE, "tiny")
+    rewrite(test, ENGLISH[:2], target=["x", None], label=[None, None])
+    refuses(DataError, r"clean/test: document g-1 has no target")
 
 
 def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_path: Path) -> None:
@@ -173,8 +172,7 @@ def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_pat
     vocabulary = tmp_path / "learned"
     run(STAGE, "tiny")
     shutil.copytree(folder / "tokenizer", vocabulary)
-    shutil.rmtree(folder / "base")
-    shutil.copytree(vocabulary, folder / "base")
+    shutil.copytree(vocabulary, folder / "base", dirs_exist_ok=True)
     (folder / "base/config.json").write_text('{"model_type": "bert"}')
     (folder / "base/model.safetensors").write_bytes(b"weights")
     project("classification", kind="base")
@@ -187,20 +185,12 @@ def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_pat
     assert Tokens.open(folder / "tokens/train").document(0).tolist() == ids
 
 
-def test_what_a_causal_base_writes_begins_with_the_text(project: Project, tmp_path: Path) -> None:
+def test_what_a_causal_base_writes_begins_with_the_text(project: Project) -> None:
     """Some tokenizers also start a text with its end token; an output that starts with it would be empty."""
-    from tokenizers import Tokenizer, processors
-
     folder = project("causal-lm", vocab_size=300)
     run(STAGE, "tiny")
-    base = folder / "base"
-    shutil.copytree(folder / "tokenizer", base, dirs_exist_ok=True)
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
-    )
-    tokenizer.save(str(base / "tokenizer.json"))
-    (base / "config.json").write_text('{"model_type": "llama"}')
+    shutil.copytree(folder / "tokenizer", folder / "base", dirs_exist_ok=True)
+    begin_with(folder / "base", "<|endoftext|> $A", [("<|endoftext|>", 0)])
     project("summarization", kind="base")
     run(STAGE, "tiny")
     text, target = Tokens.open(folder / "tokens/train"), Tokens.open(folder / "tokens/train/target")
@@ -209,13 +199,82 @@ def test_what_a_causal_base_writes_begins_with_the_text(project: Project, tmp_pa
         assert target.document(number)[-1] == 0 and (target.document(number)[:-1] != 0).all()
 
 
+def begin_with(base: Path, template: str, tokens: list[tuple[str, int]]) -> None:
+    """Give the base's tokenizer a template around a text."""
+    from tokenizers import Tokenizer, processors
+
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=tokens)
+    tokenizer.save(str(base / "tokenizer.json"))
+    (base / "config.json").write_text('{"model_type": "llama"}')
+
+
+@pytest.mark.parametrize(
+    ("template", "before"), [("[CLS] $A", [2]), ("[CLS] $A [SEP]", [2]), ("$A [SEP]", []), ("[SEP] $A", []), ("$A", [])]
+)
+def test_documents_begin_and_end_as_the_base_has_it(project: Project, template: str, before: list[int]) -> None:
+    folder = project("masked-lm", vocab_size=300)
+    run(STAGE, "tiny")
+    shutil.copytree(folder / "tokenizer", folder / "base", dirs_exist_ok=True)
+    begin_with(folder / "base", template, [("[CLS]", 2), ("[SEP]", 3)])
+    config = folder / "base/tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"bos_token": "[CLS]", "eos_token": "[SEP]"}))
+    project("causal-lm", kind="base")
+    report = run(STAGE, "tiny")
+    assert report.details["engine"] == "gigatoken"
+    tokens, tokenizer = Tokens.open(folder / "tokens/train"), load(folder / "tokenizer")
+    for number, text in enumerate(ENGLISH[:5]):
+        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokens.document(number).tolist() == [*before, *plain, 3]
+    found = report.details["splits"]["train"]
+    assert found["bytes_per_token"] == pytest.approx(
+        found["bytes"] / (found["tokens"] - 60 * len([*before, 3])), abs=1e-3
+    )
+
+
+SPECIAL = {"causal-lm": "<|endoftext|>", "translation": "</s>", "classification": "[SEP]", "masked-lm": "[MASK]"}
+
+
+@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram"])
+@pytest.mark.parametrize("task", SPECIAL)
+def test_special_tokens_in_documents_are_text_unless_the_recipe_says_otherwise(
+    project: Project, task: str, kind: str, control: bool
+) -> None:
+    more = {"special_tokens_in_text": "control"} if control else {}
+    folder = project(task, kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90, **more)
+    token, train = SPECIAL[task], folder / "clean/train"
+    shutil.rmtree(train)
+    texts = [f"{ENGLISH[0]} {token} ka", f"{token}lo", *ENGLISH[2:]]
+    write_corpus(train, texts, target=texts[::-1], label=LABELS)
+    report = run(STAGE, "tiny")
+    tokenizer = load(folder / "tokenizer")
+    number = tokenizer.convert_tokens_to_ids(token)
+    sides = ["train", "train/target"] if task == "translation" else ["train"]
+    for side in sides:
+        ends = Tokens.open(folder / "tokens" / side)
+        own = [ends.document(place).tolist().count(number) for place in range(60)]
+        closed = 0 if token == "[MASK]" else 1
+        assert sorted(own)[-2:] == [closed + control] * 2 and min(own) == closed
+        assert report.details["splits"][side]["documents_with_special_tokens"] == 2
+    assert "documents_with_special_tokens" not in report.details["splits"]["test"]
+    assert Tokens.open(folder / "tokens/train").index.control is control
+
+
+def test_a_prefix_with_a_special_token_needs_control(project: Project) -> None:
+    project("translation", vocab_size=300, prefix="</s> ")
+    with pytest.raises(RecipeError, match=r"tiny\.yaml: tokenize\.prefix: </s> is a special token, .* control"):
+        run(STAGE, "tiny")
+    folder = project("translation", vocab_size=300, prefix="</s> ", special_tokens_in_text="control")
+    run(STAGE, "tiny")
+    assert Tokens.open(folder / "tokens/test").document(0)[[0, -1]].tolist() == [1, 1]
+
+
 def test_a_base_without_a_model_or_a_tokenizer_is_told(project: Project) -> None:
     folder = project("classification", kind="base")
-    with pytest.raises(DataError, match=r"data/tiny/base: no model found, but tokenize\.kind is base"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"data/tiny/base: no model found, but tokenize\.kind is base")
     (folder / "base/config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(DataError, match=r"data/tiny/base: no tokenizer.json or other"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"data/tiny/base: no tokenizer.json or other")
 
 
 @pytest.mark.parametrize(
