@@ -22,7 +22,8 @@ from tasks.evaluate.score_tables import DIGITS, Row, by_group, total, write_tabl
 from tasks.evaluate.settings import CausalEvaluateSettings
 from tasks.evaluate.split import Split
 from tasks.formats.corpus import read_batches
-from tasks.formats.tokenizer import load_tokenizer, opening
+from tasks.formats.text_ids import opening
+from tasks.formats.tokenizer import load_tokenizer
 from tasks.formats.tokens import Tokens
 from tasks.formats.usage import read_usage
 from tasks.stage import runtime

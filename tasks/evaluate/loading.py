@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer, opening
+from tasks.formats.text_ids import opening
+from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import Index
 from tasks.formats.usage import Usage, read_usage
 from tasks.formats.weights import hold_in_bf16

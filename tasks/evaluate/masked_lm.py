@@ -20,7 +20,7 @@ from tasks.evaluate.score_tables import DIGITS, Row, by_group, total, write_tabl
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.split import Split
 from tasks.formats.corpus import read_batches
-from tasks.formats.tokenizer import Frame
+from tasks.formats.text_ids import Frame
 from tasks.formats.tokens import Tokens
 from tasks.stage import runtime
 from tasks.stage.errors import DataError, RecipeError

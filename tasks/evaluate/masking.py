@@ -25,7 +25,7 @@ from tasks.evaluate.batches import LOGITS, inference, map_batches, on_device
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.formats.rows import padded
-from tasks.formats.tokenizer import Frame
+from tasks.formats.text_ids import Frame
 
 VERSION = 1
 """Increment when the same model and text would get a different score."""

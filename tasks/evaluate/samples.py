@@ -5,7 +5,7 @@ from typing import Any
 from tasks.evaluate.batches import one_thread
 from tasks.evaluate.loading import Loaded
 from tasks.evaluate.settings import MASK, GenerationSettings
-from tasks.formats.tokenizer import encode_masked
+from tasks.formats.text_ids import encode_masked
 
 FILLS = 5
 """Number of most likely tokens shown per [MASK]."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer, opening, read_as_text, special_tokens
+from tasks.formats.text_ids import opening, read_as_text, special_tokens
+from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import TARGET
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.task import FAMILIES, PAIRS, is_causal
@@ -53,7 +54,7 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
 def take(base: Path, sample: Batches, task: str, folder: Path, column: str, control: bool) -> Codec:
     """Copy the base model's tokenizer for a column, unchanged. Raises DataError if it does not suit the task.
 
-    `control`: see `load_tokenizer`.
+    `control`: see `open_tokenizer`.
     """
     if not (base / "config.json").is_file():
         raise DataError(f"{base}: no model found, but tokenize.kind is base; set model.init")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.formats.tokenizer import in_text, special_tokens
+from tasks.formats.text_ids import in_text, special_tokens
 from tasks.formats.utf8 import utf8
 
 if TYPE_CHECKING:

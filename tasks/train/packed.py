@@ -126,7 +126,7 @@ class MaskedBatches(PackedBatches):
 
         rows, frame = [], self.masking.frame
         for place in self.places(position):
-            ids = np.concatenate([frame.before, self.blocks.block(place), frame.behind], dtype=np.int64)
+            ids = np.array([*frame.before, *self.blocks.block(place), *frame.behind])
             rows.append(self.masking.mask(ids, self.first + place))
         seen, labels = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
         return {"input_ids": seen, "attention_mask": torch.ones_like(seen), "labels": labels}

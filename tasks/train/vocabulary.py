@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.formats.tokenizer import Frame, load_tokenizer, opening
+from tasks.formats.text_ids import Frame, opening
+from tasks.formats.tokenizer import load_tokenizer
 from tasks.formats.tokens import TARGET, Index
 from tasks.stage.errors import DataError
 

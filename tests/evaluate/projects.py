@@ -10,6 +10,7 @@ import pytest
 
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.settings import CausalEvaluateSettings
+from tasks.formats.text_ids import opening
 from tasks.stage.run import run
 from tests.evaluate.texts import FOLDER, GROUPS, TEXTS
 
@@ -127,7 +128,8 @@ def write_tokens(folder: Path, bpe: Path, tokenizer: str | None = None) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     loaded = AutoTokenizer.from_pretrained(bpe)
-    ids = np.array([*loaded.encode(TEXTS[0], add_special_tokens=False), loaded.eos_token_id], np.uint16)
+    plain = loaded.encode(TEXTS[0], add_special_tokens=False)
+    ids = np.array([*opening(loaded), *plain, loaded.eos_token_id], np.uint16)
     writer = TokenWriter(folder, 300, loaded.eos_token_id, tokenizer or hash_file(bpe / "tokenizer.json"))
     writer.write(ids, np.array([len(ids)]), len(TEXTS[0]))
     writer.close()

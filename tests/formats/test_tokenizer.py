@@ -8,7 +8,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from tasks.formats.tokenizer import Frame, encode_masked, load_tokenizer, opening, read_as_text
+from tasks.formats.text_ids import Frame, encode_masked, opening, read_as_text
+from tasks.formats.tokenizer import load_tokenizer
 from tasks.tokenize.engine import choose_engine
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.specials import specials_of

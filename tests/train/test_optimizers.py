@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.formats.tokenizer import Frame
+from tasks.formats.text_ids import Frame
 from tasks.train.model import Design, build_model
 from tasks.train.optimizers import make_optimizer, split_parameters
 from tasks.train.settings import AdamWSettings, ModelSettings, MuonSettings, PackedTraining
