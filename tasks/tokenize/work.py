@@ -76,6 +76,8 @@ def tokenize(job: Job) -> Report:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
                 details["splits"][name] = encode_split(clean / split, side, folder, shown.advance)
+    if held := sum(row.get("documents_with_special_tokens", 0) for row in details["splits"].values()):
+        job.say(f"{held:,} texts contain special tokens, read as {settings.special_tokens_in_text}")
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
     rows = [details["splits"][split] for split in SPLITS]
