@@ -1,7 +1,7 @@
 """Pass 3: applies all verdicts and writes the splits, shard by shard in corpus order."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -122,15 +122,10 @@ def _without_paragraphs(
         for row, found in too_short_now(cut, changed, settings).items()
     }
     kept = pc.if_else(changed, cut, whole)
-    kept = pc.replace_with_mask(kept, _mask(len(kept), verdicts), whole.take(pa.array(sorted(verdicts), pa.int64())))
+    too_short = pa.array([row in verdicts for row in range(len(kept))], pa.bool_())
+    kept = pc.if_else(too_short, whole, kept)
     place = documents.schema.get_field_index("text")
     return with_verdicts(documents.set_column(place, documents.schema.field(place), kept), verdicts)
-
-
-def _mask(size: int, chosen: Mapping[int, Verdict]) -> "pa.Array":
-    import pyarrow as pa
-
-    return pa.array([row in chosen for row in range(size)], pa.bool_())
 
 
 def _count(documents: "pa.RecordBatch", size: SplitSize) -> None:

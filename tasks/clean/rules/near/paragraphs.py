@@ -74,7 +74,8 @@ def paragraphs_of(texts: "pa.Array | pa.ChunkedArray", settings: ParagraphSettin
     content = np.ascontiguousarray(data[offsets[0] : offsets[-1]])
     each = pa.LargeStringArray.from_buffers(len(sizes), pa.py_buffer(ends), pa.py_buffer(content))
     words = words_of(each)
-    hashes = np.where(words.counts >= settings.min_words, hash_texts(words), np.uint64(0))
+    hashes = hash_texts(words.hashes, words.counts)
+    hashes[words.counts < settings.min_words] = 0
     return Paragraphs(hashes, sizes, counts)
 
 
