@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tasks.clean.rules.near.duplicates import NearDuplicates
 
 
+Place = tuple[CleanedShard, "NDArray[np.uint8]", int]
+"""A row group, the PRIORITY or GONE of its documents, and the number of the first of them."""
 Name = Callable[[int], str]
 """The id of a kept document, by its number."""
 
@@ -131,8 +133,10 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
         facts["near_duplicate_bytes_per_document"] = round(kept.stored / max(len(priorities), 1), 1)
     if settings.contamination is not None:
         index = scratch / "evaluation.index"
-        facts["evaluation_texts_too_short"] = _index_evaluation_texts(shards, first, priorities, settings, index)
-        for some in _contaminated(shards, first, priorities, settings.contamination, index, processes):
+        spans = zip(shards, pairwise(first.tolist()), strict=True)
+        places = [(shard, priorities[start:stop], start) for shard, (start, stop) in spans]
+        facts["evaluation_texts_too_short"] = _index_evaluation_texts(places, settings, index)
+        for some in _contaminated(places, settings.contamination, index, processes):
             found.append(some)
             priorities[some.documents] = GONE
         index.unlink()
@@ -178,13 +182,7 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
 
 
-def _index_evaluation_texts(
-    shards: Sequence[CleanedShard],
-    first: "NDArray[np.int64]",
-    priorities: "NDArray[np.uint8]",
-    settings: CleanSettings,
-    path: Path,
-) -> int:
+def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, path: Path) -> int:
     """Write the n-grams of the kept test documents and of the listed files, which are cleaned like the corpus.
 
     Returns the number of texts too short to search for.
@@ -198,8 +196,8 @@ def _index_evaluation_texts(
     assert chosen is not None
 
     def columns() -> "Iterator[pa.Array]":
-        for shard, (start, stop) in zip(shards, pairwise(first.tolist()), strict=True):
-            if (tested := priorities[start:stop] == PRIORITY["test"]).any():
+        for shard, priorities, _ in places:
+            if (tested := priorities == PRIORITY["test"]).any():
                 for column in shard.read(*SIDES).columns:
                     yield column.filter(pa.array(tested)).drop_null()
         for file in chosen.files:
@@ -220,19 +218,12 @@ def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
 
 
 def _contaminated(
-    shards: Sequence[CleanedShard],
-    first: "NDArray[np.int64]",
-    priorities: "NDArray[np.uint8]",
-    settings: ContaminationSettings,
-    index: Path,
-    processes: int,
+    places: Sequence[Place], settings: ContaminationSettings, index: Path, processes: int
 ) -> Iterator[Found]:
     """Documents that share too much with an index, by text and by target alone."""
     from tasks.clean.rules.near.contamination import Overlaps
 
-    parts = [priorities[start:stop] for start, stop in pairwise(first.tolist())]
     work = partial(contaminated_in, settings=settings, index=index)
-    places = zip(shards, parts, first[:-1].tolist(), strict=True)
     results = list(parallel_map(work, places, processes, threads=True))
     nobody = np.empty(0, np.int64)
     for side in SIDES:
@@ -247,12 +238,11 @@ def _contaminated(
 
 
 def contaminated_in(
-    place: "tuple[CleanedShard, NDArray[np.uint8], int]", settings: ContaminationSettings, index: Path
+    place: Place, settings: ContaminationSettings, index: Path
 ) -> "dict[Side, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]":
     """Training and validation documents of a row group that share too much with an index file, and their overlaps.
 
-    A document that does so by its text is not listed by its target. `place`: the row group, the PRIORITY or GONE of its
-    documents, and the number of the first of them.
+    A document that does so by its text is not listed by its target.
     """
     import pyarrow as pa
 

@@ -76,10 +76,13 @@ class _Parts:
 def _dealt(
     shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
 ) -> _Parts:
+    """Apply all verdicts to a shard."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    documents = _judged(shards, cross_document, settings, number)
+    documents = with_verdicts(shards[number].read(), cross_document.about(number))
+    if (staying := cross_document.staying_paragraphs) is not None:
+        documents = _without_paragraphs(documents, shards[number], staying[number], settings)
     groups = documents.column("group").dictionary_encode()
     split_by_group = [split_of(group, settings.splits) for group in groups.dictionary.to_pylist()]
     splits = pa.array(split_by_group, pa.string()).take(groups.indices)
@@ -91,16 +94,6 @@ def _dealt(
         dropped,
         {name: Counter(dropped.column("reason").filter(pc.equal(of_dropped, name)).to_pylist()) for name in SPLITS},
     )
-
-
-def _judged(
-    shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
-) -> "pa.RecordBatch":
-    """The documents of a shard with all verdicts."""
-    documents = with_verdicts(shards[number].read(), cross_document.about(number))
-    if cross_document.staying_paragraphs is not None:
-        return _without_paragraphs(documents, shards[number], cross_document.staying_paragraphs[number], settings)
-    return documents
 
 
 def _without_paragraphs(

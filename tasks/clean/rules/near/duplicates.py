@@ -71,18 +71,13 @@ def near_duplicates(
 ) -> NearDuplicates:
     """Find near-duplicates among the documents of sketch files, numbered across all files in the order of `paths`.
 
-    `priorities`: per document; the lowest of a cluster stays (0 test, 1 validation, 2 train), so a training document
-    near a test document is dropped. None: the first in corpus order stays.
+    `priorities`: per document; the lowest of a cluster stays (0 test, 1 validation, 2 train). None: the first stays.
+    `shared`: a path readable by all workers of a compute cluster, which then share the bands. None: everything runs in
+    this process, with fewer comparisons.
 
-    `shared`: a path readable by all workers of a compute cluster, which then divides the bands among its workers.
-    None: everything runs in this process, with fewer comparisons.
-
-    Uses 30 bytes per document plus about `memory` bytes, however large the corpus is: keys and words stay in the files
-    and are reread, the keys once per piece of a band that fits into memory. A bucket larger than `memory` takes 128
-    bytes per document.
-
-    Takes about 11 ns per byte of English text on one CPU if `memory` is at least a third of the text, 14 with a fifth,
-    26 with a twentieth.
+    Uses 30 bytes per document plus about `memory` bytes: keys and words stay in the files, and the keys are read once
+    per piece of a band that fits into memory. A bucket larger than `memory` takes 128 bytes per document. Takes about
+    11 ns per byte of English text on one CPU if `memory` is at least a third of the text, 26 with a twentieth.
 
     Raises DataError if a file is not a sketch with `settings.bands` bands.
     """
@@ -181,28 +176,20 @@ class _Search:
         return with_larger
 
     def join_large_buckets(self, bands: list[int]) -> None:
-        """Compares the documents of the large buckets of these bands with their leaders.
-
-        Leaders and skipped documents depend only on the connections made before, so the order of bands and pieces does
-        not matter.
-        """
-        if not bands:
-            return
+        """Compares the documents of large buckets with their leaders; these, and who is skipped, depend only on the
+        connections made before, not on the order of bands and pieces."""
         before = roots(self.parents, np.arange(self.files.documents, dtype=np.uint32))
-        documents, buckets = [], []
-        waiting = named = 0
+        documents, buckets = np.empty(0, np.uint32), np.empty(0, np.int64)
+        named = 0
         for band in bands:
             for entries in pieces(self.files, band, self.among, self.memory // 4):
                 members, places = buckets_of_more(entries, self.settings.max_bucket)
-                documents.append(members)
-                buckets.append(places + named)
+                documents, buckets = np.append(documents, members), np.append(buckets, places + named)
                 named += len(entries)
-                waiting += len(members)
-                if waiting * MEMBER_MEMORY > self.memory:
-                    self._lead(np.concatenate(documents), np.concatenate(buckets), before)
-                    documents, buckets, waiting = [], [], 0
-        if documents:
-            self._lead(np.concatenate(documents), np.concatenate(buckets), before)
+                if len(documents) * MEMBER_MEMORY > self.memory:
+                    self._lead(documents, buckets, before)
+                    documents, buckets = documents[:0], buckets[:0]
+        self._lead(documents, buckets, before)
 
     def similarities(self, keepers: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Similarity of each document to the one kept for it [documents]."""
