@@ -9,7 +9,7 @@ import pytest
 
 from tasks.clean import shard
 from tasks.clean.__main__ import STAGE
-from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.errors import RecipeError
 from tasks.stage.run import run
 from tests.clean.corpus import clean, contents, ids, project, rejected, report, rows, texts
 from tests.clean.rules.near.planted import planted
@@ -183,13 +183,6 @@ def test_an_evaluation_file_is_cleaned_before_it_is_compared(exam: str, tmp_path
 def test_an_evaluation_file_that_is_not_there_is_told_first(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"recipes/small.yaml: clean\.contamination\.files: exams: not found"):
         clean(tmp_path, "  contamination: {files: [exams]}\n" + TEST, [("a", "some", words(1, 2))])
-
-
-def test_a_split_whose_documents_all_went_is_told_with_the_reasons(tmp_path: Path) -> None:
-    text = words(*range(30))
-    given = [("a", "some", text), ("b", "some", text), ("tested", "held out", text)]
-    with pytest.raises(DataError, match=r"train split .* all 2 documents in it were dropped \(duplicate 2\)"):
-        clean(tmp_path, TEST, given)
 
 
 def test_documents_near_through_others_say_so(tmp_path: Path) -> None:

@@ -84,6 +84,14 @@ def test_one_line_of_fifty_megabytes_is_a_document_like_any_other(tmp_path: Path
     assert [len(row["text"]) for row in rows(out / "train")] == [len(line) - 1, 1]
 
 
+def classes(**labels: int) -> list[tuple[str | None, ...]]:
+    return [
+        (f"{label} {n}", f"{label} {n}", f"text {label} {n}", None, label)
+        for label, count in labels.items()
+        for n in range(count)
+    ]
+
+
 FAILURES = [
     ("  min_words: 100\n", documents(), DataError,
      "recipes/small.yaml: clean: all 60 documents were dropped (too_few_words 60)"),
@@ -95,6 +103,12 @@ FAILURES = [
      "recipes/small.yaml: clean.splits: the train split would be empty: none of the 1 group fell into it"),
     ("  splits: {validation: 0, test: 0, test_groups: [hamlte]}\n", [("a", "hamlet", "a")], RecipeError,
      "recipes/small.yaml: clean.splits.test_groups: no group 'hamlte' in the corpus (there are: hamlet)"),
+    ("  splits: {validation: 0, test: 0, test_groups: [two]}\n", [(n, n, "text") for n in ("a", "b", "two")], DataError,
+     "the train split would be empty: all 2 documents in it were dropped (duplicate 2)"),
+    ("  splits: {validation: 0, test: 0, test_groups: [y 0, y 1]}\n", classes(x=2, y=2), DataError,
+     "'y' has 2 (train 0, validation 0, test 2); drop such labels"),
+    ("  min_documents_per_label: 3\n", documents(), RecipeError,
+     "recipes/small.yaml: clean.min_documents_per_label: no document of data/small/valid has a label"),
 ]  # fmt: skip
 
 
@@ -138,14 +152,6 @@ def test_targets_are_rewritten_as_texts_are_and_stay_with_them(tmp_path: Path) -
     assert "labels" not in details
 
 
-def classes(**labels: int) -> list[tuple[str | None, ...]]:
-    return [
-        (f"{label} {n}", f"{label} {n}", f"text {label} {n}", None, label)
-        for label, count in labels.items()
-        for n in range(count)
-    ]
-
-
 def test_the_report_tells_the_documents_of_each_label_in_each_split(tmp_path: Path) -> None:
     out = clean(tmp_path, SPLITS, classes(b=40, a=60))
     told = report(out)["details"]["labels"]
@@ -168,18 +174,6 @@ def test_rare_labels_are_an_error_that_says_what_to_do_or_go(tmp_path: Path) -> 
         "twice 0": ("rare_label", "2", "3"),
         "twice 1": ("rare_label", "2", "3"),
     }
-
-
-def test_a_label_that_nothing_is_trained_on_is_told(tmp_path: Path) -> None:
-    given = [("a", "g", "a", None, "x"), ("b", "h", "b", None, "y"), ("c", "h", "c", None, "y")]
-    with pytest.raises(DataError, match=r"'y' has 2 \(train 0, validation 0, test 2\); drop such labels"):
-        clean(tmp_path, "  splits: {validation: 0, test: 0, test_groups: [h]}\n", [*given, ("d", "g", "d", None, "x")])
-
-
-def test_counting_labels_where_there_are_none_is_told(tmp_path: Path) -> None:
-    message = r"small\.yaml: clean\.min_documents_per_label: no document of .* has a label"
-    with pytest.raises(RecipeError, match=message):
-        clean(tmp_path, "  min_documents_per_label: 3\n", documents())
 
 
 def test_a_pair_in_another_language_goes(tmp_path: Path) -> None:

@@ -62,25 +62,11 @@ def test_clusters_are_those_of_comparing_all_with_all(tmp_path_factory, texts: l
         assert found.staying()[document] == (keeper == document)
 
 
-@pytest.mark.parametrize(("threshold", "staying"), [(0.8, [True, False]), (0.801, [True, True])])
-def test_a_pair_of_just_the_threshold_is_near(threshold: float, staying: list[bool], tmp_path: Path) -> None:
-    texts = ["one two three four five six seven eight", "one two three four five six seven eight nine"]
-    assert reference.jaccard(*texts, 5) == 0.8
-    assert search(tmp_path, texts, threshold=threshold, **SURE).staying().tolist() == staying
-
-
 def test_what_differs_in_capitals_and_punctuation_alone_is_near_and_what_has_no_words_is_not(tmp_path: Path) -> None:
     texts = ["", "The same, text.", "🙂", "the SAME\ntext", "🙂", "", "the other text", "The same, text."]
     found = search(tmp_path, texts)
     assert found.keepers.tolist() == [0, 1, 2, 1, 4, 5, 6, 1]
     assert found.similarities.tolist() == [1.0] * 8
-
-
-def test_of_a_cluster_the_split_with_the_least_number_keeps_its_document_and_then_the_first_one(tmp_path: Path) -> None:
-    text = "a library for reading and writing images of many kinds"
-    assert search(tmp_path, [text] * 4, [2, 1, 0, 0]).keepers.tolist() == [2] * 4
-    assert search(tmp_path, [text] * 4, [2, 1, 2, 1]).keepers.tolist() == [1] * 4
-    assert search(tmp_path, [text] * 4).keepers.tolist() == [0] * 4
 
 
 def test_a_chain_is_one_cluster_and_each_end_is_told_how_near_it_is(tmp_path: Path) -> None:
@@ -191,8 +177,3 @@ def test_planted_pairs_in_a_template_are_found_where_a_band_tells_them_apart(tmp
     pairs = [(place, 1500 + place) for place in range(300)]
     assert all(reference.jaccard(texts[one], copies[one], 5) >= 0.8 for one, _ in pairs)
     assert together(found, pairs) >= 0.99
-
-
-def test_a_corpus_without_documents_or_without_words(tmp_path: Path) -> None:
-    assert not len(search(tmp_path, []).keepers)
-    assert search(tmp_path, ["", "?", "!"]).staying().all()
