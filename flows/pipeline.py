@@ -35,13 +35,11 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
     try:
         with reachable_api(starting):
             state: State[Any] = gristmill(recipe, return_state=True)
-            outcome = state.result(raise_on_failure=False)
     finally:
         _READY.reset(ready)
-    if isinstance(outcome, BaseException):
-        raise outcome
-    assert isinstance(outcome, Summary)
-    return outcome
+    summary = _result(state)
+    assert isinstance(summary, Summary)
+    return summary
 
 
 @flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
@@ -122,13 +120,11 @@ def register(recipe: str) -> State[Any]:
     logger = get_run_logger()
     address = f"register@{recipe}"
     try:
-        code, outcome, lines = run_watched("register", address, "tasks.register", [recipe], logger.info, place_of_run())
+        code, lines = run_watched("register", address, "tasks.register", [recipe], logger.info, place_of_run())
+        if code != 0:
+            raise crash(address, code, lines)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
-    if code != 0:
-        told = outcome is not None and outcome["exit_code"] != 0
-        failure = StageFailed(address, outcome["error"], code) if told and outcome else crash(address, code, lines)
-        return Failed(message=str(failure), data=failure)
     return Completed(data=read_registration(recipe))
 
 

@@ -38,7 +38,8 @@ def check(name: str) -> "Recipe":
     recipe = load(name)
     graph = _read_graph()
     wired = _mapping(graph)
-    texts, unseen, place = recipe.ingest.root.local_paths(), _unseen(recipe), recipe_path(name)
+    texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
+    unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
     if "." in texts:
         raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
     start = _init(name, recipe, wired)
@@ -57,8 +58,10 @@ def check(name: str) -> "Recipe":
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
         watched = _watched(name, wired[name], key, entry)
-        for path in paths:
-            _require(watched, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.{key}", entry)
+        for path in map(PurePosixPath, paths):
+            if not path.is_relative_to(watched):
+                where = f"{GRAPH}: vars.recipes.{name}.{key}"
+                raise RecipeError(f"{where}: DVC watches {watched}, but the recipe reads {path}; {entry}")
     return recipe
 
 
@@ -67,11 +70,6 @@ def _entry(own: dict[str, Any]) -> str:
     if not own:
         return "*alone"
     return f"{{<<: *alone, {', '.join(f'{key}: {json.dumps(path).strip(chr(34))}' for key, path in own.items())}}}"
-
-
-def _require(watched: PurePosixPath, path: PurePosixPath, key: str, entry: str) -> None:
-    if watched != path and watched not in path.parents:
-        raise RecipeError(f"{key}: DVC watches {watched}, but the recipe reads {path}; {entry}")
 
 
 def new_recipe(name: str, like: str) -> Path:
@@ -137,12 +135,6 @@ def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:
     if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
         raise RecipeError(f"{place}.{key}: {path} is not a file or folder of the project")
     return PurePosixPath(path)
-
-
-def _unseen(recipe: "Recipe") -> list[str]:
-    """Files and folders of evaluation sets, which are kept out of training."""
-    settings = recipe.clean.contamination
-    return [] if settings is None else [PurePosixPath(path).as_posix() for path in settings.files]
 
 
 def _one_folder(paths: Sequence[str], key: str, what: str) -> str | None:
