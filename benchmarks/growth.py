@@ -27,9 +27,9 @@ def read_texts(folder: Path) -> list[str]:
     return [text for batch in read_batches(folder, ["text"]) for text in batch.column("text").to_pylist()]
 
 
-def grown(texts: Sequence[str], size: int, seed: int = 0) -> Iterator[list[str]]:
+def grown(texts: Sequence[str], size: int) -> Iterator[list[str]]:
     """Batches of texts, `size` bytes in total. The first pass over the texts is unchanged."""
-    chance = random.Random(seed)
+    chance = random.Random(0)
     words = sorted({word for text in texts[:2000] for word in text.split(" ")})
     written, first = 0, True
     while written < size:
@@ -58,12 +58,10 @@ def write_grown(folder: Path, texts: Sequence[str], size: int) -> int:
     with CorpusWriter(folder, schema) as writer:
         number = 0
         for batch in grown(texts, size):
-            names = [f"d{number + place:09d}" for place in range(len(batch))]
-            columns = {
-                "id": names, "group": [f"g{(number + place) // 10}" for place in range(len(batch))], "text": batch,
-                "source": names,
-            }  # fmt: skip
-            arrays = [pa.array(columns.get(field.name, [None] * len(batch)), field.type) for field in schema]
-            writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            rows = [
+                {"id": f"d{place:09d}", "group": f"g{place // 10}", "text": text, "source": f"d{place:09d}"}
+                for place, text in enumerate(batch, number)
+            ]
+            writer.write(pa.RecordBatch.from_pylist(rows, schema))
             number += len(batch)
         return writer.bytes
