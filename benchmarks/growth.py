@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,25 +32,20 @@ def grown(texts: Sequence[str], size: int) -> Iterator[list[str]]:
     """Batches of texts, `size` bytes in total. The first pass over the texts is unchanged."""
     chance = random.Random(0)
     words = sorted({word for text in texts[:2000] for word in text.split(" ")})
-    written, first = 0, True
-    while written < size:
-        batch = []
-        for text in texts:
-            if not first:
-                parts = text.split(" ")
-                for _ in range(1 + int(CHANGED * len(parts) * chance.random() * 4)):
-                    parts[chance.randrange(len(parts))] = words[chance.randrange(len(words))]
-                text = " ".join(parts)
-            written += len(text.encode())
-            batch.append(text)
-            if len(batch) == 5000 or written >= size:
-                yield batch
-                batch = []
-            if written >= size:
-                return
-        if batch:
+    written, batch = 0, []
+    for place, text in enumerate(cycle(texts)):
+        if place >= len(texts):
+            parts = text.split(" ")
+            for _ in range(1 + int(CHANGED * len(parts) * chance.random() * 4)):
+                parts[chance.randrange(len(parts))] = words[chance.randrange(len(words))]
+            text = " ".join(parts)
+        written += len(text.encode())
+        batch.append(text)
+        if len(batch) == 5000 or written >= size:
             yield batch
-        first = False
+            batch = []
+        if written >= size:
+            return
 
 
 def write_grown(folder: Path, texts: Sequence[str], size: int) -> int:

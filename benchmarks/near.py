@@ -66,7 +66,7 @@ def peak():  # ru_maxrss would start at the parent's
 settings, memory = NearDuplicateSettings(), int(sys.argv[3])
 near_duplicates([Path(sys.argv[2])], settings, memory=1 << 20)
 base, began = peak(), time.process_time()
-found = near_duplicates(sorted(Path(sys.argv[1]).glob("*.sketch")), settings, memory=memory)
+found = near_duplicates(sorted(Path(sys.argv[1]).rglob("*.sketch")), settings, memory=memory)
 print(json.dumps([base, peak(), time.process_time() - began, int(found.staying().sum())]))
 """
 
@@ -100,7 +100,8 @@ def _speed_and_recall(name: str, texts: Sequence[str], folder: Path) -> Iterator
     pairs = near_pairs(texts, DEFAULT.ngram, DEFAULT.threshold)
     found = near_duplicates(paths, DEFAULT)
     yield f"  {len(pairs):,} near pairs, {len(_agreeing(paths, pairs)):,} agree in a band or in all words"
-    yield Target(f"near, {name}, recall", _recall(found, pairs), "of pairs", ASKED_RECALL)
+    recall = np.mean(found.keepers[pairs[:, 0]] == found.keepers[pairs[:, 1]])
+    yield Target(f"near, {name}, recall", float(recall), "of pairs", ASKED_RECALL)
     yield Target(f"near, {name}, precision", _precision(found, pairs), "of dropped", 1)
 
 
@@ -112,11 +113,6 @@ def _agreeing(paths: Sequence[Path], pairs: np.ndarray) -> np.ndarray:
         keys = np.concatenate([keys for _, keys in files.keys(row)])
         agree |= keys[pairs[:, 0]] == keys[pairs[:, 1]]
     return pairs[agree]
-
-
-def _recall(found: NearDuplicates, pairs: np.ndarray) -> float:
-    """Fraction of pairs in one cluster."""
-    return float(np.mean(found.keepers[pairs[:, 0]] == found.keepers[pairs[:, 1]]))
 
 
 def _precision(found: NearDuplicates, pairs: np.ndarray) -> float:
@@ -178,20 +174,20 @@ def _templates(folder: Path) -> Iterator[str]:
 def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
     parts, size = [], 0.0
     for copy in range(COPIES):
-        more, written = _written([text.replace(" ", f"{copy} ") for text in texts], folder / str(copy))
+        more, written = _written([text.replace(" ", f"{copy} ") for text in texts], folder / f"{copy:03d}")
         size += more
-        parts += [(path, folder / f"{copy:03d}-{path.stem}.sketch") for path, _ in written]
+        parts += written
     documents = COPIES * len(texts)
     for processes in dict.fromkeys((1, workers())):
         began, used = time.perf_counter(), sum(os.times()[:4])  # CPU seconds, of finished children too
-        list(parallel_map(_sketched, parts, processes))
+        sketches = list(parallel_map(_sketched, parts, processes))
         seconds, used = time.perf_counter() - began, sum(os.times()[:4]) - used
         yield (
             f"{documents:,} documents, {size:.0f} MB, to sketches, {processes} processes {size / seconds:7.1f} MB/s, "
             f"{size / used:.1f} MB per CPU second"
         )
-    tiny = _sketched(_written(texts[:100], folder / "tiny")[1][0])
-    stored = sum(path.stat().st_size for _, path in parts)
+    tiny = _sketched(_written(texts[:100], folder.with_name("tiny"))[1][0])
+    stored = sum(path.stat().st_size for path in sketches)
     yield f"  on disk {stored / documents:.0f} bytes a document, {stored / size / 1e6:.2f} of the text"
     kept = set()
     for memory in (FORCED, 16 * FORCED):
@@ -207,19 +203,19 @@ def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
     assert len(kept) == 1, "the memory must not change the result"
 
 
-def _written(texts: Sequence[str], folder: Path) -> tuple[float, list[tuple[Path, Path]]]:
-    """Write Parquet files of BATCH documents; returns their MB, and (file, path for its sketch) pairs."""
+def _written(texts: Sequence[str], folder: Path) -> tuple[float, list[Path]]:
+    """Write Parquet files of BATCH documents; returns their MB and paths."""
     folder.mkdir(parents=True)
     parts = []
     for begin in range(0, len(texts), BATCH):
         path = folder / f"{begin:08d}.parquet"
         pq.write_table(pa.table({"text": pa.array(texts[begin : begin + BATCH], pa.large_string())}), path)
-        parts.append((path, path.with_suffix(".sketch")))
+        parts.append(path)
     return megabytes(texts), parts
 
 
-def _sketched(part: tuple[Path, Path]) -> Path:
-    source, path = part
+def _sketched(source: Path) -> Path:
+    path = source.with_suffix(".sketch")
     texts = pq.read_table(source, columns=["text"], use_threads=False).column("text")
     write_sketch(sketch_of(texts, DEFAULT), path)
     return path
