@@ -70,7 +70,6 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
 
 
 def _read(recipe: str) -> list[Node]:
-    """Check a recipe and read its graph."""
     check(recipe)
     return read_graph(recipe)
 
@@ -87,8 +86,8 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
     touched: set[str] = set()
     for node in nodes:
         unchanged = node.address not in stale and touched.isdisjoint(node.upstream)
-        stage = as_task(ask_dvc, node.stage, node.address, node.recipe)
-        state = stage(node, unchanged, wait_for=[states[address] for address in node.upstream], return_state=True)
+        needs = [states[address] for address in node.upstream]
+        state = as_task(ask_dvc, node.address)(node, unchanged, wait_for=needs, return_state=True)
         row = _result(state)
         rows.append(row)
         states[node.address] = state
@@ -101,8 +100,7 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
 
 def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str | None]:
     """The registration, and a warning if the MLflow record is incomplete. Raises StageFailed."""
-    task = as_task(register, "register", f"register@{recipe}", recipe)
-    state = task(recipe, wait_for=needs, return_state=True)
+    state = as_task(register, f"register@{recipe}")(recipe, wait_for=needs, return_state=True)
     try:
         return _result(state), None
     except StageFailed as error:
@@ -143,7 +141,6 @@ def _require_clean(nodes: Sequence[Node]) -> None:
 
 
 def _publish(summary: Summary) -> None:
-    """Publish a Prefect artifact with metrics, stages and the place of the record."""
     lines = [f"# {summary.recipe}", "", "| metric | value |", "|---|---|"]
     lines += [f"| {name} | {figure(value)} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]

@@ -149,18 +149,14 @@ def _one_folder(paths: Sequence[str], key: str, what: str) -> str | None:
 
 
 def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
-    """The path that DVC must watch for the model that a recipe starts from. Raises RecipeError if it cannot be used."""
-    origin = recipe.model.init
-    if isinstance(origin, FromFolder):
-        return origin.path
-    if not isinstance(origin, FromRecipe):
+    """The path that DVC must watch for the model that a recipe starts from.
+
+    Raises RecipeError if recipes start from one another in a circle, or the base does not fit the task.
+    """
+    if isinstance(recipe.model.init, FromFolder):
+        return recipe.model.init.path
+    if not isinstance(recipe.model.init, FromRecipe):
         return None
-    _require_start(name, recipe, wired)
-    return f"{DATA}/{origin.name}/model"
-
-
-def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
-    """Raises RecipeError if recipes start from one another in a circle, or the base does not fit the task."""
     from tasks.recipe import base_problem
     from tasks.train.settings import ModelSettings
 
@@ -174,7 +170,6 @@ def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
             raise RecipeError(f"{recipe_path(origin.name)}: model.init: starts from itself ({' -> '.join(circle)})")
         line.append(origin.name)
         model = read_section(origin.name, "model", ModelSettings)
-    if model.architecture is None:
-        return
-    if problem := base_problem(recipe.task, read_task(line[-1]), model.architecture):
+    if model.architecture and (problem := base_problem(recipe.task, read_task(line[-1]), model.architecture)):
         raise RecipeError(f"{recipe_path(name)}: model.init: {line[-1]} does not fit {recipe.task}: {problem}")
+    return f"{DATA}/{line[1]}/model"

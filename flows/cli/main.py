@@ -1,7 +1,6 @@
 """The `gristmill` command. Commands import what they need when they run, so that help and errors appear at once."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -195,7 +194,7 @@ def new(name: str, like: str) -> None:
     """
     from flows.recipes import new_recipe
 
-    path: Path = new_recipe(name, like)
+    path = new_recipe(name, like)
     click.echo(f"{path}: a copy of {like}, added to dvc.yaml; edit it, then run: gristmill check {name}")
 
 
