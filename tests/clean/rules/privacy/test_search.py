@@ -25,7 +25,7 @@ def find(text: str, special: tuple[str, ...] = ()) -> list[tuple[int, int, str]]
     column = pa.array(["x@y.org 8.8.8.8", None, text], pa.large_string())
     ranges = np.array([name in special for name in SPECIAL] + [True])
     data, offsets = utf8(column.slice(2))
-    found = search(data, offsets, np.ones(1, np.bool_), ranges)
+    found = search(data, offsets, ranges)
     encoded = text.encode()
     spans = [(start - offsets[0], end - offsets[0], kind) for _, start, end, kind in found.tolist()]
     return [(len(encoded[:start].decode()), len(encoded[:end].decode()), KINDS[kind]) for start, end, kind in spans]
