@@ -20,6 +20,7 @@ from tasks.clean.rules.blocked.characters import (
     WORD,
     Characters,
 )
+from tasks.clean.rules.text_bytes import character_at
 
 Text = NDArray[np.uint8]
 
@@ -75,22 +76,6 @@ def count_rows(
                     if stop > 0:
                         at, found, passed = stop, found + 1, passed + more
         blocked[row], words[row] = found, passed
-
-
-@helper
-def character_at(text: Text, at: int, end: int) -> tuple[np.int64, int]:
-    """The code point at a position of UTF-8 and its width in bytes (RFC 3629, section 3); never reads past the end."""
-    byte = int64(text[at])
-    if byte < 0x80:
-        return byte, 1
-    if byte < 0xE0 and at + 1 < end:
-        return (byte & 0x1F) << 6 | text[at + 1] & 0x3F, 2
-    if 0xE0 <= byte < 0xF0 and at + 2 < end:
-        return (byte & 0x0F) << 12 | int64(text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F, 3
-    if byte < 0xF0 or at + 3 >= end:  # not valid
-        return byte, 1
-    high = (byte & 0x07) << 18 | int64(text[at + 1] & 0x3F) << 12
-    return high | int64(text[at + 2] & 0x3F) << 6 | text[at + 3] & 0x3F, 4
 
 
 @helper

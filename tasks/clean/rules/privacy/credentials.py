@@ -15,6 +15,7 @@ import numpy as np
 
 from tasks.clean.compiled import helper
 from tasks.clean.rules.privacy.characters import ALPHANUMERIC, DIGITS, IS_DIGIT, IS_WORD, LOWER, Text, table
+from tasks.clean.rules.text_bytes import same
 
 
 class Prefix(NamedTuple):
@@ -314,9 +315,4 @@ def _key_label(text: Text, at: int, end: int) -> int:
 @helper
 def _is(text: Text, at: int, end: int, expected: Text) -> bool:
     """Are the `expected` bytes at `at`?"""
-    if end - at < len(expected):
-        return False
-    k = 0
-    while k < len(expected) and text[at + k] == expected[k]:
-        k += 1
-    return k == len(expected)
+    return end - at >= len(expected) and same(text, at, expected, 0, len(expected))

@@ -34,9 +34,7 @@ def us_ssn(text: Text, at: int, begin: int, end: int) -> int:
     serial = group + 2 + second_width
     if digits_from(text, group, end) != 2 or second != kind or digits_from(text, serial, end) != 4:
         return -1
-    if not stops(text, serial + 4, end):
-        return -1
-    if kind == BLANK and beside_number(text, at, serial + 4, begin, end):
+    if not stops(text, serial + 4, end) or (kind == BLANK and beside_number(text, at, serial + 4, begin, end)):
         return -1
     area, middle, last = number_at(text, at, 3, 0), number_at(text, group, 2, 0), number_at(text, serial, 4, 0)
     if area == 0 or area == 666 or area >= 900 or middle == 0 or last == 0:

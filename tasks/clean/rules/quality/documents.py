@@ -34,11 +34,11 @@ from tasks.clean.rules.quality.word_bytes import (
     equal_bytes,
     first_of,
     hash_of,
-    same,
     slot_of,
     slots_for,
 )
 from tasks.clean.rules.quality.words import split_words
+from tasks.clean.rules.text_bytes import same
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)

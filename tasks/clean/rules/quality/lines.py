@@ -30,9 +30,9 @@ from tasks.clean.rules.quality.word_bytes import (
     bits_of,
     character_before,
     code_at,
-    same,
 )
 from tasks.clean.rules.quality.words import split_words
+from tasks.clean.rules.text_bytes import same
 
 LINE_RULES = ("long_word", "no_terminal_mark", "few_words", "script_phrase", "policy_phrase", "blank")
 """Reasons for dropping a line. A blank line has too few words, but is counted separately."""

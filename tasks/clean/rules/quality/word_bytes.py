@@ -257,12 +257,3 @@ def slots_for(count: int) -> int:
     while size < 2 * count:
         size *= 2
     return size
-
-
-@helper
-def same(one: Any, start: int, other: Any, begin: int, length: int) -> bool:
-    """Are so many bytes the same?"""
-    for k in range(length):  # noqa: SIM110 (numba has no generators within kernels)
-        if one[start + k] != other[begin + k]:
-            return False
-    return True

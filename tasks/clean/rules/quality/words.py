@@ -57,9 +57,9 @@ from tasks.clean.rules.quality.word_bytes import (
     code_at,
     key_of,
     letters_from,
-    same,
     slot_of,
 )
+from tasks.clean.rules.text_bytes import same
 
 
 @helper
