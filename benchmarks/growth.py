@@ -60,4 +60,4 @@ def write_grown(folder: Path, texts: Sequence[str], size: int) -> int:
             ]
             writer.write(pa.RecordBatch.from_pylist(rows, schema))
             number += len(batch)
-        return writer.bytes
+    return writer.bytes
