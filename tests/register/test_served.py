@@ -16,7 +16,7 @@ from mlflow.pyfunc.model import PythonModelContext
 from tasks.formats.usage import TOKEN_SETTINGS
 from tasks.serve.pairs import KEPT, PairModel
 from tests.register import GENERATION
-from tests.register.models import LABELS, close, save_model, save_roberta
+from tests.register.models import LABELS, save_model
 
 KINDS = {
     "causal-lm": ("causal", "CausalModel"),
@@ -46,7 +46,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     def make(task: str) -> Any:
         if task not in loaded:
             folder: Path = tmp_path_factory.mktemp(task)
-            save_roberta(folder) if task == "roberta" else save_model(folder, task)
+            save_model(folder, task)
             module, name = KINDS[task]
             loaded[task] = getattr(import_module(f"tasks.serve.{module}"), name)()
             loaded[task].load_context(PythonModelContext({"model": str(folder)}, None))
@@ -265,14 +265,14 @@ def test_only_a_mask_is_more_than_text_in_an_input(load, task, text):
 
 
 def test_a_prompt_begins_as_the_base_has_it_even_beyond_its_context(tmp_path, monkeypatch):
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer, processors
 
     from tasks.serve.causal import CausalModel
 
     save_model(tmp_path, "causal-lm")
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     begin = tokenizer.token_to_id("!")
-    close(tokenizer, "! $A", {"!": begin})
+    tokenizer.post_processor = processors.TemplateProcessing(single="! $A", special_tokens=[("!", begin)])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     model, seen = CausalModel(), []
     model.load_context(PythonModelContext({"model": str(tmp_path)}, None))

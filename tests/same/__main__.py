@@ -28,8 +28,6 @@ from tests.same.changed import not_run, units
 from tests.same.roads import roads, write_texts
 from tests.scratch import STAGES
 
-REPORT = ("training", "report.json")
-"""The output that names its code, and all settings of the training."""
 HEAD = """\
 # The known code of each stage; see tasks/code. `make same` adds the hash of code that gives a version's bytes.
 # Unlisted code has no version: its stage reruns.
@@ -66,12 +64,11 @@ def main() -> int:
         verdicts = compare(commit, Path(folder), stages, renamed, asked.messages)
     good = [stage for stage, verdict in verdicts.items() if not verdict.differing and not verdict.unseen]
     for stage in unlisted:
+        before = listed.get(stage, Known(version=0, code=[]))
         if stage in asked.new:
-            version = listed[stage].version + 1 if stage in listed else 1
-            listed[stage] = Known(version=version, code=[hashes[stage]])
+            listed[stage] = Known(version=before.version + 1, code=[hashes[stage]])
         elif stage in good:
-            before = listed.get(stage, Known(version=1, code=[]))
-            listed[stage] = Known(version=before.version, code=[*before.code, hashes[stage]])
+            listed[stage] = Known(version=before.version or 1, code=[*before.code, hashes[stage]])
     (ROOT / LISTED).write_text(HEAD + "".join(_entries(listed)), encoding="utf-8")
     return max([_tell(stage, verdict, stage in asked.new) for stage, verdict in verdicts.items()], default=0)
 
@@ -116,15 +113,11 @@ def _take(code: Path, folder: Path, before: Path) -> Path:
 
 
 def _verdict(stage: str, old: Path, new: Path, tree: Path, renamed: Mapping[str, str], messages: bool) -> Verdict:
-    files = {root: _closure(stage, root) for root in (tree, ROOT)}
+    files = {root: import_closure(f"tasks.{stage}.__main__", root) for root in (tree, ROOT)}
     before, after = units(tree, files[tree], renamed, messages), units(ROOT, files[ROOT], {}, messages)
     ran = {made: json.loads((made / "lines.json").read_text()) for made in (old, new)}
     gone = [f"was {line}" for line in not_run(before, after, ran[old], tree)]
     return Verdict(list(_differing(old / stage, new / stage)), [*not_run(after, before, ran[new], ROOT), *gone])
-
-
-def _closure(stage: str, root: Path) -> list[Path]:
-    return import_closure(f"tasks.{stage}.__main__", root)
 
 
 def _differing(old: Path, new: Path) -> Iterator[str]:
@@ -139,7 +132,7 @@ def _differing(old: Path, new: Path) -> Iterator[str]:
 
 def _same_by_design(name: Path, pair: list[bytes]) -> bool:
     """A training report, apart from the identity, which names the code, and settings that the old code did not have."""
-    if name.parts[1:] != REPORT or not all(pair):
+    if name.parts[1:] != ("training", "report.json") or not all(pair):
         return False
     old, new = (json.loads(content) for content in pair)
     for report in (old, new):
