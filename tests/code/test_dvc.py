@@ -69,7 +69,7 @@ def test_a_rename_that_is_listed_runs_nothing(project: Path) -> None:
     assert stale(project) == {"train@tiny"}
     code = json.loads((project / "data/code/train.json").read_text())["code"]
     known = "train:\n  version: 1\n  code:\n"
-    edit(project, "tasks/code.yaml", known, f"{known}    - '{code}'\n")
+    edit(project, "tasks/code.yaml", known, f"{known}    '{code}': the same bytes\n")
     command(project, "dvc", "repro", "code")
     assert command(project, "dvc", "status").stdout.strip() == CLEAN
 
