@@ -179,8 +179,8 @@ def _encode_row_group(place: tuple[Path, int], side: Side, dtype: "np.dtype[Any]
     if codec.closes:
         ends = int(np.count_nonzero(encoded.ids == codec.end))
         encoded = wrap_documents(encoded, codec.before, codec.end, dtype)
-    special = "|".join(map(re.escape, codec.specials)) or "$^"
-    holding = pc.sum(pc.match_substring_regex(texts, special), min_count=0).as_py()
+    special = pc.match_substring_regex(texts, "|".join(map(re.escape, codec.specials)))
+    holding = pc.sum(special, min_count=0).as_py() if codec.specials else 0
     return _Found(encoded, pc.sum(pc.binary_length(texts), min_count=0).as_py(), ends, holding)
 
 
