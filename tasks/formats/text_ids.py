@@ -19,9 +19,20 @@ def open_tokenizer(folder: Path, control: bool) -> Any:
 
     how = {"local_files_only": True, "truncation_side": "right", "split_special_tokens": not control}
     tokenizer = AutoTokenizer.from_pretrained(folder, **how)
-    if not control and (backend := getattr(tokenizer, "backend_tokenizer", None)) is not None:
-        read_as_text(backend)
+    if not control:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        _read_pieces_as_text(tokenizer) if backend is None else read_as_text(backend)
     return tokenizer
+
+
+def _read_pieces_as_text(tokenizer: Any) -> None:
+    """`read_as_text` for a tokenizer in Python: sentencepiece may have a special token among its own symbols, which
+    then becomes its characters."""
+    special = set(special_tokens(tokenizer.added_tokens_decoder.values())) - {tokenizer.unk_token}
+    read = tokenizer._tokenize  # the method that a tokenizer in Python defines
+    tokenizer._tokenize = lambda text, **how: [
+        sign for piece in read(text, **how) for sign in (piece if piece in special else [piece])
+    ]
 
 
 def special_tokens(added: "Iterable[Any]") -> list[str]:

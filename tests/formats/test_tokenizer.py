@@ -34,15 +34,15 @@ def learned(folder: Path, task: str, **settings: object) -> Path:
     return folder
 
 
-def marian(folder: Path) -> Path:
-    """A tokenizer in Python, by sentencepiece, with `</s>` and `<unk>` in its model."""
+def marian(folder: Path, symbol: str) -> Path:
+    """A tokenizer in Python, by sentencepiece, with `</s>`, `<unk>` and a symbol in its model."""
     import sentencepiece
 
     folder.mkdir()
     for side in ("source", "target"):
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(TEXTS.to_pylist()), model_prefix=str(folder / side), vocab_size=48,
-            hard_vocab_limit=False, minloglevel=2,
+            hard_vocab_limit=False, minloglevel=2, user_defined_symbols=symbol,
         )  # fmt: skip
         (folder / f"{side}.model").rename(folder / f"{side}.spm")
     model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "source.spm"))
@@ -55,10 +55,13 @@ def marian(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("task", "token", "settings"), [*KINDS, ("translation", "</s>", {"kind": "marian"})])
+@pytest.mark.parametrize(
+    ("task", "token", "settings"),
+    [*KINDS, ("translation", "</s>", {"symbol": "cat"}), ("translation", "<pad>", {"symbol": "<pad>"})],
+)
 def test_a_special_token_in_a_text_is_text(tmp_path: Path, task: str, token: str, settings: dict) -> None:
     folder = tmp_path / "it"
-    marian(folder) if settings.get("kind") == "marian" else learned(folder, task, **settings)
+    marian(folder, **settings) if "symbol" in settings else learned(folder, task, **settings)
     text, control = load_tokenizer(folder), load_tokenizer(folder, control=True)
     number, special = text.convert_tokens_to_ids(token), set(text.all_special_ids) - {text.unk_token_id}
     frame = Frame.of(text)
