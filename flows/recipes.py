@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.formats.origin import FromFolder, FromRecipe
 from tasks.stage.errors import RecipeError
+from tasks.stage.problems import nearest
 from tasks.stage.run import DATA
 from tasks.stage.settings import NAME, RECIPES, read_section, read_yaml, recipe_path, require_name
 from tasks.stage.task import read_task
@@ -56,6 +57,9 @@ def check(name: str) -> "Recipe":
         )
     if name not in wired:
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
+    for key in wired[name] if isinstance(wired[name], dict) else ():
+        if key not in wanted:
+            raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {entry}")
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
         watched = _watched(name, wired[name], key, entry)
         for path in map(PurePosixPath, paths):
@@ -164,7 +168,9 @@ def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
     while isinstance(origin := model.init, FromRecipe):
         where = f"{recipe_path(line[-1])}: model.init"
         if origin.name not in wired:
-            raise RecipeError(f"{where}: no recipe {origin.name!r} (available: {', '.join(wired)})")
+            raise RecipeError(
+                f"{where}: no recipe {origin.name!r} (available: {', '.join(wired)}){nearest(origin.name, wired)}"
+            )
         if origin.name in line:
             circle = [*line[line.index(origin.name) :], origin.name]
             raise RecipeError(f"{recipe_path(origin.name)}: model.init: starts from itself ({' -> '.join(circle)})")
