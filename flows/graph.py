@@ -45,7 +45,7 @@ def opened() -> Iterator["Repo"]:
     from dvc.scm import SCMError
 
     if not Path("dvc.yaml").is_file():
-        raise GristmillError("dvc.yaml: not found; run gristmill in the project root")
+        raise GristmillError("dvc.yaml: not found; run gristmill in the project's folder")
     try:
         with Repo(".") as repo:
             yield repo

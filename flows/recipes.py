@@ -107,7 +107,7 @@ def listed_recipes() -> dict[str, Any]:
 
 def _read_graph() -> dict[str, Any]:
     if not GRAPH.is_file():
-        raise RecipeError(f"{GRAPH}: not found; run gristmill in the project root")
+        raise RecipeError(f"{GRAPH}: not found; run gristmill in the project's folder")
     return read_yaml(GRAPH)
 
 

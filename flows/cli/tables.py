@@ -7,6 +7,7 @@ import click
 
 from flows.summary import Summary, figure, read_metrics
 from tasks.stage.errors import RecipeError, TransientError
+from tasks.stage.settings import misnamed
 from tasks.stage.task import read_task
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def print_recipes() -> None:
             figure(found["value"]) if found else "",
         )
     show(table)
+    for sentence in misnamed().values():
+        warn(sentence)
     if away is not None:
         warn(f"champions are not shown: {away}")
 

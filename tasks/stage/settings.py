@@ -36,9 +36,23 @@ def recipe_path(recipe: str) -> Path:
     require_name(recipe)
     path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
+        if not RECIPES.is_dir():
+            raise RecipeError(f"{RECIPES}: not found in {Path.cwd()}; run this in the project's folder")
+        if recipe in (others := misnamed()):
+            raise RecipeError(others[recipe])
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml"))) or "none"
         raise RecipeError(f"{path}: no such recipe (available: {known}){nearest(recipe, known.split(', '))}")
     return path
+
+
+def misnamed() -> dict[str, str]:
+    """Files that look like recipes but are not read: name → sentence."""
+    others = (path for path in sorted(RECIPES.glob("*")) if path.suffix.lower() in (".yaml", ".yml"))
+    return {
+        path.stem: f"{path}: not read, since recipes end in .yaml; rename it to {path.stem}.yaml, or delete it"
+        for path in others
+        if path.suffix != ".yaml"
+    }
 
 
 def require_name(recipe: str) -> None:
