@@ -1,7 +1,9 @@
 """The flow of `gristmill run shakespeare`: all stages in graph order, then register; `dvc status` is clean after it."""
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -9,10 +11,12 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.states import Completed, Failed
 
 from flows.api import reachable_api
 from flows.graph import CODE, Node, changes, fill_cache, read_graph
+from flows.progress import stream_above_bar, working
 from flows.recipes import check
 from flows.runner import StageFailed, crash, run_watched
 from flows.stage import as_task, ask_dvc, place_of_run
@@ -24,6 +28,8 @@ from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 _READY: ContextVar[list[Node] | None] = ContextVar("nodes", default=None)
 """The graph that `run` has just read; None if a worker calls the flow directly."""
 
+_RECORD = "the record in MLflow is incomplete"
+
 
 def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] | None = None) -> Summary:
     """Run the flow once, on the configured Prefect server or a temporary one, which may be `starting` already.
@@ -33,13 +39,36 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
     """
     ready = _READY.set(nodes or _read(recipe))  # report errors in the recipe before a server starts
     try:
-        with reachable_api(starting):
+        with reachable_api(starting), _console():
             state: State[Any] = gristmill(recipe, return_state=True)
     finally:
         _READY.reset(ready)
     summary = _result(state)
     assert isinstance(summary, Summary)
     return summary
+
+
+@contextmanager
+def _console() -> Iterator[None]:
+    """Prefect's log on the terminal: above the bar, and without the outcome, which the caller tells."""
+
+    def passes(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(
+            ("Finished in state Failed", "Finished in state RecordIncomplete", _RECORD)
+        )
+
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, PrefectConsoleHandler)]
+    for handler in handlers:
+        handler.addFilter(passes)
+    streams = [handler.console.file for handler in handlers]
+    try:
+        for handler in handlers:
+            handler.console.file = stream_above_bar(handler.console.file)
+        yield
+    finally:
+        for handler, stream in zip(handlers, streams, strict=True):
+            handler.console.file = stream
+            handler.removeFilter(passes)
 
 
 @flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
@@ -84,10 +113,12 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
     rows: list[Row] = []
     states: dict[str, State[Any]] = {}
     touched: set[str] = set()
-    for node in nodes:
+    for number, node in enumerate(nodes, 1):
         unchanged = node.address not in stale and touched.isdisjoint(node.upstream)
         needs = [states[address] for address in node.upstream]
-        state = as_task(ask_dvc, node.address)(node, unchanged, wait_for=needs, return_state=True)
+        state = as_task(ask_dvc, node.address)(
+            node, unchanged, f"stage {number} of {len(nodes)}", wait_for=needs, return_state=True
+        )
         row = _result(state)
         rows.append(row)
         states[node.address] = state
@@ -107,7 +138,7 @@ def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str
         if error.exit_code != EXIT_TRANSIENT:
             raise
         warning = (
-            f"the record in MLflow is incomplete ({error.sentence}); "
+            f"{_RECORD} ({error.sentence}); "
             f"run `gristmill run {recipe}` again when MLflow is reachable: no stage will rerun"
         )
         return {}, warning
@@ -118,7 +149,8 @@ def register(recipe: str) -> State[Any]:
     logger = get_run_logger()
     address = f"register@{recipe}"
     try:
-        code, lines = run_watched("register", address, "tasks.register", [recipe], logger.info, place_of_run())
+        with working(address, logger.info) as hear:
+            code, lines = run_watched("register", address, "tasks.register", [recipe], hear, place_of_run())
         if code != 0:
             raise crash(address, code, lines)
     except GristmillError as error:

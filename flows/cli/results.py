@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from flows.summary import read_json
 from tasks.stage.errors import DataError, GristmillError, RecipeError
+from tasks.stage.progress import duration
 from tasks.stage.run import DATA, checkpoints_of
 
 MARKED = re.compile(r"(<!-- results -->)(.*?)(<!-- /results -->)", re.DOTALL)
@@ -166,7 +167,7 @@ def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
         tags = read_journal(journal_path(recipe, identity)).tags
     seconds = timing.get("seconds")
     return {
-        "training": _duration(float(seconds)) if isinstance(seconds, (int, float)) else "",
+        "training": duration(float(seconds)) if isinstance(seconds, (int, float)) else "",
         "machine": _machine(timing, tags),
         "date": str(timing.get("finished", ""))[:10],
     }
@@ -184,10 +185,3 @@ def _machine(timing: dict[str, Any], tags: dict[str, str]) -> str:
 def _score(value: float, interval: tuple[float, float] | None = None) -> str:
     shown = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:#,.4g}"
     return shown if interval is None else f"{shown} ({_score(interval[0])} to {_score(interval[1])})"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -33,9 +33,16 @@ def print_summary(summary: Summary) -> None:
     ran = sum(row.happened == "ran" for row in summary.rows)
     done = f"{ran} of {len(summary.rows)} stages ran" if ran else "nothing to do: no stage has changed"
     show(f"{summary.recipe}: {done} ({summary.seconds:,.1f} s)")
+    name, found = summary.recipe, summary.registration
+    if not found:
+        first = {f"gristmill run {name}": "complete the record"}
+    elif found["champion"] is None:
+        first = {f"gristmill promote {name} {found['version']}": "make this version champion; `predict` needs one"}
+    else:
+        first = {f'gristmill predict {name} "…"': f"run the champion, version {found['champion']}, on a text"}
     more = {
-        f'gristmill predict {summary.recipe} "…"': "run the champion on a text",
-        f"gristmill runs {summary.recipe}": "compare this run with the others",
+        **first,
+        f"gristmill runs {name}": "compare this run with the others",
         "make ui": "serve the MLflow and Prefect pages",
         "dvc metrics diff; dvc plots show": "metrics against the last commit, and the curves",
     }

@@ -1,6 +1,8 @@
 """The promises of a run of the flow, on a toy project with real DVC and a real Prefect API."""
 
+import io
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +13,17 @@ from flows.runner import StageFailed
 from flows.workspace import BusyWorkspace, claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tests.flows.conftest import attempts, changed, dvc, edit
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> io.StringIO:
+    """What Prefect's log prints on the terminal."""
+    import flows.pipeline
+
+    (handler,) = (one for one in logging.getLogger().handlers if isinstance(one, flows.pipeline.PrefectConsoleHandler))
+    printed = io.StringIO()
+    monkeypatch.setattr(handler.console, "file", printed)
+    return printed
 
 
 def _task_runs(flow_run_id: str):
@@ -120,7 +133,9 @@ def test_stages_of_another_recipe_run_first_where_their_outputs_are_needed(toy, 
 
 
 @pytest.mark.parametrize(("wish", "exit_code", "sentence"), [("bad", 2, "bad data"), ("crash", 1, "ZeroDivisionError")])
-def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(ran_toy, run_flow, wish, exit_code, sentence):
+def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(
+    ran_toy, run_flow, terminal, wish, exit_code, sentence
+):
     edit()
     Path("behave/second").write_text(wish)
     with pytest.raises(StageFailed, match=sentence) as failed:
@@ -130,13 +145,18 @@ def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(ran_toy, run
     assert Path("data/toy/second/text.txt").read_text() == "one two"
     assert Path("data/toy/evaluation/metrics.json").exists()
     assert changed("toy") == ["second@toy"]
+    told = terminal.getvalue()
+    assert "stage 2 of 2: second@toy" in told
+    assert wish == "crash" or sentence not in told  # the caller tells it; a traceback ends with its line
+    assert "failed to reproduce" not in told and "Finished in state Failed" not in told
 
 
-def test_what_may_pass_by_itself_is_tried_again(ran_toy, run_flow):
+def test_what_may_pass_by_itself_is_tried_again(ran_toy, run_flow, terminal):
     edit()
     Path("behave/second").write_text("transient")
     assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "ran"]
     assert attempts() == ["second", "second", "register"]
+    assert len([line for line in terminal.getvalue().splitlines() if "the network is away" in line]) == 1
 
 
 def test_busy_dvc_is_waited_for_and_tried_again(ran_toy, run_flow, monkeypatch):

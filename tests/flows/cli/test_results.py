@@ -134,6 +134,6 @@ def test_a_recipe_that_cannot_be_read_keeps_its_row_with_a_warning():
     there = PAIR.replace("a mill", "the old mill")
     assert written(f"\n{there}\n") == [there, CAUSAL]
     done = results("--write", "README.md")
-    assert done.stderr.startswith("warning: pairs is skipped: recipes/pairs.yaml: task: 'poetry'")
+    assert done.stderr.startswith('warning: pairs is skipped: recipes/pairs.yaml: task: "poetry"')
     Path("data/play/evaluation/metrics.json").write_text("{")
     assert "play is skipped: data/play/evaluation/metrics.json: invalid JSON" in results().stderr
