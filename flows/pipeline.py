@@ -5,13 +5,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Any
 
-from prefect import flow
+from prefect import flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import PrefectConsoleHandler
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.api import reachable_api
@@ -20,10 +22,11 @@ from flows.progress import stream_above_bar, working
 from flows.recipes import check
 from flows.runner import StageFailed, crash, run_watched
 from flows.stage import as_task, ask_dvc, place_of_run
-from flows.summary import Row, Summary, figure, read_metrics, read_registration
+from flows.summary import Row, Summary, cell, figure, read_metrics, read_registration
 from flows.temporary import TemporaryServer
 from flows.workspace import claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
+from tasks.tracking.client import EMBEDDED, run_page
 
 _READY: ContextVar[list[Node] | None] = ContextVar("nodes", default=None)
 """The graph that `run` has just read; None if a worker calls the flow directly."""
@@ -39,7 +42,7 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
     """
     ready = _READY.set(nodes or _read(recipe))  # report errors in the recipe before a server starts
     try:
-        with reachable_api(starting), _console():
+        with reachable_api(starting), _console(), tags(recipe):
             state: State[Any] = gristmill(recipe, return_state=True)
     finally:
         _READY.reset(ready)
@@ -71,7 +74,12 @@ def _console() -> Iterator[None]:
             handler.removeFilter(passes)
 
 
-@flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
+def _name() -> str:
+    """The recipe and the time, so that runs can be told apart."""
+    return f"{flow_run.parameters['recipe']} {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+@flow(name="gristmill", flow_run_name=_name, persist_result=False)
 def gristmill(recipe: str = "shakespeare") -> State[Any]:
     """From raw text to a registered model: run each stage that DVC finds changed, then register.
 
@@ -174,10 +182,20 @@ def _require_clean(nodes: Sequence[Node]) -> None:
 
 def _publish(summary: Summary) -> None:
     lines = [f"# {summary.recipe}", "", "| metric | value |", "|---|---|"]
-    lines += [f"| {name} | {figure(value)} |" for name, value in summary.metrics.items()]
+    lines += [f"| {name} | {cell(figure(value))} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]
     lines += [f"| {row.address} | {row.happened} | {row.seconds:.1f} |" for row in summary.rows]
-    lines += ["", *(f"- {name}: {value}" for name, value in summary.registration.items())]
+    lines += ["", *_registration(summary.registration)]
     if summary.warning:
         lines += ["", f"**{summary.warning}**"]
     create_markdown_artifact("\n".join(lines), key=f"{summary.recipe}-metrics", description="Final metrics")
+
+
+def _registration(found: dict[str, Any]) -> Iterator[str]:
+    """A list with a link to the run in MLflow: on its server, or where `make ui` serves the embedded record."""
+    for name, value in found.items():
+        if name == "run_id" and "experiment_id" in found:
+            page = found.get("url") or run_page(EMBEDDED, found["experiment_id"], value)
+            yield f"- {name}: [{value}]({page})" + ("" if "url" in found else ", while `make ui` runs")
+        elif name != "url":
+            yield f"- {name}: {cell(str(value))}"

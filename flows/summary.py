@@ -53,6 +53,11 @@ def figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
 
 
+def cell(text: str) -> str:
+    """A text as a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; empty if the file is missing. Raises DataError if it is damaged."""
     try:

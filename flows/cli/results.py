@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.summary import read_json
+from flows.summary import cell, read_json
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.progress import duration
 from tasks.stage.run import DATA, checkpoints_of
@@ -93,7 +93,7 @@ def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table, with a trailing newline."""
     lines = [HEADER, Row(*("---" for _ in Row._fields)), *rows]
-    return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(cell(text) for text in line)} |\n" for line in lines)
 
 
 def _merge(here: Row | None, there: Row | None) -> Row | None:
@@ -107,7 +107,7 @@ def _merge(here: Row | None, there: Row | None) -> Row | None:
 def _rows(path: Path, table: str) -> list[Row]:
     rows = []
     for line in table.splitlines():
-        cells = [cell.strip().replace("\\|", "|") for cell in CELL.split(line.strip())[1:-1]]
+        cells = [text.strip().replace("\\|", "|") for text in CELL.split(line.strip())[1:-1]]
         if not line.strip() or cells == list(HEADER) or set("".join(cells)) <= set("-: "):
             continue
         if len(cells) != len(HEADER):
@@ -116,10 +116,6 @@ def _rows(path: Path, table: str) -> list[Row]:
             )
         rows.append(Row(*cells))
     return rows
-
-
-def _escaped(cell: str) -> str:
-    return " ".join(cell.split()).replace("|", "\\|")
 
 
 def _read(recipe: str) -> Row | None:

@@ -16,7 +16,7 @@ Names of metrics, the same for every task:
     test_<metric>                 one number each, from evaluation/metrics.json: test_bits_per_byte, test_perplexity,
                                   test_loss, and for other tasks test_bleu, test_rougeL, test_accuracy, …;
                                   one of them is a recipe's headline metric, `register.metric`
-    baseline_<name>_<metric>      the same metric of a baseline: baseline_xz_bits_per_byte
+    test_<metric>_<baseline>      the same metric of a baseline: test_bits_per_byte_xz
     training_<measure>            training_seconds, training_tokens_per_second, from checkpoints/<identity>/timing.json
     system/<measure>              MLflow's own: processor, memory, disk, network, GPU
 """

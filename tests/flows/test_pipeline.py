@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def test_each_stage_is_one_task_in_the_order_of_the_graph(first_run):
 def test_summary_tells_what_ran_the_metrics_and_the_registration(first_run):
     _, summary = first_run
     assert [(row.address, row.happened) for row in summary.rows] == [("first@toy", "ran"), ("second@toy", "ran")]
-    assert summary.metrics == {"bits_per_byte": 1.5}
-    assert summary.registration == {"version": 1, "alias": "champion"}
+    assert summary.metrics == {"bits_per_byte": 1.5, "signature": "a:1|b:2"}
+    assert summary.registration["version"] == 1
     assert summary.warning is None
 
 
@@ -82,6 +83,18 @@ def test_reports_and_metrics_are_artifacts(first_run):
     assert "too_short" in str(report.data) and "a (3 words)" in str(report.data)
     metrics = Artifact.get("toy-metrics")
     assert metrics is not None and "| bits_per_byte | 1.5000 |" in str(metrics.data)
+    assert "| signature | a:1\\|b:2 |" in str(metrics.data)  # a bar would end the cell
+    page = "http://127.0.0.1:5000/#/experiments/7/runs/1a2b?workflowType=machine_learning"
+    assert f"- run_id: [1a2b]({page}), while `make ui` runs" in str(metrics.data)
+
+
+def test_runs_can_be_told_apart_and_found_by_their_recipe(first_run):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(_run_id(first_run[1]))
+    assert re.fullmatch(r"toy \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run.name)
+    assert "toy" in run.tags
 
 
 def test_second_run_runs_nothing_and_shows_stages_as_cached(ran_toy, run_flow):
