@@ -104,6 +104,17 @@ def fill_cache(addresses: Sequence[str]) -> list[str]:
     return kept
 
 
+def forget(recipe: str) -> None:
+    """Remove the stages of a recipe from dvc.lock."""
+    from dvc.dvcfile import Lockfile
+
+    with opened() as repo:
+        lock = Lockfile(repo, "dvc.lock")
+        for stage in repo.index.stages:
+            if _recipe_of(stage.addressing) == recipe and lock.exists():
+                _patiently(repo, partial(lock.remove_stage, stage))
+
+
 def restore(node: Node) -> list[str]:
     """Restore a stage's last good outputs from the cache: DVC removes them before it runs the stage.
 

@@ -12,6 +12,7 @@ are kept out of training (`clean.contamination.files`).
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,38 @@ def new_recipe(name: str, like: str) -> Path:
     line = f"{found['indent']}    {name}: {_entry(own)}\n"
     GRAPH.write_text(graph[:end] + line + graph[end:], encoding="utf-8")
     return path
+
+
+def remove_recipe(name: str) -> list[str]:
+    """Remove a recipe: its file, its line in dvc.yaml, its stages in dvc.lock, and data/NAME. Returns what is gone.
+
+    DVC's cache and MLflow's record stay. Raises RecipeError if the recipe is missing or another one starts from it.
+    """
+    from flows.graph import forget
+    from flows.workspace import claim
+
+    path, wired = recipe_path(name), _mapping(_read_graph())
+    for other, item in wired.items():
+        for key, place in (item or {}).items():
+            if other != name and PurePosixPath(str(place)).is_relative_to(DATA / name):
+                raise RecipeError(f"{GRAPH}: vars.recipes.{other}.{key}: {place} is of {name}; remove {other} first")
+    text = GRAPH.read_text(encoding="utf-8")
+    block = LIST.search(text)
+    line = re.compile(rf"^(?P<indent> +){re.escape(name)}:.*\n(?:(?P=indent) +.*\n)*", re.MULTILINE)
+    found = line.search(text, block.start(), block.end()) if block else None
+    if name in wired and found is None:
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: not on a line of its own in a `- recipes:` block; remove it")
+    with claim(name, [], print):
+        gone = [str(path)]
+        if found is not None:
+            forget(name)
+            GRAPH.write_text(text[: found.start()] + text[found.end() :], encoding="utf-8")
+            gone.append(f"its line in {GRAPH}")
+        if (DATA / name).is_dir():
+            shutil.rmtree(DATA / name)
+            gone.append(str(DATA / name))
+        path.unlink()
+    return gone
 
 
 def listed_recipes() -> dict[str, Any]:

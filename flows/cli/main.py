@@ -188,6 +188,41 @@ def schedule(recipe: str, cron: str, timezone: str, pool: str) -> None:
 
 
 @main.command()
+@click.argument("recipe", type=RecipeName())
+def unschedule(recipe: str) -> None:
+    """Remove the schedule of RECIPE from the Prefect server."""
+    from flows.schedule import unschedule as delete
+
+    click.echo(delete(recipe))
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--resume", is_flag=True, help="Run again as scheduled.")
+def pause(recipe: str, resume: bool) -> None:
+    """Pause the schedule of RECIPE on the Prefect server."""
+    from flows.schedule import pause as stop
+
+    click.echo(stop(recipe, resume))
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rm(recipe: str, yes: bool) -> None:
+    """Remove RECIPE and its data.
+
+    Removes its file, its line in dvc.yaml, its stages in dvc.lock and data/RECIPE. DVC's cache and the record in MLflow
+    stay.
+    """
+    from flows.recipes import remove_recipe
+
+    if not yes:
+        click.confirm(f"remove recipes/{recipe}.yaml and data/{recipe}, checkpoints included?", abort=True)
+    click.echo(f"removed {', '.join(remove_recipe(recipe))}")
+
+
+@main.command()
 @click.argument("name", type=RecipeName())
 @click.option("--like", type=RecipeName(), required=True, metavar="RECIPE", help="The recipe to copy.")
 def new(name: str, like: str) -> None:

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.summary import cell, read_json
+from flows.summary import cell, read_json, read_registration
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.progress import duration
 from tasks.stage.run import DATA, checkpoints_of
@@ -60,15 +60,25 @@ def print_results(file: str | None) -> None:
 
 
 def read_results(recipes: list[str]) -> tuple[list[Row], list[str]]:
-    """Rows of the recipes with an evaluated model here, and a warning for each that cannot be read."""
+    """Rows of the recipes with an evaluated model here; warnings for those that cannot be read or are not champions."""
     rows, warnings = [], []
     for recipe in recipes:
         try:
             if (row := _read(recipe)) is not None:
                 rows.append(row)
+                warnings += _not_of_champion(recipe)
         except (RecipeError, DataError) as error:
             warnings.append(f"{recipe} is skipped: {str(error).splitlines()[0]}")
     return rows, warnings
+
+
+def _not_of_champion(recipe: str) -> list[str]:
+    """A warning if the model here, the newest, is not the champion."""
+    found = read_registration(recipe)
+    if not found or found.get("champion") == found["version"]:
+        return []
+    best = f"version {found['champion']} is champion" if found.get("champion") else "there is no champion"
+    return [f"{recipe}: the row is of version {found['version']}, {found['alias']}; {best}: gristmill runs {recipe}"]
 
 
 def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
@@ -164,12 +174,13 @@ def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
     seconds = timing.get("seconds")
     return {
         "training": duration(float(seconds)) if isinstance(seconds, (int, float)) else "",
-        "machine": _machine(timing, tags),
+        "machine": machine_of(timing, tags),
         "date": str(timing.get("finished", ""))[:10],
     }
 
 
-def _machine(timing: dict[str, Any], tags: dict[str, str]) -> str:
+def machine_of(timing: dict[str, Any], tags: dict[str, str]) -> str:
+    """The GPU, or the processor with its cores, from a training's timing.json and the tags of its run."""
     device = str(timing.get("device", "cpu"))
     if device != "cpu":
         return device

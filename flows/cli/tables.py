@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.results import machine_of
 from flows.summary import Summary, figure, read_metrics
 from tasks.stage.errors import RecipeError, TransientError
+from tasks.stage.progress import duration
 from tasks.stage.settings import misnamed
 from tasks.stage.task import read_task
 
@@ -147,20 +149,31 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
     headlines = {row["metric"] for row in rows}
     score = headlines.pop() if len(headlines) == 1 else "metric"
     numbers = (score, "validation loss", "parameters", "steps")
-    table = make_table(("run", "started", "status", *numbers, "version"), right=numbers)
+    columns = ("run", "started", "time", "machine", "who", "status", *numbers, "version", "reason")
+    table = make_table(columns, right=("time", *numbers))
     for row in rows:
         value = figure(row["value"])
         table.add_row(
             row["run"],
             row["started"].replace("T", " ")[:16],
+            "" if row["seconds"] is None else duration(row["seconds"]),
+            machine_of(_timing(row["tags"]), row["tags"]),
+            row["tags"].get("mlflow.user", ""),
             row["status"].lower(),
             f"{row['metric']} {value}" if value and score == "metric" else value,
             figure(row["validation_loss"]),
             figure(row["parameters"]),
             figure(row["steps"]),
             " ".join([figure(row["version"]), *row["aliases"]]),
+            row["reason"] or "",
         )
     return table
+
+
+def _timing(tags: Mapping[str, str]) -> dict[str, str]:
+    """The texts of timing.json in the tags of a run."""
+    start = "gristmill.timing."
+    return {key.removeprefix(start): value for key, value in tags.items() if key.startswith(start)}
 
 
 def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":

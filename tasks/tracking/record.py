@@ -225,6 +225,7 @@ def context(recipe: str) -> dict[str, str]:
     tags = {
         "mlflow.source.name": f"python -m tasks.train {recipe}",
         "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
         **{f"gristmill.{key}": value for key, value in machine().items()},
     }
     if (url := flow_run()) is not None:
@@ -261,6 +262,16 @@ def _processor() -> str | None:
         return None
     lines = path.read_text(encoding="utf-8").splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _user() -> str:
+    """The login name, or the number of a user without one, as in a container."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _git(*arguments: str) -> str | None:
