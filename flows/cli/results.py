@@ -13,15 +13,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.summary import cell, read_json, read_registration
+from flows.summary import cell, machine_of, read_json, read_registration
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.progress import duration
 from tasks.stage.run import DATA, checkpoints_of
 
 MARKED = re.compile(r"(<!-- results -->)(.*?)(<!-- /results -->)", re.DOTALL)
 CELL = re.compile(r"(?<!\\)\|")
-TRADE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|@.*", re.IGNORECASE)
-"""Noise in the names of processors."""
 
 
 class Row(NamedTuple):
@@ -177,16 +175,6 @@ def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
         "machine": machine_of(timing, tags),
         "date": str(timing.get("finished", ""))[:10],
     }
-
-
-def machine_of(timing: dict[str, Any], tags: dict[str, str]) -> str:
-    """The GPU, or the processor with its cores, from a training's timing.json and the tags of its run."""
-    device = str(timing.get("device", "cpu"))
-    if device != "cpu":
-        return device
-    processor = tags.get("gristmill.processor") or str(timing.get("processor", ""))
-    cores = tags.get("gristmill.cores") or timing.get("threads")
-    return ", ".join(filter(None, (" ".join(TRADE.sub(" ", processor).split()), f"{cores} cores" if cores else None)))
 
 
 def _score(value: float, interval: tuple[float, float] | None = None) -> str:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.results import machine_of
-from flows.summary import Summary, figure, read_metrics
+from flows.summary import Summary, figure, machine_of, read_metrics
 from tasks.stage.errors import RecipeError, TransientError
 from tasks.stage.progress import duration
 from tasks.stage.settings import misnamed
