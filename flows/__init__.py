@@ -4,6 +4,7 @@ cli/        the command line
 recipes     the mapping of recipes in dvc.yaml; new recipes
 pipeline    the flow `gristmill`
 runner      runs one stage through DVC in its own process
+progress    a bar on a terminal, signs of life in a log
 stage       runs one stage as a Prefect task
 graph       the stages of a recipe in dvc.yaml, and DVC's status of them
 launch      runs a program in its own process group, which ends with this process (`child`)

@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.graph import Node, restore
 from flows.launch import TookTooLong, launch
+from flows.progress import seconds_between_lines, working
 from flows.summary import Happened, Row
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tasks.stage.runtime import timeout
@@ -19,8 +20,15 @@ from tasks.stage.runtime import timeout
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 """DVC 3.67's messages while another DVC process holds a lock."""
 
-HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.", "Use `dvc push`")
-"""Prefixes of DVC's hints for interactive use, which are left out of logs."""
+HINTS = (
+    "ERROR: failed to reproduce",
+    "To track the changes with git",
+    "git add ",
+    "To enable auto staging",
+    "dvc config core.",
+    "Use `dvc push`",
+)
+"""Prefixes of DVC's lines that are left out of logs: hints for interactive use, and failures, which we tell."""
 
 TAIL = 200
 """Last lines of output kept to find the cause of a failure."""
@@ -37,11 +45,15 @@ class StageFailed(GristmillError):
         return type(self), (self.address, self.sentence, self.exit_code)
 
 
-def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "") -> Row:
-    """Let DVC run a stage if it is stale. Restores the last good outputs and raises StageFailed if it fails."""
+def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "", place: str = "") -> Row:
+    """Let DVC run a stage if it is stale; `place` is shown before its address: `stage 3 of 8`.
+
+    Restores the last good outputs and raises StageFailed if it fails.
+    """
     began = time.monotonic()
     try:
-        happened = _ask(node, say, flow_run)
+        with working(": ".join(filter(None, (place, node.address))), say) as hear:
+            happened = _ask(node, hear, flow_run)
     except BaseException:
         try:
             if back := restore(node):
@@ -88,7 +100,7 @@ def run_watched(
         told = Path(folder, "outcome.json")
         environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run}
         try:
-            code = launch(module, arguments, hear, timeout(stage), environment)
+            code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines())
         except TookTooLong as error:
             variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
             variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from tasks.stage.problems import nearest
 from tasks.stage.settings import Section
 from tasks.stage.task import FAMILIES, METRICS, headline
 
@@ -32,7 +33,9 @@ class RegisterSettings(Section):
         if self.metric is None:
             return self
         if self.metric not in METRICS:
-            raise ValueError(f"metric: {self.metric!r} is not one of {', '.join(METRICS)}")
+            raise ValueError(
+                f"metric: {self.metric!r} is not one of {', '.join(METRICS)}{nearest(self.metric, METRICS)}"
+            )
         if found := list(_bounds(self, self.metric)):
             raise ValueError("\n".join(found))
         return self
@@ -46,7 +49,7 @@ def problems(settings: RegisterSettings, task: str) -> Iterator[str]:
     """Settings that do not fit the task, one sentence each, starting with the key: `beat: …`."""
     metric, known = settings.metric_of(task), FAMILIES[task].metrics
     if metric not in known:
-        yield f"metric: {metric} is not a metric of {task} (available: {', '.join(known)})"
+        yield f"metric: {metric} is not a metric of {task} (available: {', '.join(known)}){nearest(metric, known)}"
         return
     yield from _bounds(settings, metric)
     for name in settings.beat:

@@ -155,7 +155,8 @@ def command_line(name: str, work: Callable[[str], object], arguments: Sequence[s
         work(arguments[0])
     except GristmillError as error:
         code, sentence = error.exit_code, str(error)
-        print(sentence, file=sys.stderr, flush=True)
+        if outcome_file() is None:  # else the flow tells it
+            print(sentence, file=sys.stderr, flush=True)
     _tell_outcome(name, code, sentence, time.monotonic() - began)
     sys.exit(code)
 

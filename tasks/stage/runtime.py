@@ -9,6 +9,7 @@ GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
 GRISTMILL_OUTCOME           set by a flow: the file in which a stage reports how it ended
+GRISTMILL_PROGRESS          set by a flow: seconds between a stage's lines of progress
 GRISTMILL_PARENT            set by a flow: the process that a stage must not outlive (`tasks.stage.parent`)
 """
 
@@ -80,6 +81,11 @@ def retries() -> int:
 def flow_run() -> str | None:
     """The URL or id of the flow run that started this stage, or None."""
     return os.environ.get("GRISTMILL_FLOW_RUN")
+
+
+def seconds_per_line() -> int | None:
+    """Seconds between lines of progress, or None."""
+    return _whole_number("GRISTMILL_PROGRESS")
 
 
 def outcome_file() -> Path | None:

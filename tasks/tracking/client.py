@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 IDENTITY = "gristmill.identity"
 """The tag that identifies a run."""
 
+EMBEDDED = "http://127.0.0.1:5000"
+"""Where `make ui` serves the embedded record, if the port is free."""
+VIEW = "gristmill"
+"""The view of an experiment's runs that register defines."""
+
 PROBE_SECONDS = 5
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 LONGEST_VALUE = 500
@@ -118,6 +123,16 @@ def shown(uri: str) -> str:
     """A URI without user and password, for messages."""
     parts = urlsplit(uri)
     return uri if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def experiment_page(server: str, experiment_id: str) -> str:
+    """The page with the runs of a recipe; without `workflowType`, MLflow 3.17 shows traces instead."""
+    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+
+
+def run_page(server: str, experiment_id: str, run_id: str) -> str:
+    """The page of a run."""
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":

@@ -16,7 +16,7 @@ Names of metrics, the same for every task:
     test_<metric>                 one number each, from evaluation/metrics.json: test_bits_per_byte, test_perplexity,
                                   test_loss, and for other tasks test_bleu, test_rougeL, test_accuracy, …;
                                   one of them is a recipe's headline metric, `register.metric`
-    baseline_<name>_<metric>      the same metric of a baseline: baseline_xz_bits_per_byte
+    test_<metric>_<baseline>      the same metric of a baseline: test_bits_per_byte_xz
     training_<measure>            training_seconds, training_tokens_per_second, from checkpoints/<identity>/timing.json
     system/<measure>              MLflow's own: processor, memory, disk, network, GPU
 """
@@ -223,6 +223,7 @@ def context(recipe: str) -> dict[str, str]:
     tags = {
         "mlflow.source.name": f"python -m tasks.train {recipe}",
         "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
         **{f"gristmill.{key}": value for key, value in machine().items()},
     }
     if (url := flow_run()) is not None:
@@ -256,6 +257,16 @@ def _processor() -> str | None:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _user() -> str:
+    """The login name, or the number of a user without one, as in a container."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _git(*arguments: str) -> str | None:

@@ -114,6 +114,13 @@ def test_files_that_dvc_cannot_watch_are_told(files: str, sentence: str) -> None
     refused("shakespeare", rf"^recipes/shakespeare\.yaml: {sentence}")
 
 
+def test_an_unknown_key_names_the_nearest() -> None:
+    wire(WIRED, "{<<: *alone, unsene: exams}")
+    refused(
+        "shakespeare", r"^dvc\.yaml: vars\.recipes\.shakespeare\.unsene: unknown key; did you mean unseen\?; write "
+    )
+
+
 def test_a_recipe_that_is_not_wired_says_how(project: Path) -> None:
     shutil.copy("recipes/shakespeare.yaml", "recipes/loose.yaml")
     refused("loose", re.escape(f"missing; write `loose: {WIRED}`"))

@@ -9,7 +9,7 @@ from tests.scratch import ROOT
 def test_a_recipe_has_one_deployment_with_its_last_schedule(prefect_api, monkeypatch) -> None:
     from prefect.client.orchestration import get_client
 
-    from flows.schedule import schedule
+    from flows.schedule import pause, schedule, unschedule
 
     monkeypatch.chdir(ROOT)
     assert "worker start --pool mill" in schedule("toy", "0 2 * * *", pool="mill")
@@ -20,6 +20,15 @@ def test_a_recipe_has_one_deployment_with_its_last_schedule(prefect_api, monkeyp
     assert [(one.schedule.cron, one.schedule.timezone) for one in mine.schedules] == [("0 3 * * *", "Europe/Berlin")]
     assert (mine.parameters, mine.work_pool_name) == ({"recipe": "toy"}, "mill")
     assert mine.global_concurrency_limit.limit == 1
+    assert pause("toy") == "gristmill/toy: paused; gristmill pause toy --resume"
+    with get_client(sync_client=True) as client:
+        assert client.read_deployment(mine.id).paused
+        assert pause("toy", resume=True).endswith("runs again as scheduled")
+        assert not client.read_deployment(mine.id).paused
+    assert unschedule("toy") == "gristmill/toy: no longer scheduled"
+    for work in (unschedule, pause):
+        with pytest.raises(GristmillError, match="gristmill/toy: not scheduled on this Prefect server"):
+            work("toy")
 
 
 @pytest.mark.parametrize(("cron", "timezone"), [("at noon", "UTC"), ("0 2 * * *", "Mars"), ("0 2 * * *", "")])

@@ -38,7 +38,7 @@ def test_the_metrics_of_a_run_have_the_names_of_its_family(project_of, task):
     names = set()
     for metric, baselines in FAMILIES[task].metrics.items():
         names |= {f"test_{metric}", f"test_{metric}_low", f"test_{metric}_high"}
-        names |= {f"baseline_{name}_{metric}" for name in baselines if name != "base"}
+        names |= {f"test_{metric}_{name}" for name in baselines if name != "base"}
     assert set(the_run().data.metrics) == names | CURVES | TRAINING | COUNTS
     first = next(iter(FAMILIES[task].metrics))
     assert the_run().data.metrics[f"test_{first}"] == 2.5

@@ -1,3 +1,4 @@
+import getpass
 import json
 import signal
 import subprocess
@@ -53,6 +54,7 @@ def test_a_training_is_one_run_with_its_settings_and_surroundings(project):
     assert run.data.tags["gristmill.identity"] == IDENTITY
     assert run.data.tags["gristmill.torch"]
     assert int(run.data.tags["gristmill.cores"]) > 0
+    assert run.data.tags["mlflow.user"] == getpass.getuser()
     assert steps() == [1, 2, 3]
 
 
