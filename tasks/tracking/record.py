@@ -22,6 +22,7 @@ Names of metrics, the same for every task:
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
