@@ -118,9 +118,19 @@ time.sleep(600)
     assert steps() == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_journal_keeps_every_point(project, monkeypatch):
+def test_the_journal_keeps_every_point_and_skips_damaged_lines(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     train(1, 3)
+    damaged = [
+        "[]",
+        "7",
+        "null",
+        '{"tags": 1}',
+        '{"time": 1, "metricz": {}}',
+        '{"metrics": {"loss": "x"}, "step": 4, "time": 1}',
+    ]
+    with journal_path("tiny", IDENTITY).open("ab") as file:
+        file.write("\n".join(["", *damaged, ""]).encode() + b"\xff\xfe\n")
     journal = read_journal(journal_path("tiny", IDENTITY))
     assert {point: value for point, (value, _) in journal.points.items()} == {
         ("loss", 1): 9.0, ("loss", 2): 8.0, ("loss", 3): 7.0,
