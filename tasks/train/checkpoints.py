@@ -16,12 +16,12 @@ import random
 import re
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tasks.stage.errors import TransientError
 from tasks.stage.identity import hash_file
-from tasks.stage.run import checkpoints_of
 from tasks.train.history import History
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ HISTORY = "history.json"
 MARK = "whole.json"
 BEST = "best.safetensors"
 TIMING = "timing.json"
-
-
-def folder_of(recipe: str, identity: str) -> Path:
-    """The checkpoint folder of a training run, created if needed."""
-    folder = checkpoints_of(recipe, identity)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+"""Timing and hardware facts; not an output of the stage."""
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -71,12 +65,12 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
     for name, state in {OPTIMIZER: optimizer.state_dict(), RANDOM: _random_state(device)}.items():
         with (checkpoint / name).open("wb") as file:  # an open file: torch alone hides why a disk refuses
             torch.save(state, file)
-    _write(checkpoint / HISTORY, history.to_json())
+    write(checkpoint / HISTORY, asdict(history))
     if history.best_sha256 is not None:
         _link(folder / BEST, checkpoint / BEST)
     for path in checkpoint.iterdir():
         _sync(path)
-    _write(checkpoint / MARK, _mark(checkpoint))
+    write(checkpoint / MARK, _mark(checkpoint))
     for path in (checkpoint / MARK, checkpoint, folder):
         _sync(path)
     for old in _by_step(folder)[:-KEPT]:
@@ -140,15 +134,11 @@ def save_weights(model: Any, path: Path) -> None:
 
 def load_weights(model: Any, path: Path) -> None:
     """Load the output of `save_weights` into the model."""
-    import torch
     from safetensors.torch import load_file
     from safetensors.torch import load_model as load_all
 
-    if trained := _trained(model):
-        read = load_file(path)
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(read[name])
+    if _trained(model):
+        model.load_state_dict(load_file(path), strict=False)  # without the frozen weights
     else:
         load_all(model, path, strict=True)
 
@@ -158,11 +148,6 @@ def _trained(model: Any) -> dict[str, Any]:
     named = dict(model.named_parameters())
     trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
     return trained if len(trained) < len(named) else {}
-
-
-def write_timing(folder: Path, timing: dict[str, object]) -> None:
-    """Write timing and hardware facts to timing.json, which is not an output of the stage."""
-    _write(folder / TIMING, timing)
 
 
 def _random_state(device: "torch.device") -> dict[str, Any]:
@@ -241,7 +226,8 @@ def _say(text: str) -> None:
     print(f"train: {text}", file=sys.stderr, flush=True)
 
 
-def _write(path: Path, value: object) -> None:
+def write(path: Path, value: object) -> None:
+    """Write JSON, atomically."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
     partial.replace(path)
