@@ -108,7 +108,7 @@ def test_a_disk_that_is_full_while_the_optimizer_is_written_is_one_sentence(
         run(STAGE, "tiny")
         size = Path("data/tiny/model/model.safetensors").stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + size // 2, limits[1]))  # an optimizer is twice as large
-        with pytest.raises(GristmillError, match=r"^data/tiny: the file is too large .*; nothing was changed$"):
+        with pytest.raises(GristmillError, match=r"^data/tiny: the file is larger than .*; nothing was changed$"):
             run(STAGE, "tiny")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
