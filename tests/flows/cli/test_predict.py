@@ -224,6 +224,24 @@ def test_a_seed_that_is_none_is_told(gristmill, value):
     assert len(good(gristmill("causal-lm", "predict", "tiny", "a", "--param", "seed=9223372036854775807"))) == 1
 
 
+def test_a_device_that_is_not_there_is_told(gristmill, monkeypatch):
+    for device, sentence in ("cuda", "torch finds no cuda device"), ("tpu", "'tpu' is not one of auto, cpu, cuda, mps"):
+        monkeypatch.setenv("GRISTMILL_DEVICE", device)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        assert told(gristmill("classification", "predict", "tiny", "a")).startswith(f"GRISTMILL_DEVICE: {sentence}")
+
+
+@needs_mounts
+@pytest.mark.parametrize("command", ["predict tiny a", "runs tiny", "results", "recipes", "promote tiny 1"])
+def test_a_folder_that_is_read_only_is_read_or_told(registered, command):
+    root = registered("classification")
+    mount = f"mount --bind {root} {root} && mount -o remount,bind,ro {root} && cd {root} && "
+    script = f"{mount} exec {sys.executable} -m flows {command}"
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, env=environment(ROOT))
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 0 or (done.returncode == 2 and "read-only" in done.stderr), done.stderr
+
+
 def test_without_a_champion_it_is_told_what_to_run(tmp_path, monkeypatch):
     make_project(tmp_path, task="classification")
     (tmp_path / "mlflow.db").write_bytes(empty_database())
