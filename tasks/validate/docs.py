@@ -54,10 +54,11 @@ def render_page(result: Any) -> str:
 
     result.meta = {"batch_kwargs": {"data_asset_name": "raw"}}
     for one in result.results:
-        config = one.expectation_config
+        config: Any = one.expectation_config
         config.kwargs.pop("batch_id", None)
-        config.kwargs, config.meta, config.notes = map(_disarm, (config.kwargs, config.meta, config.notes))
-        one.result, one.exception_info = _disarm(one.result), _disarm(one.exception_info)
+        config.kwargs, config.meta, config.notes = (_disarm(x) for x in (config.kwargs, config.meta, config.notes))
+        one.result = _disarm(one.result)
+        one.exception_info = _disarm(one.exception_info)
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))
     page = NETWORK_IMAGE.sub("none", NETWORK.sub("", page))
     page = HANDLERS.sub("", OTHER_PAGES.sub(r"\1", page))
@@ -76,7 +77,11 @@ def _disarm(value: Any) -> Any:
         return {_disarm(key): _disarm(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return type(value)(map(_disarm, value))
-    return value.translate(str.maketrans(DISARMED)) if isinstance(value, str) else value
+    return (
+        value.translate({ord(character): place for character, place in DISARMED.items()})
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _summary(outcomes: list[Outcome], documents: int) -> dict[str, Any]:
