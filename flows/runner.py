@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,12 @@ HINTS = (
     "Use `dvc push`",
 )
 """Prefixes of DVC's lines that are left out of logs: hints for interactive use, and failures, which we tell."""
+
+OUT_OF_MEMORY = ("SIGKILL", "SIGABRT")
+"""How a process ends for which the kernel or a library finds no memory."""
+
+OUTCOMES = ".dvc/tmp/gristmill"
+"""One file per address in this workspace: a flow that is killed leaves nothing that grows."""
 
 TAIL = 200
 """Last lines of output kept to find the cause of a failure."""
@@ -96,17 +101,18 @@ def run_watched(
         lines.append(line)
         del lines[:-TAIL]
 
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-        told = Path(folder, "outcome.json")
-        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run}
-        try:
-            code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines())
-        except TookTooLong as error:
-            variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
-            variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"
-            raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
-        if told.is_file() and (outcome := json.loads(told.read_text(encoding="utf-8")))["exit_code"] != 0:
-            raise StageFailed(address, outcome["error"] or "failed", outcome["exit_code"])
+    told = Path(OUTCOMES, f"{address}.json").absolute()
+    told.parent.mkdir(parents=True, exist_ok=True)
+    told.unlink(missing_ok=True)
+    environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run}
+    try:
+        code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines())
+    except TookTooLong as error:
+        variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
+        variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"
+        raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
+    if told.is_file() and (outcome := json.loads(told.read_text(encoding="utf-8")))["exit_code"] != 0:
+        raise StageFailed(address, outcome["error"] or "failed", outcome["exit_code"])
     return code, lines
 
 
@@ -115,6 +121,7 @@ def crash(address: str, code: int, lines: list[str]) -> StageFailed:
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
-        return StageFailed(address, f"was killed by {name}", 1)
+        hint = "; if nobody did that, memory ran out: use fewer workers (GRISTMILL_WORKERS=1) or smaller batches"
+        return StageFailed(address, f"was killed by {name}{hint if name in OUT_OF_MEMORY else ''}", 1)
     last = next((line for line in reversed(lines) if not line.startswith("ERROR: failed to reproduce")), "no output")
     return StageFailed(address, f"exited with code {code}; last line: {last.strip()}", 1)

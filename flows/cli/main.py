@@ -7,6 +7,7 @@ import click
 
 from flows.cli.place import Command, RecipeName
 from tasks.stage.errors import EXIT_USER, GristmillError
+from tasks.stage.machine import refusal
 from tasks.stage.runtime import switch_off_telemetry
 
 DEFAULT = "shakespeare"
@@ -22,8 +23,13 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except GristmillError as error:
-            click.echo(str(error), err=True)
-            sys.exit(error.exit_code)
+            sentence, code = str(error), error.exit_code
+        except Exception as error:
+            if (refused := refusal(error)) is None:
+                raise
+            sentence, code = refused, EXIT_USER
+        click.echo(sentence, err=True)
+        sys.exit(code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -134,9 +134,9 @@ def _read(recipe: str) -> Row | None:
     folder, task = DATA / recipe, read_task(recipe)
     metrics, report = read_json(folder / "evaluation" / "metrics.json"), read_json(folder / "training" / "report.json")
     found = measured(task, metrics)
-    if not found or not report:
+    training = report.get("details") if report else None
+    if not found or not training:
         return None
-    training = report["details"]
     best, *others = found
     return Row(
         recipe=recipe,

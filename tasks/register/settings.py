@@ -13,7 +13,7 @@ from tasks.stage.task import FAMILIES, METRICS, headline
 class RegisterSettings(Section):
     """The name of the registered model, and the conditions for becoming champion."""
 
-    model_name: str | None = Field(None, min_length=1, max_length=250, pattern=r"^[^/:%\"']+$")
+    model_name: str | None = Field(None, min_length=1, max_length=250, pattern=r"^[^/:%\"'\s]([^/:%\"']*[^/:%\"'\s])?$")
     """Name of the registered model; defaults to the recipe's name. Two recipes may compete for one name."""
     metric: str | None = None
     """The metric that decides, a key of `evaluation/metrics.json`; defaults to the task's headline metric."""

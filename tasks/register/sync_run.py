@@ -138,11 +138,11 @@ def _history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
     """(step, metrics) of each row; empty cells were not measured."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             try:
                 yield int(row.pop("step")), {key: float(value) for key, value in row.items() if value not in ("", None)}
-            except (KeyError, ValueError) as error:
+            except (KeyError, ValueError, TypeError) as error:
                 raise DataError(f"{path} line {number}: expected a step and its metrics: {error}") from error
 
 

@@ -57,7 +57,7 @@ def find_device() -> str:
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    wanted = os.environ.get("GRISTMILL_DEVICE", "auto")
+    wanted = os.environ.get("GRISTMILL_DEVICE") or "auto"
     if wanted == "auto":
         return next(name for name, found in there.items() if found)
     if wanted not in there:

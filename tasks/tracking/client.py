@@ -10,8 +10,9 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tasks.stage.errors import GristmillError, TransientError
@@ -48,6 +49,9 @@ def connect() -> "MlflowClient":
 
     uri = get_tracking_uri()
     probe(uri)
+    database = Path(unquote(uri.removeprefix("sqlite:///")))
+    if uri.startswith("sqlite:///") and not database.exists() and not os.access(database.parent, os.W_OK):
+        raise GristmillError(f"MLflow at {shown(uri)}: {database.parent.resolve()} cannot be written")  # MLflow retries
     try:
         with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
             client = MlflowClient(uri)

@@ -76,23 +76,27 @@ def journal_path(recipe: str, identity: str) -> Path:
 
 
 def read_journal(path: Path) -> Journal:
-    """The journal of a training run, empty if there is no file. A line cut off by a crash is skipped."""
+    """The journal of a training run, empty if there is no file. Cut-off and damaged lines are skipped."""
     journal = Journal()
     if not path.is_file():
         return journal
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            _read_entry(json.loads(line), journal)
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        if "tags" in entry:
-            journal.parameters |= entry["parameters"]
-            journal.tags |= entry["tags"]
-            journal.started = journal.started or entry["time"]
-        else:
-            for key, value in entry["metrics"].items():
-                journal.points.setdefault((key, entry["step"]), (value, entry["time"]))
     return journal
+
+
+def _read_entry(entry: dict[str, Any], journal: Journal) -> None:
+    if "tags" in entry:
+        journal.parameters |= entry["parameters"]
+        journal.tags |= entry["tags"]
+        journal.started = journal.started or float(entry["time"])
+    else:
+        step, at = int(entry["step"]), float(entry["time"])
+        for key, value in entry["metrics"].items():
+            journal.points.setdefault((key, step), (float(value), at))
 
 
 class LiveRecord:

@@ -100,6 +100,7 @@ def train(job: Job) -> Report:
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
     record = LiveRecord.open(job.recipe, identity, order.resolved() | facts)
     plan.folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
     finished = False
     try:
         history = fit(model, plan, record)
@@ -112,6 +113,7 @@ def train(job: Job) -> Report:
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
     checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
     checkpoints.clear(plan.folder)
+    checkpoints.clear_others(plan.folder, keep=0)
     return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
 
 
