@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from tasks.formats.folders import require_no_gaps
 from tasks.ingest.documents import documents_of_rows
 from tasks.ingest.formats import nested_names
 from tasks.ingest.rows import Row, columns_wanted, make_row, path_of, require_column
@@ -118,7 +119,8 @@ def _with_class_name(row: Row, classes: dict[str, str], place: str) -> Row:
 def _stream(source: HubSource, split: str, bench: Bench) -> Any:
     """A split as an iterable dataset. Raises RecipeError for a wrong key, TransientError for network errors."""
     folder = Path(source.dataset)
-    local = folder.is_dir()
+    if local := folder.is_dir():
+        require_no_gaps(folder)
     if not local and source.revision is None:
         raise bench.wrong("revision", f"missing; {source.dataset} is not a local folder, and the Hub changes")
     import datasets

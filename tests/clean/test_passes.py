@@ -209,6 +209,11 @@ def test_an_evaluation_file_that_is_not_there_is_told_first(tmp_path: Path) -> N
     project(tmp_path, "  contamination: {files: [exams]}\n" + TEST, [("a", "some", words(1, 2))])
     with pytest.raises(RecipeError, match=r"recipes/small.yaml: clean\.contamination\.files: exams: not found"):
         run(STAGE, "small")
+    (tmp_path / "exams").mkdir()
+    (tmp_path / "exams/a.txt").write_text("a")
+    (tmp_path / "exams/more").symlink_to("..")
+    with pytest.raises(DataError, match=r"exams/more: a link to the folder \.\.; "):
+        run(STAGE, "small")
 
 
 def test_a_split_whose_documents_all_went_is_told_with_the_reasons(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import os
+import re
 import resource
 import tracemalloc
 from pathlib import Path
@@ -312,6 +314,37 @@ def test_globs_and_names_that_lead_nowhere_are_told_with_their_key(run):
     ]:
         with pytest.raises((RecipeError, DataError), match="^" + message):
             run(kind="files", **section)
+
+
+@pytest.mark.parametrize(
+    ("entry", "target", "glob", "sentence"),
+    [
+        ("more", "../elsewhere", "texts/**/*.txt", "a link to the folder ../elsewhere; DVC does not watch "),
+        ("deep/er/more", "../../../elsewhere", "texts/**/*.txt", "a link to the folder "),
+        ("more", "../elsewhere", "texts/*/*.txt", "a link to the folder "),
+        ("more", ".", "texts/**/*.txt", "a link to the folder "),
+        ("b.txt", "nowhere", "texts/*.txt", "a link to nowhere, which does not exist"),
+        ("b.txt", "b.txt", "texts/*.txt", "a link to b.txt, which does not exist"),
+        ("b.txt", None, "texts/*.txt", "neither a file nor a folder"),
+    ],
+)
+def test_no_text_is_left_out_in_silence(run, entry, target, glob, sentence):
+    write("texts/a.txt", "a")
+    write("texts/deep/a.txt", "a")
+    write("elsewhere/b.txt", "b")
+    path = Path("texts", entry)
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path) if target is None else path.symlink_to(target)
+    with pytest.raises(DataError, match=rf"^texts/{re.escape(entry)}: {sentence}"):
+        run(kind="files", files=[glob])
+
+
+def test_links_to_files_and_a_folder_that_is_itself_a_link_are_read(run):
+    write("elsewhere/b.txt", "b")
+    Path("texts").symlink_to("elsewhere")
+    Path("elsewhere/c.txt").symlink_to("b.txt")
+    Path("elsewhere/not-asked").symlink_to("/")
+    assert [row["text"] for row in run(kind="files", files=["texts/*.txt"])] == ["b", "b"]
 
 
 def test_many_rows_come_out_whole_and_in_order(run):

@@ -146,6 +146,13 @@ def test_what_is_not_there_is_told(run, read):
         run(kind="hub", dataset="sets/none", split="train")
 
 
+def test_a_link_to_a_folder_of_shards_is_told(read, folder):
+    (folder / "plays").rename(folder.parent / "elsewhere")
+    (folder / "plays").symlink_to("../elsewhere")
+    with pytest.raises(DataError, match=r"^sets/mine/plays: a link to the folder \.\./elsewhere; "):
+        read("train")
+
+
 def test_a_damaged_shard_is_told(read, folder):
     shard = folder / "plays/train-1.parquet"
     shard.write_bytes(shard.read_bytes()[:-40])
