@@ -28,7 +28,7 @@ def require_no_gaps(folder: Path, pattern: Sequence[str] = ("**", "*")) -> None:
             if path.is_symlink() and path.is_dir():
                 raise DataError(
                     f"{path}: a link to the folder {path.readlink()}; DVC does not watch what is behind such a link; "
-                    "put the folder itself there (on another disk: a bind mount), or point the recipe and dvc.yaml at it"
+                    "put the folder itself there (from another disk: a bind mount), or let recipe and dvc.yaml name it"
                 )
 
 

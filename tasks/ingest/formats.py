@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from tasks.ingest.decoding import Lines, escape
-from tasks.ingest.rows import Row, columns_wanted, make_row, require_column
+from tasks.ingest.rows import Row, columns_wanted, make_row, name_columns, require_column
 from tasks.ingest.source import Documents, require_length
 from tasks.stage.errors import DataError
 
@@ -25,6 +25,18 @@ PARQUET_ROWS = 1024
 """Rows of a Parquet file in memory at a time."""
 PIECE = 1 << 20
 """Bytes of a text file read at a time."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name in found if sum(name == other for other, _ in pairs) > 1)
+        raise ValueError(f"two values for {twice!r} in one object")
+    return found
+
+
+DECODE = json.JSONDecoder(object_pairs_hook=_object).decode
+"""JSON with each key at most once in an object: of two values, `json.loads` would keep the second."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,7 @@ def _jsonl_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                values = json.loads(line)
+                values = DECODE(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{file.name} line {number}: not valid JSON: {error}") from error
             if not isinstance(values, dict):
@@ -104,7 +116,7 @@ def _csv_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
         try:
             header = next(reader, [])
             for name in columns_wanted(wanted):
-                require_column(name, dict.fromkeys(header), file.name)
+                require_column(name, name_columns(header), file.name)
             lines.wrong_byte()
             for number, fields in enumerate(filter(None, reader), 1):
                 if len(fields) != len(header):
@@ -138,7 +150,9 @@ def nested_names(fields: Iterable[Any]) -> dict[str, Any]:
     """Names of Arrow fields, nested under each struct, for `rows.path_of`."""
     import pyarrow as pa
 
-    return {field.name: nested_names(field.type) if pa.types.is_struct(field.type) else None for field in fields}
+    known = list(fields)
+    inside = (nested_names(field.type) if pa.types.is_struct(field.type) else None for field in known)
+    return name_columns((field.name for field in known), inside)
 
 
 def _parquet_values(batch: Any, path: tuple[str, ...]) -> list[Any]:

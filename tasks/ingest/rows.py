@@ -1,13 +1,17 @@
 """A table row to the fields of a document: text, target, label, id, group and problem."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from tasks.ingest.decoding import mend_surrogates, plain_newlines
 from tasks.ingest.source import Documents
 from tasks.stage.errors import DataError
+
+KNOWN = 50
+"""Columns listed in an error message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,18 @@ class Row:
     problem: str | None
     target: str | None = None
     label: str | None = None
+
+
+TWICE = object()
+"""In place of what is inside a column: another column has the same name."""
+
+
+def name_columns(names: Iterable[str], inside: Iterable[Any] | None = None) -> dict[str, Any]:
+    """What is inside each column (None: nothing) by name, for `path_of`; TWICE for a name that comes more than once."""
+    found: dict[str, Any] = {}
+    for name, nested in zip(names, repeat(None) if inside is None else inside, strict=False):
+        found[name] = TWICE if name in found else nested
+    return found
 
 
 def columns_wanted(wanted: Documents) -> list[str]:
@@ -46,10 +62,17 @@ def path_of(name: str, there: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def require_column(name: str, there: Mapping[str, Any], place: str) -> tuple[str, ...]:
-    """`path_of`; raises DataError with the available columns if it is missing."""
+    """`path_of`; raises DataError for a missing column, with the available ones, and for two of one name."""
     path = path_of(name, there)
     if path is None:
-        raise DataError(f"{place}: no column {name!r} (available: {', '.join(map(str, there)) or 'none'})")
+        known = [column if column.isprintable() else repr(column) for column in map(str, there)]
+        more = f", … ({len(known)} in all)" if len(known) > KNOWN else ""
+        raise DataError(f"{place}: no column {name!r} (available: {', '.join(known[:KNOWN]) or 'none'}{more})")
+    inside: Any = there
+    for part in path:
+        inside = inside[part]
+        if inside is TWICE:
+            raise DataError(f"{place}: two columns are named {part!r}; rename or remove one of them")
     return path
 
 

@@ -291,6 +291,25 @@ def damaged() -> dict[str, tuple[bytes, str]]:
     }
 
 
+def test_two_columns_of_one_name_are_refused_if_one_is_read(run):
+    write("a.csv", "id,text,text,,\n1,a,b,,\n")
+    write("b.jsonl", '{"id": 1, "text": "a", "text": "b"}\n')
+    text, number = pa.array(["a"]), pa.array([1])
+    pq.write_table(pa.table([text, text, number], names=["text", "text", "id"]), "c.parquet")
+    both = pa.StructArray.from_arrays([text, text, number], names=["text", "text", "id"])
+    pq.write_table(pa.table({"x": both, "ok": text}), "d.parquet")
+    for name, column, sentence in [
+        ("a.csv", "text", "a.csv: two columns are named 'text'"),
+        ("b.jsonl", "text", "b.jsonl line 1: not valid JSON: two values for 'text' in one object"),
+        ("c.parquet", "text", "c.parquet: two columns are named 'text'"),
+        ("d.parquet", "x.text", "d.parquet: two columns are named 'text'"),
+    ]:
+        with pytest.raises(DataError, match=f"^{sentence}"):
+            run(kind="files", files=[name], documents={"text_column": column})
+    for name, column in [("a.csv", "id"), ("d.parquet", "ok")]:
+        assert len(run(kind="files", files=[name], documents={"text_column": column})) == 1
+
+
 def test_a_damaged_file_is_named_with_the_row(run):
     for name, (content, message) in damaged().items():
         write(name, content)
