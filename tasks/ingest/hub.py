@@ -39,7 +39,7 @@ class HubSource(Source):
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
-        for key in ("split_at", "group_pattern", "label_pattern"):
+        for key in ("split_at", "group_pattern", "label_pattern", "encoding", "delimiter"):
             if getattr(self.documents, key) is not None:
                 raise bench.wrong(f"documents.{key}", "only for files; each row of a dataset is a document")
         if isinstance(self.split, str):
@@ -58,7 +58,7 @@ class HubSource(Source):
         name = "/".join(part for part in (self.config, split) if part)
         rows: Iterable[Row] = _rows(self, split, name, bench)
         if not isinstance(self.split, str) and self.documents.id_column is not None:
-            rows = (replace(row, id=f"{split}/{row.id}") for row in rows)
+            rows = (row if row.id is None else replace(row, id=f"{split}/{row.id}") for row in rows)
         return documents_of_rows(rows, name, "row", group)
 
     def local_paths(self) -> list[str]:
