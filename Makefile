@@ -27,7 +27,7 @@ test-slow: $(READY)
 	python -m pytest -m slow -n 0
 
 same: $(READY) # changed code gives the same bytes: list it, so that no stage runs again
-	python -m tests.same $(if $(FROM),--from $(FROM)) $(if $(NEW),--new $(NEW)) $(if $(RENAMED),--renamed $(RENAMED)) $(if $(MESSAGES),--messages)
+	python -m tests.same $(if $(FROM),--from $(FROM)) $(if $(NEW),--new $(NEW)) $(if $(RENAMED),--renamed $(RENAMED)) $(if $(MESSAGES),--messages) $(if $(WHY),--why '$(WHY)')
 	dvc repro --quiet code
 
 lint: $(READY)

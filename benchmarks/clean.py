@@ -1,12 +1,12 @@
 """The stage `clean` with all rules, from Parquet to Parquet on all cores, against the same steps of datatrove."""
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.growth import real_texts, write_grown
 from benchmarks.targets import Target
+from benchmarks.timing import best, megabytes
 from benchmarks.watch import run_stage
 from tasks.stage.runtime import workers
 from tests.scratch import make_project
@@ -63,14 +63,14 @@ def _beside_datatrove(texts: Sequence[str], ours: float) -> Iterator[str]:
     except ImportError as error:
         yield f"  datatrove: not installed ({error.name}); make bench-peers"
         return
-    assert replace is not None
     keeps(texts[0])
     sign(texts[:1])
-    began = time.process_time()
-    for text in texts:
-        keeps(text)
-        replace(text)
-    sign(texts)
-    spent = time.process_time() - began
-    theirs = workers() * sum(len(text.encode()) for text in texts) / 1e6 / spent
+
+    def work() -> None:
+        for text in texts:
+            keeps(text)
+            replace(text)
+        sign(texts)
+
+    theirs = workers() * megabytes(texts) / best(work, 1)
     yield f"  datatrove, as if on {workers()} cores        {theirs:8.2f} MB/s; ours {ours / theirs:.0f} times as fast"

@@ -5,7 +5,6 @@ three-minutes  the same with two minutes of training: realistic overhead
 """
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -13,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import httpx
+from statistics import mean
 
 from benchmarks.targets import Target
+from flows.temporary import TemporaryServer, free_port
 from tests.scratch import STAGES, TINY, command, environment, make_project, write_code
 
 WORK = (*STAGES, "register")
@@ -45,16 +44,6 @@ class Timeline:
     gaps: list[float] = field(default_factory=list)
     """From the end of each task to the start of the next stage."""
 
-    @property
-    def share(self) -> float:
-        """Time outside the stages over time inside, from one run: less sensitive to other load than two runs."""
-        return (self.seconds - self.inside) / self.inside
-
-    @property
-    def mean_gap(self) -> float:
-        """The mean of all gaps."""
-        return sum(self.gaps) / len(self.gaps)
-
 
 def measure(folder: Path) -> Iterator[str | Target]:
     """Measure ratios on the tiny recipe."""
@@ -70,7 +59,7 @@ def measure(folder: Path) -> Iterator[str | Target]:
     yield f"all stages bare                        {stages:7.1f} s    1.00"
     for name, line in (("on a running Prefect server", on_server), ("with a temporary server", alone)):
         yield f"the flow, {name:27}  {line.seconds:7.1f} s  {line.seconds / stages:6.2f} of bare"
-        gaps = f"{line.mean_gap:.1f} s between stages, at most {max(line.gaps):.1f} s"
+        gaps = f"{mean(line.gaps):.1f} s between stages, at most {max(line.gaps):.1f} s"
         gaps += f"; {line.seconds - line.inside:.1f} s outside the stages"
         yield f"  {line.first:.1f} s to its first stage, {gaps}"
     yield f"dvc repro, nothing to do               {dvc:7.2f} s    1.00"
@@ -157,27 +146,18 @@ def seconds(folder: Path, *arguments: str, **more: str) -> float:
 @contextmanager
 def prefect_server(folder: Path, **more: str) -> Iterator[str]:
     """A Prefect server on loopback; yields its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
+    port = free_port()
+    process = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
         cwd=folder,
         env=environment(folder, **more),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    url = f"http://127.0.0.1:{port}/api"
     try:
-        for _ in range(600):
-            try:
-                if httpx.get(f"{url}/health", timeout=5).is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.2)
-        else:
-            raise TimeoutError("the Prefect server did not start")
-        yield url
+        server = TemporaryServer(port, process)
+        server.wait(120)
+        yield server.url
     finally:
-        server.terminate()
-        server.wait(30)
+        process.terminate()
+        process.wait(30)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,29 +28,24 @@ def read_texts(folder: Path) -> list[str]:
     return [text for batch in read_batches(folder, ["text"]) for text in batch.column("text").to_pylist()]
 
 
-def grown(texts: Sequence[str], size: int, seed: int = 0) -> Iterator[list[str]]:
+def grown(texts: Sequence[str], size: int) -> Iterator[list[str]]:
     """Batches of texts, `size` bytes in total. The first pass over the texts is unchanged."""
-    chance = random.Random(seed)
+    chance = random.Random(0)
     words = sorted({word for text in texts[:2000] for word in text.split(" ")})
-    written, first = 0, True
-    while written < size:
-        batch = []
-        for text in texts:
-            if not first:
-                parts = text.split(" ")
-                for _ in range(1 + int(CHANGED * len(parts) * chance.random() * 4)):
-                    parts[chance.randrange(len(parts))] = words[chance.randrange(len(words))]
-                text = " ".join(parts)
-            written += len(text.encode())
-            batch.append(text)
-            if len(batch) == 5000 or written >= size:
-                yield batch
-                batch = []
-            if written >= size:
-                return
-        if batch:
+    written, batch = 0, []
+    for place, text in enumerate(cycle(texts)):
+        if place >= len(texts):
+            parts = text.split(" ")
+            for _ in range(1 + int(CHANGED * len(parts) * chance.random() * 4)):
+                parts[chance.randrange(len(parts))] = words[chance.randrange(len(words))]
+            text = " ".join(parts)
+        written += len(text.encode())
+        batch.append(text)
+        if len(batch) == 5000 or written >= size:
             yield batch
-        first = False
+            batch = []
+        if written >= size:
+            return
 
 
 def write_grown(folder: Path, texts: Sequence[str], size: int) -> int:
@@ -58,12 +54,10 @@ def write_grown(folder: Path, texts: Sequence[str], size: int) -> int:
     with CorpusWriter(folder, schema) as writer:
         number = 0
         for batch in grown(texts, size):
-            names = [f"d{number + place:09d}" for place in range(len(batch))]
-            columns = {
-                "id": names, "group": [f"g{(number + place) // 10}" for place in range(len(batch))], "text": batch,
-                "source": names,
-            }  # fmt: skip
-            arrays = [pa.array(columns.get(field.name, [None] * len(batch)), field.type) for field in schema]
-            writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            rows = [
+                {"id": f"d{place:09d}", "group": f"g{place // 10}", "text": text, "source": f"d{place:09d}"}
+                for place, text in enumerate(batch, number)
+            ]
+            writer.write(pa.RecordBatch.from_pylist(rows, schema))
             number += len(batch)
-        return writer.bytes
+    return writer.bytes

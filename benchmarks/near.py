@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from benchmarks.growth import read_texts
 from benchmarks.near_pairs import near_pairs
 from benchmarks.near_peers import PEERS, megabytes_a_second
 from benchmarks.targets import Target
+from benchmarks.timing import best, megabytes
 from tasks.clean.rules.near.contamination import EvaluationIndex, overlaps
 from tasks.clean.rules.near.duplicates import NearDuplicates, near_duplicates
 from tasks.clean.rules.near.files import SketchFiles
@@ -65,7 +66,7 @@ def peak():  # ru_maxrss would start at the parent's
 settings, memory = NearDuplicateSettings(), int(sys.argv[3])
 near_duplicates([Path(sys.argv[2])], settings, memory=1 << 20)
 base, began = peak(), time.process_time()
-found = near_duplicates(sorted(Path(sys.argv[1]).glob("*.sketch")), settings, memory=memory)
+found = near_duplicates(sorted(Path(sys.argv[1]).rglob("*.sketch")), settings, memory=memory)
 print(json.dumps([base, peak(), time.process_time() - began, int(found.staying().sum())]))
 """
 
@@ -89,18 +90,18 @@ def measure(folder: Path) -> Iterator[str | Target]:
 
 def _speed_and_recall(name: str, texts: Sequence[str], folder: Path) -> Iterator[str | Target]:
     size, parts = _written(texts, folder)
-    chosen = DEFAULT
-    paths = [_sketched(part, chosen) for part in parts]
-    signing = _best(lambda: [_sketched(part, chosen) for part in parts])
-    resolving = _best(lambda: near_duplicates(paths, chosen))
+    paths = [_sketched(part) for part in parts]
+    signing = best(lambda: [_sketched(part) for part in parts])
+    resolving = best(lambda: near_duplicates(paths, DEFAULT))
     yield f"{name}: {len(texts):,} documents, {size:.0f} MB"
     yield f"  text to sketches on disk, a core     {size / signing:7.1f} MB/s"
     yield f"  sketches to keep list, a core        {size / resolving:7.1f} MB/s"
     yield Target(f"near, {name}, text to keep list", size / (signing + resolving), "MB/s a core", ASKED)
-    pairs = near_pairs(texts, chosen.ngram, chosen.threshold)
-    found = near_duplicates(paths, chosen)
+    pairs = near_pairs(texts, DEFAULT.ngram, DEFAULT.threshold)
+    found = near_duplicates(paths, DEFAULT)
     yield f"  {len(pairs):,} near pairs, {len(_agreeing(paths, pairs)):,} agree in a band or in all words"
-    yield Target(f"near, {name}, recall", _recall(found, pairs), "of pairs", ASKED_RECALL)
+    recall = np.mean(found.keepers[pairs[:, 0]] == found.keepers[pairs[:, 1]])
+    yield Target(f"near, {name}, recall", float(recall), "of pairs", ASKED_RECALL)
     yield Target(f"near, {name}, precision", _precision(found, pairs), "of dropped", 1)
 
 
@@ -112,11 +113,6 @@ def _agreeing(paths: Sequence[Path], pairs: np.ndarray) -> np.ndarray:
         keys = np.concatenate([keys for _, keys in files.keys(row)])
         agree |= keys[pairs[:, 0]] == keys[pairs[:, 1]]
     return pairs[agree]
-
-
-def _recall(found: NearDuplicates, pairs: np.ndarray) -> float:
-    """Fraction of pairs in one cluster."""
-    return float(np.mean(found.keepers[pairs[:, 0]] == found.keepers[pairs[:, 1]]))
 
 
 def _precision(found: NearDuplicates, pairs: np.ndarray) -> float:
@@ -134,7 +130,7 @@ def _precision(found: NearDuplicates, pairs: np.ndarray) -> float:
 def _beside_peers(texts: Sequence[str], folder: Path) -> Iterator[str]:
     sample = list(texts[:: max(1, len(texts) // SAMPLE)])
     size, parts = _written(sample, folder)
-    ours = size / _best(lambda: near_duplicates([_sketched(part, DEFAULT) for part in parts], DEFAULT))
+    ours = size / best(lambda: near_duplicates([_sketched(part) for part in parts], DEFAULT))
     yield f"{len(sample):,} of them, text to keep list, a core {ours:7.1f} MB/s"
     for name, make in PEERS.items():
         try:
@@ -156,9 +152,9 @@ def _other_rules(texts: Sequence[str], path: Path) -> Iterator[str]:
         (staying,) = first_paragraphs([path])
         without(column, read_paragraphs(path), staying)
 
-    seconds = _best(lambda: overlaps(column, index))
+    seconds = best(lambda: overlaps(column, index))
     yield f"overlap with {len(column[::20]):,} evaluation texts, a core {size / seconds:6.1f} MB/s"
-    yield f"repeated paragraphs, a core {size / _best(paragraphs):6.1f} MB/s"
+    yield f"repeated paragraphs, a core {size / best(paragraphs):6.1f} MB/s"
 
 
 def _templates(folder: Path) -> Iterator[str]:
@@ -167,8 +163,8 @@ def _templates(folder: Path) -> Iterator[str]:
     seconds = {}
     for documents in (10_000, 40_000):
         _, parts = _written(texts[:documents], folder / str(documents))
-        paths = [_sketched(part, DEFAULT) for part in parts]
-        seconds[documents] = _best(partial(near_duplicates, paths, DEFAULT), times=1)
+        paths = [_sketched(part) for part in parts]
+        seconds[documents] = best(partial(near_duplicates, paths, DEFAULT), times=1)
     yield (
         f"a template, 4 times the documents: {seconds[40_000] / seconds[10_000]:.1f} times the time, "
         f"{seconds[40_000] / 40_000 * 1e6:.0f} µs a document"
@@ -178,20 +174,20 @@ def _templates(folder: Path) -> Iterator[str]:
 def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
     parts, size = [], 0.0
     for copy in range(COPIES):
-        more, written = _written([text.replace(" ", f"{copy} ") for text in texts], folder / str(copy))
+        more, written = _written([text.replace(" ", f"{copy} ") for text in texts], folder / f"{copy:03d}")
         size += more
-        parts += [(path, folder / f"{copy:03d}-{path.stem}.sketch") for path, _ in written]
+        parts += written
     documents = COPIES * len(texts)
     for processes in dict.fromkeys((1, workers())):
-        began, used = time.perf_counter(), _processor_seconds()
-        list(parallel_map(partial(_sketched, chosen=DEFAULT), parts, processes))
-        seconds, used = time.perf_counter() - began, _processor_seconds() - used
+        began, used = time.perf_counter(), sum(os.times()[:4])  # CPU seconds, of finished children too
+        sketches = list(parallel_map(_sketched, parts, processes))
+        seconds, used = time.perf_counter() - began, sum(os.times()[:4]) - used
         yield (
             f"{documents:,} documents, {size:.0f} MB, to sketches, {processes} processes {size / seconds:7.1f} MB/s, "
             f"{size / used:.1f} MB per CPU second"
         )
-    tiny = _sketched(_written(texts[:100], folder / "tiny")[1][0], DEFAULT)
-    stored = sum(path.stat().st_size for _, path in parts)
+    tiny = _sketched(_written(texts[:100], folder.with_name("tiny"))[1][0])
+    stored = sum(path.stat().st_size for path in sketches)
     yield f"  on disk {stored / documents:.0f} bytes a document, {stored / size / 1e6:.2f} of the text"
     kept = set()
     for memory in (FORCED, 16 * FORCED):
@@ -207,38 +203,19 @@ def _in_little_memory(texts: Sequence[str], folder: Path) -> Iterator[str]:
     assert len(kept) == 1, "the memory must not change the result"
 
 
-def _written(texts: Sequence[str], folder: Path) -> tuple[float, list[tuple[Path, Path]]]:
-    """Write Parquet files of BATCH documents; returns their MB, and (file, path for its sketch) pairs."""
+def _written(texts: Sequence[str], folder: Path) -> tuple[float, list[Path]]:
+    """Write Parquet files of BATCH documents; returns their MB and paths."""
     folder.mkdir(parents=True)
     parts = []
     for begin in range(0, len(texts), BATCH):
         path = folder / f"{begin:08d}.parquet"
         pq.write_table(pa.table({"text": pa.array(texts[begin : begin + BATCH], pa.large_string())}), path)
-        parts.append((path, path.with_suffix(".sketch")))
-    return sum(len(text.encode()) for text in texts) / 1e6, parts
+        parts.append(path)
+    return megabytes(texts), parts
 
 
-def _sketched(part: tuple[Path, Path], chosen: NearDuplicateSettings) -> Path:
-    source, path = part
-    write_sketch(sketch_of(_texts(source), chosen), path)
+def _sketched(source: Path) -> Path:
+    path = source.with_suffix(".sketch")
+    texts = pq.read_table(source, columns=["text"], use_threads=False).column("text")
+    write_sketch(sketch_of(texts, DEFAULT), path)
     return path
-
-
-def _texts(path: Path) -> pa.ChunkedArray:
-    return pq.read_table(path, columns=["text"], use_threads=False).column("text")
-
-
-def _processor_seconds() -> float:
-    """CPU seconds of this process and its finished children."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-def _best(work: Callable[[], object], times: int = 3) -> float:
-    """CPU seconds, the best of several runs."""
-    least = float("inf")
-    for _ in range(times):
-        began = time.process_time()
-        work()
-        least = min(least, time.process_time() - began)
-    return least

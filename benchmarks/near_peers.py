@@ -2,8 +2,9 @@
 
 import re
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+
+from benchmarks.timing import best, megabytes
 
 NGRAM, BANDS, ROWS = 5, 20, 5
 WORD = re.compile(r"[^\W_]+")
@@ -60,10 +61,4 @@ def megabytes_a_second(make: Callable[[], Work], texts: Sequence[str]) -> float:
     """Speed of a peer on one core, the best of three after a warm-up. Raises ImportError if it is not installed."""
     work = make()
     work(texts[:10])
-    size = sum(len(text.encode()) for text in texts) / 1e6
-    best = float("inf")
-    for _ in range(3):
-        began = time.process_time()
-        work(texts)
-        best = min(best, time.process_time() - began)
-    return size / best
+    return megabytes(texts) / best(lambda: work(texts))

@@ -6,21 +6,21 @@ counts as found if it overlaps one of its kind. Peers that are not installed are
 """
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import pyarrow as pa
 
-from benchmarks.privacy_peers import Finder, aho_corasick, best, datatrove_formatter, finders
+from benchmarks.privacy_peers import FINDERS, Finder, aho_corasick, datatrove_formatter, surest
 from benchmarks.targets import Target
+from benchmarks.timing import best, megabytes
 from tasks.clean.rules.blocked.count import count
 from tasks.clean.rules.blocked.settings import BlockedWords
 from tasks.clean.rules.privacy.mask import mask
 from tasks.clean.rules.privacy.settings import PrivacySettings
-from tests.clean.rules.privacy.labelled import Labelled, Span, labelled
+from tests.clean.rules.privacy.labelled import Labelled, labelled
 from tests.clean.rules.privacy.scores import Score, score
 from tests.clean.rules.privacy.test_search import find
 
@@ -39,7 +39,9 @@ def measure(folder: Path) -> Iterator[str | Target]:
     ours = speed(masking(prose), prose)
     yield Target("privacy, English text", ours, "MB/s a core", TO_REACH)
     yield Target("privacy, text dense in personal data", speed(masking(dense), dense), "MB/s a core", TO_REACH)
-    yield from peers_speed(prose, ours)
+    yield beside("datatrove's formatter, 2 kinds", datatrove_formatter, prose[: len(prose) // 8], ours, 2)
+    few = prose[: max(1, len(prose) * SLOW_SIZE // SIZE)]
+    yield beside("Presidio's patterns, 6 kinds", FINDERS["Presidio"], few, ours, 1)
     yield from surety(list(labelled(SEED, LABELLED)))
     yield from blocked_words(prose)
 
@@ -47,7 +49,7 @@ def measure(folder: Path) -> Iterator[str | Target]:
 def english(size: int) -> list[str]:
     """About `size` bytes of Python's help texts in documents of up to 4000 characters."""
     texts = [text[start : start + 4000] for text in topics.values() for start in range(0, len(text), 4000)]
-    return texts * (size // sum(len(text.encode()) for text in texts) + 1)
+    return texts * (int(size / 1e6 / megabytes(texts)) + 1)
 
 
 def masking(texts: Sequence[str]) -> Callable[[], object]:
@@ -55,41 +57,22 @@ def masking(texts: Sequence[str]) -> Callable[[], object]:
     return partial(mask, pa.array(texts, pa.large_string()), PrivacySettings())
 
 
-def each(function: Callable[[str], object], texts: Sequence[str]) -> Callable[[], object]:
-    """A call that processes one text at a time, as peers do."""
-    return lambda: [function(text) for text in texts]
-
-
 def speed(call: Callable[[], object], texts: Sequence[str], times: int = 5) -> float:
     """MB/s a core of a call over these texts, the best of several after one that compiles."""
     call()
-    seconds = []
-    for _ in range(times):
-        began = time.process_time()
-        call()
-        seconds.append(time.process_time() - began)
-    return sum(len(text.encode()) for text in texts) / min(seconds) / 1e6
+    return megabytes(texts) / best(call, times)
 
 
-def peers_speed(prose: Sequence[str], ours: float) -> Iterator[str]:
-    """Measure peers on a part of the same text, for a few seconds."""
-    if (replace := datatrove_formatter()) is None:
-        yield "  datatrove is not installed; run make bench-peers"
-    else:
-        some = prose[: len(prose) // 8]
-        theirs = speed(each(replace, some), some, times=2)
-        yield f"  datatrove's formatter, 2 kinds        {beside(theirs, ours)}"
-    if (peer := finders()["Presidio"]) is None:
-        yield "  Presidio is not installed; run make bench-peers"
-    else:
-        few = prose[: max(1, len(prose) * SLOW_SIZE // SIZE)]
-        theirs = speed(each(peer, few), few, times=1)
-        yield f"  Presidio's patterns, 6 kinds          {beside(theirs, ours)}"
-
-
-def beside(theirs: float, ours: float) -> str:
-    """A peer's speed, and our speedup."""
-    return f"{theirs:8.3f} MB/s a core; ours is {ours / theirs:.1f} times as fast"
+def beside(
+    peer: str, make: Callable[[], Callable[[str], object]], texts: Sequence[str], ours: float, times: int
+) -> str:
+    """A peer's speed on these texts, one at a time, and our speedup."""
+    try:
+        work = make()
+    except ImportError as missing:
+        return f"  {peer}: not installed ({missing.name}); make bench-peers"
+    theirs = speed(lambda: [work(text) for text in texts], texts, times)
+    return f"  {peer:<37} {theirs:8.3f} MB/s a core; ours is {ours / theirs:.1f} times as fast"
 
 
 def surety(texts: Sequence[Labelled]) -> Iterator[str | Target]:
@@ -97,8 +80,12 @@ def surety(texts: Sequence[Labelled]) -> Iterator[str | Target]:
     ours = score(texts, find)
     lines = {kind: f"  {kind:14s} {numbers(one)}" for kind, one in sorted(ours.items())}
     targets = []
-    for peer, there in finders().items():
-        for kind, (one, least) in best_scores(there, texts).items() if there is not None else ():
+    for peer, make in FINDERS.items():
+        try:
+            there = best_scores(make(), texts)
+        except ImportError:  # said in `beside`
+            continue
+        for kind, (one, least) in there.items():
             lines[kind] += f"; {peer} {numbers(one)} at threshold {least:.2f}"
             targets.append(Target(f"privacy, {kind} vs {peer}", ours[kind].f1, "F1", one.f1))
     yield from lines.values()
@@ -110,15 +97,10 @@ def best_scores(peer: Finder, texts: Sequence[Labelled]) -> dict[str, tuple[Scor
     found = {one.text: peer(one.text) for one in texts}
     reached: dict[str, tuple[Score, float]] = {}
     for least in sorted({sure for spans in found.values() for sure, _ in spans}):
-        for kind, one in score(texts, partial(at_least, found, least)).items():
+        for kind, one in score(texts, lambda text, least=least: surest(found[text], least)).items():
             if one.right and (kind not in reached or one.f1 > reached[kind][0].f1):
                 reached[kind] = one, least
     return reached
-
-
-def at_least(found: Mapping[str, Sequence[tuple[float, Span]]], least: float, text: str) -> list[Span]:
-    """Spans of a text with at least this score."""
-    return best(found[text], least)
 
 
 def numbers(one: Score) -> str:
@@ -136,10 +118,5 @@ def blocked_words(prose: Sequence[str]) -> Iterator[str | Target]:
         yield Target(f"privacy, {length:,} blocked words", ours, "MB/s a core", TO_REACH)
         if length <= SOME:
             pattern = re.compile(rf"(?:\W|^)({'|'.join(map(re.escape, words))})(?:\W|$)", re.IGNORECASE)
-            theirs = speed(each(pattern.search, some), some, times=1)
-            yield f"  a regular expression                  {beside(theirs, ours)}"
-        if (search := aho_corasick(words)) is None:
-            yield "  ahocorasick_rs is not installed; run make bench-peers"
-        else:
-            theirs = speed(each(search, prose), prose, times=2)
-            yield f"  ahocorasick_rs, also within words     {beside(theirs, ours)}"
+            yield beside("a regular expression", lambda pattern=pattern: pattern.search, some, ours, 1)
+        yield beside("ahocorasick_rs, also within words", partial(aho_corasick, words), prose, ours, 2)

@@ -1,4 +1,4 @@
-"""Other tools that find personal data, as functions of a text; None if the package is not installed."""
+"""Other tools that find personal data, as functions of a text; all raise ImportError if not installed."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ NAMES = {
 """Our kinds → Presidio's."""
 
 
-def best(found: Sequence[tuple[float, Span]], least: float) -> list[Span]:
+def surest(found: Sequence[tuple[float, Span]], least: float) -> list[Span]:
     """Spans with at least this score; of overlapping ones of a kind, the surest and longest."""
     kept: list[Span] = []
     for sure, span in sorted(found, key=lambda item: (-item[0], item[1][0] - item[1][1])):
@@ -29,18 +29,11 @@ def best(found: Sequence[tuple[float, Span]], least: float) -> list[Span]:
     return kept
 
 
-def finders() -> dict[str, Finder | None]:
-    """Package → finder."""
-    return {"Presidio": presidio(), "datatrove": datatrove()}
-
-
-def presidio() -> Finder | None:
+def presidio() -> Finder:
     """Its pattern recognizers, without a language model and so without context words; nothing is downloaded."""
-    try:
-        import tldextract
-        from presidio_analyzer import predefined_recognizers as recognizers
-    except ImportError:
-        return None
+    import tldextract
+    from presidio_analyzer import predefined_recognizers as recognizers
+
     tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
     names = ("Email", "Phone", "Ip", "CreditCard", "Iban", "UsSsn")
     every = [getattr(recognizers, f"{name}Recognizer")() for name in names]
@@ -57,12 +50,10 @@ def presidio() -> Finder | None:
     return find
 
 
-def datatrove() -> Finder | None:
+def datatrove() -> Finder:
     """The patterns of its PII formatter, which has no scores."""
-    try:
-        from datatrove.pipeline.formatters import PIIFormatter
-    except ImportError:
-        return None
+    from datatrove.pipeline.formatters import PIIFormatter
+
     formatter = PIIFormatter()
 
     def find(text: str) -> list[tuple[float, Span]]:
@@ -76,21 +67,19 @@ def datatrove() -> Finder | None:
     return find
 
 
-def datatrove_formatter() -> Callable[[str], str] | None:
+FINDERS = {"Presidio": presidio, "datatrove": datatrove}
+
+
+def datatrove_formatter() -> Callable[[str], str]:
     """Its PII formatter, which replaces e-mail and IPv4 addresses."""
-    try:
-        from datatrove.pipeline.formatters import PIIFormatter
-    except ImportError:
-        return None
-    replace: Callable[[str], str] = PIIFormatter().format
-    return replace
+    from datatrove.pipeline.formatters import PIIFormatter
+
+    return PIIFormatter().format
 
 
-def aho_corasick(words: Sequence[str]) -> Callable[[str], object] | None:
+def aho_corasick(words: Sequence[str]) -> Callable[[str], object]:
     """Finds all words anywhere in a lowercased text."""
-    try:
-        from ahocorasick_rs import AhoCorasick
-    except ImportError:
-        return None
+    from ahocorasick_rs import AhoCorasick
+
     automaton = AhoCorasick([word.lower() for word in words])
     return lambda text: automaton.find_matches_as_indexes(text.lower())

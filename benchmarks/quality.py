@@ -4,9 +4,9 @@ MB are millions of bytes of text. `a core` is CPU time of one thread, the best o
 still slows it, so the ratio to a peer says more.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow as pa
 from benchmarks.growth import REAL, read_texts
 from benchmarks.quality_peers import datatrove
 from benchmarks.targets import Target
+from benchmarks.timing import best, megabytes
 from tasks.clean.rules.quality.judge import judge
 from tasks.clean.rules.quality.settings import QualitySettings
 from tests.clean.rules.quality import reference
@@ -64,12 +65,11 @@ def measure(_: Path) -> Iterator[str | Target]:
 
 def _speed(name: str, texts: Sequence[str]) -> Iterator[str | Target]:
     column = pa.array(texts, pa.large_string())
-    size = _bytes(texts)
-    yield f"{name}: {len(texts)} documents, {size / 1e6:.1f} MB"
+    size = megabytes(texts)
+    yield f"{name}: {len(texts)} documents, {size:.1f} MB"
     for title, chosen in CHOSEN.items():
         judge(column[:10], chosen)
-        seconds = min(_seconds(lambda chosen=chosen: judge(column, chosen)) for _ in range(TIMES))
-        rate = size / seconds / 1e6
+        rate = size / best(partial(judge, column, chosen), TIMES)
         if chosen == GOPHER_AND_FINEWEB:
             yield Target(f"quality, {name}, {title}", rate, "MB/s a core", ASKED)
         else:
@@ -81,8 +81,8 @@ def _beside_the_reference(name: str, texts: Sequence[str]) -> Iterator[str | Tar
     column = pa.array(texts, pa.large_string())
     chosen = CHOSEN["preset fineweb"]
     expected: list[tuple[str, object, Counter[str]]] = []
-    slow = _seconds(lambda: expected.extend(reference.judged(text, chosen) for text in texts))
-    fast = min(_seconds(lambda: judge(column, chosen)) for _ in range(TIMES))
+    slow = best(lambda: expected.extend(reference.judged(text, chosen) for text in texts), 1)
+    fast = best(lambda: judge(column, chosen), TIMES)
     found = judge(column, chosen)
     alike = sum(
         verdict == other and text == rewritten
@@ -99,8 +99,8 @@ def _hostile() -> Iterator[str]:
     for name, unit in UNITS.items():
         text = unit * (HOSTILE // len(unit.encode()))
         columns = [pa.array([text * times], pa.large_string()) for times in (1, 4)]
-        once, four = (min(_seconds(lambda c=c: judge(c, chosen)) for _ in range(2)) for c in columns)
-        rates[name], growths[name] = 4 * len(text.encode()) / four / 1e6, four / once
+        once, four = (best(partial(judge, column, chosen), 2) for column in columns)
+        rates[name], growths[name] = 4 * megabytes([text]) / four, four / once
     slowest, steepest = min(rates, key=rates.__getitem__), max(growths, key=growths.__getitem__)
     yield f"of {len(UNITS)} hostile texts, the slowest           {rates[slowest]:8.1f} MB/s a core ({slowest})"
     yield f"  4 times the text takes at most       {growths[steepest]:8.1f} times as long ({steepest}); 4 is linear"
@@ -114,20 +114,9 @@ def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str | Targe
         for section, (settings, keeps) in sections.items():
             ours = [verdict is None for verdict in judge(column, settings).verdicts]
             theirs: list[bool] = []
-            slow = _seconds(lambda keeps=keeps, theirs=theirs, texts=texts: theirs.extend(map(keeps, texts)))
-            fast = min(_seconds(lambda c=column, settings=settings: judge(c, settings)) for _ in range(TIMES))
+            slow = best(partial(theirs.extend, map(keeps, texts)), 1)
+            fast = best(partial(judge, column, settings), TIMES)
             alike = sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(texts)
-            rate = _bytes(texts) / slow / 1e6
+            rate = megabytes(texts) / slow
             yield f"datatrove's {section}, {name}: {rate:.2f} MB/s a core; ours is {slow / fast:.0f} times as fast"
             yield Target(f"quality, datatrove's {section}, {name}", alike, "agreement", ASKED_AGREEMENT)
-
-
-def _bytes(texts: Sequence[str]) -> int:
-    return sum(len(text.encode()) for text in texts)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """CPU seconds."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began

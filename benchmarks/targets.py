@@ -21,12 +21,8 @@ class Target:
         return self.reached <= self.asked if self.most else self.reached >= self.asked
 
     def __str__(self) -> str:
-        return f"  {self.work:<52} {shown(self.reached):>9} {self.unit:<11} {self.limit:<18}"
-
-    @property
-    def limit(self) -> str:
-        """The target in words."""
-        return f"at most {shown(self.asked)}" if self.most else f"to reach {shown(self.asked)}"
+        limit = f"{'at most' if self.most else 'to reach'} {shown(self.asked)}"
+        return f"  {self.work:<52} {shown(self.reached):>9} {self.unit:<11} {limit:<18}"
 
 
 def shown(value: float) -> str:

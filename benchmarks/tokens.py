@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from benchmarks.growth import real_texts, write_grown
 from benchmarks.targets import Target
+from benchmarks.timing import best
 from tasks.formats.tokens import Tokens
 from tasks.stage.runtime import workers
 from tasks.tokenize.codec import learn
@@ -35,13 +36,13 @@ def measure(folder: Path) -> Iterator[str | Target]:
     codec = learn(lambda: [column], lambda: [column[:200]], settings, "causal-lm", folder / "tokenizer", "bench")
     yield f"tokens: {written / 1e6:,.0f} MB, a vocabulary of {VOCAB:,}, {workers()} cores, by {codec.engine.name}"
     batches = list(texts_of(folder / "clean", "text"))
-    bare = best(_bare(folder / "tokenizer", batches))
+    bare = best(_bare(folder / "tokenizer", batches), TIMES, time.perf_counter)
     number = iter(range(100))
 
     def whole() -> None:
         encode_split(folder / "clean", Side("text", codec), folder / f"tokens-{next(number)}", lambda _: None)
 
-    ours = best(whole)
+    ours = best(whole, TIMES, time.perf_counter)
     yield f"  the bare encoder on text in memory {written / 1e6 / bare:8.0f} MB/s"
     rate = written / 1e6 / ours
     yield f"  Parquet to shards on disk          {rate:8.0f} MB/s"
@@ -88,10 +89,9 @@ def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Ite
 
     size, texts = column.nbytes / 1e6, column.to_pylist()
     number = iter(range(100))
-    ours = best(
-        lambda: learn(lambda: [column], lambda: [], settings, "causal-lm", folder / f"learned-{next(number)}", "bench"),
-        3,
-    )
+
+    def learned() -> None:
+        learn(lambda: [column], lambda: [], settings, "causal-lm", folder / f"learned-{next(number)}", "bench")
 
     def theirs() -> Tokenizer:
         made = Tokenizer(models.BPE())
@@ -104,7 +104,7 @@ def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Ite
         made.train_from_iterator([texts], trainer)
         return made
 
-    spent = best(theirs, 3)
+    ours, spent = (best(work, 3, time.perf_counter) for work in (learned, theirs))
     merges = [merges_of(Tokenizer.from_file(str(folder / "learned-0" / "tokenizer.json"))), merges_of(theirs())]
     yield f"  learning from {size:.0f} MB: ours {ours:.1f} s, tokenizers {spent:.1f} s"
     yield Target("tokens, learning speedup over tokenizers", spent / ours, "times", 1)
@@ -114,13 +114,3 @@ def _learning(column: pa.Array, settings: TokenizeSettings, folder: Path) -> Ite
 def merges_of(tokenizer: Any) -> Sequence[Any]:
     """The merges in order."""
     return list(json.loads(tokenizer.to_str())["model"]["merges"])
-
-
-def best(work: Callable[[], object], times: int = TIMES) -> float:
-    """Seconds of the fastest of several runs."""
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return min(found)

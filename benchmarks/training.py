@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.timing import best
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_yaml
 from tests.scratch import ROOT, command, make_project
@@ -47,12 +48,7 @@ def peak(dtype: Any) -> float:
     import torch
 
     a, b = torch.randn(SIZE, SIZE).to(dtype), torch.randn(SIZE, SIZE).to(dtype)
-    best = 0.0
-    for _ in range(8):
-        began = time.perf_counter()
-        a @ b
-        best = max(best, 2 * SIZE**3 / (time.perf_counter() - began) / 1e9)
-    return best
+    return 2 * SIZE**3 / best(lambda: a @ b, 8, time.perf_counter) / 1e9
 
 
 def operations_per_token(model: Path, context: int) -> float:

@@ -96,7 +96,8 @@ def fill_cache(addresses: Sequence[str]) -> list[str]:
         found = _patiently(repo, lambda: _status(repo, addresses))
         kept = [
             stage.addressing for stage in repo.index.stages
-            if _says_only_lost(found.get(stage.addressing, ())) and all(map(_is_as_it_was, stage.outs))
+            if _says_only_lost(found.get(stage.addressing, ()))
+            and all(out.exists and not out.changed_checksum() for out in stage.outs)
         ]  # fmt: skip
         for address in kept:
             _patiently(repo, partial(repo.commit, target=address, force=True))
@@ -194,10 +195,6 @@ def _says_only_lost(status: Sequence[Any]) -> bool:
     """DVC reports this before it checks whether an output has changed or exists at all."""
     outs = [part.get("changed outs", {}) if isinstance(part, dict) and len(part) == 1 else {} for part in status]
     return bool(outs) and all(part and set(part.values()) == {"not in cache"} for part in outs)
-
-
-def _is_as_it_was(out: Any) -> bool:
-    return bool(out.exists and not out.changed_checksum())
 
 
 def _sentence(error: BaseException) -> str:

@@ -35,13 +35,11 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
     try:
         with reachable_api(starting):
             state: State[Any] = gristmill(recipe, return_state=True)
-            outcome = state.result(raise_on_failure=False)
     finally:
         _READY.reset(ready)
-    if isinstance(outcome, BaseException):
-        raise outcome
-    assert isinstance(outcome, Summary)
-    return outcome
+    summary = _result(state)
+    assert isinstance(summary, Summary)
+    return summary
 
 
 @flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
@@ -72,7 +70,6 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
 
 
 def _read(recipe: str) -> list[Node]:
-    """Check a recipe and read its graph."""
     check(recipe)
     return read_graph(recipe)
 
@@ -89,8 +86,8 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
     touched: set[str] = set()
     for node in nodes:
         unchanged = node.address not in stale and touched.isdisjoint(node.upstream)
-        stage = as_task(ask_dvc, node.stage, node.address, node.recipe)
-        state = stage(node, unchanged, wait_for=[states[address] for address in node.upstream], return_state=True)
+        needs = [states[address] for address in node.upstream]
+        state = as_task(ask_dvc, node.address)(node, unchanged, wait_for=needs, return_state=True)
         row = _result(state)
         rows.append(row)
         states[node.address] = state
@@ -103,8 +100,7 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
 
 def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str | None]:
     """The registration, and a warning if the MLflow record is incomplete. Raises StageFailed."""
-    task = as_task(register, "register", f"register@{recipe}", recipe)
-    state = task(recipe, wait_for=needs, return_state=True)
+    state = as_task(register, f"register@{recipe}")(recipe, wait_for=needs, return_state=True)
     try:
         return _result(state), None
     except StageFailed as error:
@@ -122,13 +118,11 @@ def register(recipe: str) -> State[Any]:
     logger = get_run_logger()
     address = f"register@{recipe}"
     try:
-        code, outcome, lines = run_watched("register", address, "tasks.register", [recipe], logger.info, place_of_run())
+        code, lines = run_watched("register", address, "tasks.register", [recipe], logger.info, place_of_run())
+        if code != 0:
+            raise crash(address, code, lines)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
-    if code != 0:
-        told = outcome is not None and outcome["exit_code"] != 0
-        failure = StageFailed(address, outcome["error"], code) if told and outcome else crash(address, code, lines)
-        return Failed(message=str(failure), data=failure)
     return Completed(data=read_registration(recipe))
 
 
@@ -147,7 +141,6 @@ def _require_clean(nodes: Sequence[Node]) -> None:
 
 
 def _publish(summary: Summary) -> None:
-    """Publish a Prefect artifact with metrics, stages and the place of the record."""
     lines = [f"# {summary.recipe}", "", "| metric | value |", "|---|---|"]
     lines += [f"| {name} | {figure(value)} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]

@@ -38,7 +38,8 @@ def check(name: str) -> "Recipe":
     recipe = load(name)
     graph = _read_graph()
     wired = _mapping(graph)
-    texts, unseen, place = recipe.ingest.root.local_paths(), _unseen(recipe), recipe_path(name)
+    texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
+    unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
     if "." in texts:
         raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
     start = _init(name, recipe, wired)
@@ -57,8 +58,10 @@ def check(name: str) -> "Recipe":
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
         watched = _watched(name, wired[name], key, entry)
-        for path in paths:
-            _require(watched, PurePosixPath(path), f"{GRAPH}: vars.recipes.{name}.{key}", entry)
+        for path in map(PurePosixPath, paths):
+            if not path.is_relative_to(watched):
+                where = f"{GRAPH}: vars.recipes.{name}.{key}"
+                raise RecipeError(f"{where}: DVC watches {watched}, but the recipe reads {path}; {entry}")
     return recipe
 
 
@@ -67,11 +70,6 @@ def _entry(own: dict[str, Any]) -> str:
     if not own:
         return "*alone"
     return f"{{<<: *alone, {', '.join(f'{key}: {json.dumps(path).strip(chr(34))}' for key, path in own.items())}}}"
-
-
-def _require(watched: PurePosixPath, path: PurePosixPath, key: str, entry: str) -> None:
-    if watched != path and watched not in path.parents:
-        raise RecipeError(f"{key}: DVC watches {watched}, but the recipe reads {path}; {entry}")
 
 
 def new_recipe(name: str, like: str) -> Path:
@@ -139,12 +137,6 @@ def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:
     return PurePosixPath(path)
 
 
-def _unseen(recipe: "Recipe") -> list[str]:
-    """Files and folders of evaluation sets, which are kept out of training."""
-    settings = recipe.clean.contamination
-    return [] if settings is None else [PurePosixPath(path).as_posix() for path in settings.files]
-
-
 def _one_folder(paths: Sequence[str], key: str, what: str) -> str | None:
     """The one folder that DVC must watch for all of these paths."""
     found = [PurePosixPath(path) for path in paths]
@@ -157,18 +149,14 @@ def _one_folder(paths: Sequence[str], key: str, what: str) -> str | None:
 
 
 def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
-    """The path that DVC must watch for the model that a recipe starts from. Raises RecipeError if it cannot be used."""
-    origin = recipe.model.init
-    if isinstance(origin, FromFolder):
-        return origin.path
-    if not isinstance(origin, FromRecipe):
+    """The path that DVC must watch for the model that a recipe starts from.
+
+    Raises RecipeError if recipes start from one another in a circle, or the base does not fit the task.
+    """
+    if isinstance(recipe.model.init, FromFolder):
+        return recipe.model.init.path
+    if not isinstance(recipe.model.init, FromRecipe):
         return None
-    _require_start(name, recipe, wired)
-    return f"{DATA}/{origin.name}/model"
-
-
-def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
-    """Raises RecipeError if recipes start from one another in a circle, or the base does not fit the task."""
     from tasks.recipe import base_problem
     from tasks.train.settings import ModelSettings
 
@@ -182,7 +170,6 @@ def _require_start(name: str, recipe: "Recipe", wired: dict[str, Any]) -> None:
             raise RecipeError(f"{recipe_path(origin.name)}: model.init: starts from itself ({' -> '.join(circle)})")
         line.append(origin.name)
         model = read_section(origin.name, "model", ModelSettings)
-    if model.architecture is None:
-        return
-    if problem := base_problem(recipe.task, read_task(line[-1]), model.architecture):
+    if model.architecture and (problem := base_problem(recipe.task, read_task(line[-1]), model.architecture)):
         raise RecipeError(f"{recipe_path(name)}: model.init: {line[-1]} does not fit {recipe.task}: {problem}")
+    return f"{DATA}/{line[1]}/model"

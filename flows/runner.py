@@ -54,9 +54,7 @@ def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "") -> Row
 
 def _ask(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
     arguments = ["--wait-for-lock", "repro", "--single-item", node.address]
-    code, outcome, lines = run_watched(node.stage, node.address, "dvc", arguments, say, flow_run)
-    if outcome is not None and outcome["exit_code"] != 0:
-        raise StageFailed(node.address, outcome["error"] or "failed", outcome["exit_code"])
+    code, lines = run_watched(node.stage, node.address, "dvc", arguments, say, flow_run)
     if code == 0:
         if any(line.endswith("is cached - skipping run, checking out outputs") for line in lines):
             return "restored"
@@ -64,20 +62,19 @@ def _ask(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
     text = "\n".join(lines)
     if any(sign in text for sign in BUSY):
         raise StageFailed(node.address, "another DVC process is running in this folder", EXIT_TRANSIENT)
-    if (found := re.search(r"ERROR: .*exited with (-?\d+)", text)) is not None:
-        raise crash(node.address, int(found[1]), lines)
-    if code < 0:
-        raise crash(node.address, code, lines)
+    found = re.search(r"ERROR: .*exited with (-?\d+)", text)
+    if found or code < 0:
+        raise crash(node.address, int(found[1]) if found else code, lines)
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     raise StageFailed(node.address, errors[-1] if errors else f"DVC exited with code {code}", 1)
 
 
 def run_watched(
     stage: str, address: str, module: str, arguments: list[str], say: Callable[[str], None], flow_run: str = ""
-) -> tuple[int, dict[str, Any] | None, list[str]]:
-    """Run a program for a stage; returns its exit code, the outcome that the stage reported (if any), its last lines.
+) -> tuple[int, list[str]]:
+    """Run a program for a stage; returns its exit code and last lines.
 
-    `flow_run` is the URL or id of the flow run. Raises StageFailed on timeout.
+    `flow_run` is the URL or id of the flow run. Raises StageFailed on timeout, or if the stage reported a failure.
     """
     lines: list[str] = []
 
@@ -96,8 +93,9 @@ def run_watched(
             variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
             variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"
             raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
-        outcome = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else None
-    return code, outcome, lines
+        if told.is_file() and (outcome := json.loads(told.read_text(encoding="utf-8")))["exit_code"] != 0:
+            raise StageFailed(address, outcome["error"] or "failed", outcome["exit_code"])
+    return code, lines
 
 
 def crash(address: str, code: int, lines: list[str]) -> StageFailed:

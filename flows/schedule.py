@@ -4,6 +4,7 @@ A worker (`prefect worker start --pool gristmill`) starts the runs in the folder
 each workspace needs its own pool.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from prefect import Flow
@@ -39,20 +40,13 @@ def schedule(recipe: str, cron: str, timezone: str = "UTC", pool: str = POOL) ->
     except ValueError as error:
         raise GristmillError(f"--cron {cron!r}, --timezone {timezone!r}: not a valid schedule") from error
     with reachable_api():
-        _ensure_pool(pool)
+        with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         _deploy(recipe, when, pool)
     return (
         f"gristmill/{recipe}: scheduled at {cron!r} ({timezone}) in this folder; start a worker on this machine: "
         f"prefect worker start --pool {pool}"
     )
-
-
-def _ensure_pool(pool: str) -> None:
-    with get_client(sync_client=True) as client:
-        try:
-            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        except ObjectAlreadyExists:
-            return
 
 
 def _deploy(recipe: str, when: Schedule, pool: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, task
+from prefect import Task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -29,11 +29,13 @@ BACKOFF = 2.0
 """Seconds before the first retry; the delay doubles with each, plus or minus up to half."""
 
 
-def as_task(work: Callable[..., State], name: str, run_name: str, recipe: str) -> Task[..., Any]:
-    """A function as a named Prefect task, without Prefect's caching, that retries transient failures."""
-    decorate = task(
+def as_task(work: Callable[..., State], address: str) -> Task[..., Any]:
+    """A function as the Prefect task `stage@recipe`, without Prefect's caching, that retries transient failures."""
+    name, _, recipe = address.partition("@")
+    return Task(
+        work,
         name=name,
-        task_run_name=run_name,
+        task_run_name=address,
         tags=[*filter(None, [recipe]), name],
         cache_policy=NO_CACHE,
         persist_result=False,
@@ -42,7 +44,6 @@ def as_task(work: Callable[..., State], name: str, run_name: str, recipe: str) -
         retry_jitter_factor=0.5,
         retry_condition_fn=_may_pass,
     )
-    return decorate(work)
 
 
 def ask_dvc(node: Node, unchanged: bool) -> State:

@@ -63,7 +63,7 @@ class TemporaryServer:
 @contextmanager
 def temporary_server(**settings: str) -> Iterator[TemporaryServer]:
     """A server for the length of a block, with these environment variables added to ours."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "flows.child", str(os.getpid()), "uvicorn", "--factory"),
@@ -112,7 +112,11 @@ def create_app() -> Any:
     return application
 
 
-def _free_port() -> int:
+def free_port(wanted: int = 0) -> int:
+    """A free port on loopback: `wanted` if it is free."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

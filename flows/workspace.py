@@ -7,7 +7,6 @@ count runs in other workspaces, and would keep its slot after a `kill -9`.
 
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,29 +40,20 @@ def _lock(recipe: str, say: Callable[[str], None] | None) -> int:
     LOCKS.mkdir(parents=True, exist_ok=True)
     path = LOCKS / f"gristmill-{recipe}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    told = False
     try:
-        while not _try(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "?"
             if say is None:
                 raise BusyWorkspace(
                     f"{recipe}: another run is in progress here (process {owner}); wait for it to finish"
-                )
-            if not told:
-                say(f"waiting for the run of {recipe} (process {owner}): this run needs its outputs")
-                told = True
-            time.sleep(1)
+                ) from error
+            say(f"waiting for the run of {recipe} (process {owner}): this run needs its outputs")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _try(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

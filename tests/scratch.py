@@ -72,14 +72,12 @@ def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init
         else:
             shutil.copy2(source, place)
     (folder / "recipes").mkdir()
+    wired = ""
     for name, path in recipes.items():
         shutil.copy2(path, folder / "recipes" / f"{name}.yaml")
+        start = init.get(name.replace("-", "_"))
+        wired += f"      {name}: {'*alone' if start is None else f'{{<<: *alone, init: {start}}}'}\n"
     graph = folder / "dvc.yaml"
-    starts = {name: init.get(name.replace("-", "_")) for name in recipes}
-    wired = "".join(
-        f"      {name}: {'*alone' if start is None else f'{{<<: *alone, init: {start}}}'}\n"
-        for name, start in starts.items()
-    )
     graph.write_text(LIST.sub(f"  - recipes:\n{wired}\n", graph.read_text(encoding="utf-8"), count=1), encoding="utf-8")
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     return folder
@@ -87,9 +85,8 @@ def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Environment in which commands in a scratch project touch nothing outside it except the download cache."""
-    ours = ("GRISTMILL_", "MLFLOW_", "PREFECT_")
-    keep = ("GRISTMILL_WORKERS",)
-    kept = {name: value for name, value in os.environ.items() if name in keep or not name.startswith(ours)}
+    ours, keep = ("GRISTMILL_", "MLFLOW_", "PREFECT_"), "GRISTMILL_WORKERS"
+    kept = {name: value for name, value in os.environ.items() if name == keep or not name.startswith(ours)}
     return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

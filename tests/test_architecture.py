@@ -109,11 +109,17 @@ def test_the_code_of_every_stage_is_listed(stage: str) -> None:
     assert hash_stage(stage) in known.code, f"`make same` lists the code of {stage} if it gives the same bytes"
 
 
+def entries(stage: str) -> list[Any]:
+    """The outputs of a stage in dvc.yaml: paths, or mappings of a path to its options."""
+    spec = GRAPH["stages"][stage]["do"]
+    return [entry for kind in ("outs", "metrics", "plots") for entry in spec.get(kind, [])]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_and_the_stage_agree_on_inputs_and_outputs(stage: str) -> None:
     declared: Stage = import_module(f"tasks.{stage}.__main__").STAGE
     spec = GRAPH["stages"][stage]["do"]
-    outs = [name for kind in ("outs", "metrics", "plots") for entry in spec.get(kind, []) for name in names(entry)]
+    outs = [name for entry in entries(stage) for name in (entry if isinstance(entry, dict) else [entry])]
     prefix = "data/${key}/"
     assert sorted(outs) == sorted(prefix + name for name in declared.outputs)
     deps = [dep for dep in spec["deps"] if dep.startswith(prefix)]
@@ -124,10 +130,7 @@ def test_dvc_and_the_stage_agree_on_inputs_and_outputs(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_output_switches_off_the_run_cache(stage: str) -> None:
-    spec = GRAPH["stages"][stage]["do"]
-    options = [
-        options for kind in ("outs", "metrics", "plots") for entry in spec.get(kind, []) for options in opts(entry)
-    ]
+    options = [options for entry in entries(stage) if isinstance(entry, dict) for options in entry.values()]
     assert not any("cache" in option or "persist" in option for option in options)
 
 
@@ -165,14 +168,6 @@ def test_importing_a_module_of_ours_has_no_weight_and_no_side_effect(tmp_path: P
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr, list(tmp_path.iterdir())) == ("[]", "", [])
-
-
-def names(entry: Any) -> list[str]:
-    return list(entry) if isinstance(entry, dict) else [entry]
-
-
-def opts(entry: Any) -> list[dict[str, Any]]:
-    return list(entry.values()) if isinstance(entry, dict) else []
 
 
 def test_the_committed_lock_knows_the_code(tmp_path: Path) -> None:

@@ -18,14 +18,9 @@ from tests.scratch import ROOT, STAGES, command, make_project, run_stages, witho
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both recipes after all stages, committed to DVC."""
     root = tmp_path_factory.mktemp("chain")
-    texts = root / "made"
-    texts.mkdir()
-    for name, recipe in {
-        "below": tiny_recipe("masked-lm", "texts/all.jsonl"),
-        "above": tiny_recipe("classification", "texts/all.jsonl", init="recipe:below"),
-    }.items():
-        (texts / f"{name}.yaml").write_text(json.dumps(recipe))
-    recipes = {name: texts / f"{name}.yaml" for name in ("below", "above")}
+    recipes = {name: root / f"{name}.yaml" for name in ("below", "above")}
+    recipes["below"].write_text(json.dumps(tiny_recipe("masked-lm", "texts/all.jsonl")))
+    recipes["above"].write_text(json.dumps(tiny_recipe("classification", "texts/all.jsonl", init="recipe:below")))
     folder = make_project(root / "project", recipes, above="data/below/model")
     graph = folder / "dvc.yaml"
     graph.write_text(graph.read_text().replace("source: data/code/ingest.json", "source: texts"))
@@ -33,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         without_tracking(patch)
-        for name in ("below", "above"):
+        for name in recipes:
             run_stages(name)
     command(folder, "dvc", "commit", "--force", "--quiet")
     return folder

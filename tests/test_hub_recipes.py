@@ -10,7 +10,7 @@ import pytest
 from tasks.recipe import load
 from tasks.stage.settings import read_yaml
 from tasks.stage.task import FAMILIES
-from tests.families import TRAIN, write_source
+from tests.families import MODELS, TRAIN, write_source
 from tests.scratch import ROOT, run_stages, without_tracking
 
 NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("hub-*.yaml"))
@@ -54,14 +54,13 @@ def publish(rows: list[dict[str, Any]], section: dict[str, Any]) -> str:
     return folder.as_posix()
 
 
-def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
-    """Write a tiny model of a kind, with the kind of tokenizer that such models have on the Hub."""
+def make_base(task: str, rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write a tiny base for a task, with the kind of tokenizer that such models have on the Hub."""
     import transformers
 
     texts = [text for row in rows for text in (row["text"], row["target"])]
-    shape = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
-             "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}  # fmt: skip
-    if kind == "marian":
+    shape = MODELS[task][1]
+    if task == "translation":
         size = sentencepieces(texts, folder)
         config = transformers.MarianConfig(vocab_size=size, pad_token_id=size - 1, eos_token_id=0, bos_token_id=0,
                                            decoder_start_token_id=size - 1, forced_eos_token_id=0, **shape)  # fmt: skip
@@ -71,7 +70,7 @@ def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
     from tasks.tokenize.specials import specials_of
     from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
 
-    task, how = {"t5": ("summarization", "unigram"), "bert": ("classification", "wordpiece")}[kind]
+    how = "unigram" if task == "summarization" else "wordpiece"
     specials = specials_of(task, TokenizeSettings())
     learned = train_vocabulary(
         lambda: [pa.array(texts, pa.large_string())],
@@ -79,12 +78,11 @@ def make_base(kind: str, rows: list[dict[str, Any]], folder: Path) -> None:
         specials,
     )
     save_vocabulary(learned, specials, folder)
-    if kind == "t5":
-        config = transformers.T5Config(vocab_size=90, d_model=32, d_kv=16, d_ff=32, num_layers=1, num_heads=2)
+    if task == "summarization":
+        config = transformers.T5Config(vocab_size=90, **shape)
         transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
     else:
-        config = transformers.BertConfig(vocab_size=90, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
-                                         intermediate_size=32)  # fmt: skip
+        config = transformers.BertConfig(vocab_size=90, **shape)
         transformers.BertForMaskedLM(config).save_pretrained(folder)
 
 
@@ -114,21 +112,17 @@ def test_the_stages_of_a_hub_recipe_run_on_data_of_the_same_form(name: str, rows
     recipe["ingest"]["dataset"] = publish(rows, recipe["ingest"])
     del recipe["ingest"]["revision"]
     recipe["clean"] |= {"min_characters": 1, "languages": None}
-    splits = {"validation": 0.15, "test": 0.2}
-    recipe["clean"]["splits"] |= {
-        key: splits[key] for key in splits if not recipe["clean"]["splits"].get(f"{key}_groups")
-    }
-    recipe["train"] = {**recipe["train"], **TRAIN[task], "steps": 4, "evaluate_every": 2, "precision": "fp32"}
-    recipe["train"] = {
-        key: value for key, value in recipe["train"].items() if key not in ("epochs", "evaluation_tokens")
-    }
+    splits, train = recipe["clean"]["splits"], recipe["train"]
+    splits |= {key: 0.2 for key in ("validation", "test") if not splits.get(f"{key}_groups")}
+    train |= {**TRAIN[task], "steps": 4, "evaluate_every": 2, "precision": "fp32"}
+    for key in ("epochs", "evaluation_tokens"):
+        train.pop(key, None)
     if recipe["model"]["init"] == "scratch":
         recipe["tokenize"]["vocab_size"] = 300
         recipe["model"]["config"] |= {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
         recipe["evaluate"] |= {"window": 32, "stride": 16, "precision": "fp32", "generation": {"max_new_tokens": 4}}
     else:
-        kind = {"translation": "marian", "summarization": "t5", "classification": "bert"}[task]
-        make_base(kind, rows, Path("model"))
+        make_base(task, rows, Path("model"))
         recipe["model"]["init"] = {"kind": "folder", "path": "model"}
         if "generation" in recipe["evaluate"]:
             recipe["evaluate"]["generation"]["max_new_tokens"] = 8

@@ -44,13 +44,11 @@ def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_all_that_does_not_fit_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_recipe(tmp_path, "x", TINY.read_text().replace("window: 64", "window: 65").replace("{}", "{beat: [xy]}"))
-    with pytest.raises(RecipeError) as told:
+    text = TINY.read_text().replace("window: 64", "window: 65")
+    write_recipe(tmp_path, "x", text.replace("{}", "{beat: [xy]}"))
+    with pytest.raises(RecipeError, match=r"recipes/x\.yaml: validate\.beat: unknown key"):
         load("x")
-    assert "recipes/x.yaml: validate.beat: unknown key" in str(told.value)
-    write_recipe(
-        tmp_path, "x", TINY.read_text().replace("window: 64", "window: 65").replace("r: {}", "r: {beat: [xy]}")
-    )
+    write_recipe(tmp_path, "x", text.replace("r: {}", "r: {beat: [xy]}"))
     with pytest.raises(RecipeError) as told:
         load("x")
     assert len(str(told.value).splitlines()) == 2

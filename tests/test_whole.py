@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,8 @@ import pytest
 from tasks.stage.identity import hash_tree
 from tests.scratch import ROOT, STAGES, command, make_project
 
-OUTS = (
-    "base",
-    "raw",
-    "valid",
-    "validation",
-    "quarantine.parquet",
-    "clean",
-    "tokenizer",
-    "tokens",
-    "model",
-    "training",
-    "evaluation",
+OUTS = sorted(
+    {Path(out).parts[0] for stage in STAGES for out in import_module(f"tasks.{stage}.__main__").STAGE.outputs}
 )
 
 

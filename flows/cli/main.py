@@ -1,39 +1,29 @@
 """The `gristmill` command. Commands import what they need when they run, so that help and errors appear at once."""
 
 import sys
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 import click
 
 from tasks.stage.errors import EXIT_USER, GristmillError
 from tasks.stage.runtime import switch_off_telemetry
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 DEFAULT = "shakespeare"
 LONG = 2**63 - 1
 """The largest integer that a model accepts as a parameter."""
 
 
-def sentences(command: Callable[P, R]) -> Callable[P, R]:
-    """Print a command's errors as sentences on stderr and exit with their exit code."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Print a command's errors as sentences on stderr and exit with their exit code."""
         try:
-            return command(*args, **kwargs)
+            return super().invoke(ctx)
         except GristmillError as error:
             click.echo(str(error), err=True)
             sys.exit(error.exit_code)
 
-    return wrapped
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gristmill")
 def main() -> None:
     """Turn raw text into an evaluated, registered language model.
@@ -45,7 +35,6 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe", default=DEFAULT)
-@sentences
 def run(recipe: str) -> None:
     """Run the pipeline of RECIPE.
 
@@ -58,7 +47,6 @@ def run(recipe: str) -> None:
 
 @main.command()
 @click.argument("recipe", nargs=-1)
-@sentences
 def check(recipe: tuple[str, ...]) -> None:
     """Check recipes (default: all) without running them.
 
@@ -82,7 +70,6 @@ def check(recipe: tuple[str, ...]) -> None:
 
 
 @main.command()
-@sentences
 def recipes() -> None:
     """List recipes with their champions and scores."""
     from flows.cli.tables import print_recipes
@@ -92,7 +79,6 @@ def recipes() -> None:
 
 @main.command()
 @click.argument("recipe", default=DEFAULT)
-@sentences
 def profile(recipe: str) -> None:
     """Describe the cleaned corpus of RECIPE.
 
@@ -111,7 +97,6 @@ def profile(recipe: str) -> None:
 @click.option("--temperature", type=click.FloatRange(0), help="0 always picks the most likely token.")
 @click.option("--top-k", type=click.IntRange(0, LONG), help="Sample from the k most likely tokens; 0 means all.")
 @click.option("--seed", type=click.IntRange(0, LONG), help="Random seed; the same seed gives the same text.")
-@sentences
 def generate(recipe: str, prompt: str, **given: float | None) -> None:
     """Continue PROMPT with the champion of RECIPE, a causal model.
 
@@ -135,7 +120,6 @@ def generate(recipe: str, prompt: str, **given: float | None) -> None:
 @click.option(
     "--param", "given", multiple=True, metavar="NAME=VALUE", help="Set a model parameter; an unknown NAME lists all."
 )
-@sentences
 def predict(
     recipe: str, text: tuple[str, ...], file: str | None, column: str | None, as_json: bool, given: tuple[str, ...]
 ) -> None:
@@ -152,7 +136,6 @@ def predict(
 
 @main.command()
 @click.argument("recipe", required=False)
-@sentences
 def runs(recipe: str | None) -> None:
     """List MLflow runs of RECIPE (default: all), best first."""
     from flows.cli.tables import print_runs
@@ -167,7 +150,6 @@ def runs(recipe: str | None) -> None:
     type=click.Path(exists=True, dir_okay=False, writable=True),
     help="Write the table between <!-- results --> and <!-- /results --> in this Markdown file.",
 )
-@sentences
 def results(file: str | None) -> None:
     """Show a table of all results.
 
@@ -181,7 +163,6 @@ def results(file: str | None) -> None:
 @main.command()
 @click.argument("recipe")
 @click.argument("version", type=click.IntRange(1))
-@sentences
 def promote(recipe: str, version: int) -> None:
     """Make VERSION the champion of RECIPE, whatever its score."""
     from tasks.register.champion import promote as make_champion
@@ -194,7 +175,6 @@ def promote(recipe: str, version: int) -> None:
 @click.option("--cron", required=True, help='Cron expression, such as "0 2 * * *".')
 @click.option("--timezone", default="UTC", show_default=True, help="IANA time zone of the schedule.")
 @click.option("--pool", default="gristmill", show_default=True, help="Work pool; each workspace needs its own.")
-@sentences
 def schedule(recipe: str, cron: str, timezone: str, pool: str) -> None:
     """Schedule RECIPE on the Prefect server in PREFECT_API_URL."""
     from flows.recipes import check as check_recipe
@@ -207,7 +187,6 @@ def schedule(recipe: str, cron: str, timezone: str, pool: str) -> None:
 @main.command()
 @click.argument("name")
 @click.option("--like", required=True, metavar="RECIPE", help="The recipe to copy.")
-@sentences
 def new(name: str, like: str) -> None:
     """Create the recipe NAME as a copy of another one.
 
@@ -215,12 +194,11 @@ def new(name: str, like: str) -> None:
     """
     from flows.recipes import new_recipe
 
-    path: Path = new_recipe(name, like)
+    path = new_recipe(name, like)
     click.echo(f"{path}: a copy of {like}, added to dvc.yaml; edit it, then run: gristmill check {name}")
 
 
 @main.command()
-@sentences
 def schema() -> None:
     """Write the reference of all recipe keys.
 

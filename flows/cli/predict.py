@@ -70,16 +70,11 @@ def read_texts(words: Sequence[str], file: str | None, column: str | None) -> It
             raise click.UsageError("pass texts as arguments or in a file, not both")
         return (_text(f"input {number}", word) for number, word in enumerate(words, 1))
     if file in (None, "-"):
-        if file is None and at_terminal():
+        if file is None and (sys.stdin is None or sys.stdin.isatty()):
             raise click.UsageError("no input: pass texts after RECIPE, or --file PATH, or pipe one per line")
         return _texts(sys.stdin.buffer, "standard input", column)
     assert file is not None
     return _texts_of_file(Path(file), column or (COLUMN if file.endswith(".jsonl") else None))
-
-
-def at_terminal() -> bool:
-    """Whether nothing is piped in: standard input is a terminal or missing."""
-    return sys.stdin is None or sys.stdin.isatty()
 
 
 def batches(texts: Iterable[Text]) -> Iterator[list[Text]]:

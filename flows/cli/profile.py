@@ -31,9 +31,6 @@ def profile_recipe(recipe: str) -> Path:
         place = DATA / recipe / "profile.html"
         place.write_text(page(found), encoding="utf-8")
     for given in tables(found):
-        table = make_table(*given.columns, right=given.numbers)
-        for row in given.rows:
-            table.add_row(*row)
         show(f"\n{given.title}")
-        show(table)
+        show(make_table(given.columns, given.rows, right=given.numbers))
     return place

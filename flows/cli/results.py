@@ -10,9 +10,8 @@ Rows of recipes that were not run on this machine stay as another machine wrote 
 """
 
 import re
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.summary import read_json
 from tasks.stage.errors import DataError, GristmillError, RecipeError
@@ -24,8 +23,7 @@ TRADE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|@.*", re.IGNORECASE)
 """Noise in the names of processors."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The results of one recipe; all cells are text."""
 
     recipe: str
@@ -53,10 +51,7 @@ def print_results(file: str | None) -> None:
         write_results(Path(file), rows, recipes)
         show(f"{file}: {len(rows)} of {len(recipes)} recipes have results here")
     elif rows:
-        table = make_table(*astuple(HEADER))
-        for row in rows:
-            table.add_row(*astuple(row))
-        show(table)
+        show(make_table(HEADER, rows))
     else:
         show("no results yet; run: gristmill run RECIPE")
     for warning in warnings:
@@ -96,8 +91,8 @@ def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
 
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table, with a trailing newline."""
-    lines = [HEADER, Row(*("---" for _ in fields(Row))), *rows]
-    return "".join(f"| {' | '.join(_escaped(cell) for cell in astuple(line))} |\n" for line in lines)
+    lines = [HEADER, Row(*("---" for _ in Row._fields)), *rows]
+    return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
 
 
 def _merge(here: Row | None, there: Row | None) -> Row | None:
@@ -105,18 +100,18 @@ def _merge(here: Row | None, there: Row | None) -> Row | None:
     if here is None or there is None:
         return here or there
     fetched = not (here.training or here.machine or here.date)
-    return there if fetched and astuple(here)[:6] == astuple(there)[:6] else here
+    return there if fetched and here[:6] == there[:6] else here
 
 
 def _rows(path: Path, table: str) -> list[Row]:
     rows = []
     for line in table.splitlines():
         cells = [cell.strip().replace("\\|", "|") for cell in CELL.split(line.strip())[1:-1]]
-        if not line.strip() or cells == list(astuple(HEADER)) or set("".join(cells)) <= set("-: "):
+        if not line.strip() or cells == list(HEADER) or set("".join(cells)) <= set("-: "):
             continue
-        if len(cells) != len(fields(Row)):
+        if len(cells) != len(HEADER):
             raise GristmillError(
-                f"{path}: between the markers: expected a row of {len(fields(Row))} cells: {line.strip()[:60]}"
+                f"{path}: between the markers: expected a row of {len(HEADER)} cells: {line.strip()[:60]}"
             )
         rows.append(Row(*cells))
     return rows

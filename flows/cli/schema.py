@@ -171,13 +171,7 @@ def _type(node: Node) -> str:
             return f"list of {len(node['prefixItems'])}: {', '.join(map(_type, node['prefixItems']))}"
         case "array":
             return f"{'non-empty list' if node.get('minItems') else 'list'} of {_type(node['items'])}"
-        case "object":
-            return "mapping"
-        case "boolean":
-            return "boolean"
-        case "null":
-            return "`null`"
-    return "any"
+    return {"object": "mapping", "boolean": "boolean", "null": "`null`"}.get(str(node.get("type")), "any")
 
 
 def _range(node: Node) -> str:

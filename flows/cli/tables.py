@@ -1,6 +1,6 @@
 """Tables on the command line: a run's summary, recipes, runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,7 @@ WIDE = 160
 
 def print_summary(summary: Summary) -> None:
     """Print a row per stage, metrics with baselines, the registered version, and commands that show more."""
-    table = make_table("stage", "", "seconds", right=("seconds",))
+    table = make_table(("stage", "", "seconds"), right=("seconds",))
     for row in summary.rows:
         table.add_row(row.address, row.happened, f"{row.seconds:,.1f}" if row.happened != "unchanged" else "")
     show(table)
@@ -47,7 +47,7 @@ def print_recipes() -> None:
     from tasks.recipe import load
     from tasks.register.champion import champion
 
-    table = make_table("recipe", "task", "model", "source", "champion", "metric", "", right=("",))
+    table = make_table(("recipe", "task", "model", "source", "champion", "metric", ""), right=("",))
     away: str | None = None
     for name in listed_recipes():
         try:
@@ -98,14 +98,16 @@ def print_runs(recipe: str | None) -> None:
         warn(warning)
 
 
-def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
-    """An empty table; the columns in `right` are right-aligned."""
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]] = (), right: Sequence[str] = ()) -> "Table":
+    """A table with these rows; the columns in `right` are right-aligned."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -135,7 +137,7 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
     headlines = {row["metric"] for row in rows}
     score = headlines.pop() if len(headlines) == 1 else "metric"
     numbers = (score, "validation loss", "parameters", "steps")
-    table = make_table("run", "started", "status", *numbers, "version", right=numbers)
+    table = make_table(("run", "started", "status", *numbers, "version"), right=numbers)
     for row in rows:
         value = figure(row["value"])
         table.add_row(
@@ -155,11 +157,10 @@ def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":
     """Metrics with intervals and baselines, then all other counts."""
     from tasks.register.scores import measured, rest
 
-    table = make_table("metric", "", "interval", "baselines", right=("",))
+    rows = []
     for found in measured(task, metrics):
-        interval = " to ".join(figure(bound) for bound in found.interval or ())
+        interval = " to ".join(map(figure, found.interval or ()))
         others = ", ".join(f"{name} {figure(value)}" for name, value in found.baselines.items())
-        table.add_row(found.metric, figure(found.value), interval, others)
-    for name, number in rest(task, metrics).items():
-        table.add_row(name, figure(number), "", "")
-    return table
+        rows.append((found.metric, figure(found.value), interval, others))
+    rows += [(name, figure(number), "", "") for name, number in rest(task, metrics).items()]
+    return make_table(("metric", "", "interval", "baselines"), rows, right=("",))

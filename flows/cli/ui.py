@@ -8,6 +8,7 @@ import sys
 import time
 from types import FrameType
 
+from flows.temporary import free_port
 from tasks.stage.runtime import switch_off_telemetry
 
 PATIENCE = 120.0
@@ -47,18 +48,6 @@ def main() -> None:
     finally:
         for server in servers.values():
             _end(server)
-
-
-def free_port(wanted: int) -> int:
-    """`wanted` if it is free, else another free port."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise AssertionError("port 0 can always be bound")
 
 
 def _wait_for(name: str, port: int, server: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,65 +30,46 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from tasks.clean.rules.near.contamination import Overlaps
+    from tasks.clean.rules.near.duplicates import NearDuplicates
 
 
-class Found(Protocol):
+Place = tuple[CleanedShard, "NDArray[np.uint8]", int]
+"""A row group, the PRIORITY or GONE of its documents, and the number of the first of them."""
+Name = Callable[[int], str]
+"""The id of a kept document, by its number."""
+
+
+@dataclass(frozen=True)
+class Found:
     """The documents dropped by one rule."""
 
-    @property
-    def documents(self) -> "NDArray[np.int64]":
-        """In ascending order [found]."""
-
-    @property
-    def keepers(self) -> "NDArray[np.int64]":
-        """Documents named by id in the verdicts [found], or empty."""
-
-    def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
-        """The verdict on the document at a place; `name` gives the id of a keeper."""
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    """Documents dropped as exact or near-duplicates of a kept one."""
-
     documents: "NDArray[np.int64]"
+    """In ascending order [found]."""
     keepers: "NDArray[np.int64]"
-    similarities: "NDArray[np.float32] | None" = None
-    """Jaccard similarity to the keeper [found]; None for exact duplicates."""
-    threshold: float | None = None
-
-    def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
-        """`duplicate` or `near_duplicate`, with the id of the kept document. A near-duplicate may be near only to
-        other members of its cluster."""
-        keeper = name(int(self.keepers[place]))
-        if self.similarities is None or self.threshold is None:
-            return Verdict("duplicate", f"same as {keeper}", None)
-        similarity = self.similarities[place]
-        through = ", through others" if similarity < np.float32(self.threshold) else ""
-        return Verdict("near_duplicate", f"{similarity:.3f} with {keeper}{through}", f"{self.threshold:g}")
+    """Documents named by id in the verdicts [found], or empty."""
+    verdict: Callable[[int, Name], Verdict]
+    """The verdict on the document at a place."""
 
 
-@dataclass(frozen=True)
-class Contaminated:
-    """Documents dropped because they share too much text with the evaluation sets."""
+def _duplicates(documents: "NDArray[np.int64]", keepers: "NDArray[np.int64]") -> Found:
+    """Documents dropped as exact duplicates of a kept one."""
 
-    documents: "NDArray[np.int64]"
-    overlaps: "Overlaps"
-    """Their overlaps with the evaluation sets."""
-    settings: ContaminationSettings
-    side: Side
+    def verdict(place: int, name: Name) -> Verdict:
+        return Verdict("duplicate", f"same as {name(int(keepers[place]))}", None)
 
-    @property
-    def keepers(self) -> "NDArray[np.int64]":
-        """Empty: contamination names no other document."""
-        return np.empty(0, np.int64)
+    return Found(documents, keepers, verdict)
 
-    def verdict(self, place: int, name: Callable[[int], str]) -> Verdict:
-        """`contaminated` or `target_contaminated`, with the shared amount."""
-        verdict = self.overlaps.verdict(place, self.settings)
-        assert verdict is not None
-        return of_side(self.side, verdict)
+
+def _near_duplicates(documents: "NDArray[np.int64]", kept: "NearDuplicates", threshold: float) -> Found:
+    """Documents dropped as near-duplicates of a kept one, perhaps near only to other members of its cluster."""
+    keepers, similarities = kept.keepers[documents].astype(np.int64), kept.similarities[documents]
+
+    def verdict(place: int, name: Name) -> Verdict:
+        through = ", through others" if similarities[place] < np.float32(threshold) else ""
+        value = f"{similarities[place]:.3f} with {name(int(keepers[place]))}{through}"
+        return Verdict("near_duplicate", value, f"{threshold:g}")
+
+    return Found(documents, keepers, verdict)
 
 
 class CrossDocument:
@@ -139,7 +120,7 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
     found: list[Found] = []
     facts: dict[str, object] = {}
     if settings.exact_duplicates == "drop":
-        found.append(Duplicates(*exact_duplicates(_digests(shards), priorities, priorities != GONE)))
+        found.append(_duplicates(*exact_duplicates(_digests(shards), priorities, priorities != GONE)))
         priorities[found[-1].documents] = GONE
     if (near := settings.near_duplicates) is not None:
         from tasks.clean.rules.near.duplicates import near_duplicates
@@ -147,13 +128,15 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
         shared = None if engine()[0] == "processes" else scratch / "documents.npy"
         kept = near_duplicates([shard.sketch for shard in shards], near, priorities, shared=shared)
         gone = np.flatnonzero(~kept.staying() & (priorities != GONE))
-        found.append(Duplicates(gone, kept.keepers[gone].astype(np.int64), kept.similarities[gone], near.threshold))
+        found.append(_near_duplicates(gone, kept, near.threshold))
         priorities[gone] = GONE
         facts["near_duplicate_bytes_per_document"] = round(kept.stored / max(len(priorities), 1), 1)
     if settings.contamination is not None:
         index = scratch / "evaluation.index"
-        facts["evaluation_texts_too_short"] = _index_evaluation_texts(shards, first, priorities, settings, index)
-        for some in _contaminated(shards, first, priorities, settings.contamination, index, processes):
+        spans = zip(shards, pairwise(first.tolist()), strict=True)
+        places = [(shard, priorities[start:stop], start) for shard, (start, stop) in spans]
+        facts["evaluation_texts_too_short"] = _index_evaluation_texts(places, settings, index)
+        for some in _contaminated(places, settings.contamination, index, processes):
             found.append(some)
             priorities[some.documents] = GONE
         index.unlink()
@@ -199,13 +182,7 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
 
 
-def _index_evaluation_texts(
-    shards: Sequence[CleanedShard],
-    first: "NDArray[np.int64]",
-    priorities: "NDArray[np.uint8]",
-    settings: CleanSettings,
-    path: Path,
-) -> int:
+def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, path: Path) -> int:
     """Write the n-grams of the kept test documents and of the listed files, which are cleaned like the corpus.
 
     Returns the number of texts too short to search for.
@@ -219,8 +196,8 @@ def _index_evaluation_texts(
     assert chosen is not None
 
     def columns() -> "Iterator[pa.Array]":
-        for shard, (start, stop) in zip(shards, pairwise(first.tolist()), strict=True):
-            if (tested := priorities[start:stop] == PRIORITY["test"]).any():
+        for shard, priorities, _ in places:
+            if (tested := priorities == PRIORITY["test"]).any():
                 for column in shard.read(*SIDES).columns:
                     yield column.filter(pa.array(tested)).drop_null()
         for file in chosen.files:
@@ -241,58 +218,44 @@ def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
 
 
 def _contaminated(
-    shards: Sequence[CleanedShard],
-    first: "NDArray[np.int64]",
-    priorities: "NDArray[np.uint8]",
-    settings: ContaminationSettings,
-    index: Path,
-    processes: int,
-) -> list[Contaminated]:
+    places: Sequence[Place], settings: ContaminationSettings, index: Path, processes: int
+) -> Iterator[Found]:
     """Documents that share too much with an index, by text and by target alone."""
     from tasks.clean.rules.near.contamination import Overlaps
 
-    parts = [priorities[start:stop] for start, stop in pairwise(first.tolist())]
-    documents: dict[Side, list[NDArray[np.int64]]] = {side: [np.empty(0, np.int64)] for side in SIDES}
-    overlaps = {side: [Overlaps(np.empty(0, np.int64), np.empty(0))] for side in SIDES}
-    work = partial(overlaps_of, index=index)
-    results = parallel_map(work, zip(shards, parts, strict=True), processes, threads=True)
-    for start, part, found in zip(first, parts, results, strict=False):
-        rows = start + np.flatnonzero(_trained_on(part))
-        gone = np.zeros(len(rows), np.bool_)
-        for side, shared in zip(SIDES, found, strict=True):
-            here = shared.contaminated(settings) & ~gone
-            documents[side].append(rows[here])
-            overlaps[side].append(Overlaps(shared.ngrams[here], shared.shares[here]))
-            gone |= here
-    return [
-        Contaminated(
-            np.concatenate(documents[side]),
-            Overlaps(
-                np.concatenate([part.ngrams for part in overlaps[side]]),
-                np.concatenate([part.shares for part in overlaps[side]]),
-            ),
-            settings,
-            side,
-        )
-        for side in SIDES
-    ]
+    work = partial(contaminated_in, settings=settings, index=index)
+    results = list(parallel_map(work, places, processes, threads=True))
+    nobody = np.empty(0, np.int64)
+    for side in SIDES:
+        columns = zip((nobody, nobody, np.empty(0)), *(found[side] for found in results), strict=True)
+        documents, *overlaps = map(np.concatenate, columns)
+        shared = Overlaps(*overlaps)
+
+        def verdict(place: int, name: Name, side: Side = side, shared: Overlaps = shared) -> Verdict:
+            return of_side(side, shared.verdict(place, settings))
+
+        yield Found(documents, nobody, verdict)
 
 
-def overlaps_of(place: "tuple[CleanedShard, NDArray[np.uint8]]", index: Path) -> "tuple[Overlaps, Overlaps]":
-    """The overlaps of a row group's training and validation documents with an index file, by text and by target.
+def contaminated_in(
+    place: Place, settings: ContaminationSettings, index: Path
+) -> "dict[Side, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]":
+    """Training and validation documents of a row group that share too much with an index file, and their overlaps.
 
-    `place`: the row group, and the PRIORITY or GONE of its documents.
+    A document that does so by its text is not listed by its target.
     """
     import pyarrow as pa
 
     from tasks.clean.rules.near.contamination import EvaluationIndex, overlaps
 
-    shard, priorities = place
-    documents = shard.read(*SIDES).filter(pa.array(_trained_on(priorities)))
-    evaluated = EvaluationIndex.read(index)
-    text, target = (overlaps(documents.column(side), evaluated) for side in SIDES)
-    return text, target
-
-
-def _trained_on(priorities: "NDArray[np.uint8]") -> "NDArray[np.bool_]":
-    return (priorities == PRIORITY["train"]) | (priorities == PRIORITY["validation"])
+    shard, priorities, first = place
+    left = (priorities == PRIORITY["train"]) | (priorities == PRIORITY["validation"])
+    documents, evaluated = shard.read(*SIDES), EvaluationIndex.read(index)
+    found = {}
+    for side in SIDES:
+        shared = overlaps(documents.column(side).filter(pa.array(left)), evaluated)
+        here = shared.contaminated(settings)
+        rows = np.flatnonzero(left)[here]
+        found[side] = first + rows, shared.ngrams[here], shared.shares[here]
+        left[rows] = False
+    return found

@@ -80,10 +80,10 @@ class _Documents:
 
         return pc.if_else(pa.array(self.undecided()), self.columns[side], None)
 
-    def drop(self, verdicts: Mapping[int, Verdict]) -> None:
-        """Add verdicts by row; a document keeps its first one."""
+    def drop(self, verdicts: Mapping[int, Verdict], side: Side = "text") -> None:
+        """Add verdicts on one side by row; a document keeps its first one."""
         for row, verdict in verdicts.items():
-            self.verdicts[row] = self.verdicts[row] or verdict
+            self.verdicts[row] = self.verdicts[row] or of_side(side, verdict)
 
 
 def rules_of(settings: CleanSettings, rare: Mapping[str, int]) -> list[Rule]:
@@ -153,8 +153,7 @@ def _judge_languages(documents: _Documents, settings: CleanSettings) -> None:
     wanted: dict[Side, str | None] = {"text": settings.languages.text, "target": settings.languages.target}
     for side, code in wanted.items():
         if code is not None:
-            found = other_language(documents.left(side), code, settings.languages)
-            documents.drop({row: of_side(side, verdict) for row, verdict in found.items()})
+            documents.drop(other_language(documents.left(side), code, settings.languages), side)
 
 
 def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:
@@ -180,8 +179,8 @@ def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
     from tasks.clean.rules.blocked.count import count, dropped
 
     for side in SIDES:
-        found = dropped(count(documents.left(side), settings.blocked_words), settings.blocked_words)
-        documents.drop({row: of_side(side, verdict) for row, verdict in found.items()})
+        counts = count(documents.left(side), settings.blocked_words)
+        documents.drop(dropped(counts, settings.blocked_words), side)
 
 
 def _mask(
@@ -196,8 +195,7 @@ def _mask(
         masked = mask(documents.columns[side], settings.privacy)
         documents.columns[side] = masked.column
         noted.personal.update({kind: found["found"] for kind, found in masked.totals().items()})
-        found = dropped(masked.counts, settings.privacy)
-        documents.drop({row: of_side(side, verdict) for row, verdict in found.items()})
+        documents.drop(dropped(masked.counts, settings.privacy), side)
     return without_personal_data(source, settings)
 
 

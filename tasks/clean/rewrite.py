@@ -54,9 +54,7 @@ def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[S
     asks = np.zeros(len(column), np.bool_)
     kinds = character_kinds(settings.unicode, rewritten_characters(settings), settings.mojibake == "repair")
     blank_lines = -1 if settings.max_blank_lines is None else settings.max_blank_lines
-    measure_texts(
-        *utf8(column), kinds, settings.trailing_blanks == "keep", blank_lines, characters, words, asks
-    )  # fmt: skip
+    measure_texts(*utf8(column), kinds, settings.trailing_blanks == "keep", blank_lines, characters, words, asks)
     lengths = words
     if settings.max_length_ratio is not None:
         from tasks.clean.rules.scripts import lengths_in_words

@@ -31,16 +31,11 @@ def split_of(group: str, settings: SplitSettings) -> str:
         return "test"
     if group in settings.validation_groups:
         return "validation"
-    place = position(group, settings.seed)
+    digest = hashlib.blake2b(f"{settings.seed}:{group}".encode(), digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64
     if place < settings.test:
         return "test"
     return "validation" if place < settings.test + settings.validation else "train"
-
-
-def position(group: str, seed: int) -> float:
-    """The position of a group on the line from 0 to 1, uniform over groups."""
-    digest = hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 class Groups:

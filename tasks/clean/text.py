@@ -30,6 +30,9 @@ ZERO_WIDTH = {
 LONGEST_RUN_OF_MARKS = 30
 """Limit of the Stream-Safe Text Format (UAX #15, section 13); no language puts more marks on one letter."""
 
+TAGS = "a|article|b|blockquote|body|br|code|div|em|h[1-6]|head|html|i|img|li|ol|p|pre|section|span|strong|table|td|ul"
+TAG = rf"<(?:/?(?:{TAGS})(?:\s[^<>]*)?/?|!doctype[^<>]*)>"
+
 HTML, DEEP_HTML = "html", "deep_html"
 """A page gets exactly one of these steps, once, because its output may look like tags."""
 
@@ -95,7 +98,7 @@ def rewritten_characters(settings: CleanSettings) -> str:
 
 def text_of_html(text: str, main: bool) -> str:
     """The visible text of a page, or of its main content; text without HTML tags is returned unchanged."""
-    if not _tag().search(text):
+    if not re.search(TAG, text, re.IGNORECASE):
         return text
     from resiliparse.extract.html2text import extract_plain_text
 
@@ -104,7 +107,7 @@ def text_of_html(text: str, main: bool) -> str:
 
 def is_deep(text: str) -> bool:
     """Whether this is an HTML page nested more than `DEEPEST` levels deep, as browsers parse it."""
-    if not _tag().search(text):
+    if not re.search(TAG, text, re.IGNORECASE):
         return False
     from resiliparse.parse.html import HTMLTree
 
@@ -140,7 +143,9 @@ def normalise(text: str, form: Literal["NFC", "NFKC"]) -> str:
     if text.isascii():
         return text
     while True:
-        normal = unicodedata.normalize(form, _break_long_runs_of_marks(text))
+        if _maybe_long_run().search(text):
+            text = _long_run().sub(_break_run, text)
+        normal = unicodedata.normalize(form, text)
         if normal == text or not _maybe_long_run().search(normal):
             return normal
         text = normal  # a mark that decomposes into two may lengthen a run
@@ -148,15 +153,14 @@ def normalise(text: str, form: Literal["NFC", "NFKC"]) -> str:
 
 def remove_trailing_blanks(text: str) -> str:
     """Strip white space from the end of every line."""
-    lines = text.split("\n")
-    return "\n".join([line.rstrip() for line in lines])
+    return "\n".join([line.rstrip() for line in text.split("\n")])
 
 
 def limit_blank_lines(text: str, most: int) -> str:
     """Keep at most `most` consecutive empty lines, and none at either end."""
     text = text.strip("\n")
     limit = "\n" * (most + 1)
-    return _runs_of_line_feeds(most + 2).sub(limit, text) if limit + "\n" in text else text
+    return re.sub(f"{limit}\n+", limit, text) if limit + "\n" in text else text
 
 
 def _unwanted(settings: CleanSettings) -> str:
@@ -167,23 +171,6 @@ def _unwanted(settings: CleanSettings) -> str:
 def _remover(characters: str) -> Step:
     one, several = re.compile(f"[{characters}]"), re.compile(f"[{characters}]+")
     return lambda text: several.sub("", text) if one.search(text) else text
-
-
-@lru_cache
-def _tag() -> re.Pattern[str]:
-    names = (
-        "a|article|b|blockquote|body|br|code|div|em|h[1-6]|head|html|i|img|li|ol|p|pre|section|span|strong|table|td|ul"
-    )
-    return re.compile(rf"<(?:/?(?:{names})(?:\s[^<>]*)?/?|!doctype[^<>]*)>", re.IGNORECASE)
-
-
-@lru_cache
-def _runs_of_line_feeds(least: int) -> re.Pattern[str]:
-    return re.compile(rf"\n{{{least},}}")
-
-
-def _break_long_runs_of_marks(text: str) -> str:
-    return _long_run().sub(_break_run, text) if _maybe_long_run().search(text) else text
 
 
 @lru_cache

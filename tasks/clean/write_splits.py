@@ -1,7 +1,7 @@
 """Pass 3: applies all verdicts and writes the splits, shard by shard in corpus order."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -76,10 +76,13 @@ class _Parts:
 def _dealt(
     shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
 ) -> _Parts:
+    """Apply all verdicts to a shard."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    documents = _judged(shards, cross_document, settings, number)
+    documents = with_verdicts(shards[number].read(), cross_document.about(number))
+    if (staying := cross_document.staying_paragraphs) is not None:
+        documents = _without_paragraphs(documents, shards[number], staying[number], settings)
     groups = documents.column("group").dictionary_encode()
     split_by_group = [split_of(group, settings.splits) for group in groups.dictionary.to_pylist()]
     splits = pa.array(split_by_group, pa.string()).take(groups.indices)
@@ -91,16 +94,6 @@ def _dealt(
         dropped,
         {name: Counter(dropped.column("reason").filter(pc.equal(of_dropped, name)).to_pylist()) for name in SPLITS},
     )
-
-
-def _judged(
-    shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
-) -> "pa.RecordBatch":
-    """The documents of a shard with all verdicts."""
-    documents = with_verdicts(shards[number].read(), cross_document.about(number))
-    if cross_document.staying_paragraphs is not None:
-        return _without_paragraphs(documents, shards[number], cross_document.staying_paragraphs[number], settings)
-    return documents
 
 
 def _without_paragraphs(
@@ -122,15 +115,10 @@ def _without_paragraphs(
         for row, found in too_short_now(cut, changed, settings).items()
     }
     kept = pc.if_else(changed, cut, whole)
-    kept = pc.replace_with_mask(kept, _mask(len(kept), verdicts), whole.take(pa.array(sorted(verdicts), pa.int64())))
+    too_short = pa.array([row in verdicts for row in range(len(kept))], pa.bool_())
+    kept = pc.if_else(too_short, whole, kept)
     place = documents.schema.get_field_index("text")
     return with_verdicts(documents.set_column(place, documents.schema.field(place), kept), verdicts)
-
-
-def _mask(size: int, chosen: Mapping[int, Verdict]) -> "pa.Array":
-    import pyarrow as pa
-
-    return pa.array([row in chosen for row in range(size)], pa.bool_())
 
 
 def _count(documents: "pa.RecordBatch", size: SplitSize) -> None:

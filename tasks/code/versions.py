@@ -1,6 +1,6 @@
 """`tasks/code.yaml`, which lists the known code of each stage, and the files that stages depend on.
 
-    train: {version: 1, code: [656a…, 7421…]}
+    train: {version: 1, code: {656a…: the first, 7421…: "the same bytes, and every changed line ran"}}
 
 Code with any of the listed hashes has this version; other code is identified by its hash.
 """
@@ -21,10 +21,10 @@ PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;]+)", re.MULTILINE)
 
 
 class Known(Section):
-    """A version of a stage's code, and the hashes of all code that gives its bytes."""
+    """A version of a stage's code, and the hashes of all code that gives its bytes, each with the reason."""
 
     version: int
-    code: list[str]
+    code: dict[str, str]
 
 
 def write_versions() -> None:

@@ -16,7 +16,6 @@ stream, one row group at a time.
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from zlib import crc32
 
@@ -137,7 +136,7 @@ def text_bytes(batch: "pa.RecordBatch") -> "NDArray[np.int64]":
 
 
 class CorpusWriter:
-    """Writes documents into shards of a new folder; close it, or use it as a context manager.
+    """A context manager that writes documents into shards of a new folder.
 
     `write` takes record batches of any size; row groups and shards are cut by bytes of text, between documents.
     An empty corpus still gets one empty shard, so that readers see its columns.
@@ -175,23 +174,15 @@ class CorpusWriter:
         if start < batch.num_rows:
             self._wait(batch.slice(start), int(ends[-1]) - written)
 
-    def close(self) -> None:
-        """Write the rest and close the last shard."""
-        self._flush()
-        if self._writer is None and self._shard == 0:
-            self._open_shard()
-        self._close_shard()
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self.close()
-        elif self._writer is not None:
-            self._writer.close()
+            self._flush()
+            if self._writer is None and self._shard == 0:
+                self._open_shard()
+        self._close_shard()
 
     def _wait(self, batch: "pa.RecordBatch", size: int) -> None:
         self._waiting.append(batch)

@@ -5,7 +5,6 @@ The file is written batch by batch; the tally has a count and a few examples for
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tasks.formats.corpus import BATCH_BYTES, document_writer, text_bytes
@@ -21,7 +20,7 @@ EXAMPLES = 5
 
 
 class DropWriter:
-    """Writes dropped documents to `path`; close it, or use it as a context manager. `drops()` is the report's tally."""
+    """A context manager that writes dropped documents to `path`. `drops()` is the report's tally."""
 
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
         self.schema = schema
@@ -48,21 +47,13 @@ class DropWriter:
         """The tally, most frequent reason first."""
         return sorted(self._tally.values(), key=lambda drop: (-drop.documents, drop.reason))
 
-    def close(self) -> None:
-        """Write the rest."""
-        self._flush()
-        self._writer.close()
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self.close()
-        else:
-            self._writer.close()
+            self._flush()
+        self._writer.close()
 
     def _count(self, batch: "pa.RecordBatch", kinds: "pa.LargeStringArray | Sequence[str]") -> None:
         import numpy as np

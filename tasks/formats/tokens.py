@@ -16,7 +16,7 @@ A document may cross shards, but never splits.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -33,7 +33,7 @@ TARGET = "target"
 """Folder of a pair's other side, inside that of a split; a separate tokenizer for it has a folder of the same name."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Index:
     """The content of a split's `index.json`."""
 
@@ -58,13 +58,10 @@ class TokenWriter:
         self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "", closed: bool = True
     ) -> None:
         folder.mkdir(parents=True)
-        self.folder, self.vocab_size, self.eos_token_id, self.tokenizer = folder, vocab_size, eos_token_id, tokenizer
-        self.prefix, self.closed = prefix, closed
+        self.folder = folder
         self.dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-        self.shards: list[int] = []
-        self.text_bytes = 0
+        self._index = Index(self.dtype.str, vocab_size, eos_token_id, 0, 0, 0, [], tokenizer, prefix, closed)
         self._starts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
-        self._tokens = 0
         self._file: BinaryIO | None = None
 
     def write(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], text_bytes: int) -> None:
@@ -74,18 +71,20 @@ class TokenWriter:
         """
         if int(lengths.sum()) != len(ids):
             raise ValueError(f"{len(ids)} ids, but the lengths add up to {int(lengths.sum())}")
-        self._starts.append(self._tokens + np.cumsum(lengths, dtype=np.int64))
-        self._tokens += len(ids)
-        self.text_bytes += text_bytes
+        self._starts.append(self._index.tokens + np.cumsum(lengths, dtype=np.int64))
+        self._index.tokens += len(ids)
+        self._index.documents += len(lengths)
+        self._index.text_bytes += text_bytes
+        shards = self._index.shards
         ids = np.ascontiguousarray(ids, self.dtype)
         while len(ids):
             if self._file is None:
-                self._file = (self.folder / f"part-{len(self.shards):05d}.bin").open("wb")
-                self.shards.append(0)
-            head, ids = ids[: SHARD_TOKENS - self.shards[-1]], ids[SHARD_TOKENS - self.shards[-1] :]
+                self._file = (self.folder / f"part-{len(shards):05d}.bin").open("wb")
+                shards.append(0)
+            head, ids = np.split(ids, [SHARD_TOKENS - shards[-1]])
             self._file.write(head.data)
-            self.shards[-1] += len(head)
-            if self.shards[-1] == SHARD_TOKENS:
+            shards[-1] += len(head)
+            if shards[-1] == SHARD_TOKENS:
                 self._file.close()
                 self._file = None
 
@@ -93,16 +92,9 @@ class TokenWriter:
         """Close the last shard, and write boundaries and index."""
         if self._file is not None:
             self._file.close()
-            self._file = None
-        starts = np.concatenate(self._starts)
-        np.save(self.folder / "documents.npy", starts)
-        index = Index(
-            dtype=self.dtype.str, vocab_size=self.vocab_size, eos_token_id=self.eos_token_id, tokens=self._tokens,
-            documents=len(starts) - 1, text_bytes=self.text_bytes, shards=self.shards, tokenizer=self.tokenizer,
-            prefix=self.prefix, closed=self.closed,
-        )  # fmt: skip
-        write_json(self.folder / "index.json", index.__dict__)
-        return index
+        np.save(self.folder / "documents.npy", np.concatenate(self._starts))
+        write_json(self.folder / "index.json", asdict(self._index))
+        return self._index
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,7 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
         [served_code(results.task), signature(results).to_dict(), example(results), model_card(results)]
     )
     found = client.search_logged_models(
-        [run.info.experiment_id],
-        f"tags.`{SHA256}` = '{results.model_sha256}' AND source_run_id = '{run.info.run_id}'",
+        [run.info.experiment_id], f"tags.`{SHA256}` = '{results.model_sha256}' AND source_run_id = '{run.info.run_id}'"
     )
     for model in found:
         if str(model.status) == "READY":

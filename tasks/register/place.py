@@ -5,7 +5,6 @@ other stores the answer is None, and MLflow itself must look.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,28 +20,22 @@ KNOWN = (
 """MLFLOW_… variables that this module handles or that do not affect a record."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A store that can be read without MLflow."""
+def read_place(uri: str, recipe: str, registration: dict[str, Any]) -> dict[str, Any] | None:
+    """The record of a registered model as plain values; None if it cannot be read.
 
-    uri: str
+    Includes `aliases`: {alias: version} of the registered model.
+    """
+    if urlsplit(uri).scheme == "sqlite":
+        from tasks.register.database import read_database
 
-    def read(self, recipe: str, registration: dict[str, Any]) -> dict[str, Any] | None:
-        """The record of a registered model as plain values; None if it cannot be read.
+        return read_database(Path(unquote(uri.removeprefix("sqlite:///"))), recipe, registration)
+    from tasks.register.server import read_server
 
-        Includes `aliases`: {alias: version} of the registered model.
-        """
-        if urlsplit(self.uri).scheme == "sqlite":
-            from tasks.register.database import read_database
-
-            return read_database(Path(unquote(self.uri.removeprefix("sqlite:///"))), recipe, registration)
-        from tasks.register.server import read_server
-
-        return read_server(self.uri, recipe, registration)
+    return read_server(uri, recipe, registration)
 
 
-def find_place() -> Place | None:
-    """The store that MLflow would use; None if that is uncertain or needs MLflow to read."""
+def find_place() -> str | None:
+    """The URI of the store that MLflow would use; None if that is uncertain or needs MLflow to read."""
     ours = {name.removeprefix("MLFLOW_"): value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
     if any(value and name not in KNOWN for name, value in ours.items()) or "_MLFLOW_SERVER_ARTIFACT_ROOT" in os.environ:
         return None
@@ -50,12 +43,6 @@ def find_place() -> Place | None:
     parts = urlsplit(uri)
     if parts.scheme == "sqlite":
         plain = uri.startswith("sqlite:///") and not parts.query and not parts.fragment
-        return Place(uri) if plain and not (uri == DEFAULT and _has_old_store()) else None
-    if parts.scheme in ("http", "https") and not parts.username and not parts.query:
-        return Place(uri)
-    return None
-
-
-def _has_old_store() -> bool:
-    """Whether `mlruns` is a file store, which MLflow prefers to its default."""
-    return any(Path("mlruns").glob("*/meta.yaml"))
+        old_store = uri == DEFAULT and any(Path("mlruns").glob("*/meta.yaml"))  # MLflow prefers it to its default
+        return uri if plain and not old_store else None
+    return uri if parts.scheme in ("http", "https") and not parts.username and not parts.query else None

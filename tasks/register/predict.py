@@ -1,6 +1,7 @@
 """Runs the champion for the command line; it is looked up in the registry once."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tasks.register.promotion import CHAMPION
@@ -36,7 +37,6 @@ class Champion:
             self._uri = f"models:/{name}/{version.version}"
             schema = Model.load(self._uri).get_params_schema()
         self.types = {spec.name: TYPES[spec.dtype.name] for spec in (schema.params if schema else ())}
-        self._model: PyFuncModel | None = None
 
     def read_parameters(self, given: Sequence[str]) -> dict[str, Any]:
         """Parse `name=value` into the model's types. Raises GristmillError for an unknown name or a bad value."""
@@ -49,7 +49,7 @@ class Champion:
         if not texts:
             return []  # MLflow finds no column in an empty list
         try:
-            return list(self._load().predict(list(texts), params=dict(parameters)))
+            return list(self._model.predict(list(texts), params=dict(parameters)))
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
@@ -82,20 +82,19 @@ class Champion:
             raise GristmillError(f"--param {given}: {name} must be an integer from {-LONG} to {LONG}")
         return name, value
 
-    def _load(self) -> "PyFuncModel":
-        if self._model is None:
-            import mlflow.pyfunc
+    @cached_property
+    def _model(self) -> "PyFuncModel":
+        import mlflow.pyfunc
 
-            with lost_is_transient():
-                self._model = mlflow.pyfunc.load_model(self._uri)
-        return self._model
+        with lost_is_transient():
+            return mlflow.pyfunc.load_model(self._uri)
 
     def _inside(self) -> Any:
         """The model's Python code, ours or a foreign one's; None without Python code."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._load().unwrap_python_model()
+            return self._model.unwrap_python_model()
         except MlflowException:  # not a Python model: has `predict` only
             return None
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.register.place import Place, find_place
+from tasks.register.place import find_place, read_place
 from tasks.register.promotion import CHALLENGER, CHAMPION
 from tasks.stage.code import ROOT
 from tasks.stage.identity import fingerprint, hash_file
@@ -45,12 +45,11 @@ def whole(recipe: str) -> dict[str, Any] | None:
 
     Valid only if DVC finds no stage of the recipe changed.
     """
-    place = find_place()
-    known = _read(recipe)
-    if place is None or not known or known.get("files") != _files(recipe, place):
+    place, known = find_place(), _read(recipe)
+    if place is None or known.get("files") != _files(recipe, place):
         return None
     registration = json.loads(registration_path(recipe).read_text(encoding="utf-8"))
-    found = place.read(recipe, registration)
+    found = read_place(place, recipe, registration)
     if found is None or fingerprint(found) != known.get("record"):
         return None
     return {**registration, "new": False}
@@ -58,10 +57,9 @@ def whole(recipe: str) -> dict[str, Any] | None:
 
 def remember(recipe: str, registration: dict[str, Any]) -> None:
     """Save hashes of files and record after a registration, unless `whole` could not read them."""
-    path = _path(recipe)
+    path, place = _path(recipe), find_place()
     path.unlink(missing_ok=True)
-    place = find_place()
-    found = place.read(recipe, registration) if place is not None else None
+    found = read_place(place, recipe, registration) if place is not None else None
     if place is None or found is None or not _agree(found["aliases"], registration):
         return
     replace_json(path, {"files": _files(recipe, place), "record": fingerprint(found)})
@@ -102,7 +100,7 @@ def _read(recipe: str) -> dict[str, Any]:
         return {}
 
 
-def _files(recipe: str, place: Place) -> str:
+def _files(recipe: str, place: str) -> str:
     """A hash of everything that register reads outside the record."""
     folder = DATA / recipe
     notes = [path for pattern in NOTES for path in folder.glob(pattern)]
@@ -112,7 +110,7 @@ def _files(recipe: str, place: Place) -> str:
             "files": {path.as_posix(): hash_file(path) for path in files if path.is_file()},
             "code": {path.relative_to(ROOT).as_posix(): hash_file(path) for path in (ROOT / "tasks").rglob("*.py")},
             "packages": sorted(_packages()),
-            "place": place.uri,
+            "place": place,
         }
     )
 

@@ -39,10 +39,9 @@ def find_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion |
 
 def find_version(client: "MlflowClient", name: str, results: Results) -> "ModelVersion | None":
     """The version with this training and these weights, or None."""
-    wanted = {IDENTITY: results.identity, SHA256: results.model_sha256}
     versions = client.search_model_versions(f"name = '{name}' AND tags.`{IDENTITY}` = '{results.identity}'")
-    same = [version for version in versions if all(version.tags.get(key) == value for key, value in wanted.items())]
-    return min(same, key=lambda version: int(version.version)) if same else None
+    same = [version for version in versions if version.tags.get(SHA256) == results.model_sha256]
+    return min(same, key=lambda version: int(version.version), default=None)
 
 
 def headline(results: Results, settings: RegisterSettings) -> Score:

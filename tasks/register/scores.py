@@ -1,7 +1,7 @@
 """Parses `evaluation/metrics.json`: a task's metrics with intervals and baselines, and the rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.stage.task import FAMILIES, is_baseline
@@ -13,9 +13,9 @@ class Measured:
 
     metric: str
     value: float
-    interval: tuple[float, float] | None = None
+    interval: tuple[float, float] | None
     """Its confidence interval, if the evaluation computed one."""
-    baselines: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, float]
     """The same metric of the baselines: {"xz": 2.76}."""
 
 

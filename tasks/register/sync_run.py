@@ -21,14 +21,7 @@ from tasks.register.scores import measured, rest
 from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file
 from tasks.stage.settings import recipe_path
-from tasks.tracking.client import (
-    find_or_create_run,
-    flatten,
-    log_metrics,
-    log_parameters,
-    log_tags,
-    logged_points,
-)
+from tasks.tracking.client import find_or_create_run, flatten, log_parameters, log_tags, logged_points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,7 +33,7 @@ TIMINGS = {"seconds": "training_seconds", "tokens_per_second": "training_tokens_
 ARTIFACTS = "gristmill.artifacts"
 """The tag with the hash of all artifacts; unchanged ones are not sent again."""
 
-FOLDERS = {"validation": "validation", "evaluation": "evaluation"}
+FOLDERS = ("validation", "evaluation")
 FILES = {
     "base/report.json": "reports/base.json",
     "raw/report.json": "reports/ingest.json",
@@ -61,9 +54,9 @@ def sync_run(client: "MlflowClient", results: Results) -> "Run":
     resolved = results.training["settings"]
     made_by = {key: results.settings[key] for key in SECTIONS if key in results.settings and key not in resolved}
     log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by))
-    log_tags(client, run, {key: value for key, value in journal.tags.items() if key not in run.data.tags})
-    log_tags(client, run, _tags(results))
-    log_metrics(client, run.info.run_id, _missing_points(client, run, results))
+    unknown = {key: value for key, value in journal.tags.items() if key not in run.data.tags}
+    log_tags(client, run, unknown | _tags(results))
+    client.log_batch(run.info.run_id, metrics=list(_missing_points(client, run, results)))
     _log_datasets(client, run, results)
     _log_artifacts(client, run, results)
     if run.info.status != "FINISHED":
@@ -85,7 +78,7 @@ def log_scores(client: "MlflowClient", run: "Run", results: Results, model_id: s
         for key, value in scores(results).items()
         if run.data.metrics.get(key) != value
     ]
-    log_metrics(client, run.info.run_id, new)
+    client.log_batch(run.info.run_id, metrics=new)
 
 
 def scores(results: Results) -> dict[str, float]:
@@ -161,7 +154,6 @@ def _log_datasets(client: "MlflowClient", run: "Run", results: Results) -> None:
 
 
 def _profile(path: Path) -> Mapping[str, Any]:
-    """Counts from the data set's files."""
     if (index := path / "index.json").is_file():
         content = json.loads(index.read_text(encoding="utf-8"))
         return {key: content[key] for key in ("documents", "tokens", "text_bytes") if key in content}
@@ -179,14 +171,13 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
     if run.data.tags.get(ARTIFACTS) == state and "README.md" in there:
         return
     with tempfile.TemporaryDirectory() as folder:
-        for name, path in files.items():
+        for name in (*files, *texts):
             place = Path(folder) / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path.resolve())  # MLflow copies the target
-        for name, text in texts.items():
-            place = Path(folder) / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
+            if name in texts:
+                place.write_text(texts[name], encoding="utf-8")
+            else:
+                place.symlink_to(files[name].resolve())  # MLflow copies the target
         client.log_artifacts(run_id, folder)
     client.set_tag(run_id, ARTIFACTS, state)
 
@@ -196,8 +187,8 @@ def _artifact_files(results: Results) -> dict[str, Path]:
     recipe = recipe_path(results.recipe)
     files = {LOCK.name: LOCK, "dvc.yaml": Path("dvc.yaml"), f"recipes/{recipe.name}": recipe}
     files |= {name: results.folder / source for source, name in FILES.items()}
-    for source, name in FOLDERS.items():
-        folder = results.folder / source
+    for name in FOLDERS:
+        folder = results.folder / name
         files |= {f"{name}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
     return {name: path for name, path in files.items() if path.is_file()}
 

@@ -83,26 +83,18 @@ def import_closure(module: str, root: Path = ROOT) -> list[Path]:
 
     Parses the source and imports nothing. Raises ModuleNotFoundError if `module` is not ours.
     """
-    start = _file_of(module, root)
-    if start is None:
+    open_files = _files_of(module, root)
+    if not open_files:
         raise ModuleNotFoundError(f"{module}: not found under {root.resolve()}")
     found: set[Path] = set()
-    open_files = [start, *_packages(module, root)]
     while open_files:
         path = open_files.pop()
         if path not in found:
             found.add(path)
-            open_files.extend(_imports(path, root))
+            now = path.stat()
+            for name in _names(path.absolute(), now.st_mtime_ns, now.st_size):
+                open_files += _files_of(name, root)
     return sorted(path.relative_to(root) for path in found)
-
-
-def _imports(path: Path, root: Path) -> list[Path]:
-    now = path.stat()
-    files: list[Path] = []
-    for name in _names(path.absolute(), now.st_mtime_ns, now.st_size):
-        if (file := _file_of(name, root)) is not None:
-            files += [file, *_packages(name, root)]
-    return files
 
 
 @cache
@@ -120,12 +112,9 @@ def _names(path: Path, changed: int, size: int) -> list[str]:
     return [name for name in found if name.split(".")[0] in OURS]
 
 
-def _file_of(module: str, root: Path) -> Path | None:
+def _files_of(module: str, root: Path) -> list[Path]:
+    """The file of a module and the `__init__.py` of each package around it; none if the module is not ours."""
     path = root.joinpath(*module.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
-
-
-def _packages(module: str, root: Path) -> list[Path]:
-    parts = module.split(".")
-    files = (root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts)))
-    return [file for file in files if file.is_file()]
+    own = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    around = (parent / "__init__.py" for parent in path.parents if parent.is_relative_to(root) and parent != root)
+    return [] if own is None else [own, *(file for file in around if file.is_file())]

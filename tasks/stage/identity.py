@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-CHUNK = 1 << 20
-
 
 def fingerprint(value: Any) -> str:
     """SHA-256 (hex) of a value made of dicts with string keys, lists, strings, numbers, booleans and None.
@@ -24,11 +22,8 @@ def fingerprint(value: Any) -> str:
 
 def hash_file(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_tree(path: Path) -> str:

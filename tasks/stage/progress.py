@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 
 EVERY = 5.0
 """Seconds between plain lines."""
@@ -43,11 +42,6 @@ class Progress:
         print(text, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def progress(label: str, total: int | None, unit: str) -> Iterator[Progress]:
+def progress(label: str, total: int | None, unit: str) -> closing[Progress]:
     """A `Progress` for the duration of a block."""
-    shown = Progress(label, total, unit)
-    try:
-        yield shown
-    finally:
-        shown.close()
+    return closing(Progress(label, total, unit))

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from tasks.stage.errors import GristmillError
 
-ENGINES = ("processes", "ray", "dask")
-
 QUIET = {
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -37,14 +35,18 @@ def switch_off_telemetry() -> None:
 
 def workers() -> int:
     """How many processes or threads a stage may use; results do not depend on it."""
-    return _whole_number("GRISTMILL_WORKERS") or _processors()
+    return _whole_number("GRISTMILL_WORKERS") or processors()
 
 
 def engine() -> tuple[str, str | None]:
     """The engine of data stages (processes, ray or dask), and the cluster's address if given."""
     wanted = os.environ.get("GRISTMILL_ENGINE") or "processes"
     kind, _, address = wanted.partition(":")
-    if kind not in ENGINES or (kind == "processes" and address) or (kind == "dask" and not address):
+    if (
+        kind not in ("processes", "ray", "dask")
+        or (kind == "processes" and address)
+        or (kind == "dask" and not address)
+    ):
         raise GristmillError(f"GRISTMILL_ENGINE: {wanted!r} is not one of processes, ray, ray:ADDRESS, dask:ADDRESS")
     return kind, address or None
 
@@ -86,7 +88,8 @@ def outcome_file() -> Path | None:
     return Path(path) if path else None
 
 
-def _processors() -> int:
+def processors() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

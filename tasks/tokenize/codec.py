@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import TARGET
@@ -13,9 +13,6 @@ from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.specials import specials_of
 from tasks.tokenize.vocabulary import Batches, save_vocabulary, train_vocabulary
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
     end = specials.names.get("eos_token") or specials.names["sep_token"]
     packed = FAMILIES[task].packed
     engine = choose_engine(tokenizer, not packed, sample())
-    return Codec(engine, size, _id(tokenizer, end), packed, hash_tokenizer(folder))
+    return Codec(engine, size, tokenizer.get_vocab()[end], packed, hash_tokenizer(folder))
 
 
 def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> Codec:
@@ -61,8 +58,11 @@ def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> C
     # A causal model has the target in the middle of its sequence: no special token may precede it.
     specials = not FAMILIES[task].packed and not (causal and column == TARGET)
     as_target = column == TARGET and source == base and not causal
-    if getattr(tokenizer, "backend_tokenizer", None) is not None and not as_target:
-        engine = choose_engine(_plain(tokenizer.backend_tokenizer), specials, sample())
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and not as_target:
+        backend.no_truncation()  # a saved tokenizer may enable both
+        backend.no_padding()
+        engine = choose_engine(backend, specials, sample())
     else:
         engine = transformers_engine(tokenizer, specials, as_target)
     closes = FAMILIES[task].packed or (task in PAIRS and _last_id(engine) != end)
@@ -96,13 +96,6 @@ def _end(tokenizer: Any, task: str, causal: bool, folder: Path) -> int:
     return int(found[0])
 
 
-def _plain(tokenizer: "Tokenizer") -> "Tokenizer":
-    """Disable truncation and padding, which a saved tokenizer may enable."""
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
 def _copy(base: Path, folder: Path) -> None:
     """Copy the tokenizer's files, without the model's."""
     folder.mkdir(parents=True)
@@ -110,10 +103,3 @@ def _copy(base: Path, folder: Path) -> None:
     for path in sorted(base.iterdir()):
         if path.suffix in (".json", ".txt", ".spm", ".model", ".jinja") and not path.name.startswith(ours):
             shutil.copyfile(path, folder / path.name)
-
-
-def _id(tokenizer: "Tokenizer", token: str) -> int:
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise KeyError(token)
-    return number

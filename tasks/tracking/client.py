@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from tasks.stage.identity import fingerprint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
 IDENTITY = "gristmill.identity"
 """The tag that identifies a run."""
@@ -29,8 +29,6 @@ PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1
 LONGEST_VALUE = 500
 """Maximum characters of a parameter value; older servers accept no more."""
 
-PER_BATCH = 100
-METRICS_PER_BATCH = 1000
 LOUD = ("mlflow", "alembic", "urllib3", "huggingface_hub")
 
 
@@ -122,21 +120,14 @@ def shown(uri: str) -> str:
     return uri if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def find_run(client: "MlflowClient", recipe: str, identity: str) -> "Run | None":
-    """The run of a trained model, or None."""
-    experiment = client.get_experiment_by_name(recipe)
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        return None
-    runs = client.search_runs(
-        [experiment.experiment_id], f"tags.`{IDENTITY}` = '{identity}'", max_results=1, order_by=["start_time ASC"]
-    )
-    return runs[0] if runs else None
-
-
 def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":
     """The one run of a trained model in its recipe's experiment; a new one gets `started` (seconds since 1970)."""
-    if (run := find_run(client, recipe, identity)) is not None:
-        return run
+    experiment = client.get_experiment_by_name(recipe)
+    if experiment is not None and experiment.lifecycle_stage != "deleted":
+        wanted = f"tags.`{IDENTITY}` = '{identity}'"
+        runs = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=["start_time ASC"])
+        if runs:
+            return runs[0]
     return client.create_run(
         _experiment(client, recipe),
         start_time=None if started is None else round(started * 1000),
@@ -181,8 +172,7 @@ def log_parameters(client: "MlflowClient", run: "Run", parameters: Mapping[str, 
     from mlflow.entities import Param
 
     missing = [Param(key, value) for key, value in parameters.items() if key not in run.data.params]
-    for start in range(0, len(missing), PER_BATCH):
-        client.log_batch(run.info.run_id, params=missing[start : start + PER_BATCH])
+    client.log_batch(run.info.run_id, params=missing)
 
 
 def log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
@@ -190,15 +180,7 @@ def log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> Non
     from mlflow.entities import RunTag
 
     changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
-    for start in range(0, len(changed), PER_BATCH):
-        client.log_batch(run.info.run_id, tags=changed[start : start + PER_BATCH])
-
-
-def log_metrics(client: "MlflowClient", run_id: str, metrics: Iterable["Metric"]) -> None:
-    """Log points of curves in as few calls as the server allows."""
-    points = list(metrics)
-    for start in range(0, len(points), METRICS_PER_BATCH):
-        client.log_batch(run_id, metrics=points[start : start + METRICS_PER_BATCH])
+    client.log_batch(run.info.run_id, tags=changed)
 
 
 def logged_points(client: "MlflowClient", run: "Run") -> set[tuple[str, int]]:

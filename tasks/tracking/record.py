@@ -22,7 +22,6 @@ Names of metrics, the same for every task:
 """
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -34,13 +33,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tasks.stage.errors import GristmillError
 from tasks.stage.run import checkpoints_of
-from tasks.stage.runtime import flow_run
+from tasks.stage.runtime import flow_run, processors
 from tasks.tracking.client import (
     connect,
     find_or_create_run,
     flatten,
     hush,
-    log_metrics,
     log_parameters,
     log_tags,
     logged_points,
@@ -181,7 +179,7 @@ class LiveRecord:
             for (key, step), (value, when) in batch.items()
             if (key, step) not in self._known
         ]
-        log_metrics(self._client, self._run_id, points)
+        self._client.log_batch(self._run_id, metrics=points)
         with self._lock:
             for point in batch:
                 del self._waiting[point]
@@ -243,10 +241,9 @@ def machine() -> dict[str, str]:
     import psutil
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts = {
         "processor": _processor() or platform.processor() or platform.machine(),
-        "cores": str(cores),
+        "cores": str(processors()),
         "memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "system": platform.platform(terse=True),
@@ -257,9 +254,7 @@ def machine() -> dict[str, str]:
 
 def _processor() -> str | None:
     path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return None
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 

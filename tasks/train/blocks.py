@@ -61,9 +61,8 @@ class ValidationBlocks:
 
     def __init__(self, tokens: Tokens, cut: Cut, most_tokens: int | None) -> None:
         self.tokens, self.cut = tokens, cut
-        self.blocks = max((len(tokens) - cut.overlap) // cut.stride, 1)
-        if most_tokens is not None:
-            self.blocks = max(min(self.blocks, most_tokens // cut.stride), 1)
+        used = min(len(tokens) - cut.overlap, most_tokens or len(tokens))
+        self.blocks = max(used // cut.stride, 1)
 
     def __len__(self) -> int:
         return self.blocks

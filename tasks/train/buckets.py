@@ -25,12 +25,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Documents:
-    """The documents used from a split, truncated: `target` is set for pairs, `labels` for classification."""
+class Sides:
+    """A tokenized split: `target` is set for pairs, `labels` for classification."""
 
     text: Tokens
-    target: Tokens | None
-    labels: Ids | None
+    target: Tokens | None = None
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents used from a split, truncated."""
+
+    sides: Sides
     numbers: Ids
     """[documents] Their indices in the split."""
     lengths: Ids
@@ -38,26 +45,17 @@ class Documents:
 
     def text_ids(self, place: int) -> Ids:
         """Token ids of a text, truncated; a closing token is kept."""
-        ids = self.text.document(int(self.numbers[place]))
+        ids = self.sides.text.document(int(self.numbers[place]))
         length = int(self.lengths[place, 0])
         if len(ids) > length:
-            closed = ids[-1] == self.text.index.eos_token_id
+            closed = ids[-1] == self.sides.text.index.eos_token_id
             ids = np.concatenate([ids[: length - 1], ids[-1:]]) if closed else ids[:length]
         return ids
 
     def target_ids(self, place: int) -> Ids:
         """Token ids of a target."""
-        assert self.target is not None
-        return self.target.document(int(self.numbers[place]))
-
-
-@dataclass(frozen=True)
-class Sides:
-    """A tokenized split."""
-
-    text: Tokens
-    target: Tokens | None = None
-    labels: Labels | None = None
+        assert self.sides.target is not None
+        return self.sides.target.document(int(self.numbers[place]))
 
 
 @dataclass(frozen=True)
@@ -88,14 +86,14 @@ class Layout:
         import torch
 
         texts = [documents.text_ids(place) for place in places]
-        targets = [] if documents.target is None else [documents.target_ids(place) for place in places]
+        targets = [] if documents.sides.target is None else [documents.target_ids(place) for place in places]
         if self.joined:
             batch = joined(texts, targets, self.padding)
         else:
             ids, mask = padded(texts, self.padding)
             batch = {"input_ids": ids, "attention_mask": mask}
-            if documents.labels is not None:
-                batch["labels"] = documents.labels[places]
+            if documents.sides.labels is not None:
+                batch["labels"] = documents.sides.labels.indices[documents.numbers[places]]
             elif self.start is not None:
                 batch |= shifted(targets, self.padding, self.start)
         return {name: torch.from_numpy(array) for name, array in batch.items()}
@@ -116,8 +114,9 @@ def bucket_data(
             limits = " and ".join(_exceeded(sides, settings, cut))
             state = f"has no documents that fit {limits}" if limits else "is empty"
             raise RecipeError(f"{where}: the {name} split {state}")
-        if name == "validation" and settings.evaluation_documents is not None:
-            documents = first(documents, settings.evaluation_documents)
+        if name == "validation":
+            count = settings.evaluation_documents
+            documents = Documents(sides, documents.numbers[:count], documents.lengths[:count])
         batches = BucketBatches(documents, settings, layout, shuffled=name == "training")
         facts[name] = told | {"batches": batches.count, "padding": round(batches.padding_share(), 6)}
         made.append(batches)
@@ -131,15 +130,13 @@ def choose(sides: Sides, settings: BucketTraining, cut: bool) -> tuple[Documents
     if len(text) != len(target):
         raise DataError(f"{len(text)} texts, but {len(target)} targets: text and target were not tokenized together")
     long_text = text > settings.source_length
-    most = settings.target_length if isinstance(settings, PairTraining) else None
-    left_out = target > most if most is not None else np.zeros(len(text), bool)
+    left_out = target > settings.target_length if isinstance(settings, PairTraining) else np.zeros(len(text), bool)
     if not cut:
         left_out |= long_text
     numbers = np.flatnonzero(~left_out)
     lengths = np.stack([np.minimum(text, settings.source_length), target], axis=1)[numbers]
-    labels = None if sides.labels is None else sides.labels.indices[numbers]
     told = {"documents": len(numbers), "left_out": int(left_out.sum()), "cut": int((long_text & ~left_out).sum())}
-    return Documents(sides.text, sides.target, labels, numbers, lengths.astype(np.int64)), told
+    return Documents(sides, numbers, lengths.astype(np.int64)), told
 
 
 def _exceeded(sides: Sides, settings: BucketTraining, cut: bool) -> Iterator[str]:
@@ -149,12 +146,6 @@ def _exceeded(sides: Sides, settings: BucketTraining, cut: bool) -> Iterator[str
         most, tokens = getattr(settings, key, None), given[side]
         if most is not None and tokens is not None and (lengths := np.diff(tokens.starts)).max(initial=0) > most:
             yield f"train.{key}: {most} (the shortest {side} has {lengths.min():,} tokens)"
-
-
-def first(documents: Documents, count: int) -> Documents:
-    """The first `count` documents."""
-    labels = None if documents.labels is None else documents.labels[:count]
-    return Documents(documents.text, documents.target, labels, documents.numbers[:count], documents.lengths[:count])
 
 
 def cuts(lengths: Ids, batch_tokens: int) -> list[int]:
@@ -185,10 +176,8 @@ class BucketBatches(Batches):
     def padding_share(self) -> float:
         """Fraction of padding among all tokens of a pass, 0 to 1."""
         lengths = self.layout.widths(self.documents.lengths)[self.sorted]
-        room = sum(
-            int(part.max(axis=0).sum()) * len(part)
-            for part in (lengths[a:b] for a, b in zip(self.borders[:-1], self.borders[1:], strict=True))
-        )
+        batches = np.split(lengths, self.borders[1:-1])
+        room = sum(int(batch.max(axis=0).sum()) * len(batch) for batch in batches)
         return 1 - float(lengths.sum()) / room
 
     def batch(self, position: int) -> Batch:

@@ -27,14 +27,8 @@ FROM_DATA = {
     "label2id", "problem_type",
 }  # fmt: skip
 OURS = {
-    "model_type",
-    "architectures",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-    "is_encoder_decoder",
-    "use_cache",
-}
+    "model_type", "architectures", "transformers_version", "dtype", "torch_dtype", "is_encoder_decoder", "use_cache",
+}  # fmt: skip
 """Config keys derived from other keys of the recipe."""
 LEGACY = {"rope_theta", "rope_scaling", "partial_rotary_factor"}
 """Keyword arguments that configs with `rope_parameters` also accept (modeling_rope_utils.py)."""
@@ -79,18 +73,16 @@ def architecture_problem(architecture: str, task: str) -> str | None:
     return None
 
 
-def config_problems(architecture: str, config: Mapping[str, Any]) -> list[str]:
+def config_problems(architecture: str, config: Mapping[str, Any]) -> Iterator[str]:
     """Errors in `model.config` of a known architecture, one per key."""
     keys = config_keys(architecture)
-    problems = []
     for key in config:
         if key in FROM_DATA:
-            problems.append(f"{key}: set from the tokenizer and the data; remove it")
+            yield f"{key}: set from the tokenizer and the data; remove it"
         elif key in OURS:
-            problems.append(f"{key}: set automatically; remove it")
+            yield f"{key}: set automatically; remove it"
         elif key not in keys:
-            problems.append(f"{key}: unknown key for {architecture}{_like(key, sorted(keys - OURS - FROM_DATA))}")
-    return problems
+            yield f"{key}: unknown key for {architecture}{_like(key, sorted(keys - OURS - FROM_DATA))}"
 
 
 def _like(word: str, known: list[str]) -> str:
@@ -162,9 +154,6 @@ def _place(path: Path, name: str) -> Path | None:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return path
         if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            folder = path.parent
-            for _ in range(node.level - 1):
-                folder = folder.parent
-            file = folder.joinpath(*(node.module or "").split(".")).with_suffix(".py")
+            file = path.parents[node.level - 1].joinpath(*(node.module or "").split(".")).with_suffix(".py")
             return file if file.name.startswith("configuration_") and file.is_file() else None
     return None

@@ -13,10 +13,10 @@ import json
 import os
 import random
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tasks.stage.run import checkpoints_of
 from tasks.train.history import History
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ HISTORY = "history.json"
 MARK = "whole.json"
 BEST = "best.safetensors"
 TIMING = "timing.json"
-
-
-def folder_of(recipe: str, identity: str) -> Path:
-    """The checkpoint folder of a training run, created if needed."""
-    folder = checkpoints_of(recipe, identity)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+"""Timing and hardware facts; not an output of the stage."""
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -66,8 +60,8 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
     save_weights(model, checkpoint / WEIGHTS)
     torch.save(optimizer.state_dict(), checkpoint / OPTIMIZER)
     torch.save(_random_state(device), checkpoint / RANDOM)
-    _write(checkpoint / HISTORY, history.to_json())
-    _write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir())})
+    write(checkpoint / HISTORY, asdict(history))
+    write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir())})
     for old in _by_step(folder)[:-KEPT]:
         shutil.rmtree(old)
 
@@ -106,15 +100,11 @@ def save_weights(model: Any, path: Path) -> None:
 
 def load_weights(model: Any, path: Path) -> None:
     """Load the output of `save_weights` into the model."""
-    import torch
     from safetensors.torch import load_file
     from safetensors.torch import load_model as load_all
 
-    if trained := _trained(model):
-        read = load_file(path)
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(read[name])
+    if _trained(model):
+        model.load_state_dict(load_file(path), strict=False)  # without the frozen weights
     else:
         load_all(model, path, strict=True)
 
@@ -124,11 +114,6 @@ def _trained(model: Any) -> dict[str, Any]:
     named = dict(model.named_parameters())
     trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
     return trained if len(trained) < len(named) else {}
-
-
-def write_timing(folder: Path, timing: dict[str, object]) -> None:
-    """Write timing and hardware facts to timing.json, which is not an output of the stage."""
-    _write(folder / TIMING, timing)
 
 
 def _random_state(device: "torch.device") -> dict[str, Any]:
@@ -164,7 +149,8 @@ def _is_whole(path: Path) -> bool:
     return all((path / name).is_file() and (path / name).stat().st_size == size for name, size in sizes.items())
 
 
-def _write(path: Path, value: object) -> None:
+def write(path: Path, value: object) -> None:
+    """Write JSON, atomically."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
     partial.replace(path)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate", "grad_norm")
@@ -39,16 +39,11 @@ class History:
 
     def evaluations_since_best(self) -> int:
         """Number of evaluations since the lowest validation loss."""
-        measured = [row.step for row in self.rows if row.validation_loss is not None]
-        return sum(step > (self.best_step or 0) for step in measured)
-
-    def to_json(self) -> dict[str, Any]:
-        """The history as JSON values."""
-        return asdict(self)
+        return sum(row.validation_loss is not None and row.step > (self.best_step or 0) for row in self.rows)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """The inverse of `dataclasses.asdict`."""
         return cls(**{**value, "rows": [Row(**row) for row in value["rows"]]})
 
     def to_csv(self) -> str:
@@ -57,9 +52,6 @@ class History:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in self.rows:
-            writer.writerow([_number(getattr(row, column)) for column in COLUMNS])
+            values = (getattr(row, column) for column in COLUMNS)
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
         return text.getvalue()
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6g}"

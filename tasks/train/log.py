@@ -8,7 +8,6 @@ from tasks.formats.tokens import Index
 from tasks.stage.errors import GristmillError
 from tasks.train.history import History, Row
 from tasks.train.plan import Plan
-from tasks.train.schedule import share
 
 if TYPE_CHECKING:
     import torch
@@ -51,19 +50,19 @@ class Log:
         self._unread.clear()
         self.note = f"loss {self.history.waiting[-1]:.3f}"
 
-    def row(self, step: int) -> None:
-        """Add a row for the steps since the last one."""
+    def row(self, step: int, rate: float) -> None:
+        """Add a row for the steps since the last one, with the learning rate of this step."""
         self.read()
-        history, settings = self.history, self.plan.settings
+        history = self.history
         loss = math.fsum(history.waiting) / len(history.waiting)
         history.waiting.clear()
-        rate = settings.optimizer.learning_rate * share(step - 1, self.plan.steps, settings.schedule)
         history.rows.append(Row(step, history.tokens, loss, rate, self._norm))
         now, (then, tokens) = time.monotonic(), self._told
         self._told = (now, history.tokens)
         speed = (history.tokens - tokens) / max(now - then, 1e-9)
-        known = {"loss": loss, "learning_rate": rate, "grad_norm": self._norm, "tokens_per_second": speed}
-        self.record.log(step, known)
+        self.record.log(
+            step, {"loss": loss, "learning_rate": rate, "grad_norm": self._norm, "tokens_per_second": speed}
+        )
 
     def validation(self, step: int, loss: float) -> bool:
         """Add a validation loss to the last row; returns whether it is the lowest so far."""

@@ -71,7 +71,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
             last = step == steps
             evaluating = last or step % settings.evaluate_every == 0
             if evaluating or step % settings.log_every == 0:
-                log.row(step)
+                log.row(step, settings.optimizer.learning_rate * factor)
             if evaluating:
                 best = log.validation(step, evaluate(net, plan.data.validation, device))
                 if best and settings.keep == "best":

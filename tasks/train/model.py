@@ -77,24 +77,19 @@ def _fresh(design: Design) -> "PreTrainedModel":
 
 def _from_data(design: Design, encoder_decoder: bool) -> dict[str, Any]:
     """The config arguments that come from the tokenizer and the corpus."""
-    vocabulary = design.vocabulary
-    known: dict[str, Any] = {"vocab_size": vocabulary.size}
-    if is_causal(design.task, encoder_decoder):
-        padding = None if design.task == "causal-lm" else vocabulary.pad
-        return known | {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "pad_token_id": padding}
-    if design.task in PAIRS:
-        known |= {"bos_token_id": vocabulary.eos, "eos_token_id": vocabulary.eos, "forced_eos_token_id": None}
-        known |= {"pad_token_id": vocabulary.pad, "decoder_start_token_id": vocabulary.pad}
-        if vocabulary.target_size is not None:
-            known |= {
-                "decoder_vocab_size": vocabulary.target_size,
-                "share_encoder_decoder_embeddings": False,
-                "tie_word_embeddings": False,
-            }
-        return known
-    known |= {"pad_token_id": vocabulary.pad, "bos_token_id": vocabulary.cls, "eos_token_id": vocabulary.sep}
-    if encoder_decoder:
-        known["decoder_start_token_id"] = vocabulary.pad
+    vocabulary, causal = design.vocabulary, is_causal(design.task, encoder_decoder)
+    generates = causal or design.task in PAIRS
+    begin, end = (vocabulary.eos, vocabulary.eos) if generates else (vocabulary.cls, vocabulary.sep)
+    padding = None if design.task == "causal-lm" else vocabulary.pad
+    known: dict[str, Any] = {"vocab_size": vocabulary.size, "pad_token_id": padding}
+    known |= {"bos_token_id": begin, "eos_token_id": end}
+    if encoder_decoder and not causal:
+        known["decoder_start_token_id"] = padding
+        if design.task in PAIRS:
+            known["forced_eos_token_id"] = None
+    if vocabulary.target_size is not None and not causal:
+        known |= {"decoder_vocab_size": vocabulary.target_size, "share_encoder_decoder_embeddings": False}
+        known["tie_word_embeddings"] = False
     return known | _classes(design)
 
 
@@ -154,10 +149,8 @@ def _override(config: "PretrainedConfig", design: Design) -> None:
 
 def _require_weights(model: "PreTrainedModel", info: dict[str, Any], design: Design) -> None:
     """Only the head may be newly initialized. Raises DataError if other weights are missing."""
-    body = f"{model.base_model_prefix}."
-    heads = () if design.task != "classification" else ("pooler",)
-    missing = [name for name in sorted(info["missing_keys"]) if name.startswith(body)]
-    if lost := [name for name in missing if not any(head in name for head in heads)]:
+    missing = [name for name in sorted(info["missing_keys"]) if name.startswith(f"{model.base_model_prefix}.")]
+    if lost := [name for name in missing if design.task != "classification" or "pooler" not in name]:
         _require_shapes(design)
         raise DataError(f"{design.base}: {len(lost)} weights needed for {design.task} are missing, e.g. {lost[0]}")
     if info["mismatched_keys"]:
@@ -278,9 +271,5 @@ def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder
         found |= {name: getattr(config, name, None) for name in needed if found[name] is None}
         model.generation_config = GenerationConfig(**found)
     model.save_pretrained(folder)
-    for file in sorted(tokenizer.rglob("*")):
-        if file.is_file():
-            place = folder / file.relative_to(tokenizer)
-            place.parent.mkdir(exist_ok=True)
-            shutil.copyfile(file, place)
+    shutil.copytree(tokenizer, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
     usage.write(folder)

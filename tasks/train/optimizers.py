@@ -1,7 +1,6 @@
 """AdamW, and Muon with AdamW, each as one `torch.optim.Optimizer`."""
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tasks.train.settings import AdamWSettings, MuonSettings
@@ -10,7 +9,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Groups = dict[str, list[tuple[str, "torch.nn.Parameter"]]]
+Groups = dict[str, "list[torch.nn.Parameter]"]
 
 
 def split_parameters(model: "PreTrainedModel") -> Groups:
@@ -27,7 +26,7 @@ def split_parameters(model: "PreTrainedModel") -> Groups:
     output = model.get_output_embeddings()
     head = set() if output is None else {id(p) for p in output.parameters()}
     groups: Groups = {"embeddings": [], "head": [], "matrices": [], "vectors": []}
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if not parameter.requires_grad:
             continue
         if id(parameter) in embeddings:
@@ -36,7 +35,7 @@ def split_parameters(model: "PreTrainedModel") -> Groups:
             kind = "head"
         else:
             kind = "matrices" if parameter.ndim == 2 else "vectors"
-        groups[kind].append((name, parameter))
+        groups[kind].append(parameter)
     return groups
 
 
@@ -44,7 +43,7 @@ def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.
     """Make the optimizer for all trained parameters of a model."""
     import torch
 
-    groups = {kind: [parameter for _, parameter in pairs] for kind, pairs in split_parameters(model).items()}
+    groups = split_parameters(model)
     rates = {"embeddings": settings.embedding_learning_rate or settings.learning_rate}
     by_adamw = [
         {
@@ -57,16 +56,11 @@ def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.
     ]
     parts: list[torch.optim.Optimizer] = []
     if by_adamw:  # with LoRA, Muon may take all parameters
-        parts.append(
-            torch.optim.AdamW(
-                by_adamw, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True
-            )
-        )
+        parts.append(torch.optim.AdamW(by_adamw, betas=settings.betas, eps=settings.epsilon, fused=True))
     if isinstance(settings, MuonSettings) and groups["matrices"]:
         parts.append(
             torch.optim.Muon(
                 _by_shape(model, groups["matrices"], settings.matrix_learning_rate),
-                lr=settings.matrix_learning_rate,
                 weight_decay=settings.matrix_weight_decay,
                 momentum=settings.momentum,
                 ns_steps=settings.newton_schulz_steps,
@@ -98,11 +92,9 @@ def joined(parts: "list[torch.optim.Optimizer]") -> "torch.optim.Optimizer":
             super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
             self.param_groups = [group for part in parts for group in part.param_groups]
 
-        def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-            loss = None if closure is None else closure()
+        def step(self, closure: None = None) -> None:  # type: ignore[override]
             for part in parts:
                 part.step()
-            return loss
 
         def state_dict(self) -> dict[str, Any]:
             return {str(number): part.state_dict() for number, part in enumerate(parts)}

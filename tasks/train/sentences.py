@@ -22,11 +22,9 @@ FOLLOWS, FOREIGN = 0, 1
 
 def sentence_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
     """Batches of both splits. Raises DataError if the tokenizer lacks a token or a split has too few documents."""
-    made = []
-    for split, first, most in ((tokens, 0, None), (validation, VALIDATION, settings.evaluation_tokens)):
-        made.append(SentenceBatches(split, settings, vocabulary, first, most))
-    facts = {"mask_probability": settings.mask_probability, "chunks": len(made[0].chunks)}
-    return Data(made[0], made[1], facts)
+    training = SentenceBatches(tokens, settings, vocabulary, 0, None)
+    held_out = SentenceBatches(validation, settings, vocabulary, VALIDATION, settings.evaluation_tokens)
+    return Data(training, held_out, {"mask_probability": settings.mask_probability, "chunks": len(training.chunks)})
 
 
 def chunks_of(tokens: Tokens, longest: int) -> Ids:
@@ -51,11 +49,10 @@ class SentenceBatches(Batches):
         self.chunks = chunks_of(tokens, settings.context_length - 3)
         if len(set(self.chunks[:, 0].tolist())) < 2:
             raise DataError("train.next_sentence: needs at least two documents long enough for two segments")
-        used = len(self.chunks)
+        self.used = len(self.chunks)
         if most_tokens is not None:
-            used = max(1, int(np.searchsorted(np.cumsum(self.chunks[:, 2] - self.chunks[:, 1]), most_tokens)))
-        self.used = used
-        self.count, self.width = -(-used // settings.batch_size), settings.context_length
+            self.used = max(1, int(np.searchsorted(np.cumsum(self.chunks[:, 2] - self.chunks[:, 1]), most_tokens)))
+        self.count, self.width = -(-self.used // settings.batch_size), settings.context_length
         self._pass = -1
         self._order: Ids = np.empty(0, np.int64)
 
@@ -70,12 +67,12 @@ class SentenceBatches(Batches):
         size = self.settings.batch_size
         chosen = self._order[place * size : (place + 1) * size]
         pairs = [self._pair(int(chunk), self.first + position * size + row) for row, chunk in enumerate(chosen)]
-        seen, mask = padded([pair[0] for pair in pairs], self.padding)
-        labels, _ = padded([pair[1] for pair in pairs], IGNORED)
-        types, _ = padded([pair[2] for pair in pairs], 0)
-        rows = {"input_ids": seen, "attention_mask": mask, "token_type_ids": types, "labels": labels}
+        ids, labels, types, follows = zip(*pairs, strict=True)
+        seen, mask = padded(ids, self.padding)
+        rows = {"input_ids": seen, "attention_mask": mask, "token_type_ids": padded(types, 0)[0]}
+        rows["labels"] = padded(labels, IGNORED)[0]
         tensors = {name: torch.from_numpy(value) for name, value in rows.items()}
-        return tensors | {"next_sentence_label": torch.tensor([pair[3] for pair in pairs])}
+        return tensors | {"next_sentence_label": torch.tensor(follows)}
 
     def _pair(self, chunk: int, place: int) -> tuple[Ids, Ids, Ids, int]:
         """Input ids, labels and token types, each [tokens], and the next-sentence label."""

@@ -13,7 +13,6 @@ class Vocabulary:
     """Special token ids; None where the tokenizer has no such token."""
 
     size: int
-    bos: int | None
     eos: int | None
     pad: int | None
     cls: int | None
@@ -48,5 +47,5 @@ def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
         size=len(tokenizer),
         special=tuple(sorted(tokenizer.all_special_ids)),
         target_size=len(load_tokenizer(other)) if other.is_dir() else None,
-        **{name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "cls", "sep", "mask")},
+        **{name: getattr(tokenizer, f"{name}_token_id") for name in ("eos", "pad", "cls", "sep", "mask")},
     )

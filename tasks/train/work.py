@@ -11,7 +11,7 @@ from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.identity import fingerprint, hash_tree
-from tasks.stage.run import Job, Report
+from tasks.stage.run import Job, Report, checkpoints_of
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import FAMILIES, read_task
@@ -41,8 +41,6 @@ from tasks.workers.system import prepare
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    from tasks.tracking.record import LiveRecord
-
 Training = PackedTraining | BucketTraining
 
 
@@ -70,6 +68,8 @@ def train(job: Job) -> Report:
     import torch
     import transformers
 
+    from tasks.tracking.record import LiveRecord
+
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     machine = resolve(order.train, order.where)
@@ -91,14 +91,15 @@ def train(job: Job) -> Report:
         model = add_lora(model, drawn, order.model.lora, design)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     text = splits["validation"].text.index if order.task == "causal-lm" else None
-    plan = Plan(order.where, order.train, machine, data, checkpoints.folder_of(job.recipe, identity), text)
+    plan = Plan(order.where, order.train, machine, data, checkpoints_of(job.recipe, identity), text)
     job.say(
         f"{model.config.model_type}, {parameters:,} parameters"
         + (f" plus {trained:,} trained" if order.model.lora is not None else "")
         + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
     )
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
-    record = _open_record(job.recipe, identity, order.resolved() | facts)
+    record = LiveRecord.open(job.recipe, identity, order.resolved() | facts)
+    plan.folder.mkdir(parents=True, exist_ok=True)
     finished = False
     try:
         history = fit(model, plan, record)
@@ -106,15 +107,10 @@ def train(job: Job) -> Report:
     finally:
         record.close(failed=not finished)
 
-    save_model(
-        model.cpu(),
-        design,
-        _usage(order, splits["train"].text.index),
-        job.input("tokenizer"),
-        job.output("model"),
-    )
+    usage = _usage(order, splits["train"].text.index)
+    save_model(model.cpu(), design, usage, job.input("tokenizer"), job.output("model"))
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
-    checkpoints.write_timing(plan.folder, _timing(history, machine))
+    checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
     checkpoints.clear(plan.folder)
     return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
 
@@ -183,12 +179,6 @@ def _usage(order: Order, index: Index) -> Usage:
     return Usage(order.task, index.prefix, order.train.source_length, target, closing)
 
 
-def _open_record(recipe: str, identity: str, parameters: dict[str, Any]) -> "LiveRecord":
-    from tasks.tracking.record import LiveRecord
-
-    return LiveRecord.open(recipe, identity, parameters)
-
-
 def _make_deterministic(seed: int, machine: Machine) -> None:
     """Same machine and thread count, same numbers; threads matter because they change the order of summation."""
     import torch
@@ -228,7 +218,6 @@ def _report(
     loss = last.validation_loss if plan.settings.keep == "last" else history.best_loss
     assert loss is not None
     per_byte = {} if plan.text is None else {"validation_bits_per_byte": round(bits_per_byte(plan.text, loss), 6)}
-    passes = last.step * plan.settings.accumulation / plan.data.training.count
     return Report(
         received={
             f"{name}_{side}": len(tokens)
@@ -245,7 +234,7 @@ def _report(
             "data": plan.data.facts,
             "steps": last.step,
             "tokens_seen": history.tokens,
-            "epochs": round(passes, 3),
+            "epochs": round(last.step * plan.settings.accumulation / plan.data.training.count, 3),
             "kept_step": kept,
             "best_step": history.best_step,
             "last_step": last.step,

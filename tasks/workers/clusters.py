@@ -6,7 +6,6 @@ engines rerun the unfinished work of a lost worker.
 
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks.stage.errors import GristmillError
+from tasks.workers.threads import in_order
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str |
             "Ray",
             address,
         )
-        yield from _in_order(partial(task, work), ray.get, items, AHEAD * processors)
+        yield from in_order(partial(task, work), ray.get, items, AHEAD * processors)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     finally:
@@ -64,18 +64,12 @@ def by_dask(work: Callable[[Item], Result], items: Iterable[Item], address: str 
     with client:
         task = partial(client.submit, _here, Path.cwd(), pure=False)
         threads = _processors(
-            lambda: sum(client.nthreads().values()),
-            lambda: task(bool, 0).result(FIRST_WORKER),
-            "Dask",
-            address,
+            lambda: sum(client.nthreads().values()), lambda: task(bool, 0).result(FIRST_WORKER), "Dask", address
         )
-        yield from _in_order(partial(task, work), lambda future: future.result(), items, AHEAD * threads)
+        yield from in_order(partial(task, work), lambda future: future.result(), items, AHEAD * threads)
 
 
-CLUSTERS: dict[str, Callable[[Callable[[Any], Any], Iterable[Any], str | None], Iterator[Any]]] = {
-    "ray": by_ray,
-    "dask": by_dask,
-}
+CLUSTERS: dict[str, Callable[..., Iterator[Any]]] = {"ray": by_ray, "dask": by_dask}
 """By their name in GRISTMILL_ENGINE."""
 
 
@@ -93,18 +87,6 @@ def _processors(count: Callable[[], int], first: Callable[[], object], kind: str
             f"GRISTMILL_ENGINE: the {kind} cluster {place} has no workers, and none joined within {FIRST_WORKER:.0f} s"
         )
     return processors
-
-
-def _in_order(
-    submit: Callable[[Item], Any], result: Callable[[Any], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    waiting: deque[Any] = deque()
-    for item in items:
-        waiting.append(submit(item))
-        if len(waiting) >= ahead:
-            yield result(waiting.popleft())
-    while waiting:
-        yield result(waiting.popleft())
 
 
 def _here(folder: Path, work: Callable[[Item], Result], item: Item) -> Result:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -14,13 +14,21 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: i
 
     An error in `work` is raised in place of its result.
     """
-    pool, waiting = ThreadPoolExecutor(threads), deque[Future[Result]]()
+    pool = ThreadPoolExecutor(threads)
     try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_order(lambda item: pool.submit(work, item), Future.result, items, threads + 1)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def in_order(
+    submit: Callable[[Item], Any], result: Callable[[Any], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Submit items, at most `ahead` whose results are not consumed, and yield the results in the order of the items."""
+    waiting: deque[Any] = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) >= ahead:
+            yield result(waiting.popleft())
+    while waiting:
+        yield result(waiting.popleft())

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.clean.__main__ import STAGE
-from tasks.stage.run import run
-from tests.clean.corpus import contents, project, rows
+from tests.clean.corpus import clean, contents, rows
 from tests.clean.rules.quality.perturbed import made
 
 CLEAN = """
@@ -21,9 +19,7 @@ CLEAN = """
   contamination: {}
   splits: {validation: 0.1, test: 0.1}
 """
-REASONS = {
-    "too_few_words", "other_language", "blocked_words", "iban", "duplicate", "near_duplicate", "contaminated"
-}  # fmt: skip
+REASONS = {"too_few_words", "other_language", "blocked_words", "iban", "duplicate", "near_duplicate", "contaminated"}
 
 
 def corpus() -> list[tuple[str, str, str]]:
@@ -58,10 +54,8 @@ def cleaned(root: Path, workers: str) -> dict[str, bytes]:
         patch.setattr("tasks.formats.corpus.BATCH_BYTES", 30_000)
         patch.setattr("tasks.workers.parallel_map.WORTH_A_PROCESS", 0)
         patch.setenv("GRISTMILL_WORKERS", workers)
-        patch.chdir(root)
-        data = project(root, CLEAN, corpus())
-        run(STAGE, "small")
-        return contents(data / "clean") | contents(data / "scratch")
+        out = clean(root, CLEAN, corpus())
+        return contents(out) | contents(out.parent / "scratch")
 
 
 def test_every_group_of_rules_drops_something(expected: dict[str, bytes], tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What the passes of the stage have to do with each other: rights between splits, and what is kept between runs."""
 
-import json
-import unicodedata
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ from tasks.clean import shard
 from tasks.clean.__main__ import STAGE
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
-from tests.clean.corpus import contents, project, rows
+from tests.clean.corpus import clean, contents, ids, project, rejected, report, rows, texts
 from tests.clean.rules.near.planted import planted
 
 TEST = "  splits: {validation: 0, test: 0, test_groups: [held out]}\n"
@@ -22,10 +21,6 @@ NEAR = "  near_duplicates: {}\n"
 @pytest.fixture(autouse=True)
 def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def rejected(data: Path) -> dict[str, tuple[str, str, str]]:
-    return {row["id"]: (row["reason"], row["value"], row["threshold"]) for row in rows(data / "clean/rejected.parquet")}
 
 
 def words(*numbers: int) -> str:
@@ -42,14 +37,10 @@ def test_a_near_duplicate_of_a_test_document_is_not_trained_on(tmp_path: Path) -
         ("near, later", "held out", words(*text, 1001)),
     ]
     for row_group in (1, 5):
-        root = tmp_path / str(row_group)
-        with pytest.MonkeyPatch.context() as patch:
-            data = project(root, NEAR + TEST, given, row_group)
-            patch.chdir(root)
-            run(STAGE, "small")
-        assert [row["id"] for row in rows(data / "clean" / "train")] == ["apart"]
-        assert [row["id"] for row in rows(data / "clean" / "test")] == ["kept"]
-        assert rejected(data) == {
+        out = clean(tmp_path / str(row_group), NEAR + TEST, given, row_group)
+        assert ids(out / "train") == ["apart"]
+        assert ids(out / "test") == ["kept"]
+        assert rejected(out) == {
             "near": ("near_duplicate", "0.990 with kept", "0.8"),
             "same": ("duplicate", "same as apart", None),
             "near, later": ("near_duplicate", "0.990 with kept", "0.8"),
@@ -63,11 +54,10 @@ def test_a_document_with_a_run_of_words_of_the_test_split_is_not_trained_on(tmp_
         ("tested", "held out", words(*range(490, 600))),
         ("tested too", "held out", words(*range(500, 513))),
     ]
-    data = project(tmp_path, "  contamination: {}\n" + TEST, given, row_group=2)
-    run(STAGE, "small")
-    assert [row["id"] for row in rows(data / "clean" / "train")] == ["nearly"]
-    assert [row["id"] for row in rows(data / "clean" / "test")] == ["tested", "tested too"]
-    assert rejected(data) == {"quotes it": ("contaminated", "1, 0.206 of the words", "1")}
+    out = clean(tmp_path, "  contamination: {}\n" + TEST, given, row_group=2)
+    assert ids(out / "train") == ["nearly"]
+    assert ids(out / "test") == ["tested", "tested too"]
+    assert rejected(out) == {"quotes it": ("contaminated", "1, 0.206 of the words", "1")}
 
 
 def test_a_paragraph_stays_where_the_model_is_scored_and_goes_elsewhere(tmp_path: Path) -> None:
@@ -77,11 +67,10 @@ def test_a_paragraph_stays_where_the_model_is_scored_and_goes_elsewhere(tmp_path
         ("notice alone", "some", notice + "."),
         ("tested", "held out", f"{own[1]}\n\n{notice}\n\n{own[2]}"),
     ]
-    data = project(tmp_path, "  duplicate_paragraphs: {}\n" + TEST, given, row_group=1)
-    run(STAGE, "small")
-    assert {row["id"]: row["text"] for row in rows(data / "clean" / "train")} == {"first": own[0]}
-    assert {row["id"]: row["text"] for row in rows(data / "clean" / "test")} == {"tested": given[2][2]}
-    assert rejected(data) == {"notice alone": ("duplicate_paragraphs", "too_few_characters: 0", "1")}
+    out = clean(tmp_path, "  duplicate_paragraphs: {}\n" + TEST, given, row_group=1)
+    assert texts(out / "train") == {"first": own[0]}
+    assert texts(out / "test") == {"tested": given[2][2]}
+    assert rejected(out) == {"notice alone": ("duplicate_paragraphs", "too_few_characters: 0", "1")}
 
 
 @pytest.fixture
@@ -100,27 +89,21 @@ def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def corpus(documents: int) -> list[tuple[str, str, str]]:
-    texts = planted(documents, seed=1)
-    return [(f"d{n:04}", f"group {n % 20}", text) for n, text in enumerate(texts)]
+    return [(f"d{n:04}", f"group {n % 20}", text) for n, text in enumerate(planted(documents, seed=1))]
 
 
 def test_new_documents_cost_what_is_new_and_the_result_is_that_of_a_full_run(
     tmp_path: Path, small_row_groups: list[int]
 ) -> None:
-    clean = NEAR + "  splits: {validation: 0.1, test: 0.1}\n"
     given = corpus(600)
     made = {}
     for name, parts in {"full": [given], "grown": [given[:200] + given[260:], given]}.items():
-        root = tmp_path / name
-        with pytest.MonkeyPatch.context() as patch:
-            for part in parts:
-                small_row_groups.clear()
-                if root.exists():
-                    (root / "data/small/valid/part-00000.parquet").unlink()
-                    (root / "data/small/valid").rmdir()
-                data = project(root, clean, part)
-                patch.chdir(root)
-                run(STAGE, "small")
+        data = tmp_path / name / "data" / "small"
+        for part in parts:
+            small_row_groups.clear()
+            if data.exists():
+                shutil.rmtree(data / "valid")
+            clean(tmp_path / name, NEAR + "  splits: {validation: 0.1, test: 0.1}\n", part)
         made[name] = contents(data / "clean"), contents(data / "scratch"), sum(small_row_groups)
     assert pq.ParquetFile(data / "valid" / "part-00000.parquet").num_row_groups > 15
     assert made["grown"][:2] == made["full"][:2]
@@ -130,9 +113,9 @@ def test_new_documents_cost_what_is_new_and_the_result_is_that_of_a_full_run(
 def test_other_rules_about_documents_clean_anew_and_others_do_not(tmp_path: Path, small_row_groups: list[int]) -> None:
     project(tmp_path, TEST, [*corpus(100), ("t", "held out", "tested")])
     recipe = tmp_path / "recipes" / "small.yaml"
-    for clean, documents in ((TEST, 101), (TEST + "  contamination: {}\n", 0), (TEST + "  min_words: 1\n", 101)):
+    for section, documents in ((TEST, 101), (TEST + "  contamination: {}\n", 0), (TEST + "  min_words: 1\n", 101)):
         small_row_groups.clear()
-        recipe.write_text(f"clean:\n{clean}", encoding="utf-8")
+        recipe.write_text(f"clean:\n{section}", encoding="utf-8")
         run(STAGE, "small")
         assert sum(small_row_groups) == documents
 
@@ -171,10 +154,9 @@ def test_what_a_pair_answers_is_tested_text_too(tmp_path: Path) -> None:
         ("other", "some", words(*range(40, 60)), words(*range(60, 80))),
         ("tested", "held out", words(*range(80, 100)), answer),
     ]
-    data = project(tmp_path, "  contamination: {}\n" + TEST, given, row_group=3)
-    run(STAGE, "small")
-    assert [row["id"] for row in rows(data / "clean" / "train")] == ["other"]
-    assert rejected(data) == {
+    out = clean(tmp_path, "  contamination: {}\n" + TEST, given, row_group=3)
+    assert ids(out / "train") == ["other"]
+    assert rejected(out) == {
         "same answer": ("target_contaminated", "8, 1.000 of the words", "1"),
         "answer as text": ("contaminated", "8, 1.000 of the words", "1"),
     }
@@ -182,12 +164,7 @@ def test_what_a_pair_answers_is_tested_text_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "exam",
-    [
-        unicodedata.normalize("NFD", "le café {} fermé"),
-        "le cafÃ© {} fermé",
-        "le caf\u200bé {} fermé",
-        "le café {} fermé joe@example.org",
-    ],
+    ["le cafe\u0301 {} ferme\u0301", "le cafÃ© {} fermé", "le caf\u200bé {} fermé", "le café {} fermé joe@example.org"],
 )
 def test_an_evaluation_file_is_cleaned_before_it_is_compared(exam: str, tmp_path: Path) -> None:
     middle = words(*range(15))
@@ -198,17 +175,14 @@ def test_an_evaluation_file_is_cleaned_before_it_is_compared(exam: str, tmp_path
         ("tested", "held out", words(*range(60, 90))),
     ]
     chosen = "  contamination: {ngram: 17, min_words: 17, files: [exam.txt]}\n  privacy: {}\n"
-    data = project(tmp_path, chosen + TEST, given)
-    run(STAGE, "small")
-    assert [row["id"] for row in rows(data / "clean" / "train")] == ["own"]
-    details = json.loads((data / "clean" / "report.json").read_text())["details"]
-    assert details["evaluation_texts_too_short"] == 0
+    out = clean(tmp_path, chosen + TEST, given)
+    assert ids(out / "train") == ["own"]
+    assert report(out)["details"]["evaluation_texts_too_short"] == 0
 
 
 def test_an_evaluation_file_that_is_not_there_is_told_first(tmp_path: Path) -> None:
-    project(tmp_path, "  contamination: {files: [exams]}\n" + TEST, [("a", "some", words(1, 2))])
     with pytest.raises(RecipeError, match=r"recipes/small.yaml: clean\.contamination\.files: exams: not found"):
-        run(STAGE, "small")
+        clean(tmp_path, "  contamination: {files: [exams]}\n" + TEST, [("a", "some", words(1, 2))])
     (tmp_path / "exams").mkdir()
     (tmp_path / "exams/a.txt").write_text("a")
     (tmp_path / "exams/more").symlink_to("..")
@@ -216,19 +190,10 @@ def test_an_evaluation_file_that_is_not_there_is_told_first(tmp_path: Path) -> N
         run(STAGE, "small")
 
 
-def test_a_split_whose_documents_all_went_is_told_with_the_reasons(tmp_path: Path) -> None:
-    text = words(*range(30))
-    given = [("a", "some", text), ("b", "some", text), ("tested", "held out", text)]
-    project(tmp_path, TEST, given)
-    with pytest.raises(DataError, match=r"train split .* all 2 documents in it were dropped \(duplicate 2\)"):
-        run(STAGE, "small")
-
-
 def test_documents_near_through_others_say_so(tmp_path: Path) -> None:
     given = [(name, "some", words(*range(start, start + 100))) for name, start in (("a", 0), ("b", 8), ("c", 16))]
-    data = project(tmp_path, NEAR + TEST, [*given, ("tested", "held out", words(*range(500, 600)))])
-    run(STAGE, "small")
-    assert rejected(data) == {
+    out = clean(tmp_path, NEAR + TEST, [*given, ("tested", "held out", words(*range(500, 600)))])
+    assert rejected(out) == {
         "b": ("near_duplicate", "0.846 with a", "0.8"),
         "c": ("near_duplicate", "0.714 with a, through others", "0.8"),
     }
@@ -242,9 +207,10 @@ def test_nothing_personal_is_left_beside_the_text(tmp_path: Path) -> None:
     source = pa.array(["x.txt part 1: From: joe@example.org", "y"], table.schema.field("source").type)
     pq.write_table(table.set_column(table.schema.get_field_index("source"), "source", source), valid)
     run(STAGE, "small")
-    (kept,) = rows(data / "clean" / "train")
+    out = data / "clean"
+    (kept,) = rows(out / "train")
     assert kept["source"] == "x.txt part 1: From: <EMAIL>"
-    assert "joe@" not in (data / "clean" / "report.json").read_text()
+    assert "joe@" not in (out / "report.json").read_text()
 
 
 def test_blocked_words_and_personal_data_of_a_target_drop_a_pair(tmp_path: Path) -> None:
@@ -255,9 +221,8 @@ def test_blocked_words_and_personal_data_of_a_target_drop_a_pair(tmp_path: Path)
         ("three", "some", words(7, 8, 9), "nothing of that"),
         ("tested", "held out", words(10, 11, 12), "nor that"),
     ]
-    data = project(tmp_path, chosen, given)
-    run(STAGE, "small")
-    assert {name: reason for name, (reason, *_) in rejected(data).items()} == {
+    out = clean(tmp_path, chosen, given)
+    assert {name: reason for name, (reason, *_) in rejected(out).items()} == {
         "one": "target_blocked_words",
         "two": "target_email",
     }
@@ -270,8 +235,7 @@ def test_the_funnel_tells_cut_paragraphs_from_rewriting(tmp_path: Path) -> None:
         ("second", "some", f"{words(*range(20, 30))}\n\n{notice}"),
         ("tested", "held out", words(*range(30, 40))),
     ]
-    data = project(tmp_path, "  duplicate_paragraphs: {}\n" + TEST, given)
-    run(STAGE, "small")
-    steps = json.loads((data / "clean" / "report.json").read_text())["details"]["funnel"]
+    out = clean(tmp_path, "  duplicate_paragraphs: {}\n" + TEST, given)
+    steps = report(out)["details"]["funnel"]
     assert [step["rules"] for step in steps] == ["received", "repeated paragraphs cut"]
     assert steps[0]["bytes"] - steps[1]["bytes"] == len(f"\n\n{notice}")

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 import unicodedata
 from collections import defaultdict
 from typing import Any
@@ -12,11 +14,13 @@ from hypothesis import strategies as st
 from tasks.clean.documents import rules_of
 from tasks.clean.rewrite import measured, rewrite
 from tasks.clean.rules.blocked.characters import UNSPACED
+from tasks.clean.rules.near.settings import NearDuplicateSettings
 from tasks.clean.rules.scripts import lengths_in_words
 from tasks.clean.settings import CleanSettings
 from tasks.clean.verdict import Batch, Verdict, shown
 from tasks.stage.errors import RecipeError
 from tasks.stage.settings import validate
+from tests.scratch import ROOT
 
 ENGLISH = (
     "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience and "
@@ -41,13 +45,10 @@ def verdict(text: str, target: str | None = None, label: str | None = None, /, *
     return None
 
 
-def test_an_empty_text_never_stays() -> None:
-    assert verdict("") == Verdict("too_few_characters", "0", "1")
-
-
 @pytest.mark.parametrize(
     ("text", "settings", "expected"),
     [
+        ("", {}, Verdict("too_few_characters", "0", "1")),
         ("abc", {"min_characters": 4}, Verdict("too_few_characters", "3", "4")),
         ("abcd", {"min_characters": 4}, None),
         ("abcde", {"max_characters": 4}, Verdict("too_many_characters", "5", "4")),
@@ -66,10 +67,6 @@ def test_bounds_are_inclusive_and_the_target_has_its_own(
     of_target = expected and Verdict(f"target_{expected.reason}", expected.value, expected.threshold)
     assert verdict("x", text, target=settings) == of_target
     assert verdict("x", None, target=settings) is None
-
-
-def test_an_empty_target_never_stays() -> None:
-    assert verdict("x", "") == Verdict("target_too_few_characters", "0", "1")
 
 
 @pytest.mark.parametrize(
@@ -185,13 +182,31 @@ def test_settings_say_which_of_them_are_about_pairs_and_classes() -> None:
         ({"languages": {"target": "fr_FR"}}, "clean.languages.target: "),
         ({"languages": {"threshold": 0.5}}, "clean.languages: set text, target, or both"),
         ({"splits": {"validation": 0.5, "test": 0.5}}, "clean.splits: validation 0.5 and test 0.5 leave nothing"),
-        (
-            {"splits": {"test_groups": ["a"], "validation_groups": ["a"]}},
-            "'a': in both validation_groups and test_groups",
-        ),
+        ({"splits": {"test_groups": ["a"], "validation_groups": ["a"]}}, "'a': in both validation_groups and test_gr"),
+        ({"near_duplicates": {"threshold": 0.0}}, "clean.near_duplicates.threshold: "),
+        ({"near_duplicates": {"threshold": 1.01}}, "clean.near_duplicates.threshold: "),
+        ({"near_duplicates": {"bands": 0}}, "clean.near_duplicates.bands: "),
+        ({"near_duplicates": {"bands": 512, "rows": 9}}, "bands 512 × rows 9 = 4608, more than 4096"),
+        ({"near_duplicates": {"max_bucket": 1}}, "clean.near_duplicates.max_bucket: "),
+        ({"near_duplicates": {"n": 5}}, "clean.near_duplicates.n: unknown key"),
+        ({"contamination": {"ngram": 7}}, "min_words 8 is more than ngram 7"),
+        ({"contamination": {"min_share": 1.5}}, "clean.contamination.min_share: "),
+        ({"duplicate_paragraphs": {"separator": "word"}}, "clean.duplicate_paragraphs.separator: "),
     ],
 )
 def test_a_wrong_setting_is_told_by_its_key(section: dict, message: str, tmp_path) -> None:
     with pytest.raises(RecipeError) as error:
         validate(CleanSettings, section, tmp_path / "x.yaml", "clean")
     assert message in str(error.value)
+
+
+def test_a_pair_of_the_default_threshold_is_a_candidate_with_the_chance_that_the_docstring_states() -> None:
+    chosen = NearDuplicateSettings()
+    assert 1 - (1 - chosen.threshold**chosen.rows) ** chosen.bands == pytest.approx(0.9996, abs=5e-5)
+    assert "0.9996 at 0.8" in (NearDuplicateSettings.__doc__ or "")
+
+
+def test_settings_load_no_compiler() -> None:
+    script = "import sys, tasks.clean.settings; print({'numba', 'numpy', 'pyarrow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -6,9 +5,10 @@ import pytest
 from tasks.clean.__main__ import STAGE
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
-from tests.clean.corpus import contents, project, rows
+from tests.clean.corpus import clean, contents, ids, project, rejected, report, rows, texts
 
 SPLITS = "  splits: {validation: 0.2, test: 0.2}\n"
+ALONE = "  splits: {validation: 0, test: 0}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -21,62 +21,48 @@ def documents(count: int = 60) -> list[tuple[str, str, str]]:
 
 
 def test_every_document_is_in_one_split_or_rejected_with_its_reason(tmp_path: Path) -> None:
-    more = [
-        ("short", "group 0", "\u200b ab \n"),
-        ("again", "group 1", "the text of\ndocument 7"),
-        ("none", "g", "\x00"),
-    ]
+    short, again = ("short", "group 0", "\u200b ab \n"), ("again", "group 1", "the text of\ndocument 7")
+    more = [short, again, ("none", "g", "\x00")]
     data = project(tmp_path, "  min_characters: 5\n" + SPLITS, documents() + more)
-    report = run(STAGE, "small")
-    splits = {name: rows(data / "clean" / name) for name in ("train", "validation", "test")}
+    told = run(STAGE, "small")
+    out = data / "clean"
+    splits = {name: rows(out / name) for name in ("train", "validation", "test")}
     kept = [row for split in splits.values() for row in split]
     assert sorted(row["id"] for row in kept) == sorted(name for name, *_ in documents())
     assert {row["text"] for row in kept} == {f"the text of\ndocument {n}" for n in range(60)}
     groups = [{row["group"] for row in split} for split in splits.values()]
     assert all(groups) and not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
-    rejected = {row["id"]: row for row in rows(data / "clean" / "rejected.parquet")}
-    assert {name: (row["reason"], row["threshold"]) for name, row in rejected.items()} == {
-        "short": ("too_few_characters", "5"),
-        "again": ("duplicate", None),
-        "none": ("too_few_characters", "5"),
+    assert rejected(out) == {
+        "short": ("too_few_characters", "3", "5"),
+        "again": ("duplicate", "same as d7", None),
+        "none": ("too_few_characters", "0", "5"),
     }
-    assert rejected["short"]["value"] == "3" and rejected["short"]["text"] == " ab"
-    written = json.loads((data / "clean" / "report.json").read_text())
+    assert texts(out / "rejected.parquet")["short"] == " ab"
+    written = report(out)
     assert written["received"]["documents"] == 63 == sum(written["produced"].values()) + 3
-    assert [(drop["reason"], drop["documents"]) for drop in written["dropped"]] == [
-        ("too_few_characters", 2),
-        ("duplicate", 1),
-    ]
-    assert report.dropped[0].examples == ["short: value 3, threshold 5", "none: value 0, threshold 5"]
+    dropped = {drop["reason"]: drop["documents"] for drop in written["dropped"]}
+    assert list(dropped.items()) == [("too_few_characters", 2), ("duplicate", 1)]
+    assert told.dropped[0].examples == ["short: value 3, threshold 5", "none: value 0, threshold 5"]
     assert written["details"]["rewritten"] == {
-        "blank_lines": 1,
-        "control_characters": 2,
-        "line_ends": 60,
-        "trailing_blanks": 61,
-    }
+        "blank_lines": 1, "control_characters": 2, "line_ends": 60, "trailing_blanks": 61
+    }  # fmt: skip
     assert written["details"]["splits"]["test"]["groups"] == len(groups[2])
 
 
 def test_of_the_same_text_the_first_in_order_stays_and_may_stay_if_asked(tmp_path: Path) -> None:
     twice = [("a", "g", "same "), ("b", "h", "same"), ("c", "g", "same\n")]
-    alone = "  splits: {validation: 0, test: 0}\n"
-    data = project(tmp_path, alone, twice, row_group=1)
+    out = clean(tmp_path, ALONE, twice, row_group=1)
+    assert ids(out / "train") == ["a"]
+    assert ids(out / "rejected.parquet") == ["b", "c"]
+    (tmp_path / "recipes" / "small.yaml").write_text(f"clean:\n  exact_duplicates: keep\n{ALONE}")
     run(STAGE, "small")
-    assert [row["id"] for row in rows(data / "clean" / "train")] == ["a"]
-    assert [row["id"] for row in rows(data / "clean" / "rejected.parquet")] == ["b", "c"]
-    (tmp_path / "recipes" / "small.yaml").write_text(f"clean:\n  exact_duplicates: keep\n{alone}")
-    run(STAGE, "small")
-    assert [row["id"] for row in rows(data / "clean" / "train")] == ["a", "b", "c"]
+    assert ids(out / "train") == ["a", "b", "c"]
 
 
 def test_splits_stay_when_documents_are_added(tmp_path: Path) -> None:
     def written(root: Path, given: list[tuple[str, str, str]]) -> dict[str, str]:
-        root.mkdir()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(root)
-            data = project(root, SPLITS, given)
-            run(STAGE, "small")
-        return {row["id"]: name for name in ("train", "validation", "test") for row in rows(data / "clean" / name)}
+        out = clean(root, SPLITS, given)
+        return {row["id"]: name for name in ("train", "validation", "test") for row in rows(out / name)}
 
     before = written(tmp_path / "before", documents())
     after = written(tmp_path / "after", [(f"new{n}", f"new {n}", f"new {n}") for n in range(40)] + documents())
@@ -84,67 +70,57 @@ def test_splits_stay_when_documents_are_added(tmp_path: Path) -> None:
 
 
 def test_cleaning_what_was_cleaned_changes_nothing(tmp_path: Path) -> None:
-    data = project(tmp_path, SPLITS, documents())
-    run(STAGE, "small")
-    first = {row["id"]: row["text"] for row in rows(data / "clean" / "train")}
-    again = tmp_path / "again"
-    again.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(again)
-        given = [(row["id"], row["group"], row["text"]) for row in rows(data / "clean" / "train")]
-        data = project(again, "  splits: {validation: 0, test: 0}\n", given)
-        report = run(STAGE, "small")
-    assert {row["id"]: row["text"] for row in rows(data / "clean" / "train")} == first
-    assert report.details["rewritten"] == {} and report.dropped == []
+    out = clean(tmp_path, SPLITS, documents())
+    first = rows(out / "train")
+    given = [(row["id"], row["group"], row["text"]) for row in first]
+    out = clean(tmp_path / "again", ALONE, given)
+    assert texts(out / "train") == {row["id"]: row["text"] for row in first}
+    assert report(out)["details"]["rewritten"] == {} and report(out)["dropped"] == []
 
 
 def test_one_line_of_fifty_megabytes_is_a_document_like_any_other(tmp_path: Path) -> None:
     line = "words, words " * 4_000_000
-    data = project(
-        tmp_path, "  splits: {validation: 0, test: 0}\n", [("long", "g", line), ("lines", "h", "\n" * 10**6 + "x")]
-    )
-    run(STAGE, "small")
-    assert [len(row["text"]) for row in rows(data / "clean" / "train")] == [len(line) - 1, 1]
+    out = clean(tmp_path, ALONE, [("long", "g", line), ("lines", "h", "\n" * 10**6 + "x")])
+    assert [len(row["text"]) for row in rows(out / "train")] == [len(line) - 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("clean", "given", "error", "message"),
-    [
-        (
-            "  min_words: 100\n",
-            documents(),
-            DataError,
-            "recipes/small.yaml: clean: all 60 documents were dropped (too_few_words 60)",
-        ),
-        ("  min_words: 1\n", [], DataError, "data/small/valid: it has no documents"),
-        (
-            "  splits: {validation: 0.1, test: 0.01}\n",
-            [("a", "one", "a"), ("b", "two", "b")],
-            DataError,
-            "recipes/small.yaml: clean.splits.validation: the validation split would be empty: none of the 2 groups",
-        ),
-        (
-            "  splits: {validation: 0, test: 0, test_groups: [one]}\n",
-            [("a", "one", "a"), ("b", "one", "b")],
-            DataError,
-            "recipes/small.yaml: clean.splits: the train split would be empty: none of the 1 group fell into it",
-        ),
-        (
-            "  splits: {validation: 0, test: 0, test_groups: [hamlte]}\n",
-            [("a", "hamlet", "a")],
-            RecipeError,
-            "recipes/small.yaml: clean.splits.test_groups: no group 'hamlte' in the corpus (there are: hamlet)",
-        ),
-    ],
-)
+def classes(**labels: int) -> list[tuple[str | None, ...]]:
+    return [
+        (f"{label} {n}", f"{label} {n}", f"text {label} {n}", None, label)
+        for label, count in labels.items()
+        for n in range(count)
+    ]
+
+
+FAILURES = [
+    ("  min_words: 100\n", documents(), DataError,
+     "recipes/small.yaml: clean: all 60 documents were dropped (too_few_words 60)"),
+    ("  min_words: 1\n", [], DataError,
+     "data/small/valid: it has no documents"),
+    ("  splits: {validation: 0.1, test: 0.01}\n", [("a", "one", "a"), ("b", "two", "b")], DataError,
+     "recipes/small.yaml: clean.splits.validation: the validation split would be empty: none of the 2 groups"),
+    ("  splits: {validation: 0, test: 0, test_groups: [one]}\n", [("a", "one", "a"), ("b", "one", "b")], DataError,
+     "recipes/small.yaml: clean.splits: the train split would be empty: none of the 1 group fell into it"),
+    ("  splits: {validation: 0, test: 0, test_groups: [hamlte]}\n", [("a", "hamlet", "a")], RecipeError,
+     "recipes/small.yaml: clean.splits.test_groups: no group 'hamlte' in the corpus (there are: hamlet)"),
+    ("  splits: {validation: 0, test: 0, test_groups: [two]}\n", [(n, n, "text") for n in ("a", "b", "two")], DataError,
+     "the train split would be empty: all 2 documents in it were dropped (duplicate 2)"),
+    ("  splits: {validation: 0, test: 0, test_groups: [y 0, y 1]}\n", classes(x=2, y=2), DataError,
+     "'y' has 2 (train 0, validation 0, test 2); drop such labels"),
+    ("  min_documents_per_label: 3\n", documents(), RecipeError,
+     "recipes/small.yaml: clean.min_documents_per_label: no document of data/small/valid has a label"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "given", "error", "message"), FAILURES)
 def test_what_cannot_be_is_told_in_a_sentence_and_the_last_good_outputs_stay(
-    clean: str, given: list, error: type[Exception], message: str, tmp_path: Path
+    section: str, given: list, error: type[Exception], message: str, tmp_path: Path
 ) -> None:
-    data = project(tmp_path, clean, given)
-    (data / "clean").mkdir()
+    data = tmp_path / "data" / "small"
+    (data / "clean").mkdir(parents=True)
     (data / "clean" / "old").write_text("still here")
     with pytest.raises(error) as raised:
-        run(STAGE, "small")
+        clean(tmp_path, section, given)
     assert message in str(raised.value) and "\n" not in str(raised.value)
     assert contents(data / "clean") == {"old": b"still here"}
     assert sorted(path.name for path in data.iterdir()) == ["clean", "scratch", "valid"]
@@ -157,91 +133,56 @@ def pairs(count: int = 40) -> list[tuple[str | None, ...]]:
 def test_targets_are_rewritten_as_texts_are_and_stay_with_them(tmp_path: Path) -> None:
     more = [("long", "g", "one", "un deux trois"), ("same", "g", "two", "two\n"), ("again", "g", "text 3", "autre")]
     keys = "  max_length_ratio: 2.5\n  identical_sides: drop\n" + SPLITS
-    data = project(tmp_path, keys, pairs() + more)
-    run(STAGE, "small")
-    kept = [row for name in ("train", "validation", "test") for row in rows(data / "clean" / name)]
+    out = clean(tmp_path, keys, pairs() + more)
+    kept = [row for name in ("train", "validation", "test") for row in rows(out / name)]
     assert {row["id"]: (row["text"], row["target"], row["label"]) for row in kept} == {
         f"d{n}": (f"text {n}", f"texte {n}", None) for n in range(40)
     }
-    rejected = {row["id"]: (row["reason"], row["target"]) for row in rows(data / "clean" / "rejected.parquet")}
-    assert rejected == {
+    assert {row["id"]: (row["reason"], row["target"]) for row in rows(out / "rejected.parquet")} == {
         "long": ("length_ratio", "un deux trois"),
         "same": ("identical_sides", "two"),
         "again": ("duplicate", "autre"),
     }
-    report = json.loads((data / "clean" / "report.json").read_text())
-    assert report["details"]["rewritten"] == {
+    details = report(out)["details"]
+    assert details["rewritten"] == {
         "blank_lines": 41, "control_characters": 40, "line_ends": 40, "trailing_blanks": 40,
     }  # fmt: skip
-    size = sum(split["bytes"] for split in report["details"]["splits"].values())
+    size = sum(split["bytes"] for split in details["splits"].values())
     assert size == sum(len(f"text {n}texte {n}") for n in range(40))
-    assert "labels" not in report["details"]
-
-
-def classes(**labels: int) -> list[tuple[str | None, ...]]:
-    return [
-        (f"{label} {n}", f"{label} {n}", f"text {label} {n}", None, label)
-        for label, count in labels.items()
-        for n in range(count)
-    ]
+    assert "labels" not in details
 
 
 def test_the_report_tells_the_documents_of_each_label_in_each_split(tmp_path: Path) -> None:
-    data = project(tmp_path, SPLITS, classes(b=40, a=60))
-    run(STAGE, "small")
-    told = json.loads((data / "clean" / "report.json").read_text())["details"]["labels"]
+    out = clean(tmp_path, SPLITS, classes(b=40, a=60))
+    told = report(out)["details"]["labels"]
     assert list(told) == ["a", "b"] and list(told["a"]) == ["train", "validation", "test"]
     for name in ("train", "validation", "test"):
-        kept = rows(data / "clean" / name)
+        kept = rows(out / name)
         for label in "ab":
             assert told[label][name] == sum(row["label"] == label for row in kept) > 0
 
 
 def test_rare_labels_are_an_error_that_says_what_to_do_or_go(tmp_path: Path) -> None:
     given = classes(often=60, once=1, twice=2)
-    project(tmp_path, SPLITS, given)
     with pytest.raises(DataError) as raised:
-        run(STAGE, "small")
+        clean(tmp_path, SPLITS, given)
     assert "recipes/small.yaml: clean.splits: every label needs at least 2 documents" in str(raised.value)
     assert "'once' has 1 (train " in str(raised.value) and "clean.min_documents_per_label" in str(raised.value)
-    data = project(tmp_path / "again", "  min_documents_per_label: 3\n" + SPLITS, given, row_group=7)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path / "again")
-        run(STAGE, "small")
-    rejected = {
-        row["id"]: (row["reason"], row["value"], row["threshold"]) for row in rows(data / "clean/rejected.parquet")
-    }
-    assert rejected == {
+    out = clean(tmp_path / "again", "  min_documents_per_label: 3\n" + SPLITS, given, row_group=7)
+    assert rejected(out) == {
         "once 0": ("rare_label", "1", "3"),
         "twice 0": ("rare_label", "2", "3"),
         "twice 1": ("rare_label", "2", "3"),
     }
 
 
-def test_a_label_that_nothing_is_trained_on_is_told(tmp_path: Path) -> None:
-    given = [("a", "g", "a", None, "x"), ("b", "h", "b", None, "y"), ("c", "h", "c", None, "y")]
-    project(tmp_path, "  splits: {validation: 0, test: 0, test_groups: [h]}\n", [*given, ("d", "g", "d", None, "x")])
-    with pytest.raises(DataError, match=r"'y' has 2 \(train 0, validation 0, test 2\); drop such labels"):
-        run(STAGE, "small")
-
-
-def test_counting_labels_where_there_are_none_is_told(tmp_path: Path) -> None:
-    project(tmp_path, "  min_documents_per_label: 3\n", documents())
-    with pytest.raises(
-        RecipeError, match=r"small\.yaml: clean\.min_documents_per_label: no document of .* has a label"
-    ):
-        run(STAGE, "small")
-
-
 def test_a_pair_in_another_language_goes(tmp_path: Path) -> None:
     english = "This package contains the shared libraries of the program, and some others, part {}."
     french = "Ce paquet contient les bibliothèques partagées du programme, et d'autres, partie {}."
     given = [(f"d{n}", f"g{n}", english.format(n), (french, english)[n % 4 == 0].format(n + 1000)) for n in range(80)]
-    data = project(tmp_path, "  languages: {text: en, target: fr}\n" + SPLITS, given)
-    run(STAGE, "small")
-    rejected = rows(data / "clean" / "rejected.parquet")
-    assert [row["id"] for row in rejected] == [f"d{n}" for n in range(0, 80, 4)]
-    assert {row["reason"] for row in rejected} == {"target_other_language"}
+    out = clean(tmp_path, "  languages: {text: en, target: fr}\n" + SPLITS, given)
+    assert list(rejected(out)) == [f"d{n}" for n in range(0, 80, 4)]
+    assert {reason for reason, *_ in rejected(out).values()} == {"target_other_language"}
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:

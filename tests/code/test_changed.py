@@ -44,14 +44,10 @@ def unseen(tmp_path: Path, new: str, ran: list[int], file: str = "new.py", **ren
         ("max(texts)", "min(texts)", [], ["return min(texts)"]),
         ("max(texts)", "min(texts)", [15], []),
         ("LIMIT = 3", "LIMIT = 4", [], ["LIMIT = 4"]),
+        ("scatter", "gather", [], ["return gather(LIMIT)"]),
         ("self.books)", "self.films)", [], ["return len(self.films)"]),
         ("return scatter(LIMIT)", "raise ValueError(LIMIT)", [], []),
-        (
-            "    return max(texts)",
-            "    if texts == 1:\n        x = 1\n        raise ValueError(x)\n    return max(texts)",
-            [],
-            [],
-        ),
+        ("    return max", "    if texts == 1:\n        x = 1\n        raise ValueError(x)\n    return max", [], []),
         ("max(texts)", "max(\n        texts,\n        key=len,\n    )", [15], []),
     ],
 )
@@ -63,8 +59,7 @@ def test_lines_that_may_change_an_output_must_have_run(
 
 
 def test_a_name_that_changed_everywhere_is_read_as_the_new_one(tmp_path: Path) -> None:
-    new = OLD.replace("scatter", "gather")
-    assert unseen(tmp_path, new, [], scatter="gather") == []
+    assert unseen(tmp_path, OLD.replace("scatter", "gather"), [], scatter="gather") == []
 
 
 def test_text_in_quotes_counts_unless_it_is_a_message(tmp_path: Path) -> None:
@@ -74,7 +69,3 @@ def test_text_in_quotes_counts_unless_it_is_a_message(tmp_path: Path) -> None:
     for messages, found in ((False, ["new.py:2: return f'{x} is not a book'"]), (True, [])):
         before, after = (units(tmp_path, [Path(path.name)], {}, messages) for path in (old, new))
         assert list(not_run(after, before, {}, tmp_path)) == found
-
-
-def test_without_being_told_a_new_name_is_a_change(tmp_path: Path) -> None:
-    assert unseen(tmp_path, OLD.replace("scatter", "gather"), []) == ["return gather(LIMIT)"]

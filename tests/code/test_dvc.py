@@ -62,24 +62,14 @@ def test_a_comment_and_a_docstring_run_the_stage_code_alone(project: Path) -> No
     assert command(project, "dvc", "status").stdout.strip() == CLEAN
 
 
-def test_a_changed_constant_runs_what_uses_it(project: Path) -> None:
-    edit(project, "tasks/train/schedule.py", "settings.warmup_steps + 1)", "settings.warmup_steps + 2)")
-    command(project, "dvc", "repro", "code")
-    assert stale(project) == {"train@tiny"}
-
-
 def test_a_rename_that_is_listed_runs_nothing(project: Path) -> None:
     edit(project, "tasks/train/schedule.py", "fall = ", "fallen = ")
     edit(project, "tasks/train/schedule.py", "* fall\n", "* fallen\n")
     command(project, "dvc", "repro", "code")
     assert stale(project) == {"train@tiny"}
     code = json.loads((project / "data/code/train.json").read_text())["code"]
-    edit(
-        project,
-        "tasks/code.yaml",
-        "train:\n  version: 1\n  code:\n",
-        f"train:\n  version: 1\n  code:\n    - '{code}'\n",
-    )
+    known = "train:\n  version: 1\n  code:\n"
+    edit(project, "tasks/code.yaml", known, f"{known}    '{code}': the same bytes\n")
     command(project, "dvc", "repro", "code")
     assert command(project, "dvc", "status").stdout.strip() == CLEAN
 

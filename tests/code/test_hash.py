@@ -46,9 +46,8 @@ def edit(tree: Path, name: str, old: str, new: str) -> str:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    os.utime(
-        path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1)
-    )  # a file may change within one tick of the clock
+    # A file may change within one tick of the clock.
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))
     return hash_stage("a", tree)
 
 

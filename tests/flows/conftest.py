@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,12 @@ TOY = Path(__file__).parent / "toy"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def modules_of_the_project(session_mp: pytest.MonkeyPatch) -> None:
+def modules_of_the_project() -> Iterator[None]:
     """Programs that a flow starts in the toy project import `flows` from here and `tasks` from the toy project."""
-    session_mp.setenv("PYTHONPATH", str(ROOT))
-    session_mp.delenv("GRISTMILL_RETRIES", raising=False)
-
-
-@pytest.fixture(scope="session")
-def session_mp():
     with pytest.MonkeyPatch.context() as patch:
-        yield patch
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.delenv("GRISTMILL_RETRIES", raising=False)
+        yield
 
 
 def make_toy(folder: Path) -> Path:
@@ -51,7 +47,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory, prefect_api, session_mp) -> tuple[Path, Summary]:
+def first_run(tmp_path_factory, prefect_api) -> tuple[Path, Summary]:
     """A toy project after one run of its flow; do not modify."""
     folder = make_toy(tmp_path_factory.mktemp("first") / "toy")
     with pytest.MonkeyPatch.context() as patch:
@@ -83,27 +79,16 @@ def _run(recipe: str, patch: pytest.MonkeyPatch) -> Summary:
     return flows.pipeline.run(recipe)
 
 
-@pytest.fixture
-def flow_process(prefect_api) -> Callable[[], subprocess.Popen[str]]:
-    """Start the flow of the toy recipe in its own process."""
-
-    def start() -> subprocess.Popen[str]:
-        program = "from flows.pipeline import run; print(run('toy').rows)"
-        return subprocess.Popen(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PREFECT_API_URL": prefect_api},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    return start
-
-
 def attempts() -> list[str]:
     """The stages that ran, one per attempt, in order."""
     path = Path("attempts.txt")
     return path.read_text().split() if path.exists() else []
+
+
+def edit(old: str = "two", new: str = "three") -> None:
+    """Change the recipe, so that the second stage is stale."""
+    recipe = Path("recipes/toy.yaml")
+    recipe.write_text(recipe.read_text().replace(old, new))
 
 
 def dvc(*arguments: str) -> str:

@@ -6,7 +6,6 @@ Not part of the test suite but of `make prove-schedule`: the server alone takes 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from flows.temporary import free_port
 from tests.flows.conftest import ROOT, make_toy
 
 PATIENCE = 240
@@ -62,9 +62,7 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
     assert "cron: 0 2 * * *" in yaml
     (project / "prefect.yaml").write_text(yaml.replace("cron: 0 2 * * *", "cron: '*/1 * * * *'"))
     monkeypatch.chdir(project)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
         "PREFECT_HOME": str(tmp_path / "home"),

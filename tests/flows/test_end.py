@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,7 @@ import pytest
 
 from flows.launch import TookTooLong, launch
 from flows.runner import StageFailed
-from tests.flows.conftest import attempts, changed
+from tests.flows.conftest import attempts, changed, edit
 
 
 def _wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
@@ -36,30 +36,16 @@ def _pids(path: str = "pids.txt") -> list[int]:
     return [int(word) for word in Path(path).read_text().split()]
 
 
-def _edit() -> None:
-    recipe = Path("recipes/toy.yaml")
-    recipe.write_text(recipe.read_text().replace("two", "three"))
-
-
 @pytest.fixture
 def hanging(ran_toy) -> None:
     """The second stage is stale and will hang."""
-    _edit()
+    edit()
     Path("behave/second").write_text("hang")
 
 
-@pytest.fixture
-def when_hanging() -> Iterator[Callable[[Callable[[list[int]], None]], None]]:
+def _when_hanging(act: Callable[[list[int]], None]) -> None:
     """Once the stage hangs, call a function in a thread with the process ids of DVC, the stage and its child."""
-    threads: list[threading.Thread] = []
-
-    def start(act: Callable[[list[int]], None]) -> None:
-        threads.append(threading.Thread(target=lambda: act(_pids())))
-        threads[-1].start()
-
-    yield start
-    for thread in threads:
-        thread.join()
+    threading.Thread(target=lambda: act(_pids()), daemon=True).start()
 
 
 def _next_run_succeeds(run_flow) -> None:
@@ -78,8 +64,8 @@ def test_time_out_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, 
     assert Path("data/toy/second/text.txt").read_text() == "one two"
 
 
-def test_ctrl_c_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, run_flow, when_hanging):
-    when_hanging(lambda _: os.kill(os.getpid(), signal.SIGINT))
+def test_ctrl_c_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, run_flow):
+    _when_hanging(lambda _: os.kill(os.getpid(), signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -91,19 +77,20 @@ def test_ctrl_c_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, ru
 
 
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
-def test_end_of_the_flow_ends_everything_and_the_next_run_succeeds(hanging, flow_process, run_flow, kill):
-    flow = flow_process()
+def test_end_of_the_flow_ends_everything_and_the_next_run_succeeds(hanging, prefect_api, run_flow, kill):
+    program = [sys.executable, "-c", "from flows.pipeline import run; run('toy')"]
+    flow = subprocess.Popen(program, env={**os.environ, "PREFECT_API_URL": prefect_api})
     started = _pids()
     flow.send_signal(kill)
-    flow.communicate(timeout=60)
+    flow.wait(60)
     assert flow.returncode == -kill
     _wait_for(lambda: not any(map(_lives, started)), 10)
     _next_run_succeeds(run_flow)
 
 
 @pytest.mark.parametrize("victim", [0, 1], ids=["dvc", "stage"])
-def test_kill_of_dvc_or_a_stage_fails_the_flow_and_leaves_nothing(hanging, run_flow, when_hanging, victim):
-    when_hanging(lambda started: os.kill(started[victim], signal.SIGKILL))
+def test_kill_of_dvc_or_a_stage_fails_the_flow_and_leaves_nothing(hanging, run_flow, victim):
+    _when_hanging(lambda started: os.kill(started[victim], signal.SIGKILL))
     with pytest.raises(StageFailed, match="second@toy: was killed by SIGKILL"):
         run_flow("toy")
     assert not any(map(_lives, _pids()))

@@ -1,5 +1,7 @@
 """The promises of a run of the flow, on a toy project with real DVC and a real Prefect API."""
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from flows.runner import StageFailed
 from flows.workspace import BusyWorkspace, claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
-from tests.flows.conftest import attempts, changed, dvc
+from tests.flows.conftest import attempts, changed, dvc, edit
 
 
 def _task_runs(flow_run_id: str):
@@ -102,12 +104,10 @@ def test_flow_has_nothing_to_do_after_dvc(toy, run_flow):
 
 
 def test_only_changed_stages_run_and_known_results_come_from_the_cache(ran_toy, run_flow):
-    recipe = Path("recipes/toy.yaml")
-    before = recipe.read_text()
-    recipe.write_text(before.replace("two", "three"))
+    edit()
     assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "ran"]
     assert Path("data/toy/second/text.txt").read_text() == "one three"
-    recipe.write_text(before)
+    edit("three", "two")
     assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "restored"]
     assert Path("data/toy/second/text.txt").read_text() == "one two"
     assert attempts() == ["second", "register", "register"]
@@ -121,8 +121,7 @@ def test_stages_of_another_recipe_run_first_where_their_outputs_are_needed(toy, 
 
 @pytest.mark.parametrize(("wish", "exit_code", "sentence"), [("bad", 2, "bad data"), ("crash", 1, "ZeroDivisionError")])
 def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(ran_toy, run_flow, wish, exit_code, sentence):
-    recipe = Path("recipes/toy.yaml")
-    recipe.write_text(recipe.read_text().replace("two", "three"))
+    edit()
     Path("behave/second").write_text(wish)
     with pytest.raises(StageFailed, match=sentence) as failed:
         run_flow("toy")
@@ -134,19 +133,14 @@ def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(ran_toy, run
 
 
 def test_what_may_pass_by_itself_is_tried_again(ran_toy, run_flow):
-    recipe = Path("recipes/toy.yaml")
-    recipe.write_text(recipe.read_text().replace("two", "three"))
+    edit()
     Path("behave/second").write_text("transient")
     assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "ran"]
     assert attempts() == ["second", "second", "register"]
 
 
 def test_busy_dvc_is_waited_for_and_tried_again(ran_toy, run_flow, monkeypatch):
-    import json
-    import os
-
-    recipe = Path("recipes/toy.yaml")
-    recipe.write_text(recipe.read_text().replace("two", "three"))
+    edit()
     monkeypatch.setattr("flows.graph.PATIENCE", 0.0)
     monkeypatch.setenv("GRISTMILL_RETRIES", "1")
     busy = {"write": {str(ran_toy / "data/toy/second"): {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}

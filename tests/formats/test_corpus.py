@@ -17,11 +17,11 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "SHARD_BYTES", 2000)
 
 
-def write(folder: Path, sizes: list[int]) -> Path:
+def write(folder: Path, sizes: list[int], rows: list[dict] = ROWS) -> Path:
     with corpus.CorpusWriter(folder, corpus.corpus_schema()) as writer:
         start = 0
         for size in sizes:
-            writer.write(pa.RecordBatch.from_pylist(ROWS[start : start + size], corpus.corpus_schema()))
+            writer.write(pa.RecordBatch.from_pylist(rows[start : start + size], corpus.corpus_schema()))
             start += size
     return folder
 
@@ -30,6 +30,10 @@ def test_documents_come_back_in_order(tmp_path: Path) -> None:
     folder = write(tmp_path / "c", [200])
     assert len(corpus.shards(folder)) > 2
     assert [row for batch in corpus.read_batches(folder) for row in batch.to_pylist()] == ROWS
+    places = corpus.row_groups(folder)
+    assert len(places) > len(corpus.shards(folder))
+    found = [name for path, group, _ in places for name in corpus.read_row_group(path, group, ["id"])["id"].to_pylist()]
+    assert found == [row["id"] for row in ROWS]
     assert corpus.count_documents(folder) == 200
 
 
@@ -41,9 +45,8 @@ def test_shards_do_not_depend_on_how_documents_arrive(tmp_path: Path) -> None:
 
 def test_a_document_between_others_changes_the_row_groups_around_it_only(tmp_path: Path) -> None:
     def hashes(name: str, rows: list[dict]) -> list[str]:
-        with corpus.CorpusWriter(tmp_path / name, corpus.corpus_schema()) as writer:
-            writer.write(pa.RecordBatch.from_pylist(rows, corpus.corpus_schema()))
-        return [corpus.hash_row_group(path, group) for path, group, _ in corpus.row_groups(tmp_path / name)]
+        folder = write(tmp_path / name, [len(rows)], rows)
+        return [corpus.hash_row_group(path, group) for path, group, _ in corpus.row_groups(folder)]
 
     rows = [ROWS[0] | {"id": f"a{n}", "text": "word " * (n % 7)} for n in range(3000)]
     before = hashes("before", rows)

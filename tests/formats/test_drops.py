@@ -3,7 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.formats.corpus import CorpusWriter, corpus_schema, read_batches, read_row_group, row_groups
+from tasks.formats.corpus import corpus_schema
 from tasks.formats.drops import EXAMPLES, DropWriter
 
 SCHEMA = corpus_schema("reason", "value")
@@ -33,16 +33,3 @@ def test_a_file_without_drops_still_has_its_columns(tmp_path: Path) -> None:
     with DropWriter(tmp_path / "drops.parquet", SCHEMA):
         pass
     assert pq.read_table(tmp_path / "drops.parquet").schema.equals(SCHEMA)
-
-
-def test_row_groups_are_the_corpus_in_order(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 10)
-    monkeypatch.setattr("tasks.formats.corpus.SHARD_BYTES", 25)
-    rows = [{"id": f"d{n}", "group": "g", "text": "12345", "source": "s"} for n in range(20)]
-    with CorpusWriter(tmp_path / "corpus", corpus_schema()) as writer:
-        writer.write(pa.RecordBatch.from_pylist(rows, schema=corpus_schema()))
-    places = row_groups(tmp_path / "corpus")
-    assert len({path for path, *_ in places}) > 2 and len(places) > len({path for path, *_ in places})
-    found = [name for path, group, _ in places for name in read_row_group(path, group, ["id"])["id"].to_pylist()]
-    assert found == [f"d{n}" for n in range(20)]
-    assert found == [name for b in read_batches(tmp_path / "corpus") for name in b["id"].to_pylist()]

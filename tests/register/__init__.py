@@ -46,6 +46,24 @@ def empty_database() -> bytes:
         return path.read_bytes()
 
 
+def the_run() -> Any:
+    """The only run of the recipe `tiny`."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    (found,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    return found
+
+
+def the_model() -> Any:
+    """The only logged model of the recipe `tiny`."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    (found,) = client.search_logged_models([client.get_experiment_by_name("tiny").experiment_id])
+    return found
+
+
 def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))
@@ -78,14 +96,8 @@ def train(data: Path, identity: str = IDENTITY, seed: int = 0, task: str = "caus
     """The outputs of train: weights with this seed, report, timing."""
     model = {"init": {"kind": "scratch"}, "architecture": "llama", "config": {"hidden_size": 8}}
     settings = {"task": task, "model": model, "train": {"steps": 4, "learning_rate": 0.003, "seed": 7}}
-    details = {
-        "identity": identity,
-        "settings": settings,
-        "precision": "fp32",
-        "parameters": 4321,
-        "steps": 4,
-        "tokens_seen": 256,
-    }
+    details = {"precision": "fp32", "parameters": 4321, "steps": 4, "tokens_seen": 256}
+    details |= {"identity": identity, "settings": settings}
     write_json(data / "training" / "report.json", {"stage": "train", "details": details})
     timing = {"seconds": 12.5, "tokens_per_second": 20.48, "processor": "a mill", "finished": "2026-11-22T02:53:21Z"}
     write_json(data / "checkpoints" / identity / "timing.json", timing)

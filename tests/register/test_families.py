@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from tasks.register.card import model_card
 from tasks.register.registration import run
@@ -13,7 +12,7 @@ from tasks.register.results import read_results
 from tasks.stage.errors import DataError
 from tasks.stage.identity import hash_file
 from tasks.stage.task import FAMILIES
-from tests.register import IDENTITY, make_project, write_json
+from tests.register import IDENTITY, make_project, the_run, write_json
 from tests.register.models import save_model
 
 CURVES = {"loss", "validation_loss", "learning_rate"}
@@ -24,16 +23,10 @@ COUNTS = {"test_tokens", "test_bytes", "test_documents"}
 HUB = {"kind": "hub", "name": "them/big-bert", "revision": "v1", "licence": "Apache-2.0"}
 
 
-def the_run(recipe: str = "tiny"):
-    client = MlflowClient()
-    (found,) = client.search_runs([client.get_experiment_by_name(recipe).experiment_id])
-    return found
-
-
-def start_from(data: Path, init: dict, model: Path | None = None) -> None:
+def start_from(data: Path, init: dict, model: Path) -> None:
     """Write the outputs of the stage `base`."""
-    if model is not None:
-        shutil.copytree(model, data / "base")
+    shutil.rmtree(data / "base")
+    shutil.copytree(model, data / "base")
     weights = {path.name: hash_file(path) for path in (data / "base").glob("*.safetensors")}
     write_json(data / "base" / "report.json", {"stage": "base", "details": {"init": init, "weights": weights}})
 
@@ -90,7 +83,6 @@ def test_the_prefix_stands_in_the_card(project_of):
 
 def test_a_model_of_the_hub_that_it_started_from_is_named_with_its_licence(project_of):
     root = project_of("classification")
-    shutil.rmtree(root / "data/tiny/base")
     save_model(root / "big", "classification", seed=5)
     start_from(root / "data/tiny", HUB, root / "big")
     run("tiny")
@@ -108,8 +100,6 @@ def test_a_model_of_the_hub_that_it_started_from_is_named_with_its_licence(proje
 def test_a_model_that_started_from_another_recipe_is_tied_to_its_training(project_of):
     root = project_of("classification")
     make_project(root, recipe="big", task="masked-lm")
-    for path in (root / "data/tiny/base", root / "data/big/model/gristmill.json"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
     start_from(root / "data/tiny", {"kind": "recipe", "name": "big"}, root / "data/big/model")
     run("tiny")
     tags = the_run().data.tags
@@ -122,7 +112,6 @@ def test_a_model_that_started_from_another_recipe_is_tied_to_its_training(projec
 def test_another_model_in_the_place_of_the_base_is_not_taken_for_it(project_of):
     root = project_of("classification")
     make_project(root, recipe="big", task="masked-lm")
-    shutil.rmtree(root / "data/tiny/base")
     start_from(root / "data/tiny", {"kind": "recipe", "name": "big"}, root / "data/big/model")
     save_model(root / "data/big/model", "masked-lm", seed=9)
     run("tiny")

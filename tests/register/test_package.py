@@ -18,16 +18,10 @@ from tasks.register.package import served_code
 from tasks.register.registration import run
 from tasks.stage.errors import DataError
 from tasks.stage.task import FAMILIES, PAIRS
-from tests.register import GENERATION, PROMPTS, evaluate
+from tests.register import GENERATION, PROMPTS, evaluate, the_model
 
 CHAMPION = "models:/tiny@champion"
 TEXTS = ["the cat sat on the mat", "a", ""]
-
-
-def only_model():
-    client = MlflowClient()
-    (model,) = client.search_logged_models([client.get_experiment_by_name("tiny").experiment_id])
-    return model
 
 
 def defaults() -> dict:
@@ -49,7 +43,7 @@ def test_the_champion_answers_the_example_in_it(project_of, task):
     assert example == PROMPTS[task]
     answer = load_model(CHAMPION).predict([example])
     assert len(answer) == 1 and answer[0]
-    assert only_model().model_type == task
+    assert the_model().model_type == task
 
 
 @pytest.mark.parametrize("task", PAIRS)
@@ -105,9 +99,9 @@ def test_a_changed_default_reaches_the_champion_and_leaves_its_weights_alone(pro
     assert (after / "artifacts/model/model.safetensors").stat().st_ctime_ns == weights.st_ctime_ns
     assert Model.load(str(after)).model_size_bytes == pytest.approx(model.model_size_bytes, abs=10)
     assert model.model_size_bytes > weights.st_size
-    assert only_model().source_run_id == model.run_id
+    assert the_model().source_run_id == model.run_id
     (version,) = MlflowClient().search_model_versions("name = 'tiny'")
-    assert version.source == f"models:/{only_model().model_id}"
+    assert version.source == f"models:/{the_model().model_id}"
 
 
 def test_changed_code_reaches_the_champion(project, monkeypatch):

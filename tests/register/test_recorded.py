@@ -1,17 +1,13 @@
 """A complete record is detected without MLflow, and so is damage, on a real database and a real server."""
 
 import json
-import os
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from mlflow import MlflowClient
@@ -19,7 +15,9 @@ from mlflow import MlflowClient
 from tasks.register import champion as questions
 from tasks.register.recorded import files_are_known, whole
 from tasks.register.registration import run
-from tests.register.conftest import environment
+from tests.register import evaluate, the_model, train
+from tests.register.conftest import serving
+from tests.scratch import ROOT, environment
 
 Damage = Callable[[dict], object]
 
@@ -28,26 +26,10 @@ Damage = Callable[[dict], object]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real tracking server on loopback that stores artifacts; yields its URL."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=folder, env=environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        for _ in range(600):
-            try:
-                urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    command = ("server", "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db")
+    more = environment(ROOT, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    with serving(folder, *command, "--artifacts-destination", str(folder / "kept"), **more) as url:
+        yield url
 
 
 @pytest.fixture
@@ -75,12 +57,6 @@ def append(name: str, text: str) -> None:
     Path(name).write_text(Path(name).read_text() + text)
 
 
-def model_id() -> str:
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name("tiny").experiment_id
-    return client.search_logged_models([experiment])[0].model_id
-
-
 THROUGH_MLFLOW: dict[str, Damage] = {
     "run deleted": lambda found: MlflowClient().delete_run(found["run_id"]),
     "run not finished": lambda found: MlflowClient().update_run(found["run_id"], "RUNNING"),
@@ -90,7 +66,7 @@ THROUGH_MLFLOW: dict[str, Damage] = {
     "alias moved away": lambda found: MlflowClient().delete_registered_model_alias("tiny", "champion"),
     "version deleted": lambda found: MlflowClient().delete_model_version("tiny", "1"),
     "registered model deleted": lambda found: MlflowClient().delete_registered_model("tiny"),
-    "logged model deleted": lambda found: MlflowClient().delete_logged_model(model_id()),
+    "logged model deleted": lambda found: MlflowClient().delete_logged_model(the_model().model_id),
     "experiment renamed": lambda found: MlflowClient().rename_experiment(found["experiment_id"], "tiny-of-old"),
 }
 IN_FILES: dict[str, Damage] = {
@@ -104,36 +80,36 @@ IN_FILES: dict[str, Damage] = {
 }
 
 
-@pytest.mark.parametrize("damage", [*THROUGH_MLFLOW, *IN_FILES])
-def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> None:
+def seen_and_made_whole(damage: Damage) -> dict:
     first = run("tiny")
     assert whole("tiny") == {**first, "new": False}
-    (THROUGH_MLFLOW | IN_FILES)[damage](first)
+    damage(first)
     assert whole("tiny") is None
     again = run("tiny")
     assert whole("tiny") == {**again, "new": False}
+    return again
+
+
+@pytest.mark.parametrize("damage", [*THROUGH_MLFLOW, *IN_FILES])
+def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> None:
+    again = seen_and_made_whole((THROUGH_MLFLOW | IN_FILES)[damage])
     assert questions.champion("tiny")["version"] == again["version"]
     assert list(Path("mlruns").rglob("model.safetensors"))
 
 
 def test_a_deleted_database_is_seen_and_made_again(project: Path) -> None:
     register = [sys.executable, "-m", "tasks.register", "tiny"]  # MLflow keeps a deleted database open
-    subprocess.run(register, env=environment(), check=True)
+    subprocess.run(register, env=environment(ROOT), check=True)
     assert whole("tiny") is not None
     Path("mlflow.db").unlink()
     assert whole("tiny") is None
-    subprocess.run(register, env=environment(), check=True)
+    subprocess.run(register, env=environment(ROOT), check=True)
     assert whole("tiny") is not None
 
 
 @pytest.mark.parametrize("damage", THROUGH_MLFLOW)
 def test_so_it_is_behind_a_server(on_server: Path, damage: str) -> None:
-    first = run("tiny")
-    assert whole("tiny") == {**first, "new": False}
-    THROUGH_MLFLOW[damage](first)
-    assert whole("tiny") is None
-    again = run("tiny")
-    assert whole("tiny") == {**again, "new": False}
+    seen_and_made_whole(THROUGH_MLFLOW[damage])
 
 
 def test_a_server_that_is_away_or_wants_a_password_is_left_to_mlflow(on_server: Path, monkeypatch) -> None:
@@ -143,8 +119,6 @@ def test_a_server_that_is_away_or_wants_a_password_is_left_to_mlflow(on_server: 
 
 
 def test_another_champion_is_seen(project: Path) -> None:
-    from tests.register import evaluate, train
-
     run("tiny")
     train(project / "data/tiny", "c0" * 32, seed=1)
     evaluate(project / "data/tiny", 2.4)
@@ -194,7 +168,7 @@ def test_another_package_code_or_address_is_seen(project: Path, tmp_path: Path, 
         patch.syspath_prepend(tmp_path / "more" / "site-packages")
         assert whole("tiny") is None
     with monkeypatch.context() as patch:
-        shutil.copytree(Path(__file__).parents[2] / "tasks", tmp_path / "code" / "tasks")
+        shutil.copytree(ROOT / "tasks", tmp_path / "code" / "tasks")
         patch.setattr("tasks.register.recorded.ROOT", tmp_path / "code")
         assert whole("tiny") is not None
         (tmp_path / "code/tasks/register/card.py").write_text("pass")
@@ -210,15 +184,12 @@ def test_another_package_code_or_address_is_seen(project: Path, tmp_path: Path, 
     assert whole("tiny") is not None
 
 
-def test_a_database_of_another_mlflow_is_left_to_it(project: Path) -> None:
+@pytest.mark.parametrize(
+    "change", ["UPDATE alembic_version SET version_num = 'abc'", "DROP TABLE registered_model_aliases"]
+)
+def test_a_database_of_another_mlflow_or_an_unreadable_one_is_left_to_mlflow(project: Path, change: str) -> None:
     run("tiny")
-    sql("UPDATE alembic_version SET version_num = 'abc'")
-    assert whole("tiny") is None
-
-
-def test_a_database_that_cannot_be_read_is_left_to_mlflow(project: Path) -> None:
-    run("tiny")
-    sql("DROP TABLE registered_model_aliases")
+    sql(change)
     assert whole("tiny") is None
 
 
@@ -229,6 +200,6 @@ def test_mlflow_is_not_imported(project: Path) -> None:
         "print([name for name in ('mlflow', 'sqlalchemy', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], env=environment(ROOT), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"

@@ -6,35 +6,22 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 
 from tasks.register import champion as questions
 from tasks.register.predict import generate
 from tasks.register.registration import run
 from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
-from tests.register import IDENTITY, SIGNATURE, evaluate, train
-from tests.register.conftest import environment
+from tests.register import IDENTITY, SIGNATURE, evaluate, the_model, the_run, train
+from tests.scratch import ROOT, environment
 
 OTHER = "c0" * 32
-
-
-def the_run():
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name("tiny")
-    (found,) = client.search_runs([experiment.experiment_id])
-    return found
 
 
 def content() -> dict:
     """The contents of a record without ids, times and paths."""
     client, found = MlflowClient(), the_run()
-
-    def files(path: str | None = None) -> list[str]:
-        return [
-            name
-            for item in client.list_artifacts(found.info.run_id, path)
-            for name in (files(item.path) if item.is_dir else [item.path])
-        ]
-
+    artifacts = Path(download_artifacts(run_id=found.info.run_id))
     return {
         "parameters": found.data.params,
         "tags": {key: value for key, value in found.data.tags.items() if key.startswith("gristmill.")},
@@ -43,7 +30,7 @@ def content() -> dict:
             for key in found.data.metrics
         },
         "data": sorted((item.dataset.name, item.dataset.digest) for item in found.inputs.dataset_inputs),
-        "artifacts": sorted(files()),
+        "artifacts": sorted(str(path.relative_to(artifacts)) for path in artifacts.rglob("*") if path.is_file()),
         "status": found.info.status,
     }
 
@@ -189,7 +176,7 @@ assert card.startswith("---\\nlicense: mit") and "| bits_per_byte | 2.5000 |" in
 """
     away = tmp_path / "away"
     away.mkdir()
-    env = environment()
+    env = environment(ROOT)
     del env["PYTHONPATH"]
     subprocess.run(
         [sys.executable, "-c", code, f"sqlite:///{project}/mlflow.db"], cwd=away, env=env, check=True, timeout=120
@@ -198,7 +185,6 @@ assert card.startswith("---\\nlicense: mit") and "| bits_per_byte | 2.5000 |" in
 
 def test_requirements_are_the_installed_versions(project):
     import torch
-    from mlflow.artifacts import download_artifacts
 
     run("tiny")
     lines = Path(download_artifacts("models:/tiny@champion"), "requirements.txt").read_text().split()
@@ -222,14 +208,12 @@ def test_a_crash_while_storing_the_model_is_mended_by_the_next_run(project, monk
         with pytest.raises(KeyboardInterrupt):
             run("tiny")
     assert run("tiny")["version"] == 1
-    experiment = MlflowClient().get_experiment_by_name("tiny").experiment_id
-    (model,) = MlflowClient().search_logged_models([experiment])
-    assert str(model.status) == "READY"
+    assert str(the_model().status) == "READY"
 
 
 def test_a_server_that_is_away_is_one_sentence_that_says_what_to_run(project, tmp_path):
     outcome = tmp_path / "outcome.json"
-    env = environment(MLFLOW_TRACKING_URI="http://127.0.0.1:9", GRISTMILL_OUTCOME=str(outcome))
+    env = environment(ROOT, MLFLOW_TRACKING_URI="http://127.0.0.1:9", GRISTMILL_OUTCOME=str(outcome))
     done = subprocess.run(
         [sys.executable, "-m", "tasks.register", "tiny"], env=env, capture_output=True, text=True, timeout=120
     )

@@ -16,7 +16,7 @@ from mlflow.pyfunc.model import PythonModelContext
 from tasks.formats.usage import TOKEN_SETTINGS
 from tasks.serve.pairs import KEPT, PairModel
 from tests.register import GENERATION
-from tests.register.models import LABELS, save_model, save_roberta
+from tests.register.models import LABELS, save_model
 
 KINDS = {
     "causal-lm": ("causal", "CausalModel"),
@@ -46,7 +46,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     def make(task: str) -> Any:
         if task not in loaded:
             folder: Path = tmp_path_factory.mktemp(task)
-            save_roberta(folder) if task == "roberta" else save_model(folder, task)
+            save_model(folder, task)
             module, name = KINDS[task]
             loaded[task] = getattr(import_module(f"tasks.serve.{module}"), name)()
             loaded[task].load_context(PythonModelContext({"model": str(folder)}, None))

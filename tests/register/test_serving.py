@@ -1,12 +1,6 @@
 """`mlflow models serve` for each kind of model, with a real registry, server and requests."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,12 +12,12 @@ from typing import Any
 import pytest
 
 from tasks.register.registration import run
-from tests.register.conftest import environment
+from tests.register.conftest import serving
 from tests.register.models import LABELS
+from tests.scratch import ROOT, environment
 
 # Each server keeps a core busy for 15 s at startup, so run one at a time.
 pytestmark = pytest.mark.xdist_group("serving")
-STARTUP = 240.0
 
 
 class Refused(Exception):
@@ -35,37 +29,13 @@ Ask = Callable[..., list[Any]]
 
 @contextmanager
 def serve(project: Path) -> Iterator[Ask]:
-    """Serve the champion on a free port; stops all its processes at the end."""
+    """Serve the champion."""
     run("tiny")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = environment(MLFLOW_TRACKING_URI=f"sqlite:///{project}/mlflow.db")
+    env = environment(ROOT, MLFLOW_TRACKING_URI=f"sqlite:///{project}/mlflow.db")
     del env["PYTHONPATH"]  # the served model is self-contained
-    command = ["mlflow", "models", "serve", "-m", "models:/tiny@champion", "--env-manager", "local"]
-    with (project / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=project, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    try:
-        _await(f"http://127.0.0.1:{port}/health", server, project / "server.log")
-        yield lambda texts, **more: _post(f"http://127.0.0.1:{port}/invocations", {"inputs": texts, **more})
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def _await(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + STARTUP
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError(f"no server:\n{log.read_text()}")
+    command = ("models", "serve", "-m", "models:/tiny@champion", "--env-manager", "local")
+    with serving(project, *command, **env) as url:
+        yield lambda texts, **more: _post(f"{url}/invocations", {"inputs": texts, **more})
 
 
 def _post(url: str, content: dict[str, Any]) -> list[Any]:

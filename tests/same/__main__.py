@@ -2,13 +2,15 @@
 
     make same                    compare with the last commit that listed code
     make same FROM=COMMIT        compare with another commit
-    make same NEW="clean train"  these stages change their bytes on purpose: increment their versions
+    make same NEW="clean train" WHY="…"  these stages change their bytes on purpose: increment their versions
+    make same WHY="…"            you read the changed lines that did not run, and say why they give the same bytes
     make same MESSAGES=1         you read the diff: text in quotes that changed without running is only for people
     make same RENAMED="a=b c=d"  names that changed everywhere; the type checker proves that they are used consistently
 
 The old code (of that commit) and the new code (of this folder) run all stages of the same tiny recipes; each new stage
 starts from the old code's outputs. A stage is listed if all its outputs are byte-identical and all its changed lines
-ran. This is evidence, not proof: the recipes are small.
+ran, or else if you say why they need not run; the reason is kept beside the hash. This is evidence, not proof: the
+recipes are small.
 """
 
 import argparse
@@ -28,10 +30,9 @@ from tests.same.changed import not_run, units
 from tests.same.roads import roads, write_texts
 from tests.scratch import STAGES
 
-REPORT = ("training", "report.json")
-"""The output that names its code, and all settings of the training."""
+RAN = "the same bytes, and every changed line ran"
 HEAD = """\
-# The known code of each stage; see tasks/code. `make same` adds the hash of code that gives a version's bytes.
+# The known code of each stage; see tasks/code. `make same` adds the hash of code that gives a version's bytes, and why.
 # Unlisted code has no version: its stage reruns.
 """
 
@@ -44,6 +45,10 @@ class Verdict:
     unseen: list[str] = field(default_factory=list)
     """Changed lines that did not run."""
 
+    def why(self, reason: str | None) -> str | None:
+        """Why the code gives the same bytes, if it does; `reason`: that of whoever read the lines that did not run."""
+        return None if self.differing else reason if self.unseen else RAN
+
 
 def main() -> int:
     """Compare, list the stages that pass, and report the others. Returns the exit code."""
@@ -52,7 +57,10 @@ def main() -> int:
     parser.add_argument("--new", nargs="*", default=[], choices=[*STAGES, []])
     parser.add_argument("--renamed", nargs="*", default=[], metavar="OLD=NEW")
     parser.add_argument("--messages", action="store_true")
+    parser.add_argument("--why", metavar="REASON")
     asked = parser.parse_args()
+    if asked.new and not asked.why:
+        parser.error("a new version needs its reason: WHY=…")
     commit = asked.commit or _git("log", "-1", "--format=%H", "--", str(LISTED))
     listed = read_listed() if (ROOT / LISTED).is_file() else {}
     hashes = {stage: hash_stage(stage) for stage in STAGES}
@@ -64,16 +72,14 @@ def main() -> int:
         renamed = dict(pair.split("=") for pair in asked.renamed)
         stages = STAGES if asked.commit else unlisted
         verdicts = compare(commit, Path(folder), stages, renamed, asked.messages)
-    good = [stage for stage, verdict in verdicts.items() if not verdict.differing and not verdict.unseen]
     for stage in unlisted:
+        before, verdict = listed.get(stage, Known(version=0, code={})), verdicts[stage]
         if stage in asked.new:
-            version = listed[stage].version + 1 if stage in listed else 1
-            listed[stage] = Known(version=version, code=[hashes[stage]])
-        elif stage in good:
-            before = listed.get(stage, Known(version=1, code=[]))
-            listed[stage] = Known(version=before.version, code=[*before.code, hashes[stage]])
+            listed[stage] = Known(version=before.version + 1, code={hashes[stage]: asked.why})
+        elif why := verdict.why(asked.why):
+            listed[stage] = Known(version=before.version or 1, code={**before.code, hashes[stage]: why})
     (ROOT / LISTED).write_text(HEAD + "".join(_entries(listed)), encoding="utf-8")
-    return max([_tell(stage, verdict, stage in asked.new) for stage, verdict in verdicts.items()], default=0)
+    return max([_tell(stage, verdict, stage in asked.new, asked.why) for stage, verdict in verdicts.items()], default=0)
 
 
 def compare(
@@ -116,15 +122,11 @@ def _take(code: Path, folder: Path, before: Path) -> Path:
 
 
 def _verdict(stage: str, old: Path, new: Path, tree: Path, renamed: Mapping[str, str], messages: bool) -> Verdict:
-    files = {root: _closure(stage, root) for root in (tree, ROOT)}
+    files = {root: import_closure(f"tasks.{stage}.__main__", root) for root in (tree, ROOT)}
     before, after = units(tree, files[tree], renamed, messages), units(ROOT, files[ROOT], {}, messages)
     ran = {made: json.loads((made / "lines.json").read_text()) for made in (old, new)}
     gone = [f"was {line}" for line in not_run(before, after, ran[old], tree)]
     return Verdict(list(_differing(old / stage, new / stage)), [*not_run(after, before, ran[new], ROOT), *gone])
-
-
-def _closure(stage: str, root: Path) -> list[Path]:
-    return import_closure(f"tasks.{stage}.__main__", root)
 
 
 def _differing(old: Path, new: Path) -> Iterator[str]:
@@ -139,7 +141,7 @@ def _differing(old: Path, new: Path) -> Iterator[str]:
 
 def _same_by_design(name: Path, pair: list[bytes]) -> bool:
     """A training report, apart from the identity, which names the code, and settings that the old code did not have."""
-    if name.parts[1:] != REPORT or not all(pair):
+    if name.parts[1:] != ("training", "report.json") or not all(pair):
         return False
     old, new = (json.loads(content) for content in pair)
     for report in (old, new):
@@ -155,26 +157,28 @@ def _known(new: Any, old: Any) -> Any:
     return new
 
 
-def _tell(stage: str, verdict: Verdict, new: bool) -> int:
+def _tell(stage: str, verdict: Verdict, new: bool, reason: str | None) -> int:
     if new:
         print(f"{stage}: a new version; {len(verdict.differing)} outputs of the tiny recipes differ")
         return 0
     if verdict.differing:
-        print(f"{stage}: {', '.join(verdict.differing)} differ; if that is intended: make same NEW={stage}")
+        print(f"{stage}: {', '.join(verdict.differing)} differ; if that is intended: make same NEW={stage} WHY=…")
     for line in verdict.unseen:
         print(f"{stage}: changed but did not run: {line}")
+    if why := verdict.why(reason):
+        print(f"{stage}: {why}")
+        return 0
     if verdict.unseen:
-        print(f"{stage}: not listed; let a recipe in tests/same/roads.py run these lines, or see RENAMED and MESSAGES")
-    if verdict.differing or verdict.unseen:
-        return 1
-    print(f"{stage}: the same bytes, and every changed line ran")
-    return 0
+        print(
+            f"{stage}: not listed; let a recipe in tests/same/roads.py run these lines, or see RENAMED, MESSAGES, WHY"
+        )
+    return 1
 
 
 def _entries(listed: dict[str, Known]) -> Iterator[str]:
     for stage in STAGES:
         if stage in listed:
-            codes = "".join(f"\n    - '{code}'" for code in listed[stage].code) or " []"
+            codes = "".join(f"\n    '{code}': {json.dumps(why)}" for code, why in listed[stage].code.items()) or " {}"
             yield f"{stage}:\n  version: {listed[stage].version}\n  code:{codes}\n"
 
 

@@ -83,9 +83,8 @@ def _units(root: Path, file: Path, renamed: Mapping[str, str]) -> Iterator[Unit]
 
 def _lines_of_import(node: ast.AST) -> range:
     """Imports do not count: the type checker verifies their names."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return range(node.lineno, (node.end_lineno or node.lineno) + 1)
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+    for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    if for_types or isinstance(node, ast.Import | ast.ImportFrom):
         return range(node.lineno, (node.end_lineno or node.lineno) + 1)
     return range(0)
 

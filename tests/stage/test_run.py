@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import pytest
 from tasks.stage.errors import DataError, GristmillError, TransientError
 from tasks.stage.run import Drop, Job, Report, Stage, main, run
 from tests.corpora import write_recipe
-
-ROOT = Path(__file__).parents[2]
+from tests.scratch import ROOT, command
 
 
 @pytest.fixture(autouse=True)
@@ -80,11 +78,7 @@ def test_a_stage_reads_and_writes_only_what_it_declares(project: Path) -> None:
 
 @pytest.mark.parametrize(("error", "code"), [(GristmillError, 2), (TransientError, 75)])
 def test_the_exit_code_tells_what_to_do(
-    project: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    error: type[Exception],
-    code: int,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: type[Exception], code: int
 ) -> None:
     def bad(job: Job) -> Report:
         raise error("one sentence")
@@ -121,34 +115,23 @@ def test_a_full_disk_is_one_sentence_and_changes_nothing(project: Path, wrapped:
     reason="no rights to mount a small file system",
 )
 def test_a_really_full_disk(project: Path) -> None:
-    script = project / "full.py"
-    script.write_text(
-        textwrap.dedent("""
-        import pyarrow as pa
-        from tasks.formats.corpus import CorpusWriter, corpus_schema
-        from tasks.stage.run import Report, Stage, main
-        import os
+    program = """
+import os
+from tasks.stage.run import Report, Stage, main
+from tests.corpora import write_corpus
 
-        def work(job):
-            with CorpusWriter(job.output("clean"), corpus_schema()) as writer:
-                for n in range(40):
-                    row = {"id": str(n), "group": "g", "text": os.urandom(200_000).hex(), "source": "s"}
-                    writer.write(pa.RecordBatch.from_pylist([row], corpus_schema()))
-            return Report()
+def work(job):
+    write_corpus(job.output("clean"), [os.urandom(200_000).hex() for _ in range(40)])
+    return Report()
 
-        main(Stage("clean", work, (), ("clean",), "clean/report.json"))
-        """)
-    )
+main(Stage("clean", work, (), ("clean",), "clean/report.json"))
+"""
+    (project / "full.py").write_text(program)
     mount = (
         "mkdir -p data && mount -t tmpfs -o size=2m none data && mkdir -p data/x/clean && echo good >data/x/clean/old; "
         f"{sys.executable} full.py x; code=$?; cat data/x/clean/old; ls -A data/x; exit $code"
     )
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", mount],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = command(project, "unshare", "-rm", "sh", "-c", mount, check=False, PYTHONPATH=str(ROOT))
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("data/x: no space left on the disk")
     assert len(done.stderr.splitlines()) == 1

@@ -23,6 +23,8 @@ WORDS = [
 ENGLISH = [" ".join(RANDOM.choices(WORDS, k=8)).capitalize() + "." for _ in range(60)]
 FRENCH = [text.replace("e", "é").replace("su", "ç'") for text in ENGLISH]
 LABELS = ["animals", "software", "other"] * 20
+SIZES = {"byte-level-bpe": 300, "unigram": 90, "wordpiece": 90}
+"""Vocabulary size by kind."""
 Project = Callable[..., Path]
 
 
@@ -43,16 +45,26 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return make
 
 
+def refuses(error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        run(STAGE, "tiny")
+
+
 def load(folder: Path):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+def rewrite(split: Path, texts: list[str], **columns: list[str | None]) -> None:
+    shutil.rmtree(split)
+    write_corpus(split, texts, **columns)
+
+
+@pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("task", ["translation", "classification", "masked-lm", "causal-lm"])
 def test_auto_tokenizer_gives_the_stored_ids(project: Project, task: str, kind: str) -> None:
-    folder = project(task, kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    folder = project(task, kind=kind, vocab_size=SIZES[kind])
     run(STAGE, "tiny")
     tokens, tokenizer = Tokens.open(folder / "tokens/train"), load(folder / "tokenizer")
     packed = task in ("causal-lm", "masked-lm")
@@ -65,9 +77,9 @@ def test_auto_tokenizer_gives_the_stored_ids(project: Project, task: str, kind: 
     ]
 
 
-@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("kind", SIZES)
 def test_the_same_texts_give_the_same_vocabulary(project: Project, kind: str) -> None:
-    folder = project("masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    folder = project("masked-lm", kind=kind, vocab_size=SIZES[kind])
     learned = set()
     for _ in range(5):
         run(STAGE, "tiny")
@@ -77,25 +89,21 @@ def test_the_same_texts_give_the_same_vocabulary(project: Project, kind: str) ->
 
 def test_unigram_knows_every_sign_of_the_training_text(project: Project) -> None:
     folder = project("translation", kind="unigram", vocab_size=90)
-    shutil.rmtree(folder / "clean/train")
     texts = [*ENGLISH, "a\tb ▁c  d\ne", "\t漢字 x</s>y <unk>"]
-    write_corpus(folder / "clean/train", texts, target=texts, label=["x"] * len(texts))
+    rewrite(folder / "clean/train", texts, target=texts, label=["x"] * len(texts))
     run(STAGE, "tiny")
     tokenizer = load(folder / "tokenizer")
     for text in ("a\tb ▁c d\ne", "漢ba\t字"):
         assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
     assert tokenizer.decode(tokenizer("a\tb ka\nx", add_special_tokens=False)["input_ids"]) == "a\tb ka\nx"
     write_recipe(Path(), "tiny", json.dumps({"task": "translation", "tokenize": {"kind": "unigram", "vocab_size": 20}}))
-    with pytest.raises(
-        RecipeError, match=r"20 is too small for the 3. distinct characters of the training text and 3 "
-    ):
-        run(STAGE, "tiny")
+    refuses(RecipeError, r"20 is too small for the 3. distinct characters of the training text and 3 ")
 
 
-@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("kind", SIZES)
 def test_a_mask_stands_for_a_piece_as_texts_have_it(project: Project, kind: str) -> None:
     """No separate space precedes the mask: in a text, each piece includes its space."""
-    folder = project("masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90)
+    folder = project("masked-lm", kind=kind, vocab_size=SIZES[kind])
     run(STAGE, "tiny")
     tokenizer = load(folder / "tokenizer")
     before, behind = ENGLISH[0].split()[:2]
@@ -148,24 +156,15 @@ def test_labels_are_numbered_by_the_names_of_the_training_split(project: Project
 def test_what_a_document_lacks_is_told(project: Project) -> None:
     project("classification", vocab_size=300)
     test = Path("data/tiny/clean/test")
-    shutil.rmtree(test)
-    write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", "plants"])
-    with pytest.raises(
-        DataError, match=r"clean/test: document g-1 has the label 'plants', which is not in the training"
-    ):
-        run(STAGE, "tiny")
-    shutil.rmtree(test)
-    write_corpus(test, ENGLISH[:2], target=[None, None], label=["animals", None])
-    with pytest.raises(DataError, match=r"clean/test: document g-1 has no label"):
-        run(STAGE, "tiny")
+    rewrite(test, ENGLISH[:2], target=[None, None], label=["animals", "plants"])
+    refuses(DataError, r"clean/test: document g-1 has the label 'plants', which is not in the training")
+    rewrite(test, ENGLISH[:2], target=[None, None], label=["animals", None])
+    refuses(DataError, r"clean/test: document g-1 has no label")
     project("classification", labels=["animals"] * 60, vocab_size=300)
-    with pytest.raises(DataError, match="only one class, 'animals'"):
-        run(STAGE, "tiny")
+    refuses(DataError, "only one class, 'animals'")
     project("translation", vocab_size=300)
-    shutil.rmtree(test)
-    write_corpus(test, ENGLISH[:2], target=["x", None], label=[None, None])
-    with pytest.raises(DataError, match=r"clean/test: document g-1 has no target"):
-        run(STAGE, "tiny")
+    rewrite(test, ENGLISH[:2], target=["x", None], label=[None, None])
+    refuses(DataError, r"clean/test: document g-1 has no target")
 
 
 def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_path: Path) -> None:
@@ -173,8 +172,7 @@ def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_pat
     vocabulary = tmp_path / "learned"
     run(STAGE, "tiny")
     shutil.copytree(folder / "tokenizer", vocabulary)
-    shutil.rmtree(folder / "base")
-    shutil.copytree(vocabulary, folder / "base")
+    shutil.copytree(vocabulary, folder / "base", dirs_exist_ok=True)
     (folder / "base/config.json").write_text('{"model_type": "bert"}')
     (folder / "base/model.safetensors").write_bytes(b"weights")
     project("classification", kind="base")
@@ -211,11 +209,9 @@ def test_what_a_causal_base_writes_begins_with_the_text(project: Project, tmp_pa
 
 def test_a_base_without_a_model_or_a_tokenizer_is_told(project: Project) -> None:
     folder = project("classification", kind="base")
-    with pytest.raises(DataError, match=r"data/tiny/base: no model found, but tokenize\.kind is base"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"data/tiny/base: no model found, but tokenize\.kind is base")
     (folder / "base/config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(DataError, match=r"data/tiny/base: no tokenizer.json or other"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"data/tiny/base: no tokenizer.json or other")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 import json
 import random
-import shutil
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tasks.formats.corpus import read_batches, row_groups
-from tasks.formats.tokens import Tokens
+from tasks.formats.tokens import Tokens, TokenWriter
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import run
@@ -21,6 +20,7 @@ from tasks.tokenize.specials import specials_of
 from tasks.tokenize.vocabulary import train_vocabulary
 from tasks.tokenize.work import texts_of, to_learn_from
 from tests.corpora import write_corpus, write_recipe
+from tests.tokenize.test_families import rewrite
 
 SPECIALS = specials_of("causal-lm", TokenizeSettings())
 TRAIN = ["To be, or not to be: that is the question.\nWhether 'tis nobler in the mind", "naïve 中文 🎭 \x00 to be"] * 40
@@ -50,8 +50,6 @@ def test_auto_tokenizer_loads_it_and_gives_the_stored_ids(project: Path) -> None
 
 
 def test_nothing_is_lost_between_text_and_tokens(project: Path) -> None:
-    from tokenizers import Tokenizer
-
     report = run(STAGE, "hamlet")
     tokenizer = Tokenizer.from_file("data/hamlet/tokenizer/tokenizer.json")
     tokens = Tokens.open(Path("data/hamlet/tokens/train"))
@@ -73,10 +71,7 @@ def test_the_vocabulary_never_sees_another_split(project: Path) -> None:
     run(STAGE, "hamlet")
     before = Path("data/hamlet/tokenizer/tokenizer.json").read_bytes()
     for split in ("validation", "test"):
-        folder = Path("data/hamlet/clean") / split
-        next(folder.glob("*.parquet")).unlink()
-        folder.rmdir()
-        write_corpus(folder, ["zzzz qqqq " * 200])
+        rewrite(project / "data/hamlet/clean" / split, ["zzzz qqqq " * 200])
     run(STAGE, "hamlet")
     assert Path("data/hamlet/tokenizer/tokenizer.json").read_bytes() == before
 
@@ -86,8 +81,7 @@ def test_of_a_large_corpus_a_part_at_even_distances_is_learned_from(
 ) -> None:
     monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 1000)
     train = project / "data/hamlet/clean/train"
-    shutil.rmtree(train)
-    write_corpus(train, TRAIN)
+    rewrite(train, TRAIN)
     places = row_groups(train)
     total = sum(size for *_, size in places)
     for share in (1, 0.5, 0.25):
@@ -110,8 +104,7 @@ def column(*texts: str) -> pa.LargeStringArray:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_outputs_are_the_same_bytes_every_time(project: Path, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
     monkeypatch.setattr("tasks.formats.corpus.BATCH_BYTES", 1000)
-    shutil.rmtree(project / "data/hamlet/clean/train")
-    write_corpus(project / "data/hamlet/clean/train", TRAIN)
+    rewrite(project / "data/hamlet/clean/train", TRAIN)
     assert len(row_groups(project / "data/hamlet/clean/train")) > 4
     run(STAGE, "hamlet")
     before = hash_tree(Path("data/hamlet/tokens")), hash_tree(Path("data/hamlet/tokenizer"))
@@ -154,9 +147,7 @@ def test_a_vocabulary_that_the_text_does_not_allow_is_refused(project: Path) -> 
 
 
 def test_an_empty_training_split_is_refused(project: Path) -> None:
-    next(Path("data/hamlet/clean/train").glob("*")).unlink()
-    Path("data/hamlet/clean/train").rmdir()
-    write_corpus(Path("data/hamlet/clean/train"), [])
+    rewrite(project / "data/hamlet/clean/train", [])
     with pytest.raises(DataError, match="data/hamlet/clean/train: no document"):
         run(STAGE, "hamlet")
 
@@ -170,8 +161,6 @@ def test_a_cut_off_shard_is_noticed(project: Path) -> None:
 
 
 def test_large_vocabularies_take_four_bytes_an_id(tmp_path: Path) -> None:
-    from tasks.formats.tokens import TokenWriter
-
     writer = TokenWriter(tmp_path / "t", 70_000, 0, "hash")
     writer.write(np.array([69_999, 0], np.uint32), np.array([2]), 1)
     writer.close()

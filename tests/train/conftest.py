@@ -1,13 +1,21 @@
 """A project with two small splits and a recipe for a two-layer model."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tasks.formats.tokens import TokenWriter
+from tasks.stage.run import run
+from tasks.tokenize.settings import TokenizeSettings
+from tasks.tokenize.specials import specials_of
+from tasks.tokenize.vocabulary import save_vocabulary, train_vocabulary
+from tasks.train.__main__ import STAGE
+from tests.corpora import write_recipe
 from tests.scratch import without_tracking, write_code
 
 TEXT = (
@@ -33,24 +41,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     without_tracking(monkeypatch)
 
     def make(architecture: str = "gpt_neox", config: dict[str, Any] | None = None, **train: Any) -> Path:
-        from ruamel.yaml import YAML
-
         settings: dict[str, Any] = {
             "steps": 12, "context_length": 16, "batch_size": 4, "log_every": 2, "evaluate_every": 6,
             "checkpoint_every": 4, "precision": "fp32", "schedule": {"warmup_steps": 2},
         }  # fmt: skip
-        recipe = {
-            "task": "causal-lm",
-            "model": {
-                "init": "scratch",
-                "architecture": architecture,
-                "config": CONFIGS[architecture] if config is None else config,
-            },
-            "train": settings | train,
-        }
-        Path("recipes").mkdir(exist_ok=True)
-        with Path("recipes/tiny.yaml").open("w", encoding="utf-8") as file:
-            YAML(typ="safe").dump(recipe, file)
+        config = CONFIGS[architecture] if config is None else config
+        model = {"init": "scratch", "architecture": architecture, "config": config}
+        write_recipe(Path(), "tiny", json.dumps({"task": "causal-lm", "model": model, "train": settings | train}))
         folder = Path("data/tiny")
         if not folder.exists():
             make_tokens(folder)
@@ -60,22 +57,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     return make
 
 
+def trained(project: Callable[..., Path], *arguments: Any, **settings: Any) -> Path:
+    """The folder of a new project after its training."""
+    folder = project(*arguments, **settings)
+    run(STAGE, folder.name)
+    return folder
+
+
+def refuses(error: type[Exception], sentence: str) -> None:
+    """The stage `train` of the recipe `tiny` raises this error."""
+    with pytest.raises(error, match=sentence):
+        run(STAGE, "tiny")
+
+
 def make_tokens(folder: Path) -> None:
     """Write tokenizer/, tokens/train and tokens/validation, as the stage `tokenize` does."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(
-        [TEXT],
-        trainers.BpeTrainer(
-            vocab_size=288, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
-        ),
-    )
-    PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>").save_pretrained(folder / "tokenizer")
+    settings = TokenizeSettings(vocab_size=288, min_frequency=1)
+    specials = specials_of("causal-lm", settings)
+    bpe = train_vocabulary(lambda: [pa.array([TEXT], pa.large_string())], settings, specials)
+    save_vocabulary(bpe, specials, folder / "tokenizer")
     ids = np.array([*bpe.encode(TEXT).ids, 0], np.uint16)
     for split, documents in {"train": 20, "validation": 4}.items():
         writer = TokenWriter(folder / "tokens" / split, bpe.get_vocab_size(), 0, "hash")

@@ -16,7 +16,7 @@ from tasks.train.settings import MaskedTraining, PairTraining
 from tasks.train.vocabulary import Vocabulary
 
 END, PAD, MASK, CLS, SEP = 1, 0, 2, 3, 4
-VOCABULARY = Vocabulary(100, None, END, PAD, CLS, SEP, MASK, (0, 1, 2, 3, 4), None)
+VOCABULARY = Vocabulary(100, END, PAD, CLS, SEP, MASK, (0, 1, 2, 3, 4), None)
 SEPARATE, ONE_ROW = Layout(PAD, 2, False), Layout(PAD, None, True)
 
 

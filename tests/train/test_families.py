@@ -13,45 +13,44 @@ import pytest
 from tasks.formats.usage import Usage, read_usage
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
+from tasks.stage.task import PAIRS
 from tasks.tokenize.__main__ import STAGE as TOKENIZE
 from tasks.train.__main__ import STAGE
-from tests.corpora import write_corpus
+from tests.corpora import write_corpus, write_recipe
 from tests.scratch import without_tracking, write_code
+from tests.train.conftest import refuses, trained
 
 RANDOM = random.Random(1)
 WORDS = ["".join(RANDOM.choices("aeioklmnrst", k=RANDOM.randint(2, 5))) for _ in range(30)]
 TEXTS = [" ".join(RANDOM.sample(WORDS, k=RANDOM.randint(2, 9))) for _ in range(80)]
 TARGETS = [" ".join(reversed(text.upper().split())) for text in TEXTS]
 LABELS = ["even" if len(text.split()) % 2 == 0 else "odd" for text in TEXTS]
+BART = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+        "max_position_embeddings": 64}  # fmt: skip
+LLAMA = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+BERT = {**LLAMA, "max_position_embeddings": 64}
 MODELS: dict[str, dict[str, Any]] = {
-    "marian": {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
-               "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
-               "max_position_embeddings": 64},
-    "bart": {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
-             "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
-             "max_position_embeddings": 64},
+    "marian": BART, "bart": BART, "bert": BERT, "roberta": BERT,
     "t5": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "dropout_rate": 0.0},
-    "bert": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
-             "max_position_embeddings": 64},
-    "roberta": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
-                "max_position_embeddings": 64},
     "gpt2": {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64},
-    "llama": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64},
+    "llama": LLAMA,
 }  # fmt: skip
 FAST = {"name": "adamw", "learning_rate": 0.01}
 OF_TASK: dict[str, dict[str, Any]] = {
-    "translation": {"batch_tokens": 400, "source_length": 60, "target_length": 60},
-    "summarization": {"batch_tokens": 400, "source_length": 60, "target_length": 60},
+    **{task: {"batch_tokens": 400, "source_length": 60, "target_length": 60} for task in PAIRS},
+    **{task: {"batch_size": 8, "context_length": 24} for task in ("masked-lm", "causal-lm")},
     "classification": {"batch_tokens": 400, "source_length": 60},
-    "masked-lm": {"batch_size": 8, "context_length": 24},
-    "causal-lm": {"batch_size": 8, "context_length": 24},
 }
 Project = Callable[..., Path]
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Factory: create and tokenize a project for a task and enter it; keyword arguments override `train` settings."""
+    """Factory: create and tokenize a project for a task and enter it; keyword arguments override `train` settings.
+
+    Without an architecture, the model starts from `base`, with its tokenizer.
+    """
     monkeypatch.chdir(tmp_path)
     write_code()
     monkeypatch.setenv("GRISTMILL_WORKERS", "1")
@@ -61,23 +60,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         task: str, architecture: str | None, tokenize: dict[str, Any] | None = None, base: Path | None = None,
         model: dict[str, Any] | None = None, name: str = "tiny", labels: list[str] = LABELS, **train: Any,
     ) -> Path:  # fmt: skip
-        settings = {
-            "steps": 40,
-            "precision": "fp32",
-            "optimizer": FAST,
-            "evaluate_every": 20,
-            "schedule": {"warmup_steps": 2},
-        }
+        settings = {"steps": 40, "precision": "fp32", "optimizer": FAST, "evaluate_every": 20}
         scratch = {"init": "scratch", "architecture": architecture, "config": MODELS.get(architecture or "", {})}
         recipe = {
             "task": task,
-            "tokenize": {"vocab_size": 300} if tokenize is None else tokenize,
+            "tokenize": tokenize or ({"vocab_size": 300} if base is None else {"kind": "base"}),
             "model": {"init": {"kind": "folder", "path": "any"}} if architecture is None else scratch,
-            "train": settings | OF_TASK[task] | train,
+            "train": settings | {"schedule": {"warmup_steps": 2}} | OF_TASK[task] | train,
         }
         recipe["model"] |= model or {}
-        Path("recipes").mkdir(exist_ok=True)
-        Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
+        write_recipe(Path(), name, json.dumps(recipe))
         folder = Path("data") / name
         shutil.rmtree(folder, ignore_errors=True)
         for split, count in {"train": 80, "validation": 16, "test": 8}.items():
@@ -85,7 +77,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         if base is None:
             (folder / "base").mkdir()
         else:
-            shutil.copytree(base, folder / "base")
+            shutil.copytree(base / "model", folder / "base")
         run(TOKENIZE, name)
         return folder
 
@@ -137,8 +129,7 @@ def test_a_few_pairs_are_memorised_and_generated(project: Project, architecture:
     monkeypatch.setitem(globals(), "TARGETS", TARGETS[:2] * 40)
     wider = {"config": {**MODELS[architecture], "hidden_size" if causal else "d_model": 64}}
     muon = {"name": "muon", "matrix_learning_rate": rate, "learning_rate": 0.005}
-    folder = project("translation", architecture, model=wider, steps=120, optimizer=muon)
-    run(STAGE, "tiny")
+    folder = trained(project, "translation", architecture, model=wider, steps=120, optimizer=muon)
     tokenizer = AutoTokenizer.from_pretrained(folder / "model", padding_side="left" if causal else "right")
     model = (AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM).from_pretrained(folder / "model")
     batch = tokenizer(TEXTS[:2], return_tensors="pt", padding=True)
@@ -169,8 +160,7 @@ def run_validation(project: Project, labels: list[str]) -> float:
 
 def test_twice_gives_the_same_bytes(project: Project) -> None:
     for task, architecture in {"translation": "marian", "masked-lm": "bert"}.items():
-        folder = project(task, architecture, steps=6, evaluate_every=3)
-        run(STAGE, "tiny")
+        folder = trained(project, task, architecture, steps=6, evaluate_every=3)
         first = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
         shutil.rmtree(folder / "checkpoints")
         run(STAGE, "tiny")
@@ -180,8 +170,7 @@ def test_twice_gives_the_same_bytes(project: Project) -> None:
 def test_each_side_may_have_a_vocabulary_of_its_own(project: Project) -> None:
     from transformers import AutoModelForSeq2SeqLM
 
-    folder = project("translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=4)
-    run(STAGE, "tiny")
+    folder = trained(project, "translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=4)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder / "model")
     assert model.config.share_encoder_decoder_embeddings is False
     assert model.config.vocab_size == model.config.decoder_vocab_size == 280
@@ -191,9 +180,8 @@ def test_each_side_may_have_a_vocabulary_of_its_own(project: Project) -> None:
 
 
 def test_a_classifier_starts_from_a_masked_model_and_is_better_for_it(project: Project) -> None:
-    base = project("masked-lm", "bert", name="bert", tokenize={"vocab_size": 300})
-    run(STAGE, "bert")
-    folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", steps=2)
+    base = trained(project, "masked-lm", "bert", name="base")
+    folder = project("classification", None, base=base, steps=2)
     report = run(STAGE, "tiny")
     assert report.details["architecture"] == "bert"
     from safetensors.torch import load_file
@@ -206,12 +194,9 @@ def test_a_classifier_starts_from_a_masked_model_and_is_better_for_it(project: P
 def test_low_rank_matrices_change_the_model_and_are_gone_after_training(project: Project) -> None:
     from safetensors.torch import load_file
 
-    base = project("causal-lm", "llama", name="base", steps=4)
-    run(STAGE, "base")
+    base = trained(project, "causal-lm", "llama", steps=4, name="base")
     lora = {"lora": {"rank": 2, "alpha": 4, "dropout": 0.1}}
-    folder = project(
-        "causal-lm", None, tokenize={"kind": "base"}, base=base / "model", model=lora, keep="best", checkpoint_every=7
-    )
+    folder = project("causal-lm", None, base=base, model=lora, keep="best", checkpoint_every=7)
     report = run(STAGE, "tiny")
     assert report.details["trained_parameters"] < report.details["parameters"] / 3
     before, after = (load_file(at / "model/model.safetensors") for at in (base, folder))
@@ -246,13 +231,11 @@ def test_label_smoothing_is_of_the_training_alone(project: Project) -> None:
 def test_next_sentences_are_learned_beside_masks_and_leave_a_masked_model(project: Project) -> None:
     from transformers import AutoModelForMaskedLM
 
-    folder = project("masked-lm", "bert", next_sentence=True, steps=6)
-    run(STAGE, "tiny")
+    folder = trained(project, "masked-lm", "bert", next_sentence=True, steps=6)
     _, info = AutoModelForMaskedLM.from_pretrained(folder / "model", output_loading_info=True)
     assert not info["missing_keys"]
     project("masked-lm", "roberta", next_sentence=True, steps=2)
-    with pytest.raises(RecipeError, match=r"train\.next_sentence: roberta does not support it"):
-        run(STAGE, "tiny")
+    refuses(RecipeError, r"train\.next_sentence: roberta does not support it")
 
 
 def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> None:
@@ -264,37 +247,28 @@ def test_what_is_too_long_is_cut_or_left_out_and_counted(project: Project) -> No
     assert facts["cut"] > 0 == facts["left_out"] and facts["documents"] == 80
     project("translation", "marian", steps=1, source_length=4)
     told = r"^recipes/tiny\.yaml: the (training|validation) split has no documents that fit "
-    with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 \(the shortest text has \d\d? tokens\)$"):
-        run(STAGE, "tiny")
+    refuses(RecipeError, rf"{told}train\.source_length: 4 \(the shortest text has \d\d? tokens\)$")
     project("summarization", "t5", steps=1, source_length=4, target_length=2)
-    with pytest.raises(RecipeError, match=rf"{told}train\.target_length: 2 \(the shortest target has \d\d? tokens\)$"):
-        run(STAGE, "tiny")
+    refuses(RecipeError, rf"{told}train\.target_length: 2 \(the shortest target has \d\d? tokens\)$")
     project("translation", "marian", steps=1, source_length=4, target_length=2)
-    with pytest.raises(RecipeError, match=rf"{told}train\.source_length: 4 .* and train\.target_length: 2 "):
-        run(STAGE, "tiny")
+    refuses(RecipeError, rf"{told}train\.source_length: 4 .* and train\.target_length: 2 ")
 
 
 def test_wrong_bases_and_lengths_are_told(project: Project) -> None:
-    base = project("masked-lm", "bert", name="bert", steps=1)
-    run(STAGE, "bert")
+    base = trained(project, "masked-lm", "bert", steps=1, name="base")
     short = {"config": {**MODELS["bert"], "max_position_embeddings": 16}}
     project("classification", "bert", model=short, steps=1)
-    with pytest.raises(
-        RecipeError, match=r"train\.source_length or target_length: \d+ exceeds the model's 16 positions"
-    ):
-        run(STAGE, "tiny")
-    folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", steps=1)
+    refuses(RecipeError, r"train\.source_length or target_length: \d+ exceeds the model's 16 positions")
+    folder = project("classification", None, base=base, steps=1)
     config = folder / "base/config.json"
     config.write_text(config.read_text().replace('"vocab_size": 300', '"vocab_size": 200'))
-    with pytest.raises(DataError, match=r"data/tiny/base: .*(cannot be loaded|embeddings|shapes)"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"data/tiny/base: .*(cannot be loaded|embeddings|shapes)")
     with pytest.raises(DataError, match=r"data/tiny/base: the tokenizer has no eos_token to end a text with"):
-        project("translation", None, tokenize={"kind": "base"}, base=base / "model")
+        project("translation", None, base=base)
 
 
 def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) -> None:
-    base = project("masked-lm", "bert", name="bert", steps=1)
-    run(STAGE, "bert")
+    base = trained(project, "masked-lm", "bert", steps=1, name="base")
     wrong = {
         "hidden_size": (64, "changes the shapes of the base's weights; remove it"),
         "num_hidden_layers": (2, "changes the shapes of the base's weights; remove it"),
@@ -303,32 +277,28 @@ def test_what_a_recipe_changes_of_a_base_leaves_its_weights(project: Project) ->
     }
     for key, (value, sentence) in wrong.items():
         config = {"config": {"hidden_dropout_prob": 0.2, key: value}}
-        project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=config, steps=1)
+        project("masked-lm", None, base=base, model=config, steps=1)
         with pytest.raises(RecipeError) as told:
             run(STAGE, "tiny")
         assert str(told.value).startswith(f"recipes/tiny.yaml: model.config.{key}: {sentence}")
         assert "hidden_dropout_prob" not in str(told.value)
     fine = {"config": {"hidden_dropout_prob": 0.2}}
-    project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=fine, steps=1)
-    run(STAGE, "tiny")
+    trained(project, "masked-lm", None, base=base, model=fine, steps=1)
 
 
 def test_layers_that_a_base_does_not_have_are_told_with_those_it_has(project: Project) -> None:
-    base = project("masked-lm", "bert", name="bert", steps=1)
-    run(STAGE, "bert")
+    base = trained(project, "masked-lm", "bert", steps=1, name="base")
     lora = {"lora": {"targets": ["query", "zzz"]}}
-    project("masked-lm", None, tokenize={"kind": "base"}, base=base / "model", model=lora, steps=1)
+    project("masked-lm", None, base=base, model=lora, steps=1)
     layers = "query, key, value, dense, decoder"
     told = f"recipes/tiny.yaml: model.lora.targets: bert has no layer 'zzz'; its layers include {layers}"
-    with pytest.raises(RecipeError, match=f"^{re.escape(told)}$"):
-        run(STAGE, "tiny")
+    refuses(RecipeError, f"^{re.escape(told)}$")
 
 
 def test_a_base_with_two_vocabularies_is_tuned_with_both(project: Project) -> None:
-    base = project("translation", "marian", tokenize={"vocab_size": 280, "shared": False}, steps=2)
-    run(STAGE, "tiny")
-    folder = project("translation", None, tokenize={"kind": "base"}, base=base / "model", name="tuned", steps=2)
-    run(STAGE, "tuned")
+    tokenize = {"vocab_size": 280, "shared": False}
+    base = trained(project, "translation", "marian", tokenize, steps=2, name="base")
+    folder = trained(project, "translation", None, base=base, steps=2)
     for name in ("tokenizer.json", "target/tokenizer.json"):
         assert (folder / "model" / name).read_bytes() == (base / "model" / name).read_bytes()
 
@@ -336,10 +306,9 @@ def test_a_base_with_two_vocabularies_is_tuned_with_both(project: Project) -> No
 def test_low_rank_matrices_train_the_new_head_of_a_classifier(project: Project) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    base = project("masked-lm", "bert", name="bert", steps=2)
-    run(STAGE, "bert")
+    base = trained(project, "masked-lm", "bert", steps=2, name="base")
     lora = {"lora": {"rank": 2, "targets": ["query", "value"]}}
-    folder = project("classification", None, tokenize={"kind": "base"}, base=base / "model", model=lora, steps=5)
+    folder = project("classification", None, base=base, model=lora, steps=5)
     details = run(STAGE, "tiny").details
     model = AutoModelForSequenceClassification.from_pretrained(folder / "model")
     head = sum(p.numel() for layer in (model.classifier, model.bert.pooler) for p in layer.parameters())

@@ -7,17 +7,12 @@ import pytest
 from tasks.formats.rows import IGNORED
 from tasks.train.batches import count_items, find_asked
 from tasks.train.loss import summed_loss
+from tests.train.test_families import MODELS
 
-SMALL = {
-    "bert": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
-    "roberta": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
-    "modernbert": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
-                   "pad_token_id": 0},
-    "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2},
-    "llama": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
-    "gemma2": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
-               "head_dim": 8, "intermediate_size": 32, "pad_token_id": 0},
-}  # fmt: skip
+SMALL = {name: MODELS[name] for name in ("bert", "roberta", "gpt2", "llama")} | {
+    "modernbert": {**MODELS["llama"], "pad_token_id": 0},
+    "gemma2": {**MODELS["llama"], "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0},
+}
 
 
 @pytest.mark.parametrize("architecture", SMALL)

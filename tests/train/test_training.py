@@ -15,7 +15,7 @@ import pytest
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.run import run
 from tasks.train.__main__ import STAGE
-from tests.train.conftest import CONFIGS
+from tests.train.conftest import CONFIGS, refuses, trained
 
 Project = Callable[..., Path]
 OUTPUTS = ("model/model.safetensors", "model/config.json", "model/generation_config.json", "training/history.csv",
@@ -55,14 +55,12 @@ def test_loss_falls_and_plain_transformers_loads_the_model(project: Project, arc
 def test_memorises_a_text(project: Project) -> None:
     fast = {"name": "muon", "learning_rate": 0.02, "matrix_learning_rate": 0.05}
     config = {**CONFIGS["llama"], "hidden_size": 32}
-    folder = project("llama", config, steps=100, context_length=64, batch_size=2, optimizer=fast)
-    run(STAGE, "tiny")
+    folder = trained(project, "llama", config, steps=100, context_length=64, batch_size=2, optimizer=fast)
     assert float(rows(folder)[-1]["loss"]) < 0.2
 
 
 def test_twice_gives_the_same_bytes_and_leaves_no_trace_of_time_or_place(project: Project, tmp_path: Path) -> None:
-    folder = project(keep="best", config={**CONFIGS["gpt_neox"], "hidden_dropout": 0.1})
-    run(STAGE, "tiny")
+    folder = trained(project, keep="best", config={**CONFIGS["gpt_neox"], "hidden_dropout": 0.1})
     first = outputs(folder)
     run(STAGE, "tiny")
     assert outputs(folder) == first
@@ -106,21 +104,17 @@ def test_killed_training_ends_with_the_same_bytes(project: Project) -> None:
 
 
 def test_infinite_loss_stops_with_the_step_and_keeps_the_last_model(project: Project) -> None:
-    folder = project()
-    run(STAGE, "tiny")
+    folder = trained(project)
     before = outputs(folder)
     project(optimizer={"name": "adamw", "learning_rate": 1e30}, clip_norm=None, schedule={"warmup_steps": 0})
-    with pytest.raises(GristmillError, match=r"recipes/tiny.yaml: train: the \w+ is (nan|inf) at step [2-9] of 12"):
-        run(STAGE, "tiny")
+    refuses(GristmillError, r"recipes/tiny.yaml: train: the \w+ is (nan|inf) at step [2-9] of 12")
     assert outputs(folder) == before
 
 
 def test_accumulated_batches_are_one_larger_batch(project: Project) -> None:
-    folder = project(batch_size=8, optimizer={"name": "adamw"})
-    run(STAGE, "tiny")
+    folder = trained(project, batch_size=8, optimizer={"name": "adamw"})
     whole = [float(row["loss"]) for row in rows(folder)]
-    project(batch_size=2, accumulation=4, optimizer={"name": "adamw"})
-    run(STAGE, "tiny")
+    trained(project, batch_size=2, accumulation=4, optimizer={"name": "adamw"})
     assert [float(row["loss"]) for row in rows(folder)] == pytest.approx(whole, rel=1e-3)
     assert [row["tokens"] for row in rows(folder)] == [str(step * 8 * 15) for step in (2, 4, 6, 8, 10, 12)]
 
@@ -138,8 +132,8 @@ def test_the_loss_is_that_of_the_tokens_that_are_predicted(project: Project) -> 
 
 def test_every_validation_has_its_row_with_the_rate_of_the_recipe(project: Project) -> None:
     rate = {"name": "muon", "learning_rate": 0.01, "embedding_learning_rate": 0.5}
-    folder = project(log_every=5, evaluate_every=3, optimizer=rate, schedule={"warmup_steps": 0, "decay": 0.01})
-    run(STAGE, "tiny")
+    flat = {"warmup_steps": 0, "decay": 0.01}
+    folder = trained(project, log_every=5, evaluate_every=3, optimizer=rate, schedule=flat)
     assert [row["step"] for row in rows(folder)] == ["3", "5", "6", "9", "10", "12"]
     assert [row["step"] for row in rows(folder) if row["validation_loss"]] == ["3", "6", "9", "12"]
     assert {float(row["learning_rate"]) for row in rows(folder)} == {0.01}
@@ -158,38 +152,27 @@ def test_best_model_is_the_one_with_the_lowest_validation_loss(project: Project)
 
 def test_wrong_inputs_name_the_file_and_the_key(project: Project) -> None:
     folder = project(context_length=2048)
-    with pytest.raises(DataError, match=r"tokens/train: [\d,]+ tokens, fewer than one block of 2048 .*context_length"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"tokens/train: [\d,]+ tokens, fewer than one block of 2048 .*context_length")
     project(context_length=256)
-    with pytest.raises(DataError, match=r"tokens/validation: [\d,]+ tokens, fewer"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"tokens/validation: [\d,]+ tokens, fewer")
     project("gpt2", {**CONFIGS["gpt2"], "n_positions": 8})
-    with pytest.raises(
-        RecipeError, match=r"train.context_length: 16 exceeds the model's 8 positions .*config.n_positions"
-    ):
-        run(STAGE, "tiny")
+    refuses(RecipeError, r"train.context_length: 16 exceeds the model's 8 positions .*config.n_positions")
     project("llama", {**CONFIGS["llama"], "num_attention_heads": 3})
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: llama cannot be built"):
-        run(STAGE, "tiny")
+    refuses(RecipeError, r"recipes/tiny.yaml: model.config: llama cannot be built")
     project("qwen3", {**CONFIGS["qwen3"], "num_attention_heads": 3, "num_key_value_heads": 2})
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: model.config: qwen3 fails to run"):
-        run(STAGE, "tiny")
+    refuses(RecipeError, r"recipes/tiny.yaml: model.config: qwen3 fails to run")
     bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     project("bert", bert)
-    with pytest.raises(RecipeError, match=r"model.config: bert attends to later tokens"):
-        run(STAGE, "tiny")
-    project("bert", {**bert, "is_decoder": True})
-    run(STAGE, "tiny")
+    refuses(RecipeError, r"model.config: bert attends to later tokens")
+    trained(project, "bert", {**bert, "is_decoder": True})
     index = folder / "tokens/validation/index.json"
     project()
     index.write_text(index.read_text().replace('"eos_token_id": 0', '"eos_token_id": 5'))
-    with pytest.raises(DataError, match=r"tokens/validation/index.json: made by a different tokenizer"):
-        run(STAGE, "tiny")
+    refuses(DataError, r"tokens/validation/index.json: made by a different tokenizer")
 
 
 def test_missing_or_unknown_task_is_told(project: Project) -> None:
     project()
     recipe = Path("recipes/tiny.yaml")
     recipe.write_text(recipe.read_text().replace("causal-lm", "poetry"))
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: task: 'poetry'; expected one of causal-lm, "):
-        run(STAGE, "tiny")
+    refuses(RecipeError, r"recipes/tiny.yaml: task: 'poetry'; expected one of causal-lm, ")

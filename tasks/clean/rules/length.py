@@ -1,18 +1,14 @@
 """Length bounds in characters (Unicode code points) or words (separated by white space)."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from tasks.clean.verdict import Batch, Finding, Rule, Side, Verdict, of_side
 from tasks.stage.settings import Section
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 Count = Annotated[int, Field(ge=1)]
-Unit = Literal["characters", "words"]
+UNITS = ("characters", "words")
 
 
 class Lengths(Section):
@@ -29,7 +25,7 @@ class Lengths(Section):
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
-        for unit in ("characters", "words"):
+        for unit in UNITS:
             least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
             if least is not None and most is not None and most < least:
                 raise ValueError(f"max_{unit} {most} is less than min_{unit} {least}")
@@ -37,39 +33,19 @@ class Lengths(Section):
 
 
 def length_rules(bounds: Lengths, side: Side) -> list[Rule]:
-    """Rules for the bounds set for one side; a document without that side passes."""
-    rules = [at_least(bounds.min_characters, "characters", side)]
-    if bounds.max_characters is not None:
-        rules.append(at_most(bounds.max_characters, "characters", side))
-    if bounds.min_words is not None:
-        rules.append(at_least(bounds.min_words, "words", side))
-    if bounds.max_words is not None:
-        rules.append(at_most(bounds.max_words, "words", side))
-    return rules
+    """Rules for the bounds set for one side, `too_few_<unit>` and `too_many_<unit>`; a missing side passes."""
+    return [
+        _rule(bound, unit, amount, side)
+        for unit in UNITS
+        for amount, key in (("few", "min"), ("many", "max"))
+        if (bound := getattr(bounds, f"{key}_{unit}")) is not None
+    ]
 
 
-def at_least(least: int, unit: Unit, side: Side) -> Rule:
-    """`too_few_<unit>` below `least`."""
-
+def _rule(bound: int, unit: str, amount: str, side: Side) -> Rule:
     def rule(batch: Batch) -> Finding:
-        sizes = _measured(batch, unit, side)
-        return batch.side(side).there & (sizes < least), lambda row: of_side(
-            side, Verdict(f"too_few_{unit}", str(sizes[row]), str(least))
-        )
+        sizes = getattr(batch.side(side), unit)
+        found = batch.side(side).there & (sizes < bound if amount == "few" else sizes > bound)
+        return found, lambda row: of_side(side, Verdict(f"too_{amount}_{unit}", str(sizes[row]), str(bound)))
 
     return rule
-
-
-def at_most(most: int, unit: Unit, side: Side) -> Rule:
-    """`too_many_<unit>` above `most`."""
-
-    def rule(batch: Batch) -> Finding:
-        sizes = _measured(batch, unit, side)
-        return sizes > most, lambda row: of_side(side, Verdict(f"too_many_{unit}", str(sizes[row]), str(most)))
-
-    return rule
-
-
-def _measured(batch: Batch, unit: Unit, side: Side) -> "NDArray[np.int64]":
-    sizes: NDArray[np.int64] = getattr(batch.side(side), unit)
-    return sizes

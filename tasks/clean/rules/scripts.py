@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.clean.compiled import kernel
 from tasks.clean.rules.blocked.characters import BLANK, IN_WORD, SIGN, TABLED, WORD, kinds_of
-from tasks.clean.rules.blocked.search import character_at
+from tasks.clean.rules.text_bytes import character_at
 from tasks.formats.utf8 import utf8
 
 if TYPE_CHECKING:

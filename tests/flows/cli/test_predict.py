@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,18 +24,16 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     """A project with a champion of the recipe `tiny` for a task; made once per task."""
     from tasks.register.registration import run
 
-    made: dict[str, Path] = {}
-
+    @cache
     def make(task: str) -> Path:
-        if task not in made:
-            made[task] = tmp_path_factory.mktemp(task)
-            make_project(made[task], task=task)
-            (made[task] / "mlflow.db").write_bytes(empty_database())
-            with pytest.MonkeyPatch.context() as patch:
-                patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-                patch.chdir(made[task])
-                run("tiny")
-        return made[task]
+        root = tmp_path_factory.mktemp(task)
+        make_project(root, task=task)
+        (root / "mlflow.db").write_bytes(empty_database())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            patch.chdir(root)
+            run("tiny")
+        return root
 
     return make
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 from unicodedata import category
 
 import numpy as np
@@ -56,15 +57,22 @@ def folded(character: str) -> str:
     return character
 
 
+class Characters(NamedTuple):
+    """Kind and folded form of every character below TABLED."""
+
+    kinds: NDArray[np.uint8]
+    folds: NDArray[np.uint32]
+
+
 @lru_cache(maxsize=1)
-def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Kind and folded form of every character below TABLED; takes 50 ms, then cached."""
+def tables() -> Characters:
+    """The tables; takes 50 ms, then cached."""
     characters = [chr(point) for point in range(TABLED)]
     folds = np.arange(TABLED, dtype=np.uint32)
     for one, fold, lower in zip(characters, map(str.casefold, characters), map(str.lower, characters), strict=True):
         if fold != one or lower != one:
             folds[ord(one)] = ord(folded(one))
-    return kinds_of(characters), folds
+    return Characters(kinds_of(characters), folds)
 
 
 ASCII_KINDS = kinds_of([chr(point) for point in range(128)])

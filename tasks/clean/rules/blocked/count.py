@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tasks.clean.rules.blocked.settings import BlockedWords
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
-
-    from tasks.clean.rules.blocked.table import Table
 
 REASON = "blocked_words"
 
@@ -35,16 +32,13 @@ def count(column: "pa.Array", settings: BlockedWords) -> Counts:
     first call of a process also builds the table and loads or compiles the search.
     """
     import numpy as np
-    import pyarrow as pa
 
     from tasks.clean.rules.blocked.characters import tables
     from tasks.clean.rules.blocked.search import count_rows
+    from tasks.clean.rules.blocked.table import table_of
 
-    column = column.cast(pa.large_string())
     found = Counts(np.zeros(len(column), np.int64), np.zeros(len(column), np.int64))
-    table = _table(settings.words)
-    valid = column.is_valid().to_numpy(zero_copy_only=False)
-    count_rows(*utf8(column), valid, *tables(), table.keys, table.steps, table.ends, found.blocked, found.words)
+    count_rows(*utf8(column), tables(), table_of(settings.words), found.blocked, found.words)
     return found
 
 
@@ -58,10 +52,3 @@ def dropped(counts: Counts, settings: BlockedWords) -> Mapping[int, Verdict]:
             value, threshold = f"{counts.blocked[row] / max(counts.words[row], 1):.4f}", str(settings.threshold_share)
         found[row] = Verdict(REASON, value, threshold)
     return found
-
-
-@lru_cache(maxsize=8)
-def _table(words: tuple[str, ...]) -> "Table":
-    from tasks.clean.rules.blocked.table import table_of
-
-    return table_of(words)

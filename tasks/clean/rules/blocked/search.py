@@ -4,11 +4,23 @@ A phrase is followed while its parts match, restarting at every word: time is li
 the longest phrase if a text consists of beginnings of phrases.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.compiled import helper, int64, kernel
-from tasks.clean.rules.blocked.characters import ASCII_FOLDS, ASCII_KINDS, BLANK, IN_WORD, SIGN, TABLED, WORD
+from tasks.clean.rules.blocked.characters import (
+    ASCII_FOLDS,
+    ASCII_KINDS,
+    BLANK,
+    IN_WORD,
+    SIGN,
+    TABLED,
+    WORD,
+    Characters,
+)
+from tasks.clean.rules.text_bytes import character_at
 
 Text = NDArray[np.uint8]
 
@@ -18,29 +30,33 @@ MIX, SPACED, STEP = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 """Odd multipliers that mix bits."""
 
 
+class Table(NamedTuple):
+    """Open addressing: a key is in the slot given by its lowest bits, or in the next free one."""
+
+    keys: NDArray[np.uint64]
+    """Hashes of step and part; 0 for an empty slot [a power of two]."""
+    steps: NDArray[np.int32]
+    """The step each key leads to."""
+    ends: NDArray[np.bool_]
+    """Which steps end a phrase."""
+
+
 @kernel
 def count_rows(
     data: Text,
     offsets: NDArray[np.int64],
-    valid: NDArray[np.bool_],
-    kinds: NDArray[np.uint8],
-    folds: NDArray[np.uint32],
-    keys: NDArray[np.uint64],
-    steps: NDArray[np.int32],
-    ends: NDArray[np.bool_],
+    characters: Characters,
+    table: Table,
     blocked: NDArray[np.int64],
     words: NDArray[np.int64],
 ) -> None:
     """Writes the number of blocked words and of all words per text [texts].
 
-    Of overlapping matches the first counts; of those with the same start, the longest.
-
-    data, offsets, valid   UTF-8 bytes of a column, offsets of its texts [texts + 1], mask of non-null texts
-    kinds, folds           tables from `characters`
-    keys, steps, ends      tables from `table`
+    `data` and `offsets` [texts + 1] are a column's UTF-8 bytes and the offsets of its texts. Of overlapping matches the
+    first counts; of those with the same start, the longest.
     """
-    for row in range(len(valid)):
-        at, end = offsets[row], offsets[row + 1] if valid[row] else offsets[row]
+    for row in range(len(blocked)):
+        at, end = offsets[row], offsets[row + 1]
         found = passed = 0
         while at < end:
             begin, byte, part, kind = at, data[at], FNV_BASIS, IN_WORD
@@ -51,38 +67,21 @@ def count_rows(
                     part = (part ^ ASCII_FOLDS[data[at]]) * FNV_PRIME
                     at += 1
             if byte >= 0x80 or (kind == IN_WORD and at < end and data[at] >= 0x80):
-                at, part, kind = _part(data, begin, end, kinds, folds)
+                at, part, kind = _part(data, begin, end, characters)
             if kind != BLANK:
                 passed += kind != SIGN
-                step = _lead(keys, steps, 0, part, False)
+                step = _lead(table, 0, part, False)
                 if step > 0:
-                    stop, more = _follow(data, at, end, kinds, folds, keys, steps, ends, step)
+                    stop, more = _follow(data, at, end, characters, table, step)
                     if stop > 0:
                         at, found, passed = stop, found + 1, passed + more
         blocked[row], words[row] = found, passed
 
 
 @helper
-def character_at(text: Text, at: int, end: int) -> tuple[np.int64, int]:
-    """The code point at a position of UTF-8 and its width in bytes (RFC 3629, section 3); never reads past the end."""
-    byte = int64(text[at])
-    if byte < 0x80:
-        return byte, 1
-    if byte < 0xE0 and at + 1 < end:
-        return (byte & 0x1F) << 6 | text[at + 1] & 0x3F, 2
-    if 0xE0 <= byte < 0xF0 and at + 2 < end:
-        return (byte & 0x0F) << 12 | int64(text[at + 1] & 0x3F) << 6 | text[at + 2] & 0x3F, 3
-    if byte < 0xF0 or at + 3 >= end:  # not valid
-        return byte, 1
-    high = (byte & 0x07) << 18 | int64(text[at + 1] & 0x3F) << 12
-    return high | int64(text[at + 2] & 0x3F) << 6 | text[at + 3] & 0x3F, 4
-
-
-@helper
-def _part(
-    text: Text, at: int, end: int, kinds: NDArray[np.uint8], folds: NDArray[np.uint32]
-) -> tuple[int, np.uint64, int]:
+def _part(text: Text, at: int, end: int, characters: Characters) -> tuple[int, np.uint64, int]:
     """The word, sign or blank at a position: its end, hash and kind."""
+    kinds, folds = characters
     point, width = character_at(text, at, end)
     kind = kinds[point] if point < TABLED else WORD
     value = (FNV_BASIS ^ np.uint64(folds[point] if point < TABLED else point)) * FNV_PRIME
@@ -124,70 +123,53 @@ def _place(keys: NDArray[np.uint64], key: np.uint64) -> int:
 
 
 @helper
-def _lead(keys: NDArray[np.uint64], steps: NDArray[np.int32], step: int, part: np.uint64, spaced: bool) -> int:
+def _lead(table: Table, step: int, part: np.uint64, spaced: bool) -> int:
     """The next step after a part; 0 if no phrase continues."""
-    return steps[_place(keys, _key(step, part, spaced))]
+    return table.steps[_place(table.keys, _key(step, part, spaced))]
 
 
 @helper
-def _follow(
-    text: Text,
-    at: int,
-    end: int,
-    kinds: NDArray[np.uint8],
-    folds: NDArray[np.uint32],
-    keys: NDArray[np.uint64],
-    steps: NDArray[np.int32],
-    ends: NDArray[np.bool_],
-    step: int,
-) -> tuple[int, int]:
+def _follow(text: Text, at: int, end: int, characters: Characters, table: Table, step: int) -> tuple[int, int]:
     """End of the longest phrase that continues from a step, and its further words; (0, 0) if there is none."""
     found, passed, words, blanks = 0, 0, 0, 0
-    if ends[step]:
+    if table.ends[step]:
         found = at
     while at < end:
-        stop, part, kind = _part(text, at, end, kinds, folds)
+        stop, part, kind = _part(text, at, end, characters)
         if kind == BLANK:
             blanks += 1
         else:
-            step = _lead(keys, steps, step, part, blanks > 0)
+            step = _lead(table, step, part, blanks > 0)
             if step == 0:
                 break
             words, blanks = words + (kind != SIGN), 0
-            if ends[step]:
+            if table.ends[step]:
                 found, passed = stop, words
         at = stop
     return found, passed
 
 
 @kernel
-def count_parts(data: Text, offsets: NDArray[np.int64], kinds: NDArray[np.uint8], folds: NDArray[np.uint32]) -> int:
+def count_parts(data: Text, offsets: NDArray[np.int64], characters: Characters) -> int:
     """Total number of parts of some phrases."""
     count = 0
     for row in range(len(offsets) - 1):
         at = offsets[row]
         while at < offsets[row + 1]:
-            at, _, kind = _part(data, at, offsets[row + 1], kinds, folds)
+            at, _, kind = _part(data, at, offsets[row + 1], characters)
             count += kind != BLANK
     return count
 
 
 @kernel
-def enter_rows(
-    data: Text,
-    offsets: NDArray[np.int64],
-    kinds: NDArray[np.uint8],
-    folds: NDArray[np.uint32],
-    keys: NDArray[np.uint64],
-    steps: NDArray[np.int32],
-    ends: NDArray[np.bool_],
-) -> None:
+def enter_rows(data: Text, offsets: NDArray[np.int64], characters: Characters, table: Table) -> None:
     """Fills the empty arrays of a table with phrases; leading and trailing blanks are ignored."""
+    keys, steps, ends = table
     last = 0
     for row in range(len(offsets) - 1):
         at, step, spaced = offsets[row], 0, False
         while at < offsets[row + 1]:
-            at, part, kind = _part(data, at, offsets[row + 1], kinds, folds)
+            at, part, kind = _part(data, at, offsets[row + 1], characters)
             if kind == BLANK:
                 spaced = step > 0
                 continue

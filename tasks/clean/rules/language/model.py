@@ -72,7 +72,7 @@ def read_model(raw: bytes) -> Model:
     size, words, labels, _, pruned = _read(file, "3i2q")
     entries: list[tuple[bytes, int, int]] = []
     for _ in range(size):
-        word = _word(file)
+        word = b"".join(iter(lambda: file.read(1), b"\0"))
         count, kind = _read(file, "qb")
         entries.append((word, count, kind))
     if [kind for *_, kind in entries[:words]] != [WORD] * words or words + labels != size or pruned < 0:
@@ -132,10 +132,6 @@ def fnv(raw: bytes) -> int:
 
 def _read(file: BytesIO, form: str) -> tuple[int, ...]:
     return struct.unpack(f"<{form}", file.read(struct.calcsize(f"<{form}")))
-
-
-def _word(file: BytesIO) -> bytes:
-    return b"".join(iter(lambda: file.read(1), b"\0"))
 
 
 def _quantised(file: BytesIO) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks.clean.compiled import array_kernel, helper, int64, kernel
 from tasks.clean.rules.language.model import BUCKET, MAXN, MINN, WIDTH
+from tasks.clean.rules.text_bytes import same
 
 FNV, PRIME = np.uint32(2166136261), np.uint32(16777619)
 SIGN = np.uint32(0xFFFFFF00)
@@ -180,12 +181,8 @@ def _add_words(data: Any, at: int, stop: int, tables: Any, memory: Any, word: An
 @helper
 def _is_remembered(data: Any, start: int, stop: int, memory: Any, slot: int) -> bool:
     """Whether a cache slot holds this word."""
-    before, size, k = memory.starts[slot], memory.sizes[slot], 0
-    if size != stop - start:
-        return False
-    while k < size and data[start + k] == data[before + k]:
-        k += 1
-    return k == size
+    size = memory.sizes[slot]
+    return size == stop - start and same(data, start, data, memory.starts[slot], size)
 
 
 @helper
@@ -209,12 +206,9 @@ def _word_at(data: Any, start: int, stop: int, number: Any, tables: Any) -> Any:
         word = np.int64(tables.word_slots[slot])
         if tables.word_hashes[word] == number:
             begin = tables.word_ends[word - 1] if word else np.int64(0)
-            if tables.word_ends[word] - begin == stop - start:
-                k = 0
-                while k < stop - start and tables.word_bytes[begin + k] == data[start + k]:
-                    k += 1
-                if k == stop - start:
-                    return word
+            size = tables.word_ends[word] - begin
+            if size == stop - start and same(data, start, tables.word_bytes, begin, size):
+                return word
         slot = (slot + 1) & last
     return -1
 
@@ -222,10 +216,7 @@ def _word_at(data: Any, start: int, stop: int, number: Any, tables: Any) -> Any:
 @helper
 def _is_label(data: Any, start: int, stop: int) -> bool:
     """fastText does not count `__label__…` as a word."""
-    k = 0
-    while k < len(LABEL) and start + k < stop and data[start + k] == LABEL[k]:
-        k += 1
-    return k == len(LABEL)
+    return stop - start >= len(LABEL) and same(data, start, LABEL, 0, len(LABEL))
 
 
 @helper

@@ -1,45 +1,13 @@
 """Connected components of documents: a disjoint-set forest (Tarjan 1975), 4 bytes per document.
 
-The root of a set is its first document, so the order of the pairs does not matter.
+In the forest `parents`, a document points to an earlier one of its set, and a root to itself [documents]; at first,
+each one is a root. The root of a set is its first document, so the order of the pairs does not matter.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.compiled import array_kernel
-
-
-class Clusters:
-    """Sets of documents 0 … n - 1, initially one each."""
-
-    def __init__(self, documents: int) -> None:
-        self.parents = np.arange(documents, dtype=np.uint32)
-        """For each document, an earlier one of its set; roots point to themselves [documents]."""
-
-    def join(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> None:
-        """Connect first[i] with second[i] for every i."""
-        _join(self.parents, first, second)
-
-    def apart(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """Whether each pair is in different sets."""
-        return np.asarray(self.roots(first) != self.roots(second))
-
-    def squeeze(self, pairs: NDArray[np.uint64]) -> int:
-        """Sort pairs (first · 2^32 + second) and move unique ones of different sets to the front; returns how many."""
-        pairs.sort()
-        return _squeeze(pairs, self.parents)
-
-    def roots(self, documents: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """The first document of each one's set."""
-        found = np.empty(len(documents), np.uint32)
-        _roots(self.parents, documents, found)
-        return found
-
-    def keepers(self, priorities: NDArray[np.uint8]) -> NDArray[np.uint32]:
-        """For each document, the one of its set with the lowest priority, ties by corpus order [documents]."""
-        found = np.empty(len(self.parents), np.uint32)
-        _keepers(self.parents, priorities, found)
-        return found
 
 
 @array_kernel
@@ -51,14 +19,16 @@ def _root(parents: NDArray[np.uint32], document: np.uint32) -> np.uint32:
 
 
 @array_kernel
-def _join(parents: NDArray[np.uint32], first: NDArray[np.uint32], second: NDArray[np.uint32]) -> None:
+def join(parents: NDArray[np.uint32], first: NDArray[np.uint32], second: NDArray[np.uint32]) -> None:
+    """Connects first[i] with second[i] for every i."""
     for pair in range(len(first)):
         one, other = _root(parents, first[pair]), _root(parents, second[pair])
         parents[max(one, other)] = min(one, other)
 
 
 @array_kernel
-def _squeeze(pairs: NDArray[np.uint64], parents: NDArray[np.uint32]) -> int:
+def squeeze(parents: NDArray[np.uint32], pairs: NDArray[np.uint64]) -> int:
+    """Moves unique sorted pairs (first · 2^32 + second) of different sets to the front; returns how many."""
     half, before, kept = np.uint64(32), np.uint64(0), 0  # 0 is not a valid pair: document 0 with itself
     for place in range(len(pairs)):
         pair = pairs[place]
@@ -70,21 +40,25 @@ def _squeeze(pairs: NDArray[np.uint64], parents: NDArray[np.uint32]) -> int:
 
 
 @array_kernel
-def _roots(parents: NDArray[np.uint32], documents: NDArray[np.uint32], found: NDArray[np.uint32]) -> None:
+def roots(parents: NDArray[np.uint32], documents: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """The first document of each one's set."""
+    found = np.empty(len(documents), np.uint32)
     for place in range(len(documents)):
         found[place] = _root(parents, documents[place])
+    return found
 
 
 @array_kernel
-def _keepers(parents: NDArray[np.uint32], priorities: NDArray[np.uint8], found: NDArray[np.uint32]) -> None:
-    for document in range(len(parents)):
-        found[document] = document
+def keepers_of(parents: NDArray[np.uint32], priorities: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """For each document, the one of its set with the lowest priority, ties by corpus order [documents]."""
+    found = np.arange(len(parents), dtype=np.uint32)
     for document in range(len(parents)):  # the root comes first and holds the best so far
         root = _root(parents, np.uint32(document))
         if priorities[document] < priorities[found[root]]:
             found[root] = document
     for document in range(len(parents) - 1, -1, -1):
         found[document] = found[_root(parents, np.uint32(document))]
+    return found
 
 
 @array_kernel

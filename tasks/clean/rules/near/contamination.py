@@ -6,7 +6,7 @@ configurable.
 
     EvaluationIndex.of_columns(columns, settings).write(path)              # once
     found = overlaps(batch.column("text"), EvaluationIndex.read(path))     # for any batch, in any process
-    verdict = found.verdict(0, settings)                                   # None if the document may stay
+    verdict = found.verdict(0, settings)                                   # of one that is `contaminated`
 
 An index file is a header of 64-bit numbers (FORMAT, skipped texts, sets; per set its n-gram length, table size and
 number of n-grams) followed by the tables, in native byte order. It is memory-mapped, so processes share it.
@@ -80,11 +80,9 @@ class EvaluationIndex:
     def read(cls, path: Path) -> Self:
         """Map the index in a file, which must not change meanwhile. Raises DataError if it is not an index."""
         words, odd = divmod(path.stat().st_size, 8)
-        data = (
-            np.memmap(path, np.uint64, "r").view(np.ndarray)
-            if words >= HEADER and not odd
-            else np.zeros(HEADER, np.uint64)
-        )
+        data = np.zeros(HEADER, np.uint64)
+        if words >= HEADER and not odd:
+            data = np.memmap(path, np.uint64, "r").view(np.ndarray)
         kind, skipped, count = map(int, data[:HEADER])
         begin = HEADER + PER_SET * count
         if kind != FORMAT or begin > words:
@@ -111,11 +109,9 @@ class Overlaps:
         """Which documents are contaminated [documents]."""
         return (self.ngrams >= settings.min_ngrams) & (self.shares >= settings.min_share)
 
-    def verdict(self, document: int, settings: ContaminationSettings) -> Verdict | None:
-        """`contaminated`, with the n-grams and the fraction of words, or None if the document may stay."""
+    def verdict(self, document: int, settings: ContaminationSettings) -> Verdict:
+        """`contaminated`, with the n-grams and the fraction of words of a contaminated document."""
         ngrams, share = int(self.ngrams[document]), float(self.shares[document])
-        if ngrams < settings.min_ngrams or share < settings.min_share:
-            return None
         least = f"{settings.min_ngrams}" + (f", {settings.min_share:g} of the words" if settings.min_share else "")
         return Verdict("contaminated", f"{ngrams}, {share:.3f} of the words", least)
 
@@ -148,12 +144,9 @@ def _hashed(
     for length in range(settings.min_words, settings.ngram + 1):
         chosen = words.counts >= length if length == settings.ngram else words.counts == length
         if chosen.any():
-            hashes[length] = ngrams_of(_chosen(words, chosen), length).hashes
+            these = Words(words.hashes[np.repeat(chosen, words.counts)], words.counts[chosen])
+            hashes[length] = ngrams_of(these, length).hashes
     return hashes, int((words.counts < settings.min_words).sum())
-
-
-def _chosen(words: Words, documents: NDArray[np.bool_]) -> Words:
-    return Words(words.hashes[np.repeat(documents, words.counts)], words.counts[documents])
 
 
 def _sums(marks: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.int64]:

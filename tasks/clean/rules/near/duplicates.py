@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.rules.near.candidates import buckets_of_more, first_of_each, pairs_of_small_buckets, pieces
-from tasks.clean.rules.near.clusters import Clusters
+from tasks.clean.rules.near.clusters import join, keepers_of, roots, squeeze
 from tasks.clean.rules.near.files import SketchFiles
 from tasks.clean.rules.near.jaccard import Comparer
 from tasks.clean.rules.near.settings import NearDuplicateSettings
@@ -71,31 +71,25 @@ def near_duplicates(
 ) -> NearDuplicates:
     """Find near-duplicates among the documents of sketch files, numbered across all files in the order of `paths`.
 
-    `priorities`: per document; the lowest of a cluster stays (0 test, 1 validation, 2 train), so a training document
-    near a test document is dropped. None: the first in corpus order stays.
+    `priorities`: per document; the lowest of a cluster stays (0 test, 1 validation, 2 train). None: the first stays.
+    `shared`: a path readable by all workers of a compute cluster, which then share the bands. None: everything runs in
+    this process, with fewer comparisons.
 
-    `shared`: a path readable by all workers of a compute cluster, which then divides the bands among its workers.
-    None: everything runs in this process, with fewer comparisons.
-
-    Uses 30 bytes per document plus about `memory` bytes, however large the corpus is: keys and words stay in the files
-    and are reread, the keys once per piece of a band that fits into memory. A bucket larger than `memory` takes 128
-    bytes per document.
-
-    Takes about 11 ns per byte of English text on one CPU if `memory` is at least a third of the text, 14 with a fifth,
-    26 with a twentieth.
+    Uses 30 bytes per document plus about `memory` bytes: keys and words stay in the files, and the keys are read once
+    per piece of a band that fits into memory. A bucket larger than `memory` takes 128 bytes per document. Takes about
+    11 ns per byte of English text on one CPU if `memory` is at least a third of the text, 26 with a twentieth.
 
     Raises DataError if a file is not a sketch with `settings.bands` bands.
     """
     files = SketchFiles(paths, settings.bands)
-    clusters = Clusters(files.documents)
-    search = _Search(files, clusters, settings, memory // 4)
+    search = _Search(files, settings, memory // 4)
     search.join_same_words()
     every = range(settings.bands)
     large = search.join_small_buckets(every) if shared is None else _spread(search, every, paths, memory, shared)
     search.join_large_buckets(large)
     if priorities is None:
         priorities = np.zeros(files.documents, np.uint8)
-    keepers = clusters.keepers(priorities)
+    keepers = keepers_of(search.parents, priorities)
     return NearDuplicates(keepers, search.similarities(keepers), files.bytes)
 
 
@@ -114,13 +108,11 @@ def forest_of(
     bands: Sequence[int], paths: Sequence[Path], settings: NearDuplicateSettings, shared: Path, memory: int
 ) -> Forest:
     """The work of one worker; `shared` holds the mask of documents to search."""
-    files = SketchFiles(paths, settings.bands)
-    clusters = Clusters(files.documents)
-    search = _Search(files, clusters, settings, memory // 4)
+    search = _Search(SketchFiles(paths, settings.bands), settings, memory // 4)
     search.among = np.load(shared)
     large = search.join_small_buckets(bands)
-    documents = np.flatnonzero(clusters.parents != np.arange(files.documents)).astype(np.uint32)
-    return Forest(documents, clusters.parents[documents], large)
+    documents = np.flatnonzero(search.parents != np.arange(len(search.parents))).astype(np.uint32)
+    return Forest(documents, search.parents[documents], large)
 
 
 def _spread(search: "_Search", bands: Sequence[int], paths: Sequence[Path], memory: int, shared: Path) -> list[int]:
@@ -130,7 +122,7 @@ def _spread(search: "_Search", bands: Sequence[int], paths: Sequence[Path], memo
     work = partial(forest_of, paths=paths, settings=search.settings, shared=shared, memory=memory)
     large: list[int] = []
     for forest in parallel_map(work, [bands[share::SHARES] for share in range(SHARES)], 1):
-        search.clusters.join(forest.documents.copy(), forest.others.copy())  # Ray's arrays are read-only
+        join(search.parents, forest.documents.copy(), forest.others.copy())  # Ray's arrays are read-only
         large += forest.large
     shared.unlink()
     return sorted(large)
@@ -139,8 +131,10 @@ def _spread(search: "_Search", bands: Sequence[int], paths: Sequence[Path], memo
 class _Search:
     """Connects near documents. Each of its buffers takes up to `memory` bytes."""
 
-    def __init__(self, files: SketchFiles, clusters: Clusters, settings: NearDuplicateSettings, memory: int) -> None:
-        self.files, self.clusters, self.settings, self.memory = files, clusters, settings, memory
+    def __init__(self, files: SketchFiles, settings: NearDuplicateSettings, memory: int) -> None:
+        self.files, self.settings, self.memory = files, settings, memory
+        self.parents = np.arange(files.documents, dtype=np.uint32)
+        """The connections (`clusters`) [documents]."""
         self.comparer = Comparer(files, settings.ngram, memory)
         self.among = files.sizes > 0
         """Documents still to be searched [documents]."""
@@ -154,12 +148,13 @@ class _Search:
             others = leaders != documents
             first, second = leaders[others], documents[others]
             same = self.comparer.similarities(first, second, least=1.0) == 1.0  # hashes may collide
-            self.clusters.join(first[same], second[same])
+            join(self.parents, first[same], second[same])
             self.among[second[same]] = False
 
     def join_small_buckets(self, bands: Sequence[int]) -> list[int]:
         """Compares all pairs in small buckets of these bands; returns the bands that also have large ones."""
-        room = np.empty(max(self.memory // 8, self.settings.max_bucket**2), np.uint64)
+        most = self.settings.max_bucket
+        room = np.empty(max(self.memory // 8, most**2), np.uint64)
         full, with_larger = 0, []
         for band in bands:
             larger = False
@@ -167,48 +162,34 @@ class _Search:
                 place = 0
                 while place < len(entries):
                     place, full, passed_over = pairs_of_small_buckets(
-                        entries,
-                        place,
-                        self.settings.max_bucket,
-                        self.files.sizes,
-                        self.settings.threshold,
-                        room,
-                        full,
+                        entries, place, most, self.files.sizes, self.settings.threshold, room, full
                     )
                     larger |= passed_over
                     if place < len(entries):
-                        full = self.clusters.squeeze(room[:full])  # most pairs match in several bands
+                        full = self._squeeze(room[:full])  # most pairs match in several bands
                         if full > len(room) // 2:
                             self._join(room[:full])
                             full = 0
             if larger:
                 with_larger.append(band)
-        self._join(room[: self.clusters.squeeze(room[:full])])
+        self._join(room[: self._squeeze(room[:full])])
         return with_larger
 
     def join_large_buckets(self, bands: list[int]) -> None:
-        """Compares the documents of the large buckets of these bands with their leaders.
-
-        Leaders and skipped documents depend only on the connections made before, so the order of bands and pieces does
-        not matter.
-        """
-        if not bands:
-            return
-        before = self.clusters.roots(np.arange(self.files.documents, dtype=np.uint32))
-        documents, buckets = [], []
-        waiting = named = 0
+        """Compares the documents of large buckets with their leaders; these, and who is skipped, depend only on the
+        connections made before, not on the order of bands and pieces."""
+        before = roots(self.parents, np.arange(self.files.documents, dtype=np.uint32))
+        documents, buckets = np.empty(0, np.uint32), np.empty(0, np.int64)
+        named = 0
         for band in bands:
             for entries in pieces(self.files, band, self.among, self.memory // 4):
                 members, places = buckets_of_more(entries, self.settings.max_bucket)
-                documents.append(members)
-                buckets.append(places + named)
+                documents, buckets = np.append(documents, members), np.append(buckets, places + named)
                 named += len(entries)
-                waiting += len(members)
-                if waiting * MEMBER_MEMORY > self.memory:
-                    self._lead(np.concatenate(documents), np.concatenate(buckets), before)
-                    documents, buckets, waiting = [], [], 0
-        if documents:
-            self._lead(np.concatenate(documents), np.concatenate(buckets), before)
+                if len(documents) * MEMBER_MEMORY > self.memory:
+                    self._lead(documents, buckets, before)
+                    documents, buckets = documents[:0], buckets[:0]
+        self._lead(documents, buckets, before)
 
     def similarities(self, keepers: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Similarity of each document to the one kept for it [documents]."""
@@ -222,12 +203,16 @@ class _Search:
             found[documents[order]] = self.comparer.similarities(kept[order], documents[order])
         return found
 
+    def _squeeze(self, pairs: NDArray[np.uint64]) -> int:
+        pairs.sort()
+        return squeeze(self.parents, pairs)
+
     def _join(self, pairs: NDArray[np.uint64]) -> None:
         block = max(1, self.memory // PAIR_MEMORY)
         for begin in range(0, len(pairs), block):
             part = pairs[begin : begin + block]
             first, second = (part >> HALF).astype(np.uint32), part.astype(np.uint32)
-            self.comparer.join(first, second, self.clusters, self.settings.threshold)
+            self.comparer.join(first, second, self.parents, self.settings.threshold)
 
     def _lead(self, documents: NDArray[np.uint32], buckets: NDArray[np.int64], before: NDArray[np.uint32]) -> None:
         """Each round, the first document of a bucket leads, and documents near it leave the bucket."""
@@ -241,7 +226,7 @@ class _Search:
             pairs, places = np.unique(pairs, return_inverse=True)  # most match in several bands
             first, second = (pairs >> HALF).astype(np.uint32), pairs.astype(np.uint32)
             near = self.comparer.similarities(first, second, threshold) >= threshold
-            self.clusters.join(first[near], second[near])
+            join(self.parents, first[near], second[near])
             left[tried[near[places]]] = False
             documents, buckets = documents[left], buckets[left]
 

@@ -74,21 +74,16 @@ def _decoded(path: Path) -> "Iterator[pa.Array]":
         with path.open(encoding="utf-8-sig") as lines:
             waiting: list[str] = []
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    waiting += _values(_parsed(line, f"{path} line {number}"))
+                try:
+                    waiting += _values(json.loads(line)) if line.strip() else ()
+                except (ValueError, RecursionError) as error:
+                    raise DataError(f"{path} line {number}: not JSON: {error}") from error
                 if number % LINES == 0:
                     yield pa.array(waiting, pa.large_string())
                     waiting = []
             yield pa.array(waiting, pa.large_string())
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8") from error
-
-
-def _parsed(line: str, where: str) -> object:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
 
 
 def _values(value: object) -> Iterator[str]:

@@ -92,13 +92,11 @@ class SketchFiles:
         return list(pairwise(cuts)) if len(places) else []
 
     def _spans(self) -> Iterator[tuple[int, int, int]]:
-        for number in range(len(self.paths)):
-            yield number, int(self.first[number]), int(self.first[number + 1])
+        for number, (first, last) in enumerate(pairwise(self.first.tolist())):
+            yield number, first, last
 
     def _read(self, number: int, place: int, count: int) -> NDArray[np.uint32]:
-        with self.paths[number].open("rb") as file:
-            file.seek(place)
-            return np.fromfile(file, np.uint32, count)
+        return np.fromfile(self.paths[number], np.uint32, count, offset=place)
 
 
 def _header(path: Path, bands: int) -> tuple[int, int]:

@@ -18,13 +18,6 @@ class HashSet:
         self._size = 0
 
     @classmethod
-    def of(cls, hashes: NDArray[np.uint64]) -> Self:
-        """The set of these hashes, which may repeat."""
-        made = cls()
-        made.add(hashes)
-        return made
-
-    @classmethod
     def of_table(cls, table: NDArray[np.uint64], size: int) -> Self:
         """The set with this `table` and length. Does not copy, so the table can be a memory-mapped file."""
         made = cls()
@@ -50,9 +43,7 @@ class HashSet:
 
     def contains(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which hashes are in the set [hashes]."""
-        found = np.empty(len(hashes), np.bool_)
-        _contains(self.table(), hashes, found)
-        return found
+        return _contains(self.table(), hashes)
 
     def table(self) -> NDArray[np.uint64]:
         """The table, read-only; 0 marks an empty slot."""
@@ -83,10 +74,12 @@ def _add(
 
 
 @array_kernel
-def _contains(table: NDArray[np.uint64], hashes: NDArray[np.uint64], found: NDArray[np.bool_]) -> None:
+def _contains(table: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    found = np.empty(len(hashes), np.bool_)
     last = np.uint64(len(table) - 1)
     for place in range(len(hashes)):
         slot = hashes[place] & last
         while table[slot] != np.uint64(0) and table[slot] != hashes[place]:
             slot = (slot + np.uint64(1)) & last
         found[place] = table[slot] == hashes[place]
+    return found

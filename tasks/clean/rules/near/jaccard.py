@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.rules.near.candidates import first_of_each
-from tasks.clean.rules.near.clusters import Clusters, compare_pairs
+from tasks.clean.rules.near.clusters import compare_pairs, roots
 from tasks.clean.rules.near.files import SketchFiles
 from tasks.clean.rules.near.ngrams import ngrams_of
 
@@ -30,19 +30,19 @@ class Comparer:
 
         Fastest if equal values of `first` are adjacent.
         """
-        found = np.empty(len(first), np.float64)
         nobody = np.empty(0, np.uint32)
-        for begin, end in self._parts(first, second):
-            self._compare(first[begin:end], second[begin:end], nobody, least, found[begin:end])
-        return found
+        parts = self._parts(first, second)
+        found = [self._compare(first[begin:end], second[begin:end], nobody, least) for begin, end in parts]
+        return np.concatenate([np.empty(0), *found])
 
-    def join(self, first: NDArray[np.uint32], second: NDArray[np.uint32], clusters: Clusters, threshold: float) -> None:
+    def join(
+        self, first: NDArray[np.uint32], second: NDArray[np.uint32], parents: NDArray[np.uint32], threshold: float
+    ) -> None:
         """Connect pairs that reach the threshold. Pairs that are already connected are not compared."""
         for begin, end in self._parts(first, second):
-            part = slice(begin, end)
-            apart = clusters.apart(first[part], second[part])
-            one, other = first[part][apart], second[part][apart]
-            self._compare(one, other, clusters.parents, threshold, np.empty(len(one), np.float64))
+            one, other = first[begin:end], second[begin:end]
+            apart = roots(parents, one) != roots(parents, other)
+            self._compare(one[apart], other[apart], parents, threshold)
 
     def _parts(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
         """Ranges of pairs with words that fit into memory, or single pairs."""
@@ -58,15 +58,11 @@ class Comparer:
             begin = end
 
     def _compare(
-        self,
-        first: NDArray[np.uint32],
-        second: NDArray[np.uint32],
-        parents: NDArray[np.uint32],
-        threshold: float,
-        found: NDArray[np.float64],
-    ) -> None:
+        self, first: NDArray[np.uint32], second: NDArray[np.uint32], parents: NDArray[np.uint32], threshold: float
+    ) -> NDArray[np.float64]:
+        found = np.empty(len(first), np.float64)
         if not len(first):
-            return
+            return found
         documents = np.sort(np.concatenate((first, second)))  # several times faster than np.unique
         documents = documents[first_of_each(documents)]
         shingles = ngrams_of(self.files.words(documents.astype(np.int64)), self.ngram)
@@ -74,3 +70,4 @@ class Comparer:
         places = np.searchsorted(documents, first), np.searchsorted(documents, second)
         sizes = self.files.sizes[documents]
         compare_pairs(shingles.hashes, begins, shingles.counts, sizes, documents, *places, parents, threshold, found)
+        return found

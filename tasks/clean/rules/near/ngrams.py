@@ -34,13 +34,6 @@ def ngrams_of(words: Words, n: int) -> Ngrams:
     return Ngrams(hashes, counts)
 
 
-def hash_texts(words: Words) -> NDArray[np.uint64]:
-    """A hash of the words of each document in order, never 0 [documents]."""
-    hashes = np.empty(len(words.counts), np.uint64)
-    _hash_texts(words.hashes, words.counts, hashes)
-    return hashes
-
-
 @array_kernel
 def _spread(state: np.uint64) -> np.uint64:
     """Mix all bits; never 0, which marks an empty slot in tables."""
@@ -72,7 +65,9 @@ def _hash_ngrams(words: NDArray[np.uint32], counts: NDArray[np.int64], n: int, h
 
 
 @array_kernel
-def _hash_texts(words: NDArray[np.uint32], counts: NDArray[np.int64], hashes: NDArray[np.uint64]) -> None:
+def hash_texts(words: NDArray[np.uint32], counts: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A hash of the words of each document in order, never 0 [documents]."""
+    hashes = np.empty(len(counts), np.uint64)
     prime = np.uint64(0x9E3779B97F4A7C15)
     word = 0
     for document in range(len(counts)):
@@ -82,3 +77,4 @@ def _hash_texts(words: NDArray[np.uint32], counts: NDArray[np.int64], hashes: ND
             state ^= state >> np.uint64(29)
         hashes[document] = _spread(state)
         word += counts[document]
+    return hashes

@@ -74,7 +74,8 @@ def paragraphs_of(texts: "pa.Array | pa.ChunkedArray", settings: ParagraphSettin
     content = np.ascontiguousarray(data[offsets[0] : offsets[-1]])
     each = pa.LargeStringArray.from_buffers(len(sizes), pa.py_buffer(ends), pa.py_buffer(content))
     words = words_of(each)
-    hashes = np.where(words.counts >= settings.min_words, hash_texts(words), np.uint64(0))
+    hashes = hash_texts(words.hashes, words.counts)
+    hashes[words.counts < settings.min_words] = 0
     return Paragraphs(hashes, sizes, counts)
 
 
@@ -88,12 +89,10 @@ def write_paragraphs(paragraphs: Paragraphs, path: Path) -> None:
 
 def read_paragraphs(path: Path) -> Paragraphs:
     """Read a paragraph file. Raises DataError if it is not one or is incomplete."""
-    documents, paragraphs = _header(path)
-    with path.open("rb") as file:
-        file.seek(HEADER)
-        hashes = np.fromfile(file, np.uint64, paragraphs)
-        sizes = np.fromfile(file, np.int64, paragraphs)
-        return Paragraphs(hashes, sizes, np.fromfile(file, np.int64, documents))
+    _, paragraphs = _header(path)
+    data = np.fromfile(path, np.int64, offset=HEADER)
+    hashes, sizes, counts = np.split(data, (paragraphs, 2 * paragraphs))
+    return Paragraphs(hashes.view(np.uint64), sizes, counts)
 
 
 def first_paragraphs(
@@ -102,13 +101,10 @@ def first_paragraphs(
     """Which paragraphs of each file stay: the first occurrences, and short ones.
 
     `priorities`: per document across all files in the order of `paths`; a paragraph stays in the document with the
-    lowest priority (0 test, 1 validation, 2 train), ties by corpus order. GONE: the document is already dropped, and
-    its paragraphs are ignored. None: equal priorities.
+    lowest one (0 test, 1 validation, 2 train), ties by corpus order. GONE: its paragraphs are ignored. None: all equal.
 
-    Uses a byte per paragraph plus about `memory` bytes, however large the corpus is: hashes are compared in ranges that
-    fit into memory, and the files are read once per range. The result does not depend on `memory`.
-
-    Raises DataError if a file is not a paragraph file.
+    Uses a byte per paragraph plus about `memory` bytes, which do not affect the result: hashes are compared in ranges
+    that fit into memory, and the files are read once per range. Raises DataError if a file is not a paragraph file.
     """
     headers = np.array([_header(path) for path in paths], np.int64).reshape(-1, 2)
     documents, total = headers.sum(axis=0).tolist()
@@ -166,11 +162,7 @@ def without(
 
 @array_kernel
 def _split(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    least: int,
-    counts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], least: int, counts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> None:
     """Writes the paragraphs per document and, unless `sizes` is empty, the bytes per paragraph."""
     found = 0

@@ -55,7 +55,7 @@ def sketch_of(texts: "pa.Array | pa.ChunkedArray", settings: NearDuplicateSettin
     sizes, keys = np.empty(documents, np.uint32), np.empty((settings.bands + 1, documents), np.uint32)
     factors, offsets = _functions(settings.bands * settings.rows, settings.seed)
     _sketch(shingles.hashes, shingles.counts, factors, offsets, settings.rows, sizes, keys[:-1])
-    keys[-1] = hash_texts(words) >> np.uint64(32)
+    keys[-1] = hash_texts(words.hashes, words.counts) >> np.uint64(32)
     return Sketch(sizes, words.counts.astype(np.uint32), keys, words.hashes)
 
 

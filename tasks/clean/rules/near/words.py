@@ -68,10 +68,7 @@ def words_of(texts: "pa.Array | pa.ChunkedArray") -> Words:
     size = int(offsets[-1] - offsets[0])
     # A word takes at least two bytes (itself and a separator), the last of a document one; a word by itself three.
     states = np.empty((size + len(counts)) // 2 + 1, np.uint64)
-    found = _hash_words(data, offsets, _classes(), states, counts)
-    hashes = np.empty(found, np.uint32)
-    _finish(states, hashes)
-    return Words(hashes, counts)
+    return Words(_hash_words(data, offsets, _classes(), states, counts), counts)
 
 
 @lru_cache(maxsize=1)
@@ -122,8 +119,8 @@ def _hash_words(
     classes: NDArray[np.uint32],
     states: NDArray[np.uint64],
     counts: NDArray[np.int64],
-) -> int:
-    """Writes a state per word and the words per document; returns the total number of words.
+) -> NDArray[np.uint32]:
+    """Writes a state per word and the words per document; returns the hashes, the mixed upper halves of the states.
 
     Branch-free for ASCII: each byte writes the state of the current word, and the output position advances after it.
     Unsigned throughout, so the compiler skips checks for negative indices.
@@ -168,13 +165,9 @@ def _hash_words(
         states[found] = state
         found += inside
         counts[document] = found - first
-    return int(found)
-
-
-@array_kernel
-def _finish(states: NDArray[np.uint64], hashes: NDArray[np.uint32]) -> None:
-    """Mixes the first `len(hashes)` states and keeps their upper halves."""
-    for place in range(len(hashes)):
-        state = states[place]
+    hashes = np.empty(found, np.uint32)
+    for word in range(len(hashes)):
+        state = states[word]
         state = (state ^ (state >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-        hashes[place] = np.uint32(state >> np.uint64(32))
+        hashes[word] = np.uint32(state >> np.uint64(32))
+    return hashes

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from tasks.clean.compiled import helper
 
 Text = NDArray[np.uint8]
+Numbers = NDArray[np.int64]
+Marks = NDArray[np.bool_]
 
 BLANK, HYPHEN, DOT, SLASH = 1, 2, 3, 4
 """Kinds of separators; a no-break space is a BLANK, a non-breaking hyphen a HYPHEN."""
@@ -20,7 +22,7 @@ COUNTED_DIGITS = 20
 FNV_BASIS, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 
 
-def table(characters: str) -> NDArray[np.bool_]:
+def table(characters: str) -> Marks:
     """Which bytes are one of these ASCII characters [256, bool]."""
     found = np.zeros(256, np.bool_)
     found[list(characters.encode("ascii"))] = True
@@ -75,6 +77,14 @@ def digits_from(text: Text, at: int, end: int) -> int:
     while i < end and i - at < COUNTED_DIGITS and IS_DIGIT[text[i]]:
         i += 1
     return i - at
+
+
+@helper
+def number_at(text: Text, at: int, length: int, value: int) -> int:
+    """`value` with these digits appended."""
+    for i in range(at, at + length):
+        value = value * 10 + text[i] - ord("0")
+    return value
 
 
 @helper

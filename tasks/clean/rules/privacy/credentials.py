@@ -15,6 +15,7 @@ import numpy as np
 
 from tasks.clean.compiled import helper
 from tasks.clean.rules.privacy.characters import ALPHANUMERIC, DIGITS, IS_DIGIT, IS_WORD, LOWER, Text, table
+from tasks.clean.rules.text_bytes import same
 
 
 class Prefix(NamedTuple):
@@ -114,7 +115,7 @@ IN_JWT = table(BASE64_URL)
 LEAST_PART, LEAST_SIGNATURE = 10, 20
 
 LEAST_BOT, MOST_BOT, BOT_SECRET = 8, 10, 35
-BOT = np.frombuffer(b"bot", np.uint8)
+BOT, EYJ = (np.frombuffer(marker, np.uint8) for marker in (b"bot", b"eyJ"))
 
 IN_BASE64 = table(ALPHANUMERIC + "+/=")
 IN_LABEL = table(LOWER.upper() + DIGITS + " ")
@@ -195,13 +196,11 @@ def _apart(text: Text, at: int, begin: int) -> bool:
 def jwt(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
     """The JSON Web Token with the J of its `eyJ` at `at`; (-1, -1) if none."""
     start = at - 2
-    if start < begin or text[start] != ord("e") or text[start + 1] != ord("y") or not _apart(text, start, begin):
+    if start < begin or not _is(text, start, end, EYJ) or not _apart(text, start, begin):
         return -1, -1
     header = _part(text, start, end)
-    if header - start < LEAST_PART or header + 3 >= end or text[header] != ord("."):
-        return -1, -1
     payload = header + 1
-    if text[payload] != ord("e") or text[payload + 1] != ord("y") or text[payload + 2] != ord("J"):
+    if header - start < LEAST_PART or not _is(text, payload, end, EYJ) or text[header] != ord("."):
         return -1, -1
     signature = _part(text, payload, end)
     if signature - payload < LEAST_PART or signature >= end or text[signature] != ord("."):
@@ -316,9 +315,4 @@ def _key_label(text: Text, at: int, end: int) -> int:
 @helper
 def _is(text: Text, at: int, end: int, expected: Text) -> bool:
     """Are the `expected` bytes at `at`?"""
-    if end - at < len(expected):
-        return False
-    k = 0
-    while k < len(expected) and text[at + k] == expected[k]:
-        k += 1
-    return k == len(expected)
+    return end - at >= len(expected) and same(text, at, expected, 0, len(expected))

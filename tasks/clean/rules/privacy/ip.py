@@ -21,6 +21,7 @@ from tasks.clean.rules.privacy.characters import (
     digits_from,
     hashes,
     is_among,
+    number_at,
     stops,
     table,
 )
@@ -94,9 +95,7 @@ def _quad(text: Text, at: int, end: int) -> tuple[int, int]:
         length = digits_from(text, i, end)
         if length == 0 or length > 3 or (length > 1 and text[i] == ord("0")):
             return 0, -1
-        number = 0
-        for k in range(i, i + length):
-            number = number * 10 + text[k] - ord("0")
+        number = number_at(text, i, length, 0)
         if number > 255:
             return 0, -1
         value = value << 8 | number

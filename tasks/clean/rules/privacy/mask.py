@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tasks.clean.rules.privacy.settings import KINDS, SPECIAL, PrivacySettings
@@ -42,8 +41,8 @@ def mask(column: "pa.Array", settings: PrivacySettings) -> Masked:
     from tasks.clean.rules.privacy.search import search
 
     ranges = np.array([name in settings.special_addresses for name in SPECIAL] + [True])
-    find = partial(search, ranges=ranges)
-    return Masked(*replace_all(column, find, [settings.placeholder(kind) for kind in KINDS]))
+    placeholders = [settings.placeholder(kind) for kind in KINDS]
+    return Masked(*replace_all(column, lambda data, offsets, _: search(data, offsets, ranges), placeholders))
 
 
 def dropped(counts: "NDArray[np.int32]", settings: PrivacySettings) -> Mapping[int, Verdict]:

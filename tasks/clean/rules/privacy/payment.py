@@ -20,6 +20,7 @@ from tasks.clean.rules.privacy.characters import (
     before_blank,
     begins,
     digits_from,
+    number_at,
     separator,
     stops,
 )
@@ -93,7 +94,7 @@ def credit_card(text: Text, at: int, begin: int, end: int) -> int:
     if first > MOST_DIGITS or (first < LEAST_DIGITS and first != 4) or not begins(text, at, begin):
         return -1
     if first >= LEAST_DIGITS:
-        return _card_end(text, _number(text, 0, at, first), first, at + first, end)
+        return _card_end(text, number_at(text, at, first, 0), first, at + first, end)
     return _grouped_card(text, at, begin, end)
 
 
@@ -116,17 +117,17 @@ def _grouped_card(text: Text, at: int, begin: int, end: int) -> int:
 def _groups(text: Text, at: int, end: int, kind: int) -> tuple[int, int, int]:
     """Value, number of digits (0 if none) and end of the groups with their first four digits at `at`."""
     second, length = _group(text, at + 4, end, kind)
-    value = _number(text, _number(text, 0, at, 4), second, length)
+    value = number_at(text, second, length, number_at(text, at, 4, 0))
     third, third_length = _group(text, second + length, end, kind)
     if length == 6 and (third_length == 4 or third_length == 5):
-        return _number(text, value, third, third_length), 10 + third_length, third + third_length
+        return number_at(text, third, third_length, value), 10 + third_length, third + third_length
     fourth, fourth_length = _group(text, third + third_length, end, kind)
     if length != 4 or third_length != 4 or fourth_length != 4:
         return 0, 0, at
-    value = _number(text, _number(text, value, third, 4), fourth, 4)
+    value = number_at(text, fourth, 4, number_at(text, third, 4, value))
     fifth, length = _group(text, fourth + 4, end, kind)
     if 0 < length < 4 and LENGTHS_BY_PREFIX[value // 10**12] >> (16 + length) & 1:
-        return _number(text, value, fifth, length), 16 + length, fifth + length
+        return number_at(text, fifth, length, value), 16 + length, fifth + length
     return value, 16, fourth + 4
 
 
@@ -151,14 +152,6 @@ def _is_four(text: Text, stop: int, begin: int) -> bool:
         if not IS_DIGIT[text[i]]:
             return False
     return stop - 4 == begin or not IS_DIGIT[text[stop - 5]]
-
-
-@helper
-def _number(text: Text, value: int, at: int, length: int) -> int:
-    """`value` with these digits appended."""
-    for i in range(at, at + length):
-        value = value * 10 + text[i] - ord("0")
-    return value
 
 
 @helper

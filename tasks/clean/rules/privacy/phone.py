@@ -79,10 +79,6 @@ def _shape(text: str) -> int:
     return int(text.replace("-", ""), 16)
 
 
-def _zero_shapes() -> NDArray[np.int64]:
-    return np.array(sorted(map(_shape, ZERO_SHAPES.split())))
-
-
 def _country_codes() -> NDArray[np.int64]:
     """Minimum and maximum digits by country code [1000, 2]; zeros if unassigned."""
     found = np.zeros((1000, 2), np.int64)
@@ -94,7 +90,7 @@ def _country_codes() -> NDArray[np.int64]:
 
 
 DIGITS_BEHIND = _country_codes()
-SHAPES = _zero_shapes()
+SHAPES = np.array(sorted(map(_shape, ZERO_SHAPES.split())))
 FRENCH = _shape(DOTTED)
 
 

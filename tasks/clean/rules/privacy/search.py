@@ -6,10 +6,20 @@ linear.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.clean.compiled import helper, kernel
-from tasks.clean.rules.privacy.characters import DIGITS, DOT, IS_DIGIT, IS_WORD, Text, digits_from, separator, table
+from tasks.clean.rules.privacy.characters import (
+    DIGITS,
+    DOT,
+    IS_DIGIT,
+    IS_WORD,
+    Marks,
+    Numbers,
+    Text,
+    digits_from,
+    separator,
+    table,
+)
 from tasks.clean.rules.privacy.credentials import PREFIXES, access_token, bot_token, jwt, private_key, trigger
 from tasks.clean.rules.privacy.ip import GROUPS, NOT_IN_USE, ipv4, ipv6
 from tasks.clean.rules.privacy.mail import IN_LOCAL, LONGEST_LOCAL, mail
@@ -20,18 +30,7 @@ from tasks.clean.rules.privacy.social_security import us_ssn
 from tasks.clean.spans import END, KIND, ROW, START
 
 EMAIL, PRIVATE_KEY, JWT, ACCESS_TOKEN, IBAN, CREDIT_CARD, IPV6, IPV4, US_SSN, PHONE = range(len(KINDS))
-assert KINDS == (
-    "email",
-    "private_key",
-    "jwt",
-    "access_token",
-    "iban",
-    "credit_card",
-    "ipv6",
-    "ipv4",
-    "us_ssn",
-    "phone",
-)
+assert " ".join(KINDS) == "email private_key jwt access_token iban credit_card ipv6 ipv4 us_ssn phone"
 
 OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX = range(7)
 """Classes of bytes: not a trigger, or what to look for around it."""
@@ -43,7 +42,7 @@ FEW, SELDOM = 64, 256
 """Initial space for matches: FEW, plus one per SELDOM bytes."""
 
 
-def _triggers() -> NDArray[np.uint8]:
+def _triggers() -> Text:
     """The class of every byte [256]."""
     found = np.zeros(256, np.uint8)
     found[[ord(trigger(prefix)[1]) for prefix in PREFIXES]] = PREFIX
@@ -52,7 +51,7 @@ def _triggers() -> NDArray[np.uint8]:
     return found
 
 
-def _worth() -> NDArray[np.bool_]:
+def _worth() -> Marks:
     """Which bytes may precede each class of trigger in a match [7, 256]; byte 0 stands for the start of a text."""
     worth = np.zeros((7, 256), np.bool_)
     worth[[DIGIT, COLON]] = True
@@ -68,59 +67,40 @@ def _worth() -> NDArray[np.bool_]:
 TRIGGERS, WORTH = _triggers(), _worth()
 
 
-def search(
-    data: Text, offsets: NDArray[np.int64], valid: NDArray[np.bool_], ranges: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def search(data: Text, offsets: Numbers, ranges: Marks) -> Numbers:
     """All matches [found, 4]: row, start, end and kind, in order. If matches overlap, the first wins, then the first
     kind. Each match counts as a placeholder: the text begins anew after it.
 
     data     UTF-8 bytes of a column
     offsets  boundaries of its texts [texts + 1]
-    valid    which texts are not null [texts]
     ranges   which IP ranges to find [as numbered in `ip`]
     """
     found, count, row = np.empty((FEW + len(data) // SELDOM, 4), np.int64), 0, 0
     groups = np.empty(GROUPS, np.int64)
     while True:
-        count, row = search_rows(data, offsets, valid, ranges, groups, found, count, row)
-        if row == len(valid):
+        count, row = search_rows(data, offsets, ranges, groups, found, count, row)
+        if row == len(offsets) - 1:
             return found[:count]
         found = np.concatenate((found, np.empty_like(found)))
 
 
 @kernel
 def search_rows(
-    data: Text,
-    offsets: NDArray[np.int64],
-    valid: NDArray[np.bool_],
-    ranges: NDArray[np.bool_],
-    groups: NDArray[np.int64],
-    found: NDArray[np.int64],
-    count: int,
-    row: int,
+    data: Text, offsets: Numbers, ranges: Marks, groups: Numbers, found: Numbers, count: int, row: int
 ) -> tuple[int, int]:
     """Append the matches of the texts from `row` on to the `count` in `found`. Returns the new count, and the row for
     which space ran out, or the number of rows."""
-    while row < len(valid):
-        if valid[row]:
-            more = _search_text(data, row, offsets[row], offsets[row + 1], ranges, groups, found, count)
-            if more < 0:
-                return count, row
-            count = more
-        row += 1
+    while row < len(offsets) - 1:
+        more = _search_text(data, row, offsets[row], offsets[row + 1], ranges, groups, found, count)
+        if more < 0:
+            break
+        count, row = more, row + 1
     return count, row
 
 
 @helper
 def _search_text(
-    text: Text,
-    row: int,
-    begin: int,
-    end: int,
-    ranges: NDArray[np.bool_],
-    groups: NDArray[np.int64],
-    found: NDArray[np.int64],
-    count: int,
+    text: Text, row: int, begin: int, end: int, ranges: Marks, groups: Numbers, found: Numbers, count: int
 ) -> int:
     """Append the matches of one text to the `count` in `found`; returns the new count, or -1 if space runs out.
 
@@ -153,7 +133,7 @@ def _search_text(
 
 @helper
 def _judge(
-    text: Text, at: int, begin: int, end: int, ranges: NDArray[np.bool_], groups: NDArray[np.int64], what: int
+    text: Text, at: int, begin: int, end: int, ranges: Marks, groups: Numbers, what: int
 ) -> tuple[int, int, int]:
     """The match around `at`: start, end and kind; the end is -1 if none."""
     if what == DIGIT:
@@ -185,7 +165,7 @@ def _is_marker(text: Text, at: int, end: int) -> bool:
 
 
 @helper
-def _judge_digits(text: Text, at: int, begin: int, end: int, ranges: NDArray[np.bool_]) -> tuple[int, int, int]:
+def _judge_digits(text: Text, at: int, begin: int, end: int, ranges: Marks) -> tuple[int, int, int]:
     """The same for the first of several digits."""
     before = text[at - 1] if at > begin else np.uint8(0)
     if IS_WORD[before]:

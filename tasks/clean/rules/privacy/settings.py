@@ -6,18 +6,7 @@ from pydantic import Field, model_validator
 
 from tasks.stage.settings import Section
 
-Kind = Literal[
-    "email",
-    "private_key",
-    "jwt",
-    "access_token",
-    "iban",
-    "credit_card",
-    "ipv6",
-    "ipv4",
-    "us_ssn",
-    "phone",
-]
+Kind = Literal["email", "private_key", "jwt", "access_token", "iban", "credit_card", "ipv6", "ipv4", "us_ssn", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order of reports, and of preference where two begin at the same position."""
 

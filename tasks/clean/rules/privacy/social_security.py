@@ -12,6 +12,7 @@ from tasks.clean.rules.privacy.characters import (
     begins,
     beside_number,
     digits_from,
+    number_at,
     separator,
     stops,
 )
@@ -33,19 +34,9 @@ def us_ssn(text: Text, at: int, begin: int, end: int) -> int:
     serial = group + 2 + second_width
     if digits_from(text, group, end) != 2 or second != kind or digits_from(text, serial, end) != 4:
         return -1
-    if not stops(text, serial + 4, end):
+    if not stops(text, serial + 4, end) or (kind == BLANK and beside_number(text, at, serial + 4, begin, end)):
         return -1
-    if kind == BLANK and beside_number(text, at, serial + 4, begin, end):
-        return -1
-    area, middle, last = _number(text, at, 3), _number(text, group, 2), _number(text, serial, 4)
+    area, middle, last = number_at(text, at, 3, 0), number_at(text, group, 2, 0), number_at(text, serial, 4, 0)
     if area == 0 or area == 666 or area >= 900 or middle == 0 or last == 0:
         return -1
     return -1 if (area * 100 + middle) * 10000 + last in NOBODYS else serial + 4
-
-
-@helper
-def _number(text: Text, at: int, length: int) -> int:
-    value = 0
-    for i in range(at, at + length):
-        value = value * 10 + text[i] - ord("0")
-    return value

@@ -46,11 +46,6 @@ def pieces() -> dict[str, tuple[str, ...]]:
         found += product((*PERSONAL_PRONOUNS, *QUESTION_WORDS), endings)
         found += [(verb, f"n{apostrophe}t") for verbs in AUXILIARIES.values() for verb in verbs]
         found.append(("let", f"{apostrophe}s"))
-    found += [(capital(first), *rest) for first, *rest in found]
+    found += [(first[:1].upper() + first[1:], *rest) for first, *rest in found]
     found += [(word,) for words in ABBREVIATIONS.values() for word in words]
     return {"".join(parts): parts for parts in found}
-
-
-def capital(word: str) -> str:
-    """The word with its first letter capitalized."""
-    return word[:1].upper() + word[1:]

@@ -19,26 +19,26 @@ from tasks.clean.rules.quality.repetition import (
     top_characters,
 )
 from tasks.clean.rules.quality.word_bytes import (
-    ASCII,
     EIGHT_ONES,
     HIGH_BITS,
     LONG,
-    OTHER,
     STOP,
     U1,
     ZERO,
-    bits_of,
+    bits_at,
     character_before,
+    cleared,
     code_at,
     count_of,
     eight,
     equal_bytes,
     first_of,
     hash_of,
-    same,
     slot_of,
+    slots_for,
 )
 from tasks.clean.rules.quality.words import split_words
+from tasks.clean.rules.text_bytes import same
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
@@ -121,9 +121,7 @@ IS_WORD, IS_ALPHABETIC = 1, 2
 @array_helper
 def room_for(count: int) -> Room:
     """Scratch for `count` words. The operating system allocates pages only when they are touched."""
-    size = 2
-    while size < 2 * count:
-        size *= 2
+    size = slots_for(count)
     return Room(
         np.empty(count, np.int32),
         np.empty(count, np.int32),
@@ -143,11 +141,8 @@ def room_for(count: int) -> Room:
 
 
 @array_kernel
-def measure_documents(data: Any, offsets: Any, chosen: Any, options: Options, out: Any) -> None:
+def measure_documents(data: Any, offsets: Any, longest: int, chosen: Any, options: Options, out: Any) -> None:
     """Fill `out` [documents] of MEASURES for the chosen [bool] documents; `offsets` is [documents + 1]."""
-    longest = 1
-    for d in range(len(chosen)):
-        longest = max(longest, offsets[d + 1] - offsets[d])
     found = np.empty((3, longest), np.int32)
     keys, pending = np.empty(longest, np.uint64), np.empty(longest + 1, np.int32)
     room = room_for(int64(1024))
@@ -248,23 +243,12 @@ def next_byte(text: Any, at: int, stop: int, eight_times: Any) -> int:
 
 
 @helper
-def cleared(slots: Any, count: int) -> int:
-    """Empty a hash table for `count` keys; returns the mask of its slots."""
-    size = 2
-    while size < 2 * count:
-        size *= 2
-    slots[:size] = -1
-    return size - 1
-
-
-@helper
-def number_of(
-    text: Any, start: int, stop: int, key: Any, slots: Any, keys: Any, mask: int, starts: Any, lengths: Any, used: int
-) -> int:
+def number_of(text: Any, start: int, stop: int, key: Any, room: Room, mask: int, used: int) -> int:
     """The number of these bytes if they were seen before; otherwise they get the next one, `used`.
 
     A hash only finds candidates: their bytes are compared.
     """
+    slots, keys, starts, lengths = room.slots, room.keys, room.starts, room.lengths
     slot = slot_of(key, mask)
     while slots[slot] >= 0:
         number = int64(slots[slot])
@@ -282,8 +266,7 @@ def number_of(
 @helper
 def measure_lines(text: Any, size: int, newlines: int, options: Options, room: Room, row: Any) -> None:
     """Measure the beginnings and ends of lines, short lines and duplicates."""
-    slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
-    mask, used = cleared(slots, newlines + 1), ZERO
+    mask, used = cleared(room.slots, newlines + 1), ZERO
     lines = filled = written = bullets = ellipses = punctuated = short = 0
     repeated = repeated_characters = repeated_written = 0
     at = ZERO
@@ -295,7 +278,7 @@ def measure_lines(text: Any, size: int, newlines: int, options: Options, room: R
             continue
         first, last = between_blanks(text, start, stop)
         characters = characters_in(text, start, stop)
-        number = number_of(text, start, stop, hash_of(text, start, stop), slots, table, mask, starts, lengths, used)
+        number = number_of(text, start, stop, hash_of(text, start, stop), room, mask, used)
         if number == used:
             used += 1
         else:
@@ -321,8 +304,8 @@ def measure_lines(text: Any, size: int, newlines: int, options: Options, room: R
 def between_blanks(text: Any, start: int, stop: int) -> tuple[int, int]:
     """Start and end of the text without surrounding white space; equal if it is blank."""
     while start < stop:
-        code, width = code_at(text, start, stop)
-        if not bits_of(code) & SPACE:
+        bits, width = bits_at(text, start, stop)
+        if not bits & SPACE:
             break
         start += width
     while stop > start:
@@ -354,15 +337,14 @@ def ends_in_ellipsis(text: Any, start: int, stop: int) -> bool:
 @helper
 def measure_paragraphs(text: Any, size: int, newlines: int, room: Room, row: Any) -> None:
     """Measure duplicate paragraphs, separated by two or more line feeds; white space around the text is ignored."""
-    slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
-    mask, used = cleared(slots, newlines + 1), ZERO
+    mask, used = cleared(room.slots, newlines + 1), ZERO
     paragraphs = repeated = repeated_characters = 0
     at, end = between_blanks(text, ZERO, len(text))
     while at < end:
         start, at = at, next_byte(text, at, end, LINE_FEEDS)
         while at < end and text[at + 1] != LINE_FEED:  # the last character is not a line feed
             at = next_byte(text, at + 1, end, LINE_FEEDS)
-        number = number_of(text, start, at, hash_of(text, start, at), slots, table, mask, starts, lengths, used)
+        number = number_of(text, start, at, hash_of(text, start, at), room, mask, used)
         if number == used:
             used += 1
         else:
@@ -378,14 +360,13 @@ def measure_paragraphs(text: Any, size: int, newlines: int, room: Room, row: Any
 @helper
 def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options, room: Room, row: Any) -> None:
     """Number the words; count those with a letter, those that are not only punctuation, and distinct stop words."""
-    slots, table, starts, lengths = room.slots, room.keys, room.starts, room.lengths
     counts, characters, kinds = room.counts, room.characters, room.kinds
     numbers, before = room.words, room.before
-    mask, used = cleared(slots, count), ZERO
+    mask, used = cleared(room.slots, count), ZERO
     before[0] = 0
     for k in range(count):
         start, stop = int64(found[0, k]), int64(found[1, k])
-        number = number_of(text, start, stop, keys[k], slots, table, mask, starts, lengths, used)
+        number = number_of(text, start, stop, keys[k], room, mask, used)
         if number == used:
             used += 1
             counts[number] = 0
@@ -414,10 +395,7 @@ def look_at_word(text: Any, start: int, stop: int) -> tuple[int, int]:
     """Characters and IS_* bits of a word: not only punctuation, has a letter."""
     characters = kind = 0
     while start < stop:
-        bits, width = int64(ASCII[text[start]]), int64(1)
-        if bits & OTHER:
-            code, width = code_at(text, start, stop)
-            bits = bits_of(code)
+        bits, width = bits_at(text, start, stop)
         kind |= (0 if bits & PUNCTUATION else IS_WORD) | (IS_ALPHABETIC if bits & ALPHABETIC else 0)
         characters += 1
         start += width

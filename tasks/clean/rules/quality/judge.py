@@ -126,7 +126,7 @@ def rewrite(
 
     from tasks.clean.rules.quality.lines import FOUND, LINE_RULES, LineOptions, rewrite_lines
 
-    data, offsets = _utf8(texts)
+    data, offsets, longest = _utf8(texts)
     out, ends = np.empty(int(offsets[-1] - offsets[0]), np.uint8), np.empty(len(offsets), np.int64)
     found, dropped = np.zeros(len(texts), FOUND), np.zeros(len(LINE_RULES), np.int64)
     options = LineOptions(
@@ -138,7 +138,7 @@ def rewrite(
         phrases_sought(c4),
         c4.min_sentences or 0,
     )
-    rewrite_lines(data, offsets, chosen, options, out, ends, found, dropped)
+    rewrite_lines(data, offsets, longest, chosen, options, out, ends, found, dropped)
     rewritten = pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(out[: ends[-1]]))
     if texts.null_count:
         rewritten = pa.compute.if_else(texts.is_valid(), rewritten, None)
@@ -164,11 +164,12 @@ def phrases_sought(c4: C4) -> "Phrases":
     )
 
 
-def _utf8(texts: "pa.LargeStringArray") -> tuple["NDArray[np.uint8]", "NDArray[np.int64]"]:
-    """Like `utf8`, but raises ValueError for a document of 2 GiB or more."""
+def _utf8(texts: "pa.LargeStringArray") -> tuple["NDArray[np.uint8]", "NDArray[np.int64]", int]:
+    """As `utf8`, and the bytes of the longest document, at least 1; raises ValueError for 2 GiB or more."""
     import numpy as np
 
     data, offsets = utf8(texts)
-    if (longest := int(np.diff(offsets).max(initial=0))) > LONGEST:
+    longest = int(np.diff(offsets).max(initial=1))
+    if longest > LONGEST:
         raise ValueError(f"a document of {longest} bytes exceeds the limit of {LONGEST}")
-    return data, offsets
+    return data, offsets, longest

@@ -25,14 +25,14 @@ from tasks.clean.rules.quality.word_bytes import (
     ASCII,
     EIGHT_ONES,
     ELLIPSIS,
-    OTHER,
     ZERO,
+    bits_at,
     bits_of,
     character_before,
     code_at,
-    same,
 )
 from tasks.clean.rules.quality.words import split_words
+from tasks.clean.rules.text_bytes import same
 
 LINE_RULES = ("long_word", "no_terminal_mark", "few_words", "script_phrase", "policy_phrase", "blank")
 """Reasons for dropping a line. A blank line has too few words, but is counted separately."""
@@ -83,7 +83,15 @@ class LineOptions(NamedTuple):
 
 @array_kernel
 def rewrite_lines(
-    data: Any, offsets: Any, chosen: Any, options: LineOptions, out: Any, ends: Any, found: Any, dropped: Any
+    data: Any,
+    offsets: Any,
+    longest: int,
+    chosen: Any,
+    options: LineOptions,
+    out: Any,
+    ends: Any,
+    found: Any,
+    dropped: Any,
 ) -> None:
     """Write the chosen [bool] documents without the dropped lines, and all others unchanged.
 
@@ -91,9 +99,6 @@ def rewrite_lines(
     records of FOUND; `dropped` [LINE_RULES] with the lines dropped from documents that stay. A document that a rule
     drops is written unchanged.
     """
-    longest = 1
-    for d in range(len(chosen)):
-        longest = max(longest, offsets[d + 1] - offsets[d])
     words, keys = np.empty((3, longest), np.int32), np.empty(longest, np.uint64)
     pending, counts = np.empty(longest + 1, np.int32), np.zeros(len(LINE_RULES), np.int64)
     ends[0] = 0
@@ -213,8 +218,8 @@ def longest_word(text: Any, at: int, stop: int) -> int:
     """Characters of the longest word between white space."""
     longest = length = ZERO
     while at < stop:
-        code, width = code_at(text, at, stop)
-        length = ZERO if bits_of(code) & SPACE else length + 1
+        bits, width = bits_at(text, at, stop)
+        length = ZERO if bits & SPACE else length + 1
         longest = max(longest, length)
         at += width
     return longest
@@ -225,10 +230,7 @@ def has_words(text: Any, at: int, stop: int, least: int) -> bool:
     """Are there at least `least` words between white space?"""
     words, within = ZERO, False
     while at < stop and words < least:
-        bits, width = int64(ASCII[text[at]]), int64(1)
-        if bits & OTHER:
-            code, width = code_at(text, at, stop)
-            bits = bits_of(code)
+        bits, width = bits_at(text, at, stop)
         words += not within and not bits & SPACE
         within = not bits & SPACE
         at += width

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tasks.clean.compiled import helper
-from tasks.clean.rules.quality.word_bytes import ZERO, slot_of
+from tasks.clean.rules.quality.word_bytes import ZERO, cleared, slot_of
 
 ONCE = -1
 
@@ -45,11 +45,7 @@ def next_numbers(
     n-grams that occur once; `keys` and `slots` are a hash table with twice as many slots as words. Returns the number
     of places that keep a number, and of numbers assigned.
     """
-    mask = 2
-    while mask < 2 * there:
-        mask *= 2
-    slots[:mask] = ONCE
-    mask -= 1
+    mask = cleared(slots, there)
     given, kept = ZERO, ZERO
     for k in range(there):
         at = places[k]

@@ -34,13 +34,9 @@ class Rule(NamedTuple):
 
 
 GOPHER_REPETITION = (
-    Rule("gopher_duplicate_lines", "max_duplicate_lines", "duplicate_lines"),
-    Rule("gopher_duplicate_paragraphs", "max_duplicate_paragraphs", "duplicate_paragraphs"),
-    Rule("gopher_duplicate_line_characters", "max_duplicate_line_characters", "duplicate_line_characters"),
-    Rule(
-        "gopher_duplicate_paragraph_characters",
-        "max_duplicate_paragraph_characters",
-        "duplicate_paragraph_characters",
+    *(
+        Rule(f"gopher_duplicate_{what}", f"max_duplicate_{what}", f"duplicate_{what}")
+        for what in ("lines", "paragraphs", "line_characters", "paragraph_characters")
     ),
     *(
         Rule(f"gopher_top_{n}_gram", f"max_top_{n}_gram_characters", "top_gram_characters", place)

@@ -140,6 +140,16 @@ def bits_of(code: int) -> int:
 
 
 @helper
+def bits_at(text: Any, at: int, stop: int) -> tuple[int, int]:
+    """Of the character that begins at a byte: its classes, its bytes."""
+    bits, width = int64(ASCII[text[at]]), int64(1)
+    if bits & OTHER:
+        code, width = code_at(text, at, stop)
+        bits = bits_of(code)
+    return bits, width
+
+
+@helper
 def character_before(text: Any, start: int, at: int) -> tuple[int, int, int]:
     """Of the character that ends before a byte: its code, its classes, its bytes. Nothing is 0, 0, 0."""
     if at <= start:
@@ -233,9 +243,17 @@ def slot_of(key: Any, mask: int) -> int:
 
 
 @helper
-def same(one: Any, start: int, other: Any, begin: int, length: int) -> bool:
-    """Are so many bytes the same?"""
-    for k in range(length):  # noqa: SIM110 (numba has no generators within kernels)
-        if one[start + k] != other[begin + k]:
-            return False
-    return True
+def cleared(slots: Any, count: int) -> int:
+    """Empty a hash table for `count` keys; returns the mask of its slots."""
+    size = slots_for(count)
+    slots[:size] = -1
+    return size - 1
+
+
+@helper
+def slots_for(count: int) -> int:
+    """A power of two, at least twice the number of keys."""
+    size = 2
+    while size < 2 * count:
+        size *= 2
+    return size

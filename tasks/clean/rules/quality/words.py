@@ -38,7 +38,6 @@ from tasks.clean.rules.quality.word_bytes import (
     LETTERS_LENGTHS,
     MINUS,
     NO_SPECIAL,
-    OTHER,
     PLUS,
     POSSESSIVE,
     RIGHT_QUOTE,
@@ -52,14 +51,15 @@ from tasks.clean.rules.quality.word_bytes import (
     STOPPED_LENGTHS,
     WITHIN_LABEL,
     ZERO,
+    bits_at,
     bits_of,
     character_before,
     code_at,
     key_of,
     letters_from,
-    same,
     slot_of,
 )
+from tasks.clean.rules.text_bytes import same
 
 
 @helper
@@ -68,12 +68,8 @@ def special_at(text: Any, start: int, stop: int, key: Any) -> int:
     last = len(SPECIAL_KEYS) - 1
     slot = slot_of(key, last)
     while SPECIAL_KEYS[slot] != 0:
-        if SPECIAL_KEYS[slot] == key:
-            k = 0
-            while start + k < stop and text[start + k] == SPECIAL_WORDS[slot, k]:
-                k += 1
-            if start + k == stop:
-                return SPECIAL_CUTS[slot]
+        if SPECIAL_KEYS[slot] == key and same(text, start, SPECIAL_WORDS[slot], 0, stop - start):
+            return SPECIAL_CUTS[slot]
         slot = (slot + 1) & last
     return NO_SPECIAL
 
@@ -88,15 +84,10 @@ def split_words(text: Any, start: int, stop: int, found: Any, keys: Any, pending
     """
     count, at = ZERO, start
     while at < stop:
-        bits = ASCII[text[at]]
+        bits, width = bits_at(text, at, stop)
         if bits & SPACE:
-            at += 1
+            at += width
             continue
-        if bits & OTHER:
-            code, width = code_at(text, at, stop)
-            if bits_of(code) & SPACE:
-                at += width
-                continue
         end, first = min(at + letters_from(text, at), stop), count
         # Most chunks are a word, or a word and a mark: they are done here, the others one rule after the other.
         marked = end < stop and not ASCII[text[end]] & SPACE
@@ -148,10 +139,7 @@ def may_be_special(length: int, lengths: int) -> bool:
 def end_of_chunk(text: Any, at: int, stop: int) -> int:
     """Where the next white space begins."""
     while at < stop:
-        bits, width = int64(ASCII[text[at]]), int64(1)
-        if bits & OTHER:
-            code, width = code_at(text, at, stop)
-            bits = bits_of(code)
+        bits, width = bits_at(text, at, stop)
         if bits & SPACE:
             return at
         at += width
@@ -204,8 +192,8 @@ def front(text: Any, start: int, stop: int) -> int:
     if text[start] == STOP:
         run = run_of(text, start, stop, 1)
         return run if run > 1 else 0
-    code, width = code_at(text, start, stop)
-    return width if bits_of(code) & MARK else 0
+    bits, width = bits_at(text, start, stop)
+    return width if bits & MARK else 0
 
 
 @helper
@@ -250,9 +238,9 @@ def ends_in_stop(text: Any, start: int, stop: int, before: int, bits: int, wide:
 def initials(text: Any, start: int, stop: int) -> bool:
     """Single letters, each with a full stop."""
     while start < stop:
-        code, width = code_at(text, start, stop)
+        bits, width = bits_at(text, start, stop)
         start += width
-        if not bits_of(code) & ALPHABETIC or start >= stop or text[start] != STOP:
+        if not bits & ALPHABETIC or start >= stop or text[start] != STOP:
             return False
         start += 1
     return True
@@ -305,7 +293,7 @@ def splitter(text: Any, at: int, stop: int, code: int, bits: int, width: int, be
         return width
     if at + width >= stop:
         return 0
-    after = bits_of(code_at(text, at + width, stop)[0])
+    after, _ = bits_at(text, at + width, stop)
     role = ROLE[text[at]]
     if role & BETWEEN_DIGITS and before & DIGIT and after & DIGIT:
         return 1
@@ -318,7 +306,7 @@ def splitter(text: Any, at: int, stop: int, code: int, bits: int, width: int, be
     if bits & HYPHEN:
         run = min(run_of(text, at, min(stop, at + 3 * width), width), 3)
         if run > 1 and at + run * width < stop:
-            after = bits_of(code_at(text, at + run * width, stop)[0])
+            after, _ = bits_at(text, at + run * width, stop)
         return run * width if after & LETTER and at + run * width < stop else 0
     return 1 if role & BETWEEN_WORDS and after & LETTER else 0
 

@@ -18,10 +18,6 @@ from tasks.clean.verdict import Verdict
 quick = settings(max_examples=600)
 
 
-def counted(text: str, *words: str) -> int:
-    return int(count(pa.array([text]), BlockedWords(words=words)).blocked[0])
-
-
 def reference(text: str, words: tuple[str, ...]) -> tuple[int, int]:
     """Counts blocked words and all words, trying every position character by character."""
     phrases = [unicodedata.normalize("NFC", word) for word in words]
@@ -75,14 +71,11 @@ def apart(text: str, place: int) -> bool:
         ("a b c", ["a b d", "b c"], 1),
         ("", ["a"], 0),
         ("don't", ["don"], 1),
+        ("m\u00fcll", ["mu\u0308ll"], 1),
     ],
 )
 def test_what_is_found(text: str, words: list[str], expected: int) -> None:
-    assert counted(text, *words) == expected
-
-
-def test_a_word_may_be_given_in_another_normal_form() -> None:
-    assert counted("m\u00fcll", "mu\u0308ll") == 1
+    assert count(pa.array([text]), BlockedWords(words=tuple(words))).blocked.tolist() == [expected]
 
 
 ALPHABET = "abAB_1 \n\u00a0'-+éÉ\u0301ßΣσς坏蛋กٱİi🖕\U00020000\u200b"

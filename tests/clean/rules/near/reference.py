@@ -3,10 +3,13 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from tasks.clean.rules.near.settings import NearDuplicateSettings
+from tasks.clean.rules.near.sketch import sketch_of, write_sketch
 from tasks.clean.rules.near.words import WITHOUT_BLANKS, Words, words_of
 
 
@@ -80,6 +83,12 @@ def column(texts: Iterable[str | None]) -> pa.LargeStringArray:
 def words_in(texts: Iterable[str]) -> Words:
     """Words as computed by the kernel."""
     return words_of(column(texts))
+
+
+def sketched(path: Path, texts: Iterable[str | None], chosen: NearDuplicateSettings) -> Path:
+    """A file with the sketches of these texts."""
+    write_sketch(sketch_of(column(texts), chosen), path)
+    return path
 
 
 NASTY = "aAzZ09 _-'.\n\t\x00éÉßẞıİΣςσǅ\u0301\u0323\u200d\u200b\ufeff\ufe0f"

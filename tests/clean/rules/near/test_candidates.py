@@ -6,16 +6,14 @@ import pytest
 from tasks.clean.rules.near.candidates import buckets_of_more, first_of_each, pairs_of_small_buckets, pieces
 from tasks.clean.rules.near.files import SketchFiles
 from tasks.clean.rules.near.settings import NearDuplicateSettings
-from tasks.clean.rules.near.sketch import sketch_of, write_sketch
-from tests.clean.rules.near.reference import column
+from tests.clean.rules.near.reference import sketched
 
 CHOSEN = NearDuplicateSettings(bands=2, rows=1, ngram=1)
 
 
 def entries_of(buckets: list[list[int]]) -> np.ndarray:
-    return np.array(
-        [key << 32 | document for key, documents in enumerate(buckets) for document in documents], np.uint64
-    )
+    numbers = [key << 32 | document for key, documents in enumerate(buckets) for document in documents]
+    return np.array(numbers, np.uint64)
 
 
 def pairs(buckets: list[list[int]], most: int, sizes: list[int], threshold: float, room: int) -> list[tuple[int, int]]:
@@ -30,18 +28,13 @@ def pairs(buckets: list[list[int]], most: int, sizes: list[int], threshold: floa
     return found
 
 
-@pytest.mark.parametrize("memory", [1, 24 * 100, 1 << 20])
+@pytest.mark.parametrize("memory", [24 * 10, 24 * 100, 1 << 20])
 def test_documents_come_in_the_order_of_their_keys_whatever_the_memory(memory: int, tmp_path: Path) -> None:
     texts = [f"word{number % 37}" for number in range(200)] + [""]
-    paths = []
-    for begin in (0, 150):
-        paths.append(tmp_path / f"{begin}")
-        write_sketch(sketch_of(column(texts[begin : begin + 150]), CHOSEN), paths[-1])
+    paths = [sketched(tmp_path / f"{begin}", texts[begin : begin + 150], CHOSEN) for begin in (0, 150)]
     files = SketchFiles(paths, CHOSEN.bands)
     among = files.sizes > 0
     among[3] = False
-    if memory == 1:
-        memory = 24 * 10
     found = list(pieces(files, 1, among, memory))
     assert len(found) == max(1, -(-201 * 24 // memory))
     entries = np.concatenate(found)

@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.clean.rules.near.clusters import Clusters
+from tasks.clean.rules.near.clusters import join, keepers_of, roots, squeeze
 from tasks.clean.rules.near.files import SketchFiles
 from tasks.clean.rules.near.jaccard import Comparer
 from tasks.clean.rules.near.settings import NearDuplicateSettings
-from tasks.clean.rules.near.sketch import sketch_of, write_sketch
 from tests.clean.rules.near import reference
-from tests.clean.rules.near.reference import column
+from tests.clean.rules.near.reference import sketched
 
 some_pairs = st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=40)
 ALL = np.arange(20, dtype=np.uint32)
@@ -29,29 +28,25 @@ def test_clusters_do_not_depend_on_the_order_of_the_pairs(
 ) -> None:
     expected = reference.roots(20, pairs)
     for _ in range(2):
-        clusters = Clusters(20)
-        clusters.join(*both(pairs))
-        assert clusters.roots(ALL).tolist() == expected
-        keepers = clusters.keepers(np.array(priorities, np.uint8)).tolist()
+        parents = ALL.copy()
+        join(parents, *both(pairs))
+        assert roots(parents, ALL.copy()).tolist() == expected
+        keepers = keepers_of(parents, np.array(priorities, np.uint8)).tolist()
         for document in range(20):
             together = [other for other in range(20) if expected[other] == expected[document]]
             assert keepers[document] == min(together, key=lambda other: (priorities[other], other))
         random.shuffle(pairs)
         pairs = [(other, one) for one, other in pairs]
-    numbers = np.array([min(pair) << 32 | max(pair) for pair in asked], np.uint64)
-    left = [
-        (one, other) for one, other in sorted(set(map(tuple, map(sorted, asked)))) if expected[one] != expected[other]
-    ]
-    kept = clusters.squeeze(numbers)
+    asked = sorted((min(pair), max(pair)) for pair in asked)
+    numbers = np.array([one << 32 | other for one, other in asked], np.uint64)
+    kept = squeeze(parents, numbers)
+    left = [(one, other) for one, other in sorted(set(asked)) if expected[one] != expected[other]]
     assert [(int(pair) >> 32, int(pair) & 0xFFFFFFFF) for pair in numbers[:kept]] == left
-    apart = clusters.apart(*both([(0, 1), (2, 19)]))
-    assert apart.tolist() == [expected[0] != expected[1], expected[2] != expected[19]]
 
 
 def comparer(texts: list[str], folder: Path, ngram: int, memory: int) -> Comparer:
     chosen = NearDuplicateSettings(ngram=ngram, bands=1, rows=1)
-    write_sketch(sketch_of(column(texts), chosen), folder / "a.sketch")
-    return Comparer(SketchFiles([folder / "a.sketch"], 1), ngram, memory)
+    return Comparer(SketchFiles([sketched(folder / "a.sketch", texts, chosen)], 1), ngram, memory)
 
 
 @pytest.mark.parametrize("memory", [1, 1000, 1 << 24])
@@ -74,12 +69,7 @@ def test_pairs_of_the_threshold_are_joined_and_those_below_are_not(memory: int, 
     texts = ["a b c d", "a b c d e", "a b c d e f g", "x y", "y x"]
     ours = comparer(texts, tmp_path, 1, memory)
     first, second = both([(0, 1), (1, 2), (0, 3), (3, 4)])
-    for threshold, roots in (
-        (0.8, [0, 0, 2, 3, 3]),
-        (0.801, [0, 1, 2, 3, 3]),
-        (0.714, [0, 0, 0, 3, 3]),
-        (1.0, [0, 1, 2, 3, 3]),
-    ):
-        clusters = Clusters(5)
-        ours.join(first, second, clusters, threshold)
-        assert clusters.roots(np.arange(5, dtype=np.uint32)).tolist() == roots
+    for threshold, middle in ((0.8, [0, 2]), (0.801, [1, 2]), (0.714, [0, 0]), (1.0, [1, 2])):
+        parents = ALL[:5].copy()
+        ours.join(first, second, parents, threshold)
+        assert roots(parents, ALL[:5].copy()).tolist() == [0, *middle, 3, 3]

@@ -7,10 +7,18 @@ from typing import Any
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
+from tasks.clean.rules.near.contamination import EvaluationIndex, overlaps
 from tasks.clean.rules.near.duplicates import near_duplicates
+from tasks.clean.rules.near.paragraphs import (
+    first_paragraphs,
+    paragraphs_of,
+    read_paragraphs,
+    without,
+    write_paragraphs,
+)
 from tasks.clean.rules.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
 from tests.clean.rules.near.planted import from_a_template, planted
-from tests.clean.rules.near.reference import column
+from tests.clean.rules.near.reference import column, sketched
 
 MODULES = ("words", "ngrams", "sketch", "files", "candidates", "clusters", "hash_set", "contamination", "paragraphs")
 
@@ -29,22 +37,11 @@ def kernels() -> dict[str, Any]:
 
 def use_everything(folder: Path) -> None:
     """Run each kernel on several forms of columns: whole, sliced, empty."""
-    from tasks.clean.rules.near.contamination import EvaluationIndex, overlaps
-    from tasks.clean.rules.near.paragraphs import (
-        first_paragraphs,
-        paragraphs_of,
-        read_paragraphs,
-        without,
-        write_paragraphs,
-    )
-    from tasks.clean.rules.near.sketch import sketch_of, write_sketch
-
     texts = column([*planted(60, 0), *from_a_template(40, 0, slots=2), "", None, "é"])
     chosen = NearDuplicateSettings(max_bucket=4)
     paths = []
     for number, part in enumerate((texts, texts[3:20], texts[:0])):
-        paths.append(folder / str(number))
-        write_sketch(sketch_of(part, chosen), paths[-1])
+        paths.append(sketched(folder / str(number), part, chosen))
         index, kept = EvaluationIndex.of(part, ContaminationSettings()), folder / "kept"
         index.write(kept)
         for each in (index, EvaluationIndex.read(kept)):

@@ -11,21 +11,18 @@ from hypothesis import strategies as st
 from tasks.clean.rules.near.duplicates import DOCUMENT_MEMORY, NearDuplicates, near_duplicates
 from tasks.clean.rules.near.jaccard import Comparer
 from tasks.clean.rules.near.settings import NearDuplicateSettings
-from tasks.clean.rules.near.sketch import sketch_of, write_sketch
 from tasks.workers.parallel_map import parallel_map
 from tests.clean.rules.near import reference
 from tests.clean.rules.near.memory import peak_memory
 from tests.clean.rules.near.planted import from_a_template, planted
-from tests.clean.rules.near.reference import column
+from tests.clean.rules.near.reference import sketched
 
 SURE = {"bands": 300, "rows": 1, "max_bucket": 1024}
 """With this many bands of one row, a pair with similarity 1/3 is missed with probability 10^-53."""
 
 
-def sketched(part: tuple[Path, Sequence[str]], chosen: NearDuplicateSettings) -> Path:
-    path, texts = part
-    write_sketch(sketch_of(column(texts), chosen), path)
-    return path
+def sketched_part(part: tuple[Path, Sequence[str]], chosen: NearDuplicateSettings) -> Path:
+    return sketched(*part, chosen)
 
 
 def search(
@@ -40,7 +37,7 @@ def search(
     chosen = NearDuplicateSettings(**keys)
     folder.mkdir(exist_ok=True)
     parts = [(folder / f"{begin:06d}.sketch", texts[begin : begin + cut]) for begin in range(0, len(texts), cut)]
-    paths = list(parallel_map(partial(sketched, chosen=chosen), parts, processes))
+    paths = list(parallel_map(partial(sketched_part, chosen=chosen), parts, processes))
     return near_duplicates(paths, chosen, None if priorities is None else np.array(priorities, np.uint8), memory)
 
 
@@ -65,25 +62,11 @@ def test_clusters_are_those_of_comparing_all_with_all(tmp_path_factory, texts: l
         assert found.staying()[document] == (keeper == document)
 
 
-@pytest.mark.parametrize(("threshold", "staying"), [(0.8, [True, False]), (0.801, [True, True])])
-def test_a_pair_of_just_the_threshold_is_near(threshold: float, staying: list[bool], tmp_path: Path) -> None:
-    texts = ["one two three four five six seven eight", "one two three four five six seven eight nine"]
-    assert reference.jaccard(*texts, 5) == 0.8
-    assert search(tmp_path, texts, threshold=threshold, **SURE).staying().tolist() == staying
-
-
 def test_what_differs_in_capitals_and_punctuation_alone_is_near_and_what_has_no_words_is_not(tmp_path: Path) -> None:
     texts = ["", "The same, text.", "🙂", "the SAME\ntext", "🙂", "", "the other text", "The same, text."]
     found = search(tmp_path, texts)
     assert found.keepers.tolist() == [0, 1, 2, 1, 4, 5, 6, 1]
     assert found.similarities.tolist() == [1.0] * 8
-
-
-def test_of_a_cluster_the_split_with_the_least_number_keeps_its_document_and_then_the_first_one(tmp_path: Path) -> None:
-    text = "a library for reading and writing images of many kinds"
-    assert search(tmp_path, [text] * 4, [2, 1, 0, 0]).keepers.tolist() == [2] * 4
-    assert search(tmp_path, [text] * 4, [2, 1, 2, 1]).keepers.tolist() == [1] * 4
-    assert search(tmp_path, [text] * 4).keepers.tolist() == [0] * 4
 
 
 def test_a_chain_is_one_cluster_and_each_end_is_told_how_near_it_is(tmp_path: Path) -> None:
@@ -136,24 +119,22 @@ def test_documents_in_another_order_make_the_same_clusters(tmp_path: Path) -> No
     texts = planted(900, seed=8)
     order = np.random.default_rng(0).permutation(len(texts))
     one, other = search(tmp_path / "a", texts), search(tmp_path / "b", [texts[place] for place in order])
-    clusters = [set(), set()]
-    for found, numbers, keepers in ((clusters[0], range(len(texts)), one.keepers), (clusters[1], order, other.keepers)):
-        for keeper in np.unique(keepers):
-            found.add(frozenset(int(numbers[place]) for place in np.flatnonzero(keepers == keeper)))
+    clusters = [
+        {frozenset(numbers[keepers == keeper].tolist()) for keeper in np.unique(keepers)}
+        for numbers, keepers in ((np.arange(len(texts)), one.keepers), (order, other.keepers))
+    ]
     assert clusters[0] == clusters[1] and max(map(len, clusters[0])) > 2
 
 
 def test_memory_grows_by_what_is_stated_and_the_files_are_as_large_as_stated(tmp_path: Path) -> None:
     texts = planted(1500, seed=9, words=(8, 12))
     chosen, memory = NearDuplicateSettings(), 1 << 20
-    write_sketch(sketch_of(column(texts), chosen), tmp_path / "part")
-    peaks = {}
+    part = sketched(tmp_path / "part", texts, chosen)
+    words = sum(len(reference.words(text)) for text in texts)
     for files in (1, 5, 25):
-        paths = [tmp_path / "part"] * files
-        found, peaks[files] = peak_memory(lambda paths=paths: near_duplicates(paths, chosen, memory=memory))
-        words = sum(len(reference.words(text)) for text in texts)
+        found, peak = peak_memory(lambda files=files: near_duplicates([part] * files, chosen, memory=memory))
         assert found.stored == files * (32 + len(texts) * (12 + 4 * chosen.bands) + 4 * words)
-        assert peaks[files] < DOCUMENT_MEMORY * len(texts) * files + memory
+        assert peak < DOCUMENT_MEMORY * len(texts) * files + memory
 
 
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -161,9 +142,9 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     whole = Comparer._compare
 
-    def counted(self: Comparer, first: np.ndarray, *rest: Any) -> None:
+    def counted(self: Comparer, first: np.ndarray, *rest: Any) -> np.ndarray:
         counts.append(len(first))
-        whole(self, first, *rest)
+        return whole(self, first, *rest)
 
     monkeypatch.setattr(Comparer, "_compare", counted)
     return counts
@@ -196,8 +177,3 @@ def test_planted_pairs_in_a_template_are_found_where_a_band_tells_them_apart(tmp
     pairs = [(place, 1500 + place) for place in range(300)]
     assert all(reference.jaccard(texts[one], copies[one], 5) >= 0.8 for one, _ in pairs)
     assert together(found, pairs) >= 0.99
-
-
-def test_a_corpus_without_documents_or_without_words(tmp_path: Path) -> None:
-    assert not len(search(tmp_path, []).keepers)
-    assert search(tmp_path, ["", "?", "!"]).staying().all()

@@ -105,21 +105,6 @@ def test_the_rest_of_a_text_stays_as_it_is(text: str, left: str, tmp_path: Path)
     assert cleaned(tmp_path, [NOTICE, text], ParagraphSettings()) == [NOTICE, left]
 
 
-@pytest.mark.parametrize(("least", "left"), [(6, ""), (7, "A, b, c, d, e, f!")])
-def test_short_paragraphs_always_stay(least: int, left: str, tmp_path: Path) -> None:
-    texts = ["a b c d e f", "A, b, c, d, e, f!"]
-    assert cleaned(tmp_path, texts, ParagraphSettings(min_words=least)) == ["a b c d e f", left]
-
-
-def test_the_test_split_keeps_what_several_splits_have_and_documents_that_are_gone_take_nothing(tmp_path: Path) -> None:
-    for priorities, kept in (
-        ([2, 0, 2], ["", NOTICE, ""]),
-        ([2, 1, 0], ["", "", NOTICE]),
-        ([GONE, 2, 2], ["", NOTICE, ""]),
-    ):
-        assert cleaned(tmp_path, [NOTICE] * 3, ParagraphSettings(), priorities, cut=2) == kept
-
-
 def test_memory_is_bounded_however_many_paragraphs_there_are(tmp_path: Path) -> None:
     files, each, memory = 30, 2000, 100_000
     paths = [tmp_path / str(number) for number in range(files)]

@@ -10,6 +10,7 @@ import random
 import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 Make = Callable[[random.Random], str]
 Span = tuple[int, int, str]
@@ -65,15 +66,8 @@ def email(chance: random.Random) -> str:
 
 def north_american(chance: random.Random) -> str:
     area, exchange, line = digits(chance, "N0d"), digits(chance, "N3d"), digits(chance, "dddd")
-    forms = (
-        "({0}) {1}-{2}",
-        "{0}-{1}-{2}",
-        "{0}.{1}.{2}",
-        "{0} {1} {2}",
-        "1-{0}-{1}-{2}",
-        "+1 {0} {1} {2}",
-        "+1-{0}-{1}-{2}",
-    )
+    forms = ("({0}) {1}-{2}", "{0}-{1}-{2}", "{0}.{1}.{2}", "{0} {1} {2}")
+    forms += ("1-{0}-{1}-{2}", "+1 {0} {1} {2}", "+1-{0}-{1}-{2}")
     return chance.choice(forms).format(area, exchange, line)
 
 
@@ -91,14 +85,6 @@ NATIONAL = (
     "3d dd dd dd",
 )  # fmt: skip
 """The last four are phone numbers too, but their groups do not distinguish them from other numbers."""
-
-
-def international(chance: random.Random) -> str:
-    return digits(chance, chance.choice(INTERNATIONAL))
-
-
-def national(chance: random.Random) -> str:
-    return digits(chance, chance.choice(NATIONAL))
 
 
 def octets(chance: random.Random, first: list[int]) -> str:
@@ -239,8 +225,8 @@ def in_parts(chance: random.Random) -> str:
 VALUES: tuple[tuple[str, Make], ...] = (
     ("email", email),
     ("phone", north_american),
-    ("phone", international),
-    ("phone", national),
+    ("phone", lambda chance: digits(chance, chance.choice(INTERNATIONAL))),
+    ("phone", lambda chance: digits(chance, chance.choice(NATIONAL))),
     ("ipv4", ipv4),
     ("ipv6", ipv6),
     ("credit_card", card),
@@ -299,41 +285,30 @@ NEAR_MISSES: tuple[Make, ...] = (
     lambda chance: "-".join(some(chance, HEX, size) for size in (8, 4, 4, 4, 12)),
     lambda chance: ":".join(some(chance, HEX, 2) for _ in range(6)),
     lambda chance: ":".join(some(chance, HEX, 2) for _ in range(16)),
-    lambda chance: digits(chance, "0.dddddddddddddddd"),
-    lambda chance: digits(chance, "X.ddddddddd"),
-    lambda chance: digits(chance, "Xdd,ddd,ddd.dd"),
-    lambda chance: digits(chance, "Xdd ddd ddd"),
-    lambda chance: digits(chance, "Xddddddddd"),
-    lambda chance: digits(chance, "+dd.d"),
+    *(
+        partial(digits, pattern=pattern)
+        for pattern in ("0.dddddddddddddddd", "X.ddddddddd", "Xdd,ddd,ddd.dd", "Xdd ddd ddd", "Xddddddddd", "+dd.d")
+    ),
     lambda chance: (
         f"{chance.choice(['icon', 'logo', 'hero-image'])}@{chance.randint(2, 3)}x.{chance.choice(['png', 'webp'])}"
     ),
     lambda chance: f"{chance.choice(['left-pad', 'lodash', 'react'])}@{chance.randint(1, 20)}.{digits(chance, 'd.d')}",
     lambda chance: chance.choice(["a::b", "std::vector", "ab::cd", "Foo::bar", "dead::beef", "std::dec", "c::d::e"]),
     lambda chance: chance.choice(["@property", "user@localhost", "git@host:path", "me @ home", "printf@plt", "@joe"]),
-    lambda chance: digits(chance, "arXiv:2dddd.ddddd"),
-    lambda chance: digits(chance, "10.1000/ddd.dddd"),
-    lambda chance: digits(chance, "ISSN Xddd-dddd"),
-    lambda chance: digits(chance, "ZIP Xdddd-dddd"),
+    *(
+        partial(digits, pattern=pattern)
+        for pattern in ("arXiv:2dddd.ddddd", "10.1000/ddd.dddd", "ISSN Xddd-dddd", "ZIP Xdddd-dddd")
+    ),
     lambda chance: (
         digits(chance, "900-dd-dddd").replace("900", chance.choice(["000", "666", "9dd"]), 1).replace("d", "1")
     ),
-    lambda chance: digits(chance, "1999-2004, 1985-1990"),
-    lambda chance: digits(chance, "part 123-456-dddd"),
+    *(partial(digits, pattern=pattern) for pattern in ("1999-2004, 1985-1990", "part 123-456-dddd")),
     lambda chance: block("PUBLIC KEY", "\n" + some(chance, ALPHANUMERIC, 64) + "\n"),
     lambda chance: block("PRIVATE KEY", " and "),
     lambda chance: chance.choice(
         [
-            "SG.some.name",
-            "ya29.txt",
-            "hooks.slack.com/services/",
-            "AccountKey=...",
-            "1700000000:Alert",
-            "sk-folding-cube",
-            "hf_hub_download",
-            "task-force-one-and-more-of-the-same-kind-12",
-            "ghp_",
-            "xoxo-love",
+            *("SG.some.name", "ya29.txt", "hooks.slack.com/services/", "AccountKey=...", "1700000000:Alert"),
+            *("sk-folding-cube", "hf_hub_download", "task-force-one-and-more-of-the-same-kind-12", "ghp_", "xoxo-love"),
         ]
     ),
     lambda chance: "eyJ" + some(chance, ALPHANUMERIC, 30),

@@ -189,24 +189,17 @@ def gopher_repetition(text: str, rules: GopherRepetition) -> Iterator[tuple[str,
     words = words_of(text)
     line_count, line_characters = repeated(lines)
     paragraph_count, paragraph_characters = repeated(paragraphs)
-    measures = [
-        ("duplicate_lines", share(line_count, len(lines)), rules.max_duplicate_lines),
-        ("duplicate_paragraphs", share(paragraph_count, len(paragraphs)), rules.max_duplicate_paragraphs),
-        ("duplicate_line_characters", share(line_characters, len(text)), rules.max_duplicate_line_characters),
-        (
-            "duplicate_paragraph_characters",
-            share(paragraph_characters, len(text)),
-            rules.max_duplicate_paragraph_characters,
-        ),
-    ]
+    yield "gopher_duplicate_lines", share(line_count, len(lines)), rules.max_duplicate_lines, "most"
+    yield "gopher_duplicate_paragraphs", share(paragraph_count, len(paragraphs)), rules.max_duplicate_paragraphs, "most"
+    for name, characters in (("line", line_characters), ("paragraph", paragraph_characters)):
+        bound = getattr(rules, f"max_duplicate_{name}_characters")
+        yield f"gopher_duplicate_{name}_characters", share(characters, len(text)), bound, "most"
     for n in (2, 3, 4):
         bound = getattr(rules, f"max_top_{n}_gram_characters")
-        measures.append((f"top_{n}_gram", share(top_gram(words, n), len(text)), bound))
+        yield f"gopher_top_{n}_gram", share(top_gram(words, n), len(text)), bound, "most"
     for n in range(5, 11):
         bound = getattr(rules, f"max_duplicate_{n}_gram_characters")
-        measures.append((f"duplicate_{n}_grams", share(duplicate_grams(words, n), len(text)), bound))
-    for reason, value, bound in measures:
-        yield f"gopher_{reason}", value, bound, "most"
+        yield f"gopher_duplicate_{n}_grams", share(duplicate_grams(words, n), len(text)), bound, "most"
 
 
 def gopher_quality(text: str, rules: GopherQuality) -> Iterator[tuple[str, float, float | None, str]]:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.clean.rules.quality.judge import judge
+from tasks.clean.rules.quality.lines import LINE_RULES
 from tasks.clean.rules.quality.settings import C4, QualitySettings
 from tasks.clean.verdict import Verdict
 from tests.clean.rules.quality.columns import PIECES, column, only, verdict
@@ -56,21 +57,11 @@ def test_a_line_stays_or_goes(keys: dict[str, object], stays: str, goes: str, re
 
 
 def test_lines_are_counted_by_the_first_rule_that_drops_them() -> None:
-    text = (
-        "The first line stays here.\n\n"
-        + "w" * 1001
-        + "\nno mark\nTwo words.\nNo javascript, use cookies.\nWe use cookies."
-    )
+    rest = "no mark\nTwo words.\nNo javascript, use cookies.\nWe use cookies."
+    text = f"The first line stays here.\n\n{'w' * 1001}\n{rest}"
     kept, dropped = rewritten(text, QualitySettings(c4=C4(min_sentences=None)))
     assert kept == "The first line stays here."
-    assert dropped == {
-        "blank": 1,
-        "long_word": 1,
-        "no_terminal_mark": 1,
-        "few_words": 1,
-        "script_phrase": 1,
-        "policy_phrase": 1,
-    }
+    assert dropped == dict.fromkeys(LINE_RULES, 1)
 
 
 @pytest.mark.parametrize(

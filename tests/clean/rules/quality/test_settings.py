@@ -52,14 +52,6 @@ def test_what_is_set_beside_a_preset_stays() -> None:
     assert QualitySettings.model_validate(chosen.model_dump()) == chosen
 
 
-def test_every_rule_can_be_switched_off() -> None:
-    for model in (GopherQuality, GopherRepetition, C4, FineWeb):
-        rules = [name for name in model.model_fields if name.startswith(("min_", "max_")) or name.endswith("_phrases")]
-        assert rules
-        off = model.model_validate(dict.fromkeys(rules))
-        assert all(getattr(off, name) is None for name in rules)
-
-
 def test_thresholds_are_those_that_were_published() -> None:
     quality, repetition, c4, fineweb = GopherQuality(), GopherRepetition(), C4(), FineWeb()
     assert (quality.min_words, quality.max_words) == (50, 100_000)
