@@ -28,6 +28,8 @@ def load_tokenizer(folder: Path) -> Any:
     logging.set_verbosity_error()
     hash_tokenizer(folder)  # without one, transformers would make an empty tokenizer
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, truncation_side="right")
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, truncation_side="right"
+        )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error

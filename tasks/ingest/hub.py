@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from tasks.fetch.answers import hub_errors, may_pass
 from tasks.formats.folders import require_no_gaps
 from tasks.ingest.documents import documents_of_rows
 from tasks.ingest.formats import nested_names
 from tasks.ingest.rows import Row, columns_wanted, make_row, path_of, require_column
 from tasks.ingest.source import Bench, Document, Source
-from tasks.stage.errors import DataError, GristmillError, TransientError
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tasks.stage.settings import Name
 
 Splits = Annotated[
@@ -88,8 +89,8 @@ def _rows(source: HubSource, split: str, name: str, bench: Bench) -> Iterator[Ro
             bench.count("rows")
             row = make_row(name, "row", number, values, source.documents, None)
             yield row if classes is None else _with_class_name(row, classes, f"{name} row {number}")
-    except _network_errors() as error:
-        raise TransientError(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}") from error
+    except hub_errors() as error:
+        raise _unanswered(source, bench, error) from error
     except (pa.ArrowException, DatasetsError, OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{source.dataset} {name}: damaged after row {number}: {_first_line(error)}") from error
 
@@ -135,19 +136,17 @@ def _stream(source: HubSource, split: str, bench: Bench) -> Any:
             revision=None if local else source.revision,
             streaming=True,
         )
-    except _network_errors() as error:
-        raise TransientError(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}") from error
+    except hub_errors() as error:
+        raise _unanswered(source, bench, error) from error
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise bench.wrong("dataset", f"{source.dataset}: {_first_line(error)}") from error
     except (ValueError, DatasetsError, EOFError, OSError) as error:
         raise GristmillError(f"{bench.recipe}: ingest: {source.dataset}: {_first_line(error)}") from error
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
-    import httpx
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    return (httpx.TransportError, TimeoutError, ConnectionError, OfflineModeIsEnabled)
+def _unanswered(source: HubSource, bench: Bench, error: Exception) -> GristmillError:
+    kind = TransientError if may_pass(error) else RecipeError
+    return kind(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """A package is fetched by pip, checked, kept, and never run."""
 
+import hashlib
 import io
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.fetch.archives import unpack
-from tasks.stage.errors import DataError, RecipeError, TransientError
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tests.ingest.wheels import make_wheel, only_index
 
 NAME = "gristmill_test_plays"
@@ -180,3 +181,25 @@ def test_a_damaged_archive_is_named(tmp_path):
     for name in ("cut.zip", "cut.tar.gz", "no.tar.bz2", "bad.tar.bz2", "no.tar.zst"):
         with pytest.raises(DataError, match=f"^{name}: damaged, or not an archive: "):
             unpack(tmp_path / name, tmp_path / f"out-{name}")
+
+
+def test_an_sdist_is_not_run(run, shelf):
+    code = b"open('ran', 'w')\nfrom setuptools import setup\nsetup(name='%s', version='1.0')\n" % NAME.encode()
+    metadata = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n".encode()
+    shelf.mkdir()
+    root = f"{NAME}-1.0"
+    path = archive(shelf / f"{root}.tar.gz", {f"{root}/setup.py": code, f"{root}/PKG-INFO": metadata})
+    with pytest.raises(RecipeError, match=rf"version: pip finds no {NAME}==1\.0 .*; there is an sdist, but "):
+        run(**section(hashlib.sha256(path.read_bytes()).hexdigest()))
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_index_that_refuses_is_not_tried_again(run, shelf, monkeypatch, server, status):
+    server.status = status
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", server.url("simple"))
+    with pytest.raises(GristmillError, match=rf"{NAME}==1\.0") as raised:
+        run(**section("0" * 64))
+    assert raised.value.exit_code == 2
