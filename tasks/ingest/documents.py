@@ -2,17 +2,19 @@
 
 import io
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Literal
 
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.encodings import not_valid
-from tasks.ingest.formats import TEXTS, SourceFile, read_lines, read_rows, read_text
+from tasks.ingest.formats import TEXTS, SourceFile, open_utf8, read_lines, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
-from tasks.ingest.rows import Row
+from tasks.ingest.rows import FIRST, Row
 from tasks.ingest.source import Bench, Document, Documents, require_bound, require_length
+from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.runtime import workers
 from tasks.workers.parallel_map import parallel_map
 
@@ -20,6 +22,8 @@ TITLE = 60
 """Maximum characters of a part's headings in `source`."""
 ALONE = 1 << 20
 """Up to this many bytes of Markdown are parsed in one process."""
+LOOKED = 20
+"""Files whose first rows `gristmill check` reads, and problems that it tells."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,27 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
             for file, group, label in told:
                 unit = "line" if file.format == ".jsonl" else "row"
                 yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, label)
+
+
+def look_at_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> None:
+    """Look at the names of all files and at the first rows of the first ones. Raises what `documents_of_files` would,
+    with one line per file."""
+    problems: list[GristmillError] = []
+    for number, file in enumerate(files):
+        try:
+            _check(file, wanted, bench)
+            _of_path("group", file, wanted, bench), _of_path("label", file, wanted, bench)
+            if number < LOOKED and file.format in TEXTS:
+                with open_utf8(file, wanted):
+                    pass
+            elif number < LOOKED:
+                deque(islice(read_rows(file, wanted), FIRST), maxlen=0)
+        except (DataError, RecipeError) as error:
+            problems.append(error)
+    if problems:
+        told = [str(problem) for problem in problems[:LOOKED]]
+        more = [f"… and {len(problems) - LOOKED:,} more files"] if len(problems) > LOOKED else []
+        raise DataError("\n".join([*told, *more]))
 
 
 def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from tasks.formats.folders import require_no_gaps
-from tasks.ingest.documents import documents_of_files
+from tasks.ingest.documents import documents_of_files, look_at_files
 from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Source
 from tasks.stage.errors import DataError
@@ -46,6 +46,10 @@ class FilesSource(Source):
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
         return documents_of_files(find_files(Path(), self.files, bench), self.documents, bench)
+
+    def look(self, bench: Bench) -> None:
+        """See `Source.look`."""
+        look_at_files(find_files(Path(), self.files, bench), self.documents, bench)
 
     def local_paths(self) -> list[str]:
         """See `Source.local_paths`: each glob up to its first wild part."""

@@ -70,7 +70,7 @@ def read_text(file: SourceFile, wanted: Documents) -> str:
     Raises DataError as soon as it exceeds the length of a document.
     """
     content = bytearray()
-    with _open(file, wanted) as stream:
+    with open_utf8(file, wanted) as stream:
         while piece := stream.read(PIECE):
             content += piece
             require_length(len(content), file.name)
@@ -79,7 +79,7 @@ def read_text(file: SourceFile, wanted: Documents) -> str:
 
 def read_lines(file: SourceFile, wanted: Documents) -> Iterator[str]:
     """The lines of a text file, one at a time, invalid bytes escaped."""
-    with _open(file, wanted) as stream:
+    with open_utf8(file, wanted) as stream:
         yield from escaped_lines(stream, file.name)
 
 
@@ -97,7 +97,7 @@ def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
 
 
 def _jsonl_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
-    with _open(file, wanted) as stream:
+    with open_utf8(file, wanted) as stream:
         lines = Lines(stream, file.name)
         for number, line in enumerate(lines, 1):
             wrong = lines.wrong_byte()
@@ -113,7 +113,7 @@ def _jsonl_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
 def _json_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
     number = 0
     try:
-        with _open(file, wanted) as stream:
+        with open_utf8(file, wanted) as stream:
             for number, (values, wrong) in enumerate(json_records(stream, file.name), 1):
                 yield number, _of_object(values, f"{file.name} row {number}"), _problem(wrong, file, wanted)
     except (ValueError, RecursionError) as error:
@@ -129,7 +129,7 @@ def _of_object(values: Any, place: str) -> dict[str, Any]:
 def _csv_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
     csv.field_size_limit(FIELD_LIMIT)
     delimiter = wanted.delimiter or ("\t" if file.format == ".tsv" else ",")
-    with _open(file, wanted) as stream:
+    with open_utf8(file, wanted) as stream:
         lines = Lines(stream, file.name)
         reader = csv.reader(lines, strict=True, delimiter=delimiter)
         number = 0
@@ -205,7 +205,7 @@ def _problem(wrong: int | None, file: SourceFile, wanted: Documents) -> str | No
 
 
 @contextmanager
-def _open(file: SourceFile, wanted: Documents) -> Iterator[BinaryIO]:
+def open_utf8(file: SourceFile, wanted: Documents) -> Iterator[BinaryIO]:
     """The decompressed bytes of a file, in UTF-8. Raises DataError if it is unreadable, truncated or in an encoding
     that has to be named."""
     try:

@@ -62,6 +62,13 @@ class HubSource(Source):
             rows = (row if row.id is None else replace(row, id=f"{split}/{row.id}") for row in rows)
         return documents_of_rows(rows, name, "row", group)
 
+    def look(self, bench: Bench) -> None:
+        """See `Source.look`: the first row of each split of a folder; the Hub is not asked."""
+        if self.revision is None:
+            self.read(bench)
+            for split in [self.split] if isinstance(self.split, str) else self.split:
+                next(iter(self._documents(split, None, bench)), None)
+
     def local_paths(self) -> list[str]:
         """See `Source.local_paths`: the folder, if the dataset is one."""
         return [self.dataset] if self.revision is None else []

@@ -145,6 +145,9 @@ class Source(Section, ABC):
         Raises RecipeError, DataError, or TransientError for a temporary network failure.
         """
 
+    def look(self, bench: Bench) -> None:
+        """What `gristmill check` can tell before anything runs: raises what `read` would for what is on this disk."""
+
     def columns(self) -> set[str]:
         """The columns of its documents besides the text: `target`, `label`."""
         wanted = self.documents
