@@ -37,11 +37,12 @@ Globs = Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_insi
 
 
 class FilesSource(Source):
-    """Text files and tables in the project: .txt .md .jsonl .csv (each also .gz, .zst) .parquet."""
+    """Files in the project: text and source code (.txt .md .py …), tables (.jsonl .json .csv .tsv), each also with .gz,
+    .zst, .bz2 or .xz, and .parquet."""
 
     kind: Literal["files"]
     files: Globs
-    """Globs relative to the project root; `**` matches folders at any depth."""
+    """Globs relative to the project root; `**` matches folders at any depth. Links to folders are refused."""
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
