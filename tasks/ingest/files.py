@@ -13,6 +13,7 @@ from tasks.ingest.documents import documents_of_files, look_at_files
 from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Source
 from tasks.stage.errors import DataError
+from tasks.stage.settings import possible_path
 
 WILD = "*?["
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -30,7 +31,7 @@ def _inside(pattern: str) -> str:
         raise ValueError("** must be a whole path component, as in texts/**/*.txt")
     if not PurePosixPath(pattern).parts:
         raise ValueError("is a folder; name its files, for example *.txt")
-    return pattern
+    return possible_path(pattern)
 
 
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_inside)], ...], Field(min_length=1)]

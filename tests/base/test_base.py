@@ -191,6 +191,12 @@ def test_a_hub_that_refuses_is_not_tried_again(server: Server, monkeypatch: pyte
     assert server.asked
 
 
+@pytest.mark.parametrize("path", ["a\0b", "models/" + "x" * 300])
+def test_a_path_that_no_file_can_have_is_told(path: str) -> None:
+    with pytest.raises(RecipeError, match=r"^recipes/tiny\.yaml: model\.init\.path: no file can have this name"):
+        start({"kind": "folder", "path": path})
+
+
 def test_weights_of_an_older_kind_are_converted(bert: Path) -> None:
     import torch
     from safetensors.torch import load_file

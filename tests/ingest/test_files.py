@@ -444,6 +444,8 @@ def test_globs_and_names_that_lead_nowhere_are_told_with_their_key(run):
         ({"files": ["a.pdf", "no/*.txt"]}, r"recipes/x\.yaml: ingest\.files\.1: 'no/\*\.txt': matches no file"),
         ({"files": ["no.txt"]}, r"recipes/x\.yaml: ingest\.files\.0: 'no\.txt': no such file"),
         ({"files": ["a.pdf"]}, r"a\.pdf: unsupported format \(supported: \.txt \.md"),
+        ({"files": ["in/a\0b"]}, r"recipes/x\.yaml: ingest\.files\.0: no file can have this name"),
+        ({"files": ["in/" + "é" * 150]}, r"recipes/x\.yaml: ingest\.files\.0: no file can have this name"),
         ({"files": ["../*"]}, r"recipes/x\.yaml: ingest\.files\.0: must be relative, without \.\."),
         ({"files": ["empty.txt"]}, r"recipes/x\.yaml: ingest\.kind: the corpus is empty: 1 documents, none with text"),
         ({"files": ["n.jsonl"]}, r"recipes/x\.yaml: ingest\.kind: the corpus is empty"),
