@@ -61,11 +61,18 @@ class Recipe(Section):
         return self
 
     def _source(self) -> Iterator[str]:
-        needs, gives = FAMILIES[self.task].needs, self.ingest.root.columns()
+        source, needs = self.ingest.root, FAMILIES[self.task].needs
+        gives = source.columns()
         if needs is not None and needs not in gives:
-            yield f"ingest.documents.{needs}_column: missing; {self.task} needs a {needs} for each text"
+            yield f"ingest.{source.key_of(needs)}: no {needs}; {self.task} needs one for each text"
         for column in ("target", "label"):
-            if column not in gives:
+            if column in gives and column != needs:
+                readers = " or ".join(task for task, family in FAMILIES.items() if family.needs == column)
+                yield (
+                    f"ingest.{source.key_of(column)}: {self.task} does not read the {column}; remove or change this "
+                    f"key, or use task: {readers}" + (" (causal models can do both)" if column == "target" else "")
+                )
+            elif column not in gives:
                 yield from (
                     f"clean.{key}: the documents of this source have no {column}; remove this key"
                     for key in self.clean.keys_about(column)

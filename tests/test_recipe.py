@@ -7,6 +7,7 @@ import pytest
 
 from tasks.recipe import load
 from tasks.stage.errors import RecipeError
+from tasks.stage.task import FAMILIES, TASKS
 from tests.corpora import write_recipe
 from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY
@@ -81,3 +82,38 @@ def test_what_only_the_end_would_show_is_told_first(
         return
     with pytest.raises(RecipeError, match=rf"^recipes/x\.yaml: {sentence}"):
         load("x")
+
+
+READERS = {"target": ("translation", "summarization"), "label": ("classification",)}
+APT = {"kind": "apt", "release": "bookworm", "licence": "x"}
+TABLE = {"kind": "files", "files": ["a.jsonl"], "licence": "x"}
+SOURCES: list[tuple[str, str, dict]] = [
+    ("target", "documents.target_column", {**TABLE, "documents": {"target_column": "answer"}}),
+    ("label", "documents.label_column", {**TABLE, "documents": {"label_column": "class"}}),
+    ("label", "documents.label_pattern", {**TABLE, "files": ["a/*.txt"], "documents": {"label_pattern": "a/(.)"}}),
+    ("target", "documents.target_column",
+     {"kind": "hub", "dataset": "a/b", "split": "train", "licence": "x", "documents": {"target_column": "en.fr"}}),
+    ("target", "content", {**APT, "content": "synopses"}),
+    ("target", "content", {**APT, "content": "translations", "language": "fr"}),
+    ("label", "content", {**APT, "content": "sections"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("column", "key", "source"), SOURCES)
+def test_a_source_gives_what_the_task_reads_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, column: str, key: str, source: dict
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path, "x", json.dumps(tiny_recipe(task, "a.jsonl") | {"ingest": source}))
+    if task in READERS[column]:
+        assert load("x").ingest.root.columns() == {column}
+        return
+    with pytest.raises(RecipeError) as told:
+        load("x")
+    readers = " or ".join(READERS[column])
+    unread = f"recipes/x.yaml: ingest.{key}: {task} does not read the {column}; remove or change this key, or use task:"
+    assert f"{unread} {readers}" in str(told.value)
+    if (needs := FAMILIES[task].needs) is not None:
+        lacking = "content" if source["kind"] == "apt" else f"documents.{needs}_column"
+        assert f"ingest.{lacking}: no {needs}; {task} needs one for each text" in str(told.value)

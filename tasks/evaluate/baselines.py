@@ -1,6 +1,7 @@
 """Baselines for bits per byte: a unigram model of the same tokens, and xz on the same text."""
 
 import lzma
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,13 @@ def xz_bytes(folder: Path) -> int:
     return size + len(xz.flush())
 
 
-def unigram_losses(tokens: Tokens) -> NDArray[np.float64]:
-    """-ln p of each token in nats [vocabulary], with Laplace smoothing: p = (count + 1) / (tokens + vocabulary)."""
+def unigram_losses(tokens: Tokens, opening: Sequence[int] = ()) -> NDArray[np.float64]:
+    """-ln p of each token in nats [vocabulary], with Laplace smoothing: p = (count + 1) / (tokens + vocabulary).
+
+    `opening`: the ids that begin each document, which are not counted.
+    """
     counts = token_counts(tokens)
+    counts[list(opening)] -= tokens.index.documents
     return np.log(counts.sum() + len(counts)) - np.log(counts + 1.0)
 
 

@@ -22,8 +22,10 @@ from tasks.evaluate.score_tables import DIGITS, Row, by_group, total, write_tabl
 from tasks.evaluate.settings import CausalEvaluateSettings
 from tasks.evaluate.split import Split
 from tasks.formats.corpus import read_batches
+from tasks.formats.text_ids import opening
 from tasks.formats.tokenizer import load_tokenizer
 from tasks.formats.tokens import Tokens
+from tasks.formats.usage import read_usage
 from tasks.stage import runtime
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import Progress, progress
@@ -42,10 +44,9 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     has_base = (job.input("base") / "config.json").is_file()
     if has_base:
         check_base(job.input("base"), job.input("model"))
-    rows, samples, tokenizer_hash = _evaluate_model(job, settings, inputs.train, split)
+    rows, samples, signed = _evaluate_model(job, settings, inputs.train, split)
     if has_base:
         _score_base(job, settings, split, rows)
-    signed = signature(settings, tokenizer_hash, split.sha256, sum(row["unknown"] for row in rows))
     metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), signed)
     groups = by_group(rows, ("bytes", "tokens"), _sum, MEASURE)
     job.say(
@@ -59,14 +60,15 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
 def _evaluate_model(
     job: Job, settings: CausalEvaluateSettings, train: Tokens, split: Split
 ) -> tuple[list[Row], list[dict[str, Any]], str]:
-    """A row per document in corpus order, the samples, and the tokenizer's hash.
+    """A row per document in corpus order, the samples, and the signature.
 
     The model is freed on return. In a row, `unigram` is the baseline's loss and `unknown` the number of unknown
     tokens; neither is stored.
     """
     loaded = load_model(job.input("model"), "causal-lm", settings.precision)
     _check(job, settings, loaded, train)
-    unigram, tokenizer = unigram_losses(train), loaded.tokenizer
+    begin, tokenizer = opening(loaded.tokenizer), loaded.tokenizer
+    unigram = unigram_losses(train, begin)
     unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
     rows = []
     for row, ids, loss in _score(job, job.input("model"), loaded.model, tokenizer, settings, split):
@@ -77,12 +79,14 @@ def _evaluate_model(
         for prompt in settings.prompts:
             samples.append(sample(loaded, prompt, settings.generation))
             shown.advance()
-    return rows, samples, loaded.tokenizer_hash
+    unknowns = sum(row["unknown"] for row in rows)
+    return rows, samples, signature(settings, loaded.tokenizer_hash, split.sha256, unknowns, begin)
 
 
 def _score_base(job: Job, settings: CausalEvaluateSettings, split: Split, rows: list[Row]) -> None:
     """Add `base` to each row, the loss of the initial model; it is not stored."""
-    folder, tokenizer = job.input("base"), load_tokenizer(job.input("model"))
+    folder, trained = job.input("base"), job.input("model")
+    tokenizer = load_tokenizer(trained, read_usage(trained).control)
     model = load_base(folder, settings.precision, settings.window)
     for row, (_, _, loss) in zip(rows, _score(job, folder, model, tokenizer, settings, split), strict=True):
         row["base"] = loss
@@ -113,6 +117,7 @@ def _score(
     job: Job, folder: Path, model: Any, tokenizer: Any, settings: CausalEvaluateSettings, split: Split
 ) -> Iterator[tuple[Row, NDArray[np.int64], float]]:
     """Each document in corpus order: {id, group, bytes, tokens}, its token ids, and its summed loss in nats."""
+    begin = opening(tokenizer)
     with progress(f"scoring {folder.name}", split.bytes, "bytes of text") as shown:
         for batch in read_batches(job.input("clean/test"), ["id", "group", "text"]):
             texts = batch.column("text").to_pylist()
@@ -120,7 +125,7 @@ def _score(
             documents = [np.asarray(ids, np.int64) for ids in encoded]
             sizes = [len(value.encode("utf-8")) for value in texts]
             told = partial(_tell, shown, sum(sizes) / max(1, sum(map(len, documents))))
-            losses = token_losses(model, documents, tokenizer.eos_token_id, settings, runtime.workers(), told)
+            losses = token_losses(model, documents, tokenizer.eos_token_id, settings, runtime.workers(), told, begin)
             names = zip(batch.column("id").to_pylist(), batch.column("group").to_pylist(), strict=True)
             for (name, group), size, ids, values in zip(names, sizes, documents, losses, strict=True):
                 loss = float(values.sum())

@@ -92,7 +92,7 @@ def load_pair_model(folder: Path, task: str, precision: str) -> PairModel:
 
     loaded, usage = load_model(folder, task, precision), check_usage(folder, task)
     own = folder / TARGET
-    target = load_tokenizer(own) if own.is_dir() else loaded.tokenizer
+    target = load_tokenizer(own, usage.control) if own.is_dir() else loaded.tokenizer
     config, said = loaded.model.config, loaded.model.generation_config
     vocabulary = getattr(config, "decoder_vocab_size", None) or config.vocab_size
     if len(target) > vocabulary:

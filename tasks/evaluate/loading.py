@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.formats.text_ids import opening
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import Index
 from tasks.formats.usage import Usage, read_usage
@@ -36,6 +37,11 @@ class Loaded:
         """Id of the end-of-text token."""
         return int(self.tokenizer.eos_token_id)
 
+    @property
+    def opening(self) -> list[int]:
+        """The ids before each text of a causal model: the base's own, or the end-of-text token."""
+        return opening(self.tokenizer) or [self.eos_token_id]
+
 
 def load_model(folder: Path, task: str, precision: str) -> Loaded:
     """Load the model in `folder`, with matrix products in `precision`: `fp32` or `bf16`.
@@ -43,7 +49,7 @@ def load_model(folder: Path, task: str, precision: str) -> Loaded:
     Raises DataError if the folder is incomplete or inconsistent, or has non-finite weights.
     """
     model = load_weights(folder, task, precision)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, read_usage(folder).control)
     for name, purpose in NEEDED.get(task, {}).items():
         if getattr(tokenizer, name) is None:
             raise DataError(f"{folder}/tokenizer_config.json: {name} is missing; {purpose}")

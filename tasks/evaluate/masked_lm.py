@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from tasks.evaluate.baselines import token_counts
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import Loaded, check_tokens, check_usage, load_model
-from tasks.evaluate.masking import Frame, guess, hidden_positions, signature
+from tasks.evaluate.masking import guess, hidden_positions, signature
 from tasks.evaluate.samples import fill, masked_prompt_ids
 from tasks.evaluate.score_plots import Measure
 from tasks.evaluate.score_tables import DIGITS, Row, by_group, total, write_tables
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.split import Split
 from tasks.formats.corpus import read_batches
+from tasks.formats.text_ids import Frame
 from tasks.formats.tokens import Tokens
 from tasks.stage import runtime
 from tasks.stage.errors import DataError, RecipeError

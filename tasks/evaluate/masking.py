@@ -25,6 +25,7 @@ from tasks.evaluate.batches import LOGITS, inference, map_batches, on_device
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.formats.rows import padded
+from tasks.formats.text_ids import Frame
 
 VERSION = 1
 """Increment when the same model and text would get a different score."""
@@ -37,26 +38,6 @@ def signature(settings: MaskedEvaluateSettings, tokenizer: str, text: str) -> st
         "hidden": "one-mask-all-replaced", "scored": "hidden", "precision": settings.precision,
         "tok": tokenizer[:12], "data": text[:12], "version": f"gristmill-{VERSION}",
     })  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The special tokens before and after a text."""
-
-    before: list[int]
-    behind: list[int]
-
-    @classmethod
-    def of(cls, tokenizer: Any) -> "Frame":
-        """The special tokens that a tokenizer adds."""
-        whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
-        for start in range(len(whole) - len(plain) + 1):
-            if plain and whole[start : start + len(plain)] == plain:
-                return cls(whole[:start], whole[start + len(plain) :])
-        raise ValueError(f"the tokenizer adds special tokens inside the text: {plain} becomes {whole}")
-
-    def __len__(self) -> int:
-        return len(self.before) + len(self.behind)
 
 
 @dataclass(frozen=True, order=True)

@@ -5,14 +5,15 @@ from typing import Any
 from tasks.evaluate.batches import one_thread
 from tasks.evaluate.loading import Loaded
 from tasks.evaluate.settings import MASK, GenerationSettings
+from tasks.formats.text_ids import encode_masked
 
 FILLS = 5
 """Number of most likely tokens shown per [MASK]."""
 
 
 def prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
-    """The end-of-text token followed by the prompt, like the start of a document."""
-    return [loaded.eos_token_id, *loaded.tokenizer.encode(prompt, add_special_tokens=False)]
+    """The prompt like the start of a document: after the token that begins a text, or the end-of-text token."""
+    return [*loaded.opening, *loaded.tokenizer.encode(prompt, add_special_tokens=False)]
 
 
 def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
@@ -56,8 +57,7 @@ def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[st
 
 def masked_prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
     """The prompt's ids with special tokens, [MASK] replaced by the tokenizer's mask token."""
-    ids: list[int] = loaded.tokenizer(prompt.replace(MASK, loaded.tokenizer.mask_token))["input_ids"]
-    return ids
+    return encode_masked(loaded.tokenizer, prompt, [MASK])
 
 
 def fill(loaded: Loaded, prompt: str) -> dict[str, Any]:

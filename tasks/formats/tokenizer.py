@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tasks.formats.text_ids import open_tokenizer
 from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file
 
@@ -20,16 +21,13 @@ def hash_tokenizer(folder: Path) -> str:
     return fingerprint({path.name: hash_file(path) for path in found})
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a folder. Raises DataError if it is missing or damaged."""
-    from transformers import AutoTokenizer
+def load_tokenizer(folder: Path, control: bool = False) -> Any:
+    """`open_tokenizer`; raises DataError if the tokenizer is missing or damaged."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     hash_tokenizer(folder)  # without one, transformers would make an empty tokenizer
     try:
-        return AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, truncation_side="right"
-        )
+        return open_tokenizer(folder, control)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error

@@ -1,9 +1,10 @@
 """Token ids of one split in memory-mapped shards, with document boundaries.
 
     <folder>/part-00000.bin   ids, little-endian uint16 (uint32 for large vocabularies), documents back to back.
-                              Causal and masked models: each ends with the end-of-text token. Pairs and classes: each
-                              has its tokenizer's special tokens; in pairs, the end-of-text token is appended if the
-                              tokenizer appends nothing
+                              Causal and masked models: each ends with the end-of-text token; causal models: it
+                              begins with what the base's tokenizer puts before a text. Pairs and classes: each has its
+                              tokenizer's special tokens; in pairs, the end-of-text token is appended if the tokenizer
+                              appends nothing
     <folder>/documents.npy    int64 [documents + 1]: start of each document in the stream, and the end of the stream
     <folder>/index.json       dtype, vocabulary size, end-of-text id, tokens, documents, bytes of text, tokens per
                               shard, hash of the tokenizer, prefix of each text, whether end-of-text was appended
@@ -49,18 +50,21 @@ class Index:
     """Prepended to each text before encoding."""
     closed: bool = True
     """Whether `eos_token_id` was appended to each text after encoding; else the tokenizer added all special tokens."""
+    control: bool = False
+    """Whether special tokens in a text are control tokens; in the file only if so."""
 
 
 class TokenWriter:
     """Appends documents to a new folder; `close` writes the index and makes the split readable."""
 
     def __init__(
-        self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "", closed: bool = True
-    ) -> None:
+        self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "", closed: bool = True,
+        control: bool = False,
+    ) -> None:  # fmt: skip
         folder.mkdir(parents=True)
         self.folder = folder
         self.dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-        self._index = Index(self.dtype.str, vocab_size, eos_token_id, 0, 0, 0, [], tokenizer, prefix, closed)
+        self._index = Index(self.dtype.str, vocab_size, eos_token_id, 0, 0, 0, [], tokenizer, prefix, closed, control)
         self._starts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
         self._file: BinaryIO | None = None
 
@@ -93,7 +97,8 @@ class TokenWriter:
         if self._file is not None:
             self._file.close()
         np.save(self.folder / "documents.npy", np.concatenate(self._starts))
-        write_json(self.folder / "index.json", asdict(self._index))
+        known = asdict(self._index)
+        write_json(self.folder / "index.json", {k: v for k, v in known.items() if k != "control" or v})
         return self._index
 
 

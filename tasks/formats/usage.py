@@ -35,10 +35,12 @@ class Usage:
     """Pairs: maximum tokens of a target in training, including the end."""
     closing: int | None = None
     """Pairs: the id appended to each text and target; None if the tokenizer appends it itself."""
+    control: bool = False
+    """Whether special tokens in a text are control tokens; in the file only if so."""
 
     def write(self, folder: Path) -> None:
         """Write it into a model's folder."""
-        write_json(folder / FILE, asdict(self))
+        write_json(folder / FILE, {k: v for k, v in asdict(self).items() if k != "control" or self.control})
 
 
 def read_usage(folder: Path) -> Usage:

@@ -123,6 +123,10 @@ class AptSource(Source):
         """See `Source.columns`."""
         return {"translations": {"target"}, "synopses": {"target"}, "sections": {"label"}}.get(self.content, set())
 
+    def key_of(self, column: str) -> str:
+        """See `Source.key_of`."""
+        return "content"
+
     def title(self) -> str:
         """See `Source.title`."""
         return f"Debian {self.release} {self.content}" + (f" en-{self.language}" if self.language else "")

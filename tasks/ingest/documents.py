@@ -45,6 +45,8 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
         if file.format in TEXTS and wanted.split_at is None:
             require_length(size, file.name)
         bench.count("bytes", size)
+    if "text_column" in wanted.model_fields_set and all(file.format in TEXTS for file in files):
+        raise bench.wrong("documents.text_column", f"{files[0].name} and all others are text files without columns")
     for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
         told = ((f, _of_path("group", f, wanted, bench), _of_path("label", f, wanted, bench)) for f in run)
         if are_texts:

@@ -64,9 +64,11 @@ class Documents(Section):
     Without a column or pattern, a text file's group is its name without suffixes, and each row is its own group."""
 
     @model_validator(mode="after")
-    def _one_way_to_a_label(self) -> Self:
+    def _one_way_to_a_label_and_a_group(self) -> Self:
         if self.label_column is not None and self.label_pattern is not None:
             raise ValueError("label_column and label_pattern are mutually exclusive")
+        if self.group_column is not None and self.group_pattern is not None:
+            raise ValueError("group_column and group_pattern are mutually exclusive")
         return self
 
 
@@ -153,6 +155,11 @@ class Source(Section, ABC):
         wanted = self.documents
         given = {"target": wanted.target_column, "label": wanted.label_column or wanted.label_pattern}
         return {name for name, where in given.items() if where is not None}
+
+    def key_of(self, column: str) -> str:
+        """The key that decides whether its documents have a column: `documents.target_column`."""
+        of_path = column == "label" and self.documents.label_pattern is not None
+        return f"documents.{column}_{'pattern' if of_path else 'column'}"
 
     def local_paths(self) -> list[str]:
         """Project files and folders that it reads, for DVC to watch; empty for a pinned source."""

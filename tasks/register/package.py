@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
 REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "numpy")
-SERVED = Path(__file__).parents[1] / "serve"
-SHARED = re.compile(r"^from tasks\.serve\.shared import \w+\n", re.MULTILINE)
+TASKS = Path(__file__).parents[1]
+ALONE = ("formats/text_ids.py", "serve/shared.py")
+"""Files that every served model includes, before its own."""
+IMPORTED = re.compile(r"^from tasks\.(?:formats\.text_ids|serve\.shared) import .+\n", re.MULTILINE)
 WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
 AROUND = "gristmill.package"
@@ -63,9 +65,9 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
 
 
 def served_code(task: str) -> str:
-    """A self-contained file: the base class, followed by the class for the task."""
-    kind = (SERVED / f"{KINDS[task]}.py").read_text(encoding="utf-8")
-    return (SERVED / "shared.py").read_text(encoding="utf-8") + "\n\n" + SHARED.sub("", kind)
+    """A self-contained file: how texts are read, the base class, and the class for the task."""
+    files = (*ALONE, f"serve/{KINDS[task]}.py")
+    return IMPORTED.sub("", "\n\n".join((TASKS / name).read_text(encoding="utf-8") for name in files))
 
 
 def _has_lost_files(client: "MlflowClient", results: Results, model: "LoggedModel") -> bool:

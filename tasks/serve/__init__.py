@@ -6,6 +6,7 @@ pairs     texts in, translations or summaries out
 masked    texts with masks in, filled texts and the likeliest tokens out
 classes   texts in, labels with probabilities out
 
-MLflow runs a single file, stored with every version, without the project: `tasks.register.package` joins `shared` and
-one other module into it. So these modules import only `shared` from the project, and no module imports them.
+MLflow runs a single file, stored with every version, without the project: `tasks.register.package` joins
+`tasks.formats.text_ids`, `shared` and one other module into it. So these modules import only these two from the
+project, and no module imports them.
 """

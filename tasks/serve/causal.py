@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from mlflow.models import set_model
 
+from tasks.formats.text_ids import opening
 from tasks.serve.shared import Served
 
 
@@ -33,14 +34,15 @@ class CausalModel(Served):
         drawn = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         how = drawn if temperature > 0 else {"do_sample": False}
         end, positions, device = self.tokenizer.eos_token_id, self.positions() or 1 << 30, self.model.device
-        # Training texts follow an end-of-text token, so a prompt does too.
-        ids = told = [end, *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        # A prompt begins like a training text: with the base's own token, or after an end-of-text token.
+        begin = opening(self.tokenizer)
+        ids = told = [*(begin or [end]), *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
         new: list[int] = []
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(seed)
             while len(new) < max_new_tokens:
                 if len(ids) >= positions:  # keep the second half, so that a text may outgrow the context
-                    ids = ids[-max(1, positions // 2) :]
+                    ids = [*begin, *ids[-max(1, positions // 2) :]]
                 step = min(max_new_tokens - len(new), positions - len(ids))
                 context = torch.tensor([ids], device=device)
                 out = self.model.generate(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModelContext
 
+from tasks.formats.text_ids import Frame, encode_masked
 from tasks.serve.shared import Served
 
 LOGITS = 1 << 26
@@ -60,8 +61,18 @@ class MaskedModel(Served):
         return found
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        masked = [self.mask.sub(lambda _: self.tokenizer.mask_token, text) for text in texts]
-        return self.encode(masked) if masked else []
+        """Ids with special tokens, truncated; masks are the only special tokens inside."""
+        behind = Frame.of(self.tokenizer).behind
+        whole, most = self._whole(texts), self.longest
+        return [ids if most is None or len(ids) <= most else [*ids[: most - len(behind)], *behind] for ids in whole]
+
+    def _whole(self, texts: Sequence[str]) -> list[list[int]]:
+        mask = self.tokenizer.mask_token
+        return [encode_masked(self.tokenizer, self.mask.sub(lambda _: mask, text), [mask]) for text in texts]
+
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """See `Served.count_cut`."""
+        return sum(self.longest is not None and len(ids) > self.longest for ids in self._whole(texts))
 
     def _best(self, batch: dict[str, Any], count: int) -> list[list[list[tuple[int, float]]]]:
         """The likeliest tokens with probabilities, per text and mask; special tokens are excluded."""

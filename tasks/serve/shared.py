@@ -12,6 +12,8 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from tasks.formats.text_ids import open_tokenizer
+
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
@@ -33,9 +35,7 @@ class Served(PythonModel):
         transformers.utils.logging.disable_progress_bar()
         self.folder = Path(context.artifacts["model"])
         self.usage = json.loads((self.folder / "gristmill.json").read_text(encoding="utf-8"))
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(
-            self.folder, local_files_only=True, truncation_side="right"
-        )
+        self.tokenizer = open_tokenizer(self.folder, self.usage.get("control", False))
         config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
         loader = getattr(transformers, self.class_of(config))
         self.model = loader.from_pretrained(self.folder, local_files_only=True, dtype=torch.float32)

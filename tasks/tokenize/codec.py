@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.formats.text_ids import opening, read_as_text, special_tokens
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import TARGET
 from tasks.stage.errors import DataError, RecipeError
@@ -26,6 +27,10 @@ class Codec:
     closes: bool
     """Whether `end` must be appended to the engine's output."""
     fingerprint: str
+    specials: tuple[str, ...]
+    """The tokenizer's special tokens."""
+    before: tuple[int, ...] = ()
+    """Packed documents: the ids that the base puts before each text."""
 
 
 def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str, folder: Path, where: str) -> Codec:
@@ -40,17 +45,22 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
     save_vocabulary(tokenizer, specials, folder)
     end = specials.names.get("eos_token") or specials.names["sep_token"]
     packed = FAMILIES[task].packed
+    if settings.special_tokens_in_text == "text":
+        read_as_text(tokenizer)
     engine = choose_engine(tokenizer, not packed, sample())
-    return Codec(engine, size, tokenizer.get_vocab()[end], packed, hash_tokenizer(folder))
+    return Codec(engine, size, tokenizer.get_vocab()[end], packed, hash_tokenizer(folder), tuple(specials.tokens))
 
 
-def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> Codec:
-    """Copy the base model's tokenizer for a column, unchanged. Raises DataError if it does not suit the task."""
+def take(base: Path, sample: Batches, task: str, folder: Path, column: str, control: bool) -> Codec:
+    """Copy the base model's tokenizer for a column, unchanged. Raises DataError if it does not suit the task.
+
+    `control`: see `open_tokenizer`.
+    """
     if not (base / "config.json").is_file():
         raise DataError(f"{base}: no model found, but tokenize.kind is base; set model.init")
     own = base / TARGET
     source, inside = (own, folder / TARGET) if column == TARGET and own.is_dir() else (base, folder)
-    tokenizer = load_tokenizer(source)
+    tokenizer = load_tokenizer(source, control)
     if not inside.exists():
         _copy(source, inside)
     causal = is_causal(task, _is_encoder_decoder(base))
@@ -66,7 +76,11 @@ def take(base: Path, sample: Batches, task: str, folder: Path, column: str) -> C
     else:
         engine = transformers_engine(tokenizer, specials, as_target)
     closes = FAMILIES[task].packed or (task in PAIRS and _last_id(engine) != end)
-    return Codec(engine, len(tokenizer), end, closes, hash_tokenizer(inside))
+    return Codec(
+        engine, len(tokenizer), end, closes, hash_tokenizer(inside),
+        tuple(special_tokens(tokenizer.added_tokens_decoder.values())),
+        tuple(opening(tokenizer)) if task == "causal-lm" else (),
+    )  # fmt: skip
 
 
 def _last_id(engine: Engine) -> int:

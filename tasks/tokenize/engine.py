@@ -1,12 +1,15 @@
 """Documents to token ids, with the fastest engine that matches the reference on a sample of this run."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.formats.text_ids import in_text, special_tokens
 from tasks.formats.utf8 import utf8
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ class Engine:
 
 
 def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: "Iterable[pa.LargeStringArray]") -> Engine:
-    """gigatoken if its ids equal those of `tokenizers` on the whole sample, else `tokenizers`.
+    """gigatoken if its ids equal those of `tokenizers` on the whole sample and on special tokens in texts, else
+    `tokenizers`.
 
     `specials`: whether to add special tokens around each text. gigatoken supports only byte-level BPE with every byte
     in the vocabulary, which some published tokenizers lack.
@@ -54,12 +58,22 @@ def choose_engine(tokenizer: "Tokenizer", specials: bool, sample: "Iterable[pa.L
         return reference
     if not tokenizer.get_vocab().keys() >= set(ByteLevel.alphabet()):
         return reference
-    fast = gigatoken_engine(tokenizer)
-    for texts in sample:
+    try:
+        fast = gigatoken_engine(tokenizer)
+    except RuntimeError:  # a pre-tokenizer that it does not know
+        return reference
+    for texts in chain([_with_specials(tokenizer)], sample):
         expected, found = reference.encode(texts), fast.encode(texts)
         if not (np.array_equal(expected.lengths, found.lengths) and np.array_equal(expected.ids, found.ids)):
             return reference
     return fast
+
+
+def _with_specials(tokenizer: "Tokenizer") -> "pa.LargeStringArray":
+    import pyarrow as pa
+
+    tokens = special_tokens(tokenizer.get_added_tokens_decoder().values())
+    return pa.array([in_text(token) for token in tokens], pa.large_string())
 
 
 def reference_engine(tokenizer: "Tokenizer", specials: bool) -> Engine:
@@ -93,7 +107,12 @@ def gigatoken_engine(tokenizer: "Tokenizer") -> Engine:
     import gigatoken
     from awkward.contents import ListOffsetArray, NumpyArray
 
-    fast = gigatoken.Tokenizer.from_json(tokenizer.to_str())
+    content = tokenizer.to_str()
+    if tokenizer.encode_special_tokens:  # gigatoken has no such switch
+        known = json.loads(content)
+        known["added_tokens"] = [token for token in known["added_tokens"] if not token["special"]]
+        content = json.dumps(known)
+    fast = gigatoken.Tokenizer.from_json(content)
 
     def encode(texts: "pa.LargeStringArray") -> Encoded:
         data, offsets = utf8(texts)
@@ -106,8 +125,8 @@ def gigatoken_engine(tokenizer: "Tokenizer") -> Engine:
     return Engine("gigatoken", encode, in_threads=True)
 
 
-def close_documents(encoded: Encoded, end_of_text: int, dtype: np.dtype[Any]) -> Encoded:
-    """The same documents, each followed by the end-of-text token, as ids of `dtype`."""
+def wrap_documents(encoded: Encoded, before: Sequence[int], end_of_text: int, dtype: np.dtype[Any]) -> Encoded:
+    """The same documents, each after the ids `before` and followed by the end-of-text token, as ids of `dtype`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -116,7 +135,7 @@ def close_documents(encoded: Encoded, end_of_text: int, dtype: np.dtype[Any]) ->
     binary = pa.large_binary()
     buffers = [None, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(encoded.ids, dtype))]
     documents = pa.LargeBinaryArray.from_buffers(binary, len(encoded.lengths), buffers)
-    end, nothing = pa.scalar(np.array([end_of_text], dtype).tobytes(), binary), pa.scalar(b"", binary)
-    closed = pc.binary_join_element_wise(documents, end, nothing)  # without further copies
-    lengths = encoded.lengths + 1
-    return Encoded(np.frombuffer(closed.buffers()[2], dtype, int(lengths.sum())), lengths)
+    ends = [pa.scalar(np.array(ids, dtype).tobytes(), binary) for ids in (before, [end_of_text])]
+    wrapped = pc.binary_join_element_wise(ends[0], documents, ends[1], pa.scalar(b"", binary))  # without further copies
+    lengths = encoded.lengths + len(before) + 1
+    return Encoded(np.frombuffer(wrapped.buffers()[2], dtype, int(lengths.sum())), lengths)

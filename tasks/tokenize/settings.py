@@ -10,7 +10,7 @@ from tasks.stage.task import PAIRS
 
 ALPHABET = 256
 """A byte-level vocabulary has a token for every byte, so no text is out of vocabulary."""
-OF_BASE = {"kind", "prefix"}
+OF_BASE = {"kind", "prefix", "special_tokens_in_text"}
 """Keys allowed with the base's tokenizer."""
 
 
@@ -27,14 +27,17 @@ class TokenizeSettings(Section):
     min_frequency: int = Field(default=2, ge=1)
     """Minimum count of a pair to become a merge; unused by unigram."""
     end_of_text: str = Field(default="<|endoftext|>", pattern=r"^[^\w\s]\S{2,}$")
-    """Causal models: ends every document; also begins a text and pads a batch. A text that contains it ends there, so
-    it must have at least three characters and not be a word."""
+    """Causal models: ends every document; also begins a text and pads a batch. At least three characters, not a
+    word."""
     lowercase: bool = False
     """Wordpiece: lowercase the text and strip accents, as BERT's uncased models do."""
     shared: bool = True
     """Pairs: one vocabulary for both sides; `false` for one each, which few architectures support (marian)."""
     prefix: str = ""
     """Pairs and classes: prefix of each text, such as `summarize: ` for T5."""
+    special_tokens_in_text: Literal["text", "control"] = "text"
+    """What `</s>`, `[MASK]` and other special tokens are if they occur in a document or an input: `text` like any
+    other, or `control` tokens, which end, pad or mask; for texts written with them, such as chats in a template."""
 
     @model_validator(mode="after")
     def _nothing_to_learn_of_a_base(self) -> Self:

@@ -1,6 +1,7 @@
 """Run the stage: learn or take a vocabulary, encode, write; one batch of documents in memory at a time."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +12,14 @@ import numpy as np
 
 from tasks.formats.corpus import count_documents, read_row_group, row_groups
 from tasks.formats.tokens import TARGET, TokenWriter
-from tasks.stage.errors import DataError
+from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Job, Report
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import FAMILIES, read_task
 from tasks.tokenize.codec import Codec, learn, take
-from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, Encoded, close_documents
+from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, Encoded, wrap_documents
 from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.tokenize.vocabulary import Batches
@@ -43,6 +44,8 @@ class Side:
     column: str
     codec: Codec
     prefix: str = ""
+    control: bool = False
+    """Whether special tokens in a text are control tokens."""
 
     def folder(self, split: Path) -> Path:
         """The folder of its tokens."""
@@ -73,6 +76,8 @@ def tokenize(job: Job) -> Report:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
                 details["splits"][name] = encode_split(clean / split, side, folder, shown.advance)
+    if held := sum(row.get("documents_with_special_tokens", 0) for row in details["splits"].values()):
+        job.say(f"{held:,} texts contain special tokens, read as {settings.special_tokens_in_text}")
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
     rows = [details["splits"][split] for split in SPLITS]
@@ -94,30 +99,46 @@ def _sides(job: Job, settings: TokenizeSettings, task: str, documents: dict[str,
     """The sides of a document, each with its codec; text and target share one unless the recipe says otherwise."""
     clean, folder, where = job.input("clean"), job.output("tokenizer"), str(recipe_path(job.recipe))
     columns = ("text", TARGET) if FAMILIES[task].needs == TARGET else ("text",)
+    control = settings.special_tokens_in_text == "control"
+
+    def side(column: str, codec: Codec) -> Side:
+        prefix = settings.prefix if column == "text" else ""
+        if not control and (inside := [token for token in codec.specials if token in prefix]):
+            raise RecipeError(
+                f"{where}: tokenize.prefix: {inside[0]} is a special token, which texts are not read with; set "
+                "tokenize.special_tokens_in_text: control"
+            )
+        return Side(column, codec, prefix, control)
+
     if settings.kind == "base":
         base = job.input("base")
-        taken = {column: take(base, _sample(clean, documents, (column,)), task, folder, column) for column in columns}
-        return [Side(column, codec, settings.prefix if column == "text" else "") for column, codec in taken.items()]
+        return [
+            side(column, take(base, _sample(clean, documents, (column,)), task, folder, column, control))
+            for column in columns
+        ]
     groups = [columns] if settings.shared else [(column,) for column in columns]
     sides = []
     for group in groups:
         texts = _every(clean / LEARNING_SPLIT, group)
         inside = folder / TARGET if group == (TARGET,) else folder
         codec = learn(texts, _sample(clean, documents, group), settings, task, inside, where)
-        sides += [Side(column, codec, settings.prefix if column == "text" else "") for column in group]
+        sides += [side(column, codec) for column in group]
     return sides
 
 
 def encode_split(clean: Path, side: Side, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
     """Write one side of all documents of a split; returns its entry in the report."""
     codec = side.codec
-    writer = TokenWriter(folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix, codec.closes)
+    writer = TokenWriter(
+        folder, codec.vocab_size, codec.end, codec.fingerprint, side.prefix, codec.closes, side.control
+    )
     places = [place[:2] for place in row_groups(clean)]
     work = partial(_encode_row_group, side=side, dtype=writer.dtype)
-    specials, lengths = 0, [np.empty(0, np.int64)]
+    ends, holding, lengths = 0, 0, [np.empty(0, np.int64)]
     for found in in_threads(work, places, workers() if codec.engine.in_threads else 1):
         writer.write(found.encoded.ids, found.encoded.lengths, found.text_bytes)
-        specials += found.specials
+        ends += found.ends
+        holding += found.holding
         lengths.append(found.encoded.lengths)
         advance(len(found.encoded.lengths))
     index = writer.close()
@@ -126,9 +147,12 @@ def encode_split(clean: Path, side: Side, folder: Path, advance: Callable[[int],
         "documents": index.documents,
         "tokens": index.tokens,
         "bytes": index.text_bytes,
-        "bytes_per_token": round(index.text_bytes / max(index.tokens - index.documents, 1), 4),
+        "bytes_per_token": round(
+            index.text_bytes / max(index.tokens - index.documents * (1 + len(codec.before)), 1), 4
+        ),
         "length": {name: int(np.quantile(every, q, method="higher")) for name, q in QUANTILES.items() if len(every)},
-        **({"end_of_text_in_documents": specials} if codec.closes else {}),
+        **({"end_of_text_in_documents": ends} if codec.closes else {}),
+        **({"documents_with_special_tokens": holding} if holding else {}),
     }
 
 
@@ -138,8 +162,10 @@ class _Found:
 
     encoded: Encoded
     text_bytes: int
-    specials: int
+    ends: int
     """End-of-text tokens inside documents."""
+    holding: int
+    """Documents with the characters of a special token in them."""
 
 
 def _encode_row_group(place: tuple[Path, int], side: Side, dtype: "np.dtype[Any]") -> _Found:
@@ -149,11 +175,13 @@ def _encode_row_group(place: tuple[Path, int], side: Side, dtype: "np.dtype[Any]
     codec, texts = side.codec, _texts_of(*place, side.column)
     prefix, nothing = pa.scalar(side.prefix, texts.type), pa.scalar("", texts.type)
     given = pc.binary_join_element_wise(prefix, texts, nothing) if side.prefix else texts
-    encoded, specials = codec.engine.encode(given), 0
+    encoded, ends = codec.engine.encode(given), 0
     if codec.closes:
-        encoded = close_documents(encoded, codec.end, dtype)
-        specials = int(np.count_nonzero(encoded.ids == codec.end)) - len(texts)
-    return _Found(encoded, pc.sum(pc.binary_length(texts), min_count=0).as_py(), specials)
+        ends = int(np.count_nonzero(encoded.ids == codec.end))
+        encoded = wrap_documents(encoded, codec.before, codec.end, dtype)
+    special = pc.match_substring_regex(texts, "|".join(map(re.escape, codec.specials)))
+    holding = pc.sum(special, min_count=0).as_py() if codec.specials else 0
+    return _Found(encoded, pc.sum(pc.binary_length(texts), min_count=0).as_py(), ends, holding)
 
 
 def texts_of(folder: Path, column: str) -> "Iterator[pa.LargeStringArray]":

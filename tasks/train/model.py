@@ -263,7 +263,8 @@ def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder
     if is_causal(design.task, model.config.is_encoder_decoder):
         eos, pad = design.vocabulary.eos, design.vocabulary.padding
         padding = eos if design.task == "causal-lm" else pad
-        model.generation_config = GenerationConfig(bos_token_id=eos, eos_token_id=eos, pad_token_id=padding)
+        bos = design.vocabulary.opening[-1] if design.vocabulary.opening else eos
+        model.generation_config = GenerationConfig(bos_token_id=bos, eos_token_id=eos, pad_token_id=padding)
     elif design.task in PAIRS:
         said, config = model.generation_config, model.config
         found = {name: getattr(said, name, None) for name in TOKEN_SETTINGS}

@@ -1,5 +1,7 @@
 """Batches of packed blocks, for causal and masked models."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tasks.formats.rows import IGNORED, Ids
@@ -17,18 +19,18 @@ KEPT, DRAWN = 0.1, 0.1
 """Fractions of the targets left unchanged and replaced by a random token (Devlin et al. 2018, section 3.1)."""
 
 
-def causal_data(tokens: Tokens, validation: Tokens, settings: PackedTraining) -> Data:
+def causal_data(tokens: Tokens, validation: Tokens, settings: PackedTraining, opening: Sequence[int]) -> Data:
     """Causal batches of both splits: `input_ids` int64 [batch_size, context_length]."""
     cut = Cut(settings.context_length)
     return Data(
-        CausalBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size),
-        CausalBatches(ValidationBlocks(validation, cut, settings.evaluation_tokens), settings.batch_size),
+        CausalBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size, opening),
+        CausalBatches(ValidationBlocks(validation, cut, settings.evaluation_tokens), settings.batch_size, opening),
     )
 
 
 def masked_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
     """Masked batches of both splits. Raises DataError if the tokenizer lacks a token that masked models need."""
-    cut = Cut(settings.context_length - 2, overlap=0)
+    cut = Cut(settings.context_length - len(vocabulary.frame), overlap=0)
     masking = Masking(settings, vocabulary)
     return Data(
         MaskedBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size, masking, 0),
@@ -56,7 +58,15 @@ class PackedBatches(Batches):
 
 
 class CausalBatches(PackedBatches):
-    """Each position predicts the next token; the last one has no target."""
+    """Each position predicts the next token; the last one has no target.
+
+    If the base begins each text with a token, so does each block: it takes the place of a token that the previous block
+    predicts, and itself predicts nothing, except where a document begins.
+    """
+
+    def __init__(self, blocks: Blocks, size: int, opening: Sequence[int] = ()) -> None:
+        super().__init__(blocks, size)
+        self.opening = opening
 
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
@@ -65,6 +75,10 @@ class CausalBatches(PackedBatches):
         ids = np.stack([self.blocks.block(place) for place in self.places(position)])
         labels = np.full_like(ids, IGNORED)
         labels[:, :-1] = ids[:, 1:]
+        if (size := len(self.opening)) and size < self.width:
+            inside = (ids[:, :size] != self.opening).any(axis=1)
+            ids[inside, :size] = self.opening
+            labels[inside, :size] = IGNORED
         return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
 
 
@@ -76,9 +90,9 @@ class Masking:
 
     def __init__(self, settings: MaskedTraining, vocabulary: Vocabulary) -> None:
         """Raises DataError if the tokenizer lacks a token that masked models need."""
-        if vocabulary.cls is None or vocabulary.sep is None or vocabulary.mask is None:
-            raise DataError("the tokenizer lacks a cls, sep or mask token; a masked model needs all three")
-        self.begin, self.separator, self.hidden = vocabulary.cls, vocabulary.sep, vocabulary.mask
+        if vocabulary.mask is None:
+            raise DataError("the tokenizer lacks a mask token, which a masked model needs")
+        self.frame, self.hidden = vocabulary.frame, vocabulary.mask
         self.probability, self.seed, self.special = settings.mask_probability, settings.seed, vocabulary.special
         self.others = np.setdiff1d(np.arange(vocabulary.size, dtype=np.int64), vocabulary.special)
 
@@ -99,20 +113,20 @@ class Masking:
 
 
 class MaskedBatches(PackedBatches):
-    """Blocks wrapped in [CLS] and [SEP], masked."""
+    """Blocks in the special tokens that the tokenizer adds around a text ([CLS] and [SEP] of BERT), masked."""
 
     def __init__(self, blocks: Blocks, size: int, masking: Masking, first: int) -> None:
         super().__init__(blocks, size)
-        self.width += 2
+        self.width += len(masking.frame)
         self.masking, self.first = masking, first
 
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
         import torch
 
-        rows = []
+        rows, frame = [], self.masking.frame
         for place in self.places(position):
-            ids = np.concatenate([[self.masking.begin], self.blocks.block(place), [self.masking.separator]])
+            ids = np.array([*frame.before, *self.blocks.block(place), *frame.behind])
             rows.append(self.masking.mask(ids, self.first + place))
         seen, labels = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
         return {"input_ids": seen, "attention_mask": torch.ones_like(seen), "labels": labels}

@@ -46,6 +46,9 @@ class SentenceBatches(Batches):
     ) -> None:
         self.tokens, self.settings, self.padding, self.first = tokens, settings, vocabulary.padding, first
         self.masking = Masking(settings, vocabulary)
+        if vocabulary.cls is None or vocabulary.sep is None:
+            raise DataError("train.next_sentence: the tokenizer lacks a cls or sep token")
+        self.begin, self.separator = [vocabulary.cls], [vocabulary.sep]
         self.chunks = chunks_of(tokens, settings.context_length - 3)
         if len(set(self.chunks[:, 0].tolist())) < 2:
             raise DataError("train.next_sentence: needs at least two documents long enough for two segments")
@@ -82,8 +85,7 @@ class SentenceBatches(Batches):
         one, two, label = self.tokens.slice(start, middle), self.tokens.slice(middle, stop), FOLLOWS
         if generator.random() < 0.5:
             two, label = self._foreign(generator, document, stop - middle), FOREIGN
-        begin, separator = [self.masking.begin], [self.masking.separator]
-        ids = np.concatenate([begin, one, separator, two, separator])
+        ids = np.concatenate([self.begin, one, self.separator, two, self.separator])
         seen, labels = self.masking.mask(ids, place)
         types = np.repeat([0, 1], [len(one) + 2, len(two) + 1])
         return seen, labels, types, label

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.formats.text_ids import Frame, opening
 from tasks.formats.tokenizer import load_tokenizer
 from tasks.formats.tokens import TARGET, Index
 from tasks.stage.errors import DataError
@@ -22,6 +23,10 @@ class Vocabulary:
     """All special token ids, sorted."""
     target_size: int | None
     """Size of the target vocabulary, if separate."""
+    frame: Frame
+    """The special tokens around a text."""
+    opening: list[int]
+    """The ids that begin each text of a causal model."""
 
     @property
     def padding(self) -> int:
@@ -45,6 +50,8 @@ def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
     other = folder / TARGET
     return Vocabulary(
         size=len(tokenizer),
+        frame=Frame.of(tokenizer),
+        opening=opening(tokenizer),
         special=tuple(sorted(tokenizer.all_special_ids)),
         target_size=len(load_tokenizer(other)) if other.is_dir() else None,
         **{name: getattr(tokenizer, f"{name}_token_id") for name in ("eos", "pad", "cls", "sep", "mask")},

@@ -154,7 +154,7 @@ def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, co
     if isinstance(settings, MaskedTraining):
         make = sentence_data if settings.next_sentence else masked_data
         return make(train.text, validation.text, settings, vocabulary)
-    return causal_data(train.text, validation.text, settings)
+    return causal_data(train.text, validation.text, settings, vocabulary.opening)
 
 
 def identify(job: Job, order: Order, machine: Machine) -> str:
@@ -173,10 +173,10 @@ def identify(job: Job, order: Order, machine: Machine) -> str:
 
 def _usage(order: Order, index: Index) -> Usage:
     if not isinstance(order.train, BucketTraining):
-        return Usage(order.task)
+        return Usage(order.task, control=index.control)
     target = order.train.target_length if isinstance(order.train, PairTraining) else None
     closing = index.eos_token_id if index.closed else None
-    return Usage(order.task, index.prefix, order.train.source_length, target, closing)
+    return Usage(order.task, index.prefix, order.train.source_length, target, closing, index.control)
 
 
 def _make_deterministic(seed: int, machine: Machine) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.settings import CausalEvaluateSettings
+from tasks.formats.text_ids import opening
 from tasks.stage.run import run
 from tests.evaluate.texts import FOLDER, GROUPS, TEXTS
 
@@ -54,13 +55,12 @@ def empty_project(root: Path, monkeypatch) -> Path:
 
 
 def write_model(folder: Path, model, tokenizer: Path, **usage: object) -> None:
-    """Write a model folder as the stage `train` does; `usage` adds a usage file."""
+    """Write a model folder as the stage `train` does."""
     from tasks.formats.usage import Usage
 
     model.save_pretrained(folder)
     copy_tokenizer(tokenizer, folder)
-    if usage:
-        Usage(**usage).write(folder)
+    Usage(**{"task": "causal-lm", **usage}).write(folder)
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
@@ -128,7 +128,8 @@ def write_tokens(folder: Path, bpe: Path, tokenizer: str | None = None) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     loaded = AutoTokenizer.from_pretrained(bpe)
-    ids = np.array([*loaded.encode(TEXTS[0], add_special_tokens=False), loaded.eos_token_id], np.uint16)
+    plain = loaded.encode(TEXTS[0], add_special_tokens=False)
+    ids = np.array([*opening(loaded), *plain, loaded.eos_token_id], np.uint16)
     writer = TokenWriter(folder, 300, loaded.eos_token_id, tokenizer or hash_file(bpe / "tokenizer.json"))
     writer.write(ids, np.array([len(ids)]), len(TEXTS[0]))
     writer.close()

@@ -16,7 +16,7 @@ def documents():
     return [random.integers(1, 300, size) for size in (60, 1, 24, 25, 0, 33, 5)]
 
 
-def reference_losses(model, document, window: int, stride: int) -> list[float]:
+def reference_losses(model, document, window: int, stride: int, opening=()) -> list[float]:
     """Reference losses, one token at a time, without batches or padding, following the module's docstring."""
     import torch
 
@@ -26,6 +26,8 @@ def reference_losses(model, document, window: int, stride: int) -> list[float]:
         end = window if target <= window else window + stride * math.ceil((target - window) / stride)
         end = min(end, len(document))
         seen = sequence[max(0, end - window) : target]
+        if opening:
+            seen = [*opening, *seen[1:]]
         with torch.no_grad():
             logits = model(torch.tensor([seen])).logits[0, -1].double()
         losses.append(float(-torch.log_softmax(logits, 0)[sequence[target]]))
@@ -40,6 +42,17 @@ def test_batched_losses_equal_a_plain_loop(kind, window, stride, batch_size, doc
     found = token_losses(model, documents, EOS, settings)
     for document, losses in zip(documents, found, strict=True):
         np.testing.assert_allclose(losses, reference_losses(model, document, window, stride), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("opening", "window", "stride"), [([7], 24, 8), ([7], 16, 16), ([8, 7], 24, 8), ([7], 64, 1)])
+def test_each_window_begins_as_the_base_begins_a_text(opening, window, stride, documents):
+    model = make_model("llama")
+    settings = CausalEvaluateSettings(window=window, stride=stride, batch_size=4)
+    found = token_losses(model, documents, EOS, settings, opening=opening)
+    room = window - len(opening[1:])
+    for document, losses in zip(documents, found, strict=True):
+        expected = reference_losses(model, document, room, stride, opening)
+        np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_every_token_is_scored_once_with_enough_context():
@@ -85,3 +98,5 @@ def test_signature_holds_what_a_score_depends_on():
     )
     assert signature(SCORING, "a" * 64, "b" * 64, unknown=0) == parts
     assert signature(SCORING, "a" * 64, "b" * 64, unknown=3) == f"{parts}|unknown:3"
+    begun = parts.replace("context:eos", "context:bos-of-each-window")
+    assert signature(SCORING, "a" * 64, "b" * 64, unknown=0, opening=[7]) == begun

@@ -450,6 +450,10 @@ def test_globs_and_names_that_lead_nowhere_are_told_with_their_key(run):
         ({"files": ["empty.txt"]}, r"recipes/x\.yaml: ingest\.kind: the corpus is empty: 1 documents, none with text"),
         ({"files": ["n.jsonl"]}, r"recipes/x\.yaml: ingest\.kind: the corpus is empty"),
         ({"files": ["t.csv"], "documents": {"split_at": "x"}}, r".*ingest\.documents\.split_at: t\.csv is a table"),
+        (
+            {"files": ["empty.txt"], "documents": {"text_column": "x"}},
+            r".*ingest\.documents\.text_column: empty\.txt and all others are text files",
+        ),
     ]:
         with pytest.raises((RecipeError, DataError), match="^" + message):
             run(kind="files", **section)

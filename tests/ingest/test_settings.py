@@ -26,6 +26,10 @@ GOOD = {"kind": "files", "files": ["a.txt"]}
             {"documents": {"label_column": "x", "label_pattern": "y"}},
             r".*ingest\.documents: label_column and label_pattern are mutually exclusive",
         ),
+        (
+            {"documents": {"group_column": "a", "group_pattern": "b"}},
+            r".*ingest\.documents: group_column and group_pattern are mutually exclusive",
+        ),
         ({"documents": {"split_at": "("}}, r".*ingest\.documents\.split_at: not a valid regular expression: "),
         ({"kind": "url", "url": "ftp://x/y.txt", "sha256": "0" * 64}, r".*ingest\.url: "),
         ({"kind": "package", "name": "a", "version": "1 --pre", "sha256": "0" * 64}, r".*ingest\.version: "),

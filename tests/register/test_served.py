@@ -234,3 +234,53 @@ def test_a_text_has_the_probabilities_of_all_classes(load):
 def test_a_parameter_out_of_bounds_is_told(load, task, params, sentence):
     with pytest.raises(MlflowException, match=sentence):
         ask(load(task), task, TEXTS.get(task, OTHERS), **params)
+
+
+SPECIALS = {"translation": "</s>", "summarization": "<pad>", "classification": "[SEP]"}
+
+
+@pytest.mark.parametrize("task", SPECIALS)
+def test_a_special_token_in_an_input_is_text(load, task):
+    model = load(task)
+    number, special = (
+        model.tokenizer.convert_tokens_to_ids(SPECIALS[task]),
+        set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id},
+    )
+    (plain,), (ids,) = model.encode(["a b"]), model.encode([f"a {SPECIALS[task]} b"])
+    assert ids.count(number) == plain.count(number) and len(ids) > len(plain)
+    assert [one for one in ids if one in special] == [one for one in plain if one in special]
+
+
+@pytest.mark.parametrize(("task", "text"), [("masked-lm", "the [MASK] [SEP] a"), ("roberta", "the <mask></s>a")])
+def test_only_a_mask_is_more_than_text_in_an_input(load, task, text):
+    model = load(task)
+    (ids,) = model._encode([text])
+    assert ids.count(model.tokenizer.mask_token_id) == 1
+    assert ids.count(model.tokenizer.sep_token_id) == 1 and ids[-1] == model.tokenizer.sep_token_id
+    (answer,) = ask(model, task, [text])
+    assert len(answer["masks"]) == 1
+    long = f"{text} {'a ' * 30}"
+    assert model.count_cut([text, long]) == 1
+    assert len(model._encode([long])[0]) == model.longest and model._encode([long])[0][-1] == ids[-1]
+
+
+def test_a_prompt_begins_as_the_base_has_it_even_beyond_its_context(tmp_path, monkeypatch):
+    from tokenizers import Tokenizer, processors
+
+    from tasks.serve.causal import CausalModel
+
+    save_model(tmp_path, "causal-lm")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    begin = tokenizer.token_to_id("!")
+    tokenizer.post_processor = processors.TemplateProcessing(single="! $A", special_tokens=[("!", begin)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    model, seen = CausalModel(), []
+    model.load_context(PythonModelContext({"model": str(tmp_path)}, None))
+    generate = model.model.generate
+    monkeypatch.setattr(
+        model.model, "generate", lambda ids, **how: seen.append(ids[0].tolist()) or generate(ids, **how)
+    )
+    (answer,) = ask(model, "causal-lm", ["ab"], temperature=0.0, max_new_tokens=30)
+    assert answer.startswith("ab") and len(seen) > 1
+    assert seen[0] == [begin, *model.tokenizer("ab", add_special_tokens=False)["input_ids"]]
+    assert all(ids[0] == begin for ids in seen)

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from tests.families import tiny_recipe, write_source
+from tests.families import MODELS, tiny_recipe, write_source
 
 LICENSE = Path(__file__).parents[2] / "LICENSE"
 DIRTY = (
@@ -54,8 +54,28 @@ def write_texts(folder: Path) -> None:
     for number in range(12):
         scenes = [f"# Scene {scene}\n\n{prose()}" for scene in (1, 2)]
         (folder / f"plays/play-{number}.md").write_text("\n\n".join(scenes), encoding="utf-8")
+    chats = [{"text": f"<s>{words[number]} to </s> {words[number + 1]}"} for number in range(60)]
+    (folder / "texts/chats.jsonl").write_text("\n".join(map(json.dumps, chats)), encoding="utf-8")
+    write_base(folder / "begun")
     (folder / "unseen").mkdir()
     (folder / "unseen/exam.txt").write_text(f"{rows[7]}\n", encoding="utf-8")
+
+
+def write_base(folder: Path) -> None:
+    """A small Llama with random weights, whose tokenizer begins each text with `<s>`."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    names = {"<s>": 0, "</s>": 1}
+    signs = {sign: number for number, sign in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()), 2)}
+    tokenizer = Tokenizer(models.BPE(names | signs, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=list(names.items()))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {**MODELS["causal-lm"][1], "vocab_size": len(tokenizer.get_vocab())}
+    LlamaForCausalLM(LlamaConfig(**shape, bos_token_id=0, eos_token_id=1)).save_pretrained(folder)
 
 
 def roads() -> dict[str, dict[str, Any]]:
@@ -73,11 +93,17 @@ def roads() -> dict[str, dict[str, Any]]:
         "classification": tiny_recipe("classification", words, init="recipe:masked"),
         "unigram": tiny_recipe("translation", words, like="causal-lm"),
         "plays": tiny_recipe("causal-lm", "plays/*.md", accumulation=2),
+        "blocks": tiny_recipe("masked-lm", words),
+        "begun": tiny_recipe(
+            "causal-lm", "texts/chats.jsonl", init={"kind": "folder", "path": "begun", "licence": "-"}
+        ),
         "prose": tiny_recipe("causal-lm", prose, schedule={"name": "cosine", "warmup_steps": 2}),
     }
     found["lora"]["train"] |= {"keep": "best", "patience": 1}
     found["lora"]["train"]["optimizer"]["learning_rate"] = 1.0  # diverges, so that early stopping ends it
     found["lora"]["model"]["lora"] = {"rank": 2, "dropout": 0.1}
+    found["begun"]["tokenize"]["special_tokens_in_text"] = "text"
+    del found["begun"]["ingest"]["documents"]
     found["unigram"]["tokenize"] = {"kind": "unigram", "vocab_size": 60}
     found["masked"]["tokenize"] = {"kind": "wordpiece", "vocab_size": 90, "lowercase": True}
     found["plays"]["ingest"]["documents"] = {"split_at": "^# "}

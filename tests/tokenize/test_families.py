@@ -185,26 +185,89 @@ def test_the_tokenizer_of_a_base_is_copied_to_the_byte(project: Project, tmp_pat
     assert Tokens.open(folder / "tokens/train").document(0).tolist() == ids
 
 
-def test_what_a_causal_base_writes_begins_with_the_text(project: Project, tmp_path: Path) -> None:
+def test_what_a_causal_base_writes_begins_with_the_text(project: Project) -> None:
     """Some tokenizers also start a text with its end token; an output that starts with it would be empty."""
-    from tokenizers import Tokenizer, processors
-
     folder = project("causal-lm", vocab_size=300)
     run(STAGE, "tiny")
-    base = folder / "base"
-    shutil.copytree(folder / "tokenizer", base, dirs_exist_ok=True)
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
-    )
-    tokenizer.save(str(base / "tokenizer.json"))
-    (base / "config.json").write_text('{"model_type": "llama"}')
+    shutil.copytree(folder / "tokenizer", folder / "base", dirs_exist_ok=True)
+    begin_with(folder / "base", "<|endoftext|> $A", [("<|endoftext|>", 0)])
     project("summarization", kind="base")
     run(STAGE, "tiny")
     text, target = Tokens.open(folder / "tokens/train"), Tokens.open(folder / "tokens/train/target")
     for number in range(10):
         assert text.document(number)[[0, -1]].tolist() == [0, 0] and (text.document(number)[1:-1] != 0).all()
         assert target.document(number)[-1] == 0 and (target.document(number)[:-1] != 0).all()
+
+
+def begin_with(base: Path, template: str, tokens: list[tuple[str, int]]) -> None:
+    """Give the base's tokenizer a template around a text."""
+    from tokenizers import Tokenizer, processors
+
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=tokens)
+    tokenizer.save(str(base / "tokenizer.json"))
+    (base / "config.json").write_text('{"model_type": "llama"}')
+
+
+@pytest.mark.parametrize(
+    ("template", "before"), [("[CLS] $A", [2]), ("[CLS] $A [SEP]", [2]), ("$A [SEP]", []), ("[SEP] $A", []), ("$A", [])]
+)
+def test_documents_begin_and_end_as_the_base_has_it(project: Project, template: str, before: list[int]) -> None:
+    folder = project("masked-lm", vocab_size=300)
+    run(STAGE, "tiny")
+    shutil.copytree(folder / "tokenizer", folder / "base", dirs_exist_ok=True)
+    begin_with(folder / "base", template, [("[CLS]", 2), ("[SEP]", 3)])
+    config = folder / "base/tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"bos_token": "[CLS]", "eos_token": "[SEP]"}))
+    project("causal-lm", kind="base")
+    report = run(STAGE, "tiny")
+    assert report.details["engine"] == "gigatoken"
+    tokens, tokenizer = Tokens.open(folder / "tokens/train"), load(folder / "tokenizer")
+    for number, text in enumerate(ENGLISH[:5]):
+        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokens.document(number).tolist() == [*before, *plain, 3]
+    found = report.details["splits"]["train"]
+    assert found["bytes_per_token"] == pytest.approx(
+        found["bytes"] / (found["tokens"] - 60 * len([*before, 3])), abs=1e-3
+    )
+
+
+SPECIAL = {"causal-lm": "<|endoftext|>", "translation": "</s>", "classification": "[SEP]", "masked-lm": "[MASK]"}
+
+
+@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("kind", ["byte-level-bpe", "unigram"])
+@pytest.mark.parametrize("task", SPECIAL)
+def test_special_tokens_in_documents_are_text_unless_the_recipe_says_otherwise(
+    project: Project, task: str, kind: str, control: bool
+) -> None:
+    more = {"special_tokens_in_text": "control"} if control else {}
+    folder = project(task, kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 90, **more)
+    token, train = SPECIAL[task], folder / "clean/train"
+    shutil.rmtree(train)
+    texts = [f"{ENGLISH[0]} {token} ka", f"{token}lo", *ENGLISH[2:]]
+    write_corpus(train, texts, target=texts[::-1], label=LABELS)
+    report = run(STAGE, "tiny")
+    tokenizer = load(folder / "tokenizer")
+    number = tokenizer.convert_tokens_to_ids(token)
+    sides = ["train", "train/target"] if task == "translation" else ["train"]
+    for side in sides:
+        ends = Tokens.open(folder / "tokens" / side)
+        own = [ends.document(place).tolist().count(number) for place in range(60)]
+        closed = 0 if token == "[MASK]" else 1
+        assert sorted(own)[-2:] == [closed + control] * 2 and min(own) == closed
+        assert report.details["splits"][side]["documents_with_special_tokens"] == 2
+    assert "documents_with_special_tokens" not in report.details["splits"]["test"]
+    assert Tokens.open(folder / "tokens/train").index.control is control
+
+
+def test_a_prefix_with_a_special_token_needs_control(project: Project) -> None:
+    project("translation", vocab_size=300, prefix="</s> ")
+    with pytest.raises(RecipeError, match=r"tiny\.yaml: tokenize\.prefix: </s> is a special token, .* control"):
+        run(STAGE, "tiny")
+    folder = project("translation", vocab_size=300, prefix="</s> ", special_tokens_in_text="control")
+    run(STAGE, "tiny")
+    assert Tokens.open(folder / "tokens/test").document(0)[[0, -1]].tolist() == [1, 1]
 
 
 def test_a_base_without_a_model_or_a_tokenizer_is_told(project: Project) -> None:

@@ -45,7 +45,10 @@ def test_auto_tokenizer_loads_it_and_gives_the_stored_ids(project: Path) -> None
     tokens = Tokens.open(Path("data/hamlet/tokens/test"))
     assert len(tokenizer) == tokens.index.vocab_size == 300
     for number, text in enumerate(TEST):
-        assert tokens.document(number).tolist() == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+        assert tokens.document(number).tolist() == [
+            *tokenizer(text, split_special_tokens=True)["input_ids"],
+            tokenizer.eos_token_id,
+        ]
     assert tokenizer.decode(tokens.document(0)[:-1]) == TEST[0]
 
 
@@ -56,7 +59,10 @@ def test_nothing_is_lost_between_text_and_tokens(project: Path) -> None:
     texts = [text for batch in read_batches(Path("data/hamlet/clean/train")) for text in batch["text"].to_pylist()]
     assert [tokenizer.decode(tokens.document(n)[:-1].tolist(), skip_special_tokens=False) for n in range(80)] == texts
     assert tokens.index.text_bytes == sum(len(text.encode()) for text in texts)
-    assert report.details["splits"]["test"]["end_of_text_in_documents"] == 1
+    splits = report.details["splits"]
+    assert splits["test"]["end_of_text_in_documents"] == 0
+    assert splits["test"]["documents_with_special_tokens"] == 1
+    assert "documents_with_special_tokens" not in splits["train"]
 
 
 def test_an_endless_run_of_letters_does_not_hold_up_learning(tmp_path: Path) -> None:

@@ -1,22 +1,24 @@
 """Batches: their content, one occurrence of each document per pass, and access by position."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.formats.rows import IGNORED
+from tasks.formats.text_ids import Frame
 from tasks.formats.tokens import Tokens, TokenWriter
 from tasks.train.batches import Batch
 from tasks.train.buckets import BucketBatches, Layout, Sides, choose
-from tasks.train.packed import Masking
+from tasks.train.packed import Masking, causal_data, masked_data
 from tasks.train.sentences import FOLLOWS, SentenceBatches
-from tasks.train.settings import MaskedTraining, PairTraining
+from tasks.train.settings import MaskedTraining, PackedTraining, PairTraining
 from tasks.train.vocabulary import Vocabulary
 
 END, PAD, MASK, CLS, SEP = 1, 0, 2, 3, 4
-VOCABULARY = Vocabulary(100, END, PAD, CLS, SEP, MASK, (0, 1, 2, 3, 4), None)
+VOCABULARY = Vocabulary(100, END, PAD, CLS, SEP, MASK, (0, 1, 2, 3, 4), None, Frame([CLS], [SEP]), [])
 SEPARATE, ONE_ROW = Layout(PAD, 2, False), Layout(PAD, None, True)
 
 
@@ -133,3 +135,34 @@ def test_a_second_segment_follows_or_is_of_another_document(tmp_path: Path) -> N
             assert (first == second and at == start + len(one) - 2) if kind == FOLLOWS else first != second
             kinds[int(kind)] += 1
     assert min(kinds.values()) > sum(kinds.values()) / 4
+
+
+@pytest.mark.parametrize("opening", [[], [CLS], [CLS, SEP]])
+def test_each_block_begins_as_the_base_begins_a_text(tmp_path: Path, opening: list[int]) -> None:
+    """A document that begins inside a block is predicted, too; only the replaced beginning of a block is not."""
+    writer = TokenWriter(tmp_path / "t", 100, END, "hash")
+    for number in range(40):
+        ids = [*opening, *range(10, 13 + number % 17), END]
+        writer.write(np.array(ids, np.uint32), np.array([len(ids)]), len(ids))
+    writer.close()
+    tokens, keys = Tokens.open(tmp_path / "t"), PackedTraining(steps=1, context_length=12, batch_size=5)
+    data = causal_data(tokens, tokens, keys, opening)
+    size = len(opening)
+    for position in range(data.validation.count):
+        batch = arrays(data.validation.batch(position))
+        for row, (ids, labels) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
+            stream = tokens.slice((position * 5 + row) * 11, (position * 5 + row) * 11 + 12)
+            assert ids.tolist() == [*opening, *stream[size:]]
+            begins = stream[:size].tolist() == opening
+            expected = [*stream[1:], IGNORED] if begins else [*[IGNORED] * size, *stream[size + 1 :], IGNORED]
+            assert labels.tolist() == expected
+
+
+@pytest.mark.parametrize("frame", [Frame([CLS], [SEP]), Frame([CLS], []), Frame([], [])])
+def test_masked_blocks_stand_in_what_the_tokenizer_adds(tmp_path: Path, frame: Frame) -> None:
+    tokens, keys = write(tmp_path / "t", [30] * 20, 3), MaskedTraining(steps=1, context_length=16, batch_size=4)
+    data = masked_data(tokens, tokens, keys, replace(VOCABULARY, frame=frame))
+    ids = arrays(data.training.batch(0))["input_ids"]
+    assert ids.shape == (4, 16) and data.training.width == 16
+    assert (ids[:, : len(frame.before)] == CLS).all() and (ids[:, 16 - len(frame.behind) :] == SEP).all()
+    assert (ids == CLS).sum() == 4 * len(frame.before) and (ids == SEP).sum() == 4 * len(frame.behind)

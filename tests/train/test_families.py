@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -319,7 +320,9 @@ def test_low_rank_matrices_train_the_new_head_of_a_classifier(project: Project) 
 def test_usage_goes_through_its_file(tmp_path: Path) -> None:
     usage = Usage("summarization", "summarize: ", 128, 32)
     usage.write(tmp_path)
-    assert read_usage(tmp_path) == usage
+    assert read_usage(tmp_path) == usage and "control" not in (tmp_path / "gristmill.json").read_text()
+    replace(usage, control=True).write(tmp_path)
+    assert read_usage(tmp_path).control
     (tmp_path / "gristmill.json").write_text("{")
     with pytest.raises(DataError, match=r"gristmill\.json: cannot be read"):
         read_usage(tmp_path)

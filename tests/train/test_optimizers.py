@@ -3,13 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from tasks.formats.text_ids import Frame
 from tasks.train.model import Design, build_model
 from tasks.train.optimizers import make_optimizer, split_parameters
 from tasks.train.settings import AdamWSettings, ModelSettings, MuonSettings, PackedTraining
 from tasks.train.vocabulary import Vocabulary
 from tests.train.conftest import CONFIGS
 
-VOCABULARY = Vocabulary(97, 0, 0, None, None, None, (0,), None)
+VOCABULARY = Vocabulary(97, 0, 0, None, None, None, (0,), None, Frame([], []), [])
 
 
 def build(architecture: str):

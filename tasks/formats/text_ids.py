@@ -1,0 +1,110 @@
+"""How a tokenizer reads a text: special tokens in it are text, and only the tokenizer's template adds special tokens.
+
+Registered models run a copy of this file, so it imports nothing of the project.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def open_tokenizer(folder: Path, control: bool) -> Any:
+    """The tokenizer in a folder. `control`: special tokens in a text are control tokens instead of text."""
+    from transformers import AutoTokenizer
+
+    how = {"local_files_only": True, "trust_remote_code": False, "truncation_side": "right"}
+    tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=not control, **how)
+    if not control:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        _read_pieces_as_text(tokenizer) if backend is None else read_as_text(backend)
+    return tokenizer
+
+
+def _read_pieces_as_text(tokenizer: Any) -> None:
+    """`read_as_text` for a tokenizer in Python: sentencepiece may have a special token among its own symbols, which
+    then becomes its characters."""
+    special = set(special_tokens(tokenizer.added_tokens_decoder.values())) - {tokenizer.unk_token}
+    read = tokenizer._tokenize  # the method that a tokenizer in Python defines
+    tokenizer._tokenize = lambda text, **how: [
+        sign for piece in read(text, **how) for sign in (piece if piece in special else [piece])
+    ]
+
+
+def special_tokens(added: "Iterable[Any]") -> list[str]:
+    """The special ones of `AddedToken`s, longest first."""
+    return sorted({token.content for token in added if token.special}, key=lambda token: (-len(token), token))
+
+
+def read_as_text(tokenizer: "Tokenizer") -> None:
+    """Make the tokenizer read special tokens in a text as text.
+
+    `encode_special_tokens` does not suffice where the model's own vocabulary holds them: a Unigram model finds `</s>`
+    like any other piece. Texts are then split inside it, `<` from `/s>`, which no piece spans.
+    """
+    from tokenizers import Regex, pre_tokenizers
+
+    tokenizer.encode_special_tokens = True
+    added = special_tokens(tokenizer.get_added_tokens_decoder().values())
+    found = [token for token in added if len(token) > 1 and _finds(tokenizer, token)]
+    if found:
+        inside = "|".join(f"(?<={re.escape(token[0])})(?={re.escape(token[1:])})" for token in found)
+        split, first = pre_tokenizers.Split(Regex(inside), "isolated"), tokenizer.pre_tokenizer
+        tokenizer.pre_tokenizer = split if first is None else pre_tokenizers.Sequence([first, split])
+
+
+def _finds(tokenizer: "Tokenizer", token: str) -> bool:
+    return tokenizer.token_to_id(token) in tokenizer.encode(in_text(token), add_special_tokens=False).ids
+
+
+def in_text(token: str) -> str:
+    """A text with a special token at its beginning, after a space and inside a word."""
+    return f"{token} {token} a{token}a"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special tokens that a tokenizer adds before and after a text."""
+
+    before: list[int]
+    behind: list[int]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> "Frame":
+        """The frame of a `transformers` tokenizer. Raises ValueError if it adds special tokens inside the text."""
+        whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        for start in range(len(whole) - len(plain) + 1):
+            if plain and whole[start : start + len(plain)] == plain:
+                return cls(whole[:start], whole[start + len(plain) :])
+        raise ValueError(f"the tokenizer adds special tokens inside the text: {plain} becomes {whole}")
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.behind)
+
+
+def opening(tokenizer: Any) -> list[int]:
+    """The ids that begin each text of a causal model, as its tokenizer adds them: `<s>` of Llama 2.
+
+    Empty if it adds none, or only the token that ends a text: that stands before each text in any case.
+    """
+    before = Frame.of(tokenizer).before
+    return [] if before == [tokenizer.eos_token_id] else before
+
+
+def encode_masked(tokenizer: Any, text: str, masks: Iterable[str]) -> list[int]:
+    """The ids of a text in its frame, with the tokenizer's mask token for each of `masks`; all else is text."""
+    mask = tokenizer.mask_token_id
+    added = tokenizer.added_tokens_decoder[mask]
+    ids: list[int] = []
+    parts = re.split("|".join(map(re.escape, dict.fromkeys((*masks, tokenizer.mask_token)))), text)
+    for number, part in enumerate(parts):
+        part = part.rstrip() if added.lstrip and number < len(parts) - 1 else part
+        part = part.lstrip() if added.rstrip and number else part
+        ids += [mask] * (number > 0)
+        ids += tokenizer(part, add_special_tokens=False)["input_ids"] if part else []
+    frame = Frame.of(tokenizer)
+    return [*frame.before, *ids, *frame.behind]
