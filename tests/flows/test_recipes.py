@@ -145,7 +145,7 @@ def test_dvc_must_watch_the_files_that_a_recipe_reads(project: Path) -> None:
             {},
             "texts/x.csv: one column, 'text;x'; if ';' separates columns, set ingest.documents.delimi",
         ),
-        ("[texts/x.csv]", {"delimiter": ";", "label_column": "y"}, "texts/x.csv: no column 'y' (available: text, x)"),
+        ("[texts/x.csv]", {"delimiter": ";", "group_column": "y"}, "texts/x.csv: no column 'y' (available: text, x)"),
         (
             "[texts/all.jsonl]",
             {"id_column": "key"},
