@@ -34,7 +34,11 @@ LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*"
 
 
 def check(name: str) -> "Recipe":
-    """Load a recipe and check that dvc.yaml watches what it reads. Raises RecipeError with one line per error."""
+    """Load a recipe, check that dvc.yaml watches what it reads, and look at what is there.
+
+    Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
+    """
+    from tasks.ingest.source import Bench
     from tasks.recipe import load
 
     recipe = load(name)
@@ -63,10 +67,15 @@ def check(name: str) -> "Recipe":
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {entry}")
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
         watched = _watched(name, wired[name], key, entry)
+        where = f"{GRAPH}: vars.recipes.{name}.{key}: DVC watches {watched}, but"
         for path in map(PurePosixPath, paths):
             if not path.is_relative_to(watched):
-                where = f"{GRAPH}: vars.recipes.{name}.{key}"
-                raise RecipeError(f"{where}: DVC watches {watched}, but the recipe reads {path}; {entry}")
+                raise RecipeError(f"{where} the recipe reads {path}; {entry}")
+            inner = (part for part in (path, *path.parents) if watched in part.parents)
+            if link := next((part for part in inner if Path(part).is_symlink() and Path(part).is_dir()), None):
+                raise RecipeError(f"{where} not the folder that the link {link} leads to; read that folder by itself")
+    if not any(path.startswith(f"{DATA}/") and not Path(path).exists() for path in texts):  # a stage writes it later
+        recipe.ingest.root.look(Bench(place, DATA / name))
     return recipe
 
 

@@ -18,8 +18,18 @@ RECIPES = Path("recipes")
 NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
 """A recipe name: always a string in YAML, and safe in a file name."""
 
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
+
 Name = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def possible_path(path: str) -> str:
+    """`path`. Raises ValueError for a path that no file can have."""
+    if "\0" in path or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in path.split("/")):
+        raise ValueError(f"no file can have this name: a NUL, or more than {LONGEST_NAME} bytes between slashes")
+    return path
 
 
 class Section(BaseModel):
