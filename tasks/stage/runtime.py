@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tasks.stage.errors import GristmillError
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 ENGINES = ("processes", "ray", "dask")
 
 QUIET = {
@@ -33,6 +35,13 @@ def switch_off_telemetry() -> None:
     """Disable the telemetry of every tool, unless the user's environment enables it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def keep_loopback_direct() -> None:
+    """Exempt this machine from HTTP_PROXY and its kin: a proxy elsewhere does not reach our servers."""
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [*filter(None, direct.split(",")), *(name for name in LOOPBACK if name not in direct.split(","))]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(names)
 
 
 def workers() -> int:
