@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from flows.stop import Stopped, stoppable
 from tasks.stage.errors import EXIT_USER, GristmillError
-from tasks.stage.runtime import switch_off_telemetry
+from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
 
 DEFAULT = "shakespeare"
 LONG = 2**63 - 1
@@ -17,8 +18,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Print a command's errors as sentences on stderr and exit with their exit code."""
         try:
-            return super().invoke(ctx)
-        except GristmillError as error:
+            with stoppable():
+                return super().invoke(ctx)
+        except (GristmillError, Stopped) as error:
             click.echo(str(error), err=True)
             sys.exit(error.exit_code)
 
@@ -31,6 +33,7 @@ def main() -> None:
     Each model has a recipe, recipes/RECIPE.yaml. Run commands in the project root.
     """
     switch_off_telemetry()
+    keep_loopback_direct()
 
 
 @main.command()

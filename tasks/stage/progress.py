@@ -49,5 +49,8 @@ def progress(label: str, total: int | None, unit: str) -> Iterator[Progress]:
     shown = Progress(label, total, unit)
     try:
         yield shown
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"at {shown.done:,}{f' of {total:,}' if total else ''} {unit}")
+        raise
     finally:
         shown.close()

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tasks.stage.errors import EXIT_USER, DataError, GristmillError
+from tasks.stage.errors import EXIT_STOPPED, EXIT_USER, DataError, GristmillError
 from tasks.stage.parent import end_with_parent
-from tasks.stage.runtime import outcome_file, switch_off_telemetry
+from tasks.stage.runtime import keep_loopback_direct, outcome_file, switch_off_telemetry
 from tasks.stage.settings import recipe_path
 
 DATA = Path("data")
@@ -149,6 +149,7 @@ def command_line(name: str, work: Callable[[str], object], arguments: Sequence[s
         sys.exit(EXIT_USER)
     end_with_parent()
     switch_off_telemetry()
+    keep_loopback_direct()
     began = time.monotonic()
     code, sentence = 0, None
     try:
@@ -156,6 +157,14 @@ def command_line(name: str, work: Callable[[str], object], arguments: Sequence[s
     except GristmillError as error:
         code, sentence = error.exit_code, str(error)
         print(sentence, file=sys.stderr, flush=True)
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", [])
+        where = [note for note in notes if note.startswith("at ")][:1]
+        goes_on = [note for note in notes if "goes on" in note] or ["the next run starts this stage again"]
+        sentence = f"{' '.join(['stopped', *where])}; {goes_on[0]}"
+        print(f"{name}: {sentence}", file=sys.stderr, flush=True)
+        _tell_outcome(name, EXIT_STOPPED, sentence, time.monotonic() - began)
+        os._exit(EXIT_STOPPED)  # at once: torch and MLflow take seconds to leave, and nothing is left to write
     _tell_outcome(name, code, sentence, time.monotonic() - began)
     sys.exit(code)
 
