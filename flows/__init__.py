@@ -12,6 +12,8 @@ workspace   one run per recipe and workspace at a time
 api         the configured Prefect server, or a temporary one
 configured  detects a configured Prefect server without importing Prefect
 temporary   a temporary server, started before Prefect is imported
+server      Prefect's server, which answers its own page only
+stop        Ctrl-C and its kin end a command with a sentence
 schedule    a deployment with a schedule
 summary     the outcome of a run
 

@@ -14,17 +14,18 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
-from flows.api import reachable_api
+from flows.api import end_killed, reachable_api, told_if_lost
 from flows.graph import CODE, Node, changes, fill_cache, read_graph
 from flows.progress import stream_above_bar, working
 from flows.recipes import check
 from flows.runner import StageFailed, crash, run_watched
 from flows.stage import as_task, ask_dvc, place_of_run
+from flows.stop import stoppable
 from flows.summary import Row, Summary, cell, figure, read_metrics, read_registration
 from flows.temporary import TemporaryServer
-from flows.workspace import claim
+from flows.workspace import BusyWorkspace, claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tasks.tracking.client import EMBEDDED, run_page
 
@@ -44,9 +45,9 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
     try:
         with reachable_api(starting), _console(), tags(recipe):
             state: State[Any] = gristmill(recipe, return_state=True)
+            summary = _result(state)
     finally:
         _READY.reset(ready)
-    summary = _result(state)
     assert isinstance(summary, Summary)
     return summary
 
@@ -90,15 +91,23 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
     began = time.monotonic()
     try:
         nodes = _READY.get() or _read(recipe)
-        with claim(recipe, [node.recipe for node in nodes if node.recipe], logger.info):
+        bases = [node.recipe for node in nodes if node.recipe]
+        mine = str(flow_run.id)
+        with stoppable(again=True), told_if_lost(), claim(recipe, bases, logger.info, mine) as killed:
+            for dead in end_killed(killed):
+                logger.warning("flow run %s was killed: it is now marked as crashed", dead)
             rows, states = _run_stages(recipe, nodes)
             registration, warning = _register(recipe, list(states.values()))
             _require_clean(nodes)
-            metrics = read_metrics(recipe)
+            took = round(time.monotonic() - began, 1)
+            summary = Summary(recipe, place_of_run(), rows, read_metrics(recipe), registration, warning, took)
+            _publish(summary)
+    except BusyWorkspace as busy:
+        return Cancelled(message=f"skipped: {busy}", data=busy)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
-    summary = Summary(recipe, place_of_run(), rows, metrics, registration, warning, round(time.monotonic() - began, 1))
-    _publish(summary)
+    except KeyboardInterrupt as stop:
+        return Cancelled(message=str(stop), data=stop)
     if warning is not None:
         logger.warning(warning)
         return Completed(name="RecordIncomplete", message=warning, data=summary)
@@ -163,6 +172,8 @@ def register(recipe: str) -> State[Any]:
             raise crash(address, code, lines)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
+    except KeyboardInterrupt as stop:
+        return Cancelled(message=str(stop), data=stop)
     return Completed(data=read_registration(recipe))
 
 

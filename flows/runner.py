@@ -12,6 +12,7 @@ from typing import Any
 from flows.graph import Node, restore
 from flows.launch import TookTooLong, launch
 from flows.progress import seconds_between_lines, working
+from flows.stop import Stopped
 from flows.summary import Happened, Row
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tasks.stage.runtime import timeout
@@ -111,9 +112,16 @@ def run_watched(
         variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
         variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"
         raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
-    if told.is_file() and (outcome := json.loads(told.read_text(encoding="utf-8")))["exit_code"] != 0:
+    except KeyboardInterrupt as stop:
+        where = _outcome(told).get("error") or "stopped; the next run starts this stage again"
+        raise Stopped(getattr(stop, "number", signal.SIGINT), f"{address}: {where}") from None
+    if (outcome := _outcome(told)) and outcome["exit_code"] != 0:
         raise StageFailed(address, outcome["error"] or "failed", outcome["exit_code"])
     return code, lines
+
+
+def _outcome(told: Path) -> dict[str, Any]:
+    return dict(json.loads(told.read_text(encoding="utf-8"))) if told.is_file() else {}
 
 
 def crash(address: str, code: int, lines: list[str]) -> StageFailed:

@@ -12,7 +12,6 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -57,7 +56,7 @@ def _deployment(recipe: str) -> Iterator[tuple[SyncPrefectClient, UUID]]:
 def _require_server() -> None:
     if not PREFECT_API_URL.value():
         raise GristmillError(
-            "PREFECT_API_URL: not set, but a schedule needs a server; run `prefect server start` and "
+            "PREFECT_API_URL: not set, but a schedule needs a server; run `python -m flows.server` and "
             "`prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api`"
         )
 
@@ -84,8 +83,7 @@ def schedule(recipe: str, cron: str, timezone: str = "UTC", pool: str = POOL) ->
 
 
 def _deploy(recipe: str, when: Schedule, pool: str) -> None:
-    # A run that is due while another is in progress is cancelled: the next one picks up all changes.
-    limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    # No concurrency limit: a killed run keeps its slot. A run that is due during another one ends itself (`workspace`).
     flow = Flow.from_source(source=Path.cwd(), entrypoint=ENTRYPOINT)
     assert isinstance(flow, Flow)
     deployment = flow.to_deployment(
@@ -93,7 +91,6 @@ def _deploy(recipe: str, when: Schedule, pool: str) -> None:
         schedule=when,
         parameters={"recipe": recipe},
         tags=[recipe],
-        concurrency_limit=limit,
         work_pool_name=pool,
     )
     assert isinstance(deployment, RunnerDeployment)

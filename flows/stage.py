@@ -15,10 +15,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.tasks import exponential_backoff
 from prefect.utilities.urls import url_for
 
+from flows.api import ServerLost, told_if_lost
 from flows.graph import Node
 from flows.runner import reproduce
 from flows.summary import Row
@@ -57,11 +58,15 @@ def ask_dvc(node: Node, unchanged: bool, place: str) -> State:
         return Completed(name="Cached", message="unchanged", data=Row(node.address, "unchanged", 0.0))
     try:
         row = reproduce(node, logger.info, place_of_run(), place)
+        if row.happened != "unchanged":
+            with told_if_lost():
+                _publish_report(node)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
+    except KeyboardInterrupt as stop:
+        return Cancelled(message=str(stop), data=stop)
     if row.happened == "unchanged":
         return Completed(name="Cached", message="unchanged", data=row)
-    _publish_report(node)
     if row.happened == "restored":
         return Completed(name="Restored", message="outputs restored from DVC's cache", data=row)
     return Completed(data=row)
@@ -74,6 +79,8 @@ def place_of_run() -> str:
 
 def _may_pass(_task: Any, _task_run: TaskRun, state: State) -> bool:
     error = state.data
+    if isinstance(error, ServerLost):
+        return False
     return isinstance(error, GristmillError) and error.exit_code == EXIT_TRANSIENT
 
 

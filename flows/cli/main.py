@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from flows.cli.place import Command, RecipeName
+from flows.stop import Stopped, stoppable
 from tasks.stage.errors import EXIT_USER, GristmillError
 from tasks.stage.machine import refusal
-from tasks.stage.runtime import switch_off_telemetry
+from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
 
 DEFAULT = "shakespeare"
 LONG = 2**63 - 1
@@ -21,8 +22,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Print a command's errors as sentences on stderr and exit with their exit code."""
         try:
-            return super().invoke(ctx)
-        except GristmillError as error:
+            with stoppable():
+                return super().invoke(ctx)
+        except (GristmillError, Stopped) as error:
             sentence, code = str(error), error.exit_code
         except Exception as error:
             if (refused := refusal(error)) is None:
@@ -40,6 +42,7 @@ def main() -> None:
     Each model has a recipe, recipes/RECIPE.yaml. Run commands in the project's folder.
     """
     switch_off_telemetry()
+    keep_loopback_direct()
 
 
 @main.command()

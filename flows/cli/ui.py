@@ -12,7 +12,7 @@ import webbrowser
 from types import FrameType
 
 from flows.temporary import free_port
-from tasks.stage.runtime import switch_off_telemetry
+from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
 from tasks.tracking.client import EMBEDDED, experiment_page
 
 PATIENCE = 120.0
@@ -22,11 +22,12 @@ PATIENCE = 120.0
 def main() -> None:
     """Start both servers, print their URLs, and stop them with this process."""
     switch_off_telemetry()
+    keep_loopback_direct()
     signal.signal(signal.SIGTERM, _interrupt)
     pages = {"MLflow": free_port(int(EMBEDDED.rpartition(":")[2])), "Prefect": free_port(4200)}
     mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(pages["MLflow"]), "--workers", "1"]
     mlflow += ["--uvicorn-opts", "--log-level error"]
-    prefect = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(pages["Prefect"])]
+    prefect = ["flows.server", "--port", str(pages["Prefect"])]
     environment = {
         **os.environ,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 275 MB and 13 s; only MLflow's agent features need it

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tasks.stage.runtime import seconds_per_line
 
@@ -54,6 +55,14 @@ class Progress:
         print(f"{self.label}: {text}", file=sys.stderr, flush=True)
 
 
-def progress(label: str, total: int | None, unit: str) -> closing[Progress]:
+@contextmanager
+def progress(label: str, total: int | None, unit: str) -> Iterator[Progress]:
     """A `Progress` for the duration of a block."""
-    return closing(Progress(label, total, unit))
+    shown = Progress(label, total, unit)
+    try:
+        yield shown
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"at {shown.done:,}{f' of {total:,}' if total else ''} {unit}")
+        raise
+    finally:
+        shown.close()

@@ -12,6 +12,7 @@ returns, the new outputs replace the old ones; when it raises, the old ones stay
 """
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -20,10 +21,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tasks.stage.errors import EXIT_USER, DataError, GristmillError
+from tasks.stage.errors import EXIT_STOPPED, EXIT_USER, DataError, GristmillError
 from tasks.stage.machine import refusal
 from tasks.stage.parent import end_with_parent
-from tasks.stage.runtime import outcome_file, switch_off_telemetry
+from tasks.stage.runtime import keep_loopback_direct, outcome_file, switch_off_telemetry
 from tasks.stage.settings import recipe_path
 
 DATA = Path("data")
@@ -141,10 +142,20 @@ def command_line(name: str, work: Callable[[str], object], arguments: Sequence[s
         sys.exit(EXIT_USER)
     end_with_parent()
     switch_off_telemetry()
+    keep_loopback_direct()
     began = time.monotonic()
     code, sentence = 0, None
     try:
         work(arguments[0])
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", [])
+        where = [note for note in notes if note.startswith("at ")][:1]
+        goes_on = [note for note in notes if "goes on" in note] or ["the next run starts this stage again"]
+        sentence = f"{' '.join(['stopped', *where])}; {goes_on[0]}"
+        if outcome_file() is None:
+            print(f"{name}: {sentence}", file=sys.stderr, flush=True)
+        _tell_outcome(name, EXIT_STOPPED, sentence, time.monotonic() - began)
+        os._exit(EXIT_STOPPED)  # at once: torch and MLflow take seconds to leave, and nothing is left to write
     except GristmillError as error:
         code, sentence = error.exit_code, str(error)
     except Exception as error:

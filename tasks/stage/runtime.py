@@ -18,6 +18,8 @@ from pathlib import Path
 
 from tasks.stage.errors import GristmillError
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 QUIET = {
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -32,6 +34,13 @@ def switch_off_telemetry() -> None:
     """Disable the telemetry of every tool, unless the user's environment enables it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def keep_loopback_direct() -> None:
+    """Exempt this machine from HTTP_PROXY and its kin: a proxy elsewhere does not reach our servers."""
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [*filter(None, direct.split(",")), *(name for name in LOOPBACK if name not in direct.split(","))]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(names)
 
 
 def workers() -> int:

@@ -105,6 +105,11 @@ def train(job: Job) -> Report:
     try:
         history = fit(model, plan, record)
         finished = True
+    except KeyboardInterrupt as stop:
+        stop.add_note(
+            f"`gristmill run {job.recipe}` goes on from step {checkpoints.step_of(checkpoints.last_whole(plan.folder))}"
+        )
+        raise
     finally:
         record.close(failed=not finished)
 
