@@ -49,7 +49,8 @@ class CleanSettings(Lengths):
     (very deeply nested pages always get `text`). A page that displays tags as text yields them literally, and a second
     cleaning would treat them as tags."""
     mojibake: Literal["repair", "keep"] = "repair"
-    """`repair` fixes UTF-8 that was decoded with the wrong encoding (`cafÃ©` becomes `café`)."""
+    """`repair` fixes UTF-8 that was decoded with the wrong encoding (`cafÃ©` becomes `café`). What may be correct
+    text stays: `«MAÇÃ»`."""
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"
     """Normalization form (UAX #15). NFKC also replaces ligatures, full-width letters and other variants."""
     control_characters: Literal["remove", "keep"] = "remove"

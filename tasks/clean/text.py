@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Literal
 
+from tasks.clean.mojibake import repair_mojibake
 from tasks.clean.settings import CleanSettings
 from tasks.stage.errors import GristmillError
 
@@ -113,18 +114,6 @@ def is_deep(text: str) -> bool:
 
     document = HTMLTree.parse(text).document
     return document is not None and document.query_selector(" > ".join("*" * (DEEPEST + 1))) is not None
-
-
-def repair_mojibake(text: str) -> str:
-    """Repair lines of UTF-8 that were decoded with the wrong encoding, once or repeatedly, as judged by ftfy."""
-    if text.isascii():
-        return text
-    from ftfy import fix_encoding
-    from ftfy.badness import is_bad
-
-    if not is_bad(text):
-        return text
-    return "\n".join(fix_encoding(line) if is_bad(line) else line for line in text.split("\n"))
 
 
 def unify_line_ends(text: str) -> str:
