@@ -46,8 +46,8 @@ class CleanSettings(Lengths):
 
     html: Literal["keep", "text", "main"] = "keep"
     """Converts HTML to plain text: `text` extracts all visible text, `main` skips menus, footers and other boilerplate
-    (very deeply nested pages always get `text`). A page that displays tags as text yields them literally, and a second
-    cleaning would treat them as tags."""
+    (very deeply nested pages always get `text`). Entities such as `&amp;` are replaced in texts without tags, too. A
+    page that displays tags as text yields them literally, and a second cleaning would treat them as tags."""
     mojibake: Literal["repair", "keep"] = "repair"
     """`repair` fixes UTF-8 that was decoded with the wrong encoding (`cafÃ©` becomes `café`). What may be correct
     text stays: `«MAÇÃ»`."""

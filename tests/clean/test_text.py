@@ -1,14 +1,18 @@
 import sys
 import time
 import unicodedata
+from collections import defaultdict
 from functools import reduce
+from typing import Literal
 
+import pyarrow as pa
 import pytest
 from ftfy.chardata import CHARMAP_ENCODINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.clean.mojibake import repair_mojibake
+from tasks.clean.rewrite import rewrite as rewrite_column
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import (
     DEEPEST,
@@ -123,8 +127,24 @@ def test_a_page_becomes_what_it_shows() -> None:
     assert rewrite(page, CleanSettings(html="main")) == "A title\n\nOne & two\nthree <p>"
     assert rewrite(page, CleanSettings(html="text")).startswith("  • a menu\n\nA title\n\n")
     assert rewrite(page) == page
-    for text in ("1 < 2 and\n2 > 1", "a <T> b", "List<String> and <stdio.h>", "x <- y"):
+    for text in (
+        "1 < 2 and\n2 > 1",
+        "a <T> b",
+        "List<String> and <stdio.h>",
+        "x <- y",
+        "R&D; ?a=1&copy=2",
+        "&none; &notit;",
+    ):
         assert rewrite(text, CleanSettings(html="text")) == text
+
+
+@pytest.mark.parametrize("html", ["text", "main"])
+def test_entities_are_replaced_without_tags_too(html: Literal["text", "main"]) -> None:
+    text = "Tom &amp; Jerry: caf&eacute; &#8211; &#x2019;, 1 &lt; 2&nbsp;&hellip; &amp;lt;b&amp;gt;"
+    assert rewrite(text, CleanSettings(html=html)) == "Tom & Jerry: café – ’, 1 < 2\u00a0… &lt;b&gt;"
+    assert rewrite(text) == text
+    column = pa.array(["plain", text], pa.large_string())
+    assert rewrite_column(column, CleanSettings(html=html), defaultdict(set))[0][1].as_py() != text
 
 
 def test_a_page_that_is_too_deep_becomes_all_that_it_shows() -> None:
