@@ -135,7 +135,7 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
         index = scratch / "evaluation.index"
         spans = zip(shards, pairwise(first.tolist()), strict=True)
         places = [(shard, priorities[start:stop], start) for shard, (start, stop) in spans]
-        facts["evaluation_texts_too_short"] = _index_evaluation_texts(places, settings, index)
+        facts |= _index_evaluation_texts(places, settings, index)
         for some in _contaminated(places, settings.contamination, index, processes):
             found.append(some)
             priorities[some.documents] = GONE
@@ -182,13 +182,15 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
 
 
-def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, path: Path) -> int:
-    """Write the n-grams of the kept test documents and of the listed files, which are cleaned like the corpus.
+def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, path: Path) -> dict[str, object]:
+    """Write the n-grams of the kept test documents and of the listed files, which are cleaned like the corpus, without
+    boilerplate.
 
-    Returns the number of texts too short to search for.
+    Returns for the report the number of texts too short to search for, and the boilerplate.
     """
     import pyarrow as pa
 
+    from tasks.clean.rules.near.boilerplate import without_boilerplate
     from tasks.clean.rules.near.contamination import EvaluationIndex
     from tasks.clean.rules.near.evaluation_files import texts_in
 
@@ -205,8 +207,27 @@ def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, pa
                 yield _as_documents(texts, settings)
 
     index = EvaluationIndex.of_columns(columns(), chosen)
+    facts: dict[str, object] = {"evaluation_texts_too_short": index.skipped}
+    if chosen.boilerplate is not None:
+        index, boilerplate = without_boilerplate(index, partial(_sample, places), chosen.boilerplate)
+        facts |= {"boilerplate": boilerplate} if boilerplate else {}
     index.write(path)
-    return index.skipped
+    return facts
+
+
+def _sample(places: Sequence[Place]) -> "Iterator[pa.RecordBatch]":
+    """At most SAMPLED kept documents, evenly spaced."""
+    import pyarrow as pa
+
+    from tasks.clean.rules.near.boilerplate import SAMPLED
+
+    kept = [np.flatnonzero(priorities != GONE) for _, priorities, _ in places]
+    step, begin = -(-sum(map(len, kept)) // SAMPLED) or 1, 0
+    for (shard, _, _), rows in zip(places, kept, strict=True):
+        chosen = rows[-begin % step :: step]
+        begin += len(rows)
+        if len(chosen):
+            yield shard.read(*SIDES).take(pa.array(chosen))
 
 
 def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":

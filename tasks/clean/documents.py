@@ -135,7 +135,7 @@ def _rewrite_and_judge(
     text, sizes = rewrite(batch.column("text"), settings, changed)
     target, sizes_of_target = rewrite(batch.column("target"), settings, changed)
     for steps in changed.values():
-        noted.rewritten.update(steps)
+        noted.rewritten.update(sorted(steps))
     identical = pc.fill_null(pc.equal(text, target), False).to_numpy(zero_copy_only=False)
     documents = _Documents({"text": text, "target": target}, [None] * batch.num_rows)
     seen = Batch(sizes, sizes_of_target, identical, batch.column("label").to_pylist())

@@ -13,7 +13,8 @@ import numpy as np
 from ftfy.chardata import CHARMAP_ENCODINGS
 from numpy.typing import NDArray
 
-from tasks.clean.compiled import helper, int64, kernel
+from tasks.clean.compiled import int64, kernel
+from tasks.clean.rules.text_bytes import character_at
 from tasks.clean.text import begins_with_mark
 
 PLAIN, BLANK, FEED, ASK, SPACE = range(5)
@@ -85,7 +86,7 @@ def measure_texts(
         ask: Any = False
         inside, before, feeds, led = False, int64(FEED), 0, int64(0)
         while at < stop:
-            code, width = _decoded(data, at)
+            code, width = character_at(data, at, stop)
             at += width
             characters += 1
             flags = int64(kinds[code]) if code < CODES else int64(ASK)
@@ -106,16 +107,3 @@ def measure_texts(
         ask |= before == BLANK and not trailing and characters > 0
         ask |= before == FEED and blank_lines >= 0 and characters > 0
         sizes[d], words[d], asks[d] = characters, count + inside, ask
-
-
-@helper
-def _decoded(data: Any, at: int) -> Any:
-    """The code point at a position of valid UTF-8, and its width in bytes."""
-    lead = int64(data[at])
-    if lead < 0x80:
-        return lead, 1
-    if lead < 0xE0:
-        return (lead & 0x1F) << 6 | (int64(data[at + 1]) & 0x3F), 2
-    if lead < 0xF0:
-        return (lead & 0x0F) << 12 | (int64(data[at + 1]) & 0x3F) << 6 | (int64(data[at + 2]) & 0x3F), 3
-    return int64(CODES), 4

@@ -1,5 +1,6 @@
 """The recipe's section `clean`."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,8 +10,11 @@ from tasks.clean.rules.language.settings import LanguageSettings
 from tasks.clean.rules.length import Lengths
 from tasks.clean.rules.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
 from tasks.clean.rules.privacy.settings import PrivacySettings
-from tasks.clean.rules.quality.settings import QualitySettings
+from tasks.clean.rules.quality.settings import C4, GopherQuality, QualitySettings
 from tasks.stage.settings import Section
+
+OTHER_FULL_STOPS = re.compile("am|bn|bo|dz|hi|hy|ja|km|lo|mr|my|ne|or|pa|sa|th|ur|wuu|yue|zh")
+"""Languages whose sentences end in other marks than a full stop, or in none."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -46,10 +50,11 @@ class CleanSettings(Lengths):
 
     html: Literal["keep", "text", "main"] = "keep"
     """Converts HTML to plain text: `text` extracts all visible text, `main` skips menus, footers and other boilerplate
-    (very deeply nested pages always get `text`). A page that displays tags as text yields them literally, and a second
-    cleaning would treat them as tags."""
+    (very deeply nested pages always get `text`). Entities such as `&amp;` are replaced in texts without tags, too. A
+    page that displays tags as text yields them literally, and a second cleaning would treat them as tags."""
     mojibake: Literal["repair", "keep"] = "repair"
-    """`repair` fixes UTF-8 that was decoded with the wrong encoding (`cafÃ©` becomes `café`)."""
+    """`repair` fixes UTF-8 that was decoded with the wrong encoding (`cafÃ©` becomes `café`). What may be correct
+    text stays: `«MAÇÃ»`."""
     unicode: Literal["NFC", "NFKC", "none"] = "NFC"
     """Normalization form (UAX #15). NFKC also replaces ligatures, full-width letters and other variants."""
     control_characters: Literal["remove", "keep"] = "remove"
@@ -90,6 +95,25 @@ class CleanSettings(Lengths):
     """Drops training and validation documents that share word n-grams with the test split. `{}` uses the defaults."""
     splits: SplitSettings = SplitSettings()
     """Which groups are held out for validation and test."""
+
+    @model_validator(mode="after")
+    def _quality_rules_know_the_language(self) -> Self:
+        language = self.languages.text if self.languages else None
+        gopher, c4, problems = self.quality.gopher_quality, self.quality.c4, []
+        english = gopher is not None and gopher.min_stop_words and gopher.stop_words == GopherQuality().stop_words
+        if english and language not in (None, "en"):
+            problems.append(
+                f"quality.gopher_quality: the stop_words are English, so every text in {language} would be dropped; "
+                f"list words of {language}, or set min_stop_words to null"
+            )
+        if c4 is not None and c4.terminal_marks == C4().terminal_marks and OTHER_FULL_STOPS.fullmatch(language or ""):
+            problems.append(
+                f"quality.c4: no sentence in {language} ends in the terminal_marks, so every line would be dropped; "
+                f"list the marks of {language}, or set terminal_marks to null"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
     def keys_about(self, column: Literal["target", "label"]) -> list[str]:
         """Keys that are set but need a column the corpus lacks: `target`, `languages.target`."""

@@ -7,9 +7,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from html import unescape
+from html.entities import html5
 from importlib.util import find_spec
 from typing import Literal
 
+from tasks.clean.mojibake import repair_mojibake
 from tasks.clean.settings import CleanSettings
 from tasks.stage.errors import GristmillError
 
@@ -31,6 +34,8 @@ LONGEST_RUN_OF_MARKS = 30
 """Limit of the Stream-Safe Text Format (UAX #15, section 13); no language puts more marks on one letter."""
 
 TAGS = "a|article|b|blockquote|body|br|code|div|em|h[1-6]|head|html|i|img|li|ol|p|pre|section|span|strong|table|td|ul"
+ENTITY = r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+"""Only with its semicolon: `?a=1&copy=2` has none."""
 TAG = rf"<(?:/?(?:{TAGS})(?:\s[^<>]*)?/?|!doctype[^<>]*)>"
 
 HTML, DEEP_HTML = "html", "deep_html"
@@ -91,18 +96,23 @@ def rewritten(text: str, steps: Mapping[str, Step]) -> tuple[str, set[str]]:
 
 def rewritten_characters(settings: CleanSettings) -> str:
     """Characters of the Basic Multilingual Plane that may need rewriting in any context."""
-    tags = "" if settings.html == "keep" else "<"
+    tags = "" if settings.html == "keep" else "<&"
     wanted = re.compile(f"[{LINE_ENDS}{_unwanted(settings)}{tags}]")
     return "".join(wanted.findall("".join(map(chr, range(1 << 16)))))
 
 
 def text_of_html(text: str, main: bool) -> str:
-    """The visible text of a page, or of its main content; text without HTML tags is returned unchanged."""
+    """The visible text of a page, or of its main content; in text without HTML tags only entities are replaced."""
     if not re.search(TAG, text, re.IGNORECASE):
-        return text
+        return re.sub(ENTITY, _character, text) if "&" in text else text
     from resiliparse.extract.html2text import extract_plain_text
 
     return str(extract_plain_text(text, main_content=main))
+
+
+def _character(entity: re.Match[str]) -> str:
+    known = entity[0][1] == "#" or entity[0][1:] in html5
+    return unescape(entity[0]) if known else entity[0]
 
 
 def is_deep(text: str) -> bool:
@@ -113,18 +123,6 @@ def is_deep(text: str) -> bool:
 
     document = HTMLTree.parse(text).document
     return document is not None and document.query_selector(" > ".join("*" * (DEEPEST + 1))) is not None
-
-
-def repair_mojibake(text: str) -> str:
-    """Repair lines of UTF-8 that were decoded with the wrong encoding, once or repeatedly, as judged by ftfy."""
-    if text.isascii():
-        return text
-    from ftfy import fix_encoding
-    from ftfy.badness import is_bad
-
-    if not is_bad(text):
-        return text
-    return "\n".join(fix_encoding(line) if is_bad(line) else line for line in text.split("\n"))
 
 
 def unify_line_ends(text: str) -> str:

@@ -60,6 +60,20 @@ def test_a_document_with_a_run_of_words_of_the_test_split_is_not_trained_on(tmp_
     assert rejected(out) == {"quotes it": ("contaminated", "1, 0.206 of the words", "1")}
 
 
+@pytest.mark.parametrize(("chosen", "left"), [("{}", 29), ("{boilerplate: null}", 1), ("{boilerplate: 0.97}", 1)])
+def test_a_licence_that_all_documents_share_is_no_contamination(tmp_path: Path, chosen: str, left: int) -> None:
+    licence = "Licensed under the terms of Version 2: you may not use this, except in compliance with them."
+    given = [(f"d{k}", "some", f"{words(*range(100 * k, 100 * k + 30))}\n{licence}") for k in range(28)]
+    given += [(f"t{k}", "held out", f"{licence}\n{words(*range(5000 + 100 * k, 5030 + 100 * k))}") for k in range(2)]
+    given += [("apart", "some", words(*range(9000, 9030)))]
+    given += [("copied", "some", f"{licence}\n{words(*range(5010, 5023))} and more")]
+    out = clean(tmp_path, f"  contamination: {chosen}\n" + TEST, given, row_group=4)
+    assert len(ids(out / "train")) == left
+    assert "copied" in rejected(out)
+    told = report(out)["details"].get("boilerplate")
+    assert told == ({"ngrams": 5, "passages": [licence]} if left == 29 else None)
+
+
 def test_a_paragraph_stays_where_the_model_is_scored_and_goes_elsewhere(tmp_path: Path) -> None:
     notice, own = words(1, 2, 3, 4, 5, 6), [words(*range(start, start + 9)) for start in (10, 20, 30)]
     given = [

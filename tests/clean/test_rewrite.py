@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.clean.documents import clean_batch
 from tasks.clean.rewrite import measured, rewrite
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import rewriting, rewritten
+from tasks.formats.corpus import corpus_schema
 from tests.clean.test_text import FORMS, NASTY, adversarial, garbled, runs
 
 LINES = st.text("ab \t\n\n.é", max_size=30)
@@ -28,6 +30,12 @@ def agrees(texts: list[str | None], chosen: CleanSettings) -> None:
 @given(st.lists(adversarial | runs | garbled | LINES | st.none(), max_size=6), st.sampled_from(FORMS))
 def test_columns_are_rewritten_as_their_texts_are(texts: list[str | None], chosen: CleanSettings) -> None:
     agrees(texts, chosen)
+
+
+def test_steps_are_counted_in_one_order_whatever_the_seed_of_hashes() -> None:
+    row = {"id": "a", "group": "a", "text": "cafÃ©\r\ne\u0301\x00 \n\n\n\n\nb", "source": "s"}
+    _, noted = clean_batch(pa.RecordBatch.from_pylist([row], schema=corpus_schema()), CleanSettings(), {})
+    assert list(noted.rewritten) == sorted(noted.rewritten) and len(noted.rewritten) == 6
 
 
 @pytest.mark.parametrize("chosen", FORMS[::5], ids=str)

@@ -1,13 +1,18 @@
 import sys
 import time
 import unicodedata
+from collections import defaultdict
 from functools import reduce
+from typing import Literal
 
+import pyarrow as pa
 import pytest
 from ftfy.chardata import CHARMAP_ENCODINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.clean.mojibake import repair_mojibake
+from tasks.clean.rewrite import rewrite as rewrite_column
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import (
     DEEPEST,
@@ -15,7 +20,6 @@ from tasks.clean.text import (
     limit_blank_lines,
     normalise,
     remove_trailing_blanks,
-    repair_mojibake,
     rewriting,
     rewritten,
     unify_line_ends,
@@ -81,9 +85,40 @@ def test_what_was_read_in_another_encoding_is_repaired() -> None:
         assert repair_mojibake(misread(text, encoding)) == text
     assert repair_mojibake(f"{text}\n{misread(text, 'sloppy-windows-1252')}") == f"{text}\n{text}"
     assert repair_mojibake(misread(misread("déjà", "latin-1"), "latin-1")) == "déjà"
-    for clean in (text, "«É», «à» !", "ПРИВЕТ…", "Ã", "São Tomé", "日本"):
-        assert repair_mojibake(clean) is clean
     assert rewrite(misread(text, "latin-1"), CleanSettings(mojibake="keep")) != text
+
+
+CORRECT = (
+    "Le café d’à côté – naïve, “cité”|«É», «à» !|ПРИВЕТ…|Ã|São Tomé|日本|A palavra do dia e «MAÇÃ».|“HÂLÂ”|“AMANHÔ e"
+    "|Â is the third|the letters “Ã”, “Â” and “Å”|«\u00a0MAÇÃ\u00a0»|« Â »|MAÇÃ’S|AMANHÃ—HOJE|MAMÃ®|HÂLÂ®|MAÇù|Ω²"
+    "|a volume of 12 Å³|« olé »¹|«MAÇÃ»…|ΑΒΗ†|“РОССИЯ”|ГОСТ†|“CAFɔ – e|«café»¹|Ð»|“Ж” и «Я»|“é”—|A MAÇÃ é|À€."
+)
+
+
+@pytest.mark.parametrize("text", CORRECT.split("|"))
+def test_correct_text_is_not_repaired(text: str) -> None:
+    assert repair_mojibake(text) == text
+    assert repair_mojibake(f"Voilà: {text}, cafÃ©") == f"Voilà: {text}, café"
+
+
+REAL = (
+    "Österreich|KÖLN|isto é bom|goût|3×4|ACME®|20 °C, £5|etc.\u00a0 Next|\u00a0Bar|it’s|déjà vu, à la carte|à la carte"
+    "|«città» più|Привет, «СССР» – это|Ελληνικά «ΑΒΓ»|naïve 😀|日本語のテキスト。|مرحبا بالعالم|É|DÉJÀ"
+)
+
+
+@pytest.mark.parametrize("before", ["", "A correct “naïve” café: "])
+@pytest.mark.parametrize("text", REAL.split("|"))
+def test_mojibake_is_repaired_alone_and_beside_correct_text(text: str, before: str) -> None:
+    for encoding in ("latin-1", "sloppy-windows-1252"):
+        assert repair_mojibake(before + misread(text, encoding)) == before + text
+
+
+def test_nel_ends_a_line_unless_it_was_another_character() -> None:
+    assert rewrite("café\x85“naïve” été\x85Il\x85") == "café\n“naïve” été\nIl"
+    assert rewrite("cafÃ©\x85next") == "café\nnext"
+    assert rewrite("It\x92s so\x85 and Ã\x85ngström") == "It’s so… and Ångström"
+    assert rewrite("Ã\x85ngström\x85AMANHÃ\x85É") == "Ångström\nAMANHÃ\nÉ"
 
 
 def test_a_page_becomes_what_it_shows() -> None:
@@ -92,8 +127,24 @@ def test_a_page_becomes_what_it_shows() -> None:
     assert rewrite(page, CleanSettings(html="main")) == "A title\n\nOne & two\nthree <p>"
     assert rewrite(page, CleanSettings(html="text")).startswith("  • a menu\n\nA title\n\n")
     assert rewrite(page) == page
-    for text in ("1 < 2 and\n2 > 1", "a <T> b", "List<String> and <stdio.h>", "x <- y"):
+    for text in (
+        "1 < 2 and\n2 > 1",
+        "a <T> b",
+        "List<String> and <stdio.h>",
+        "x <- y",
+        "R&D; ?a=1&copy=2",
+        "&none; &notit;",
+    ):
         assert rewrite(text, CleanSettings(html="text")) == text
+
+
+@pytest.mark.parametrize("html", ["text", "main"])
+def test_entities_are_replaced_without_tags_too(html: Literal["text", "main"]) -> None:
+    text = "Tom &amp; Jerry: caf&eacute; &#8211; &#x2019;, 1 &lt; 2&nbsp;&hellip; &amp;lt;b&amp;gt;"
+    assert rewrite(text, CleanSettings(html=html)) == "Tom & Jerry: café – ’, 1 < 2\u00a0… &lt;b&gt;"
+    assert rewrite(text) == text
+    column = pa.array(["plain", text], pa.large_string())
+    assert rewrite_column(column, CleanSettings(html=html), defaultdict(set))[0][1].as_py() != text
 
 
 def test_a_page_that_is_too_deep_becomes_all_that_it_shows() -> None:

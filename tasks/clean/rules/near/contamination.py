@@ -123,16 +123,22 @@ def overlaps(texts: "pa.Array | pa.ChunkedArray", index: EvaluationIndex) -> Ove
     evaluation texts.
     """
     words = words_of(texts)
-    begins = np.zeros(len(words.hashes), np.bool_)
-    covered = np.zeros(len(words.hashes), np.bool_)
-    for length, hashes in index.sets.items():
-        ngrams = ngrams_of(words, length)
-        _mark(hashes.contains(ngrams.hashes), ngrams.counts, words.counts, length, begins, covered)
+    begins, covered = marked(words, index)
     ends = np.cumsum(words.counts)
     return Overlaps(
         _sums(begins, ends),
         np.divide(_sums(covered, ends), words.counts, where=words.counts > 0, out=np.zeros(len(ends))),
     )
+
+
+def marked(words: Words, index: EvaluationIndex) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which words begin an n-gram of the index, and which are in one [words of all documents]."""
+    begins = np.zeros(len(words.hashes), np.bool_)
+    covered = np.zeros(len(words.hashes), np.bool_)
+    for length, hashes in index.sets.items():
+        ngrams = ngrams_of(words, length)
+        _mark(hashes.contains(ngrams.hashes), ngrams.counts, words.counts, length, begins, covered)
+    return begins, covered
 
 
 def _hashed(

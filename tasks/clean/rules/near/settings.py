@@ -60,6 +60,9 @@ class ContaminationSettings(Section):
     min_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """…and they cover at least this fraction of its words."""
 
+    boilerplate: Share | None = 0.1
+    """N-grams in more than this fraction of all documents, and in at least five, are boilerplate, such as a licence,
+    and do not count. Null counts all."""
     files: tuple[str, ...] = ()
     """Evaluation sets in addition to the test split: .parquet, .jsonl or .txt files, or folders of them. Every string
     in a file counts."""

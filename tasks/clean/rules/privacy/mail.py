@@ -9,6 +9,8 @@ Letters are ASCII and Latin with diacritics (`müller.de`); a domain label that 
 may have letters and marks of all scripts (`joe@пример.рф`). The top-level domain is in the root zone, written in ASCII
 (`xn--p1ai`) or decoded in lower case, which distinguishes `joe@site.com` from `icon@2x.png`. If a dot and more follow,
 the longest domain counts, but a capital after a lower-case label begins a new sentence: `joe@site.com.Then`.
+
+A remote is not an address: `git@github.com:user/repo.git`, `deploy@site.com:/srv/app`, `ssh://git@site.com/repo`.
 """
 
 import unicodedata
@@ -17,13 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.compiled import helper
-from tasks.clean.rules.privacy.characters import ALPHANUMERIC, IS_UPPER, IS_WORD, Text, hashes, is_among, table
+from tasks.clean.rules.privacy.characters import (
+    ALPHANUMERIC,
+    IS_DIGIT,
+    IS_UPPER,
+    IS_WORD,
+    Text,
+    hashes,
+    is_among,
+    table,
+)
+from tasks.clean.rules.privacy.fold import FULL_WIDTH
 from tasks.clean.rules.privacy.top_level import TOP_LEVEL_DOMAINS, shown
+from tasks.clean.rules.text_bytes import same
 
 LONGEST_LOCAL, LONGEST_LABEL, LONGEST_DOMAIN = 64, 63, 253
 
 BEGINS_LOCAL = table(ALPHANUMERIC)
 IN_LOCAL = table(ALPHANUMERIC + "._%+'-")
+IN_NAME = table(ALPHANUMERIC + "._~+-")
+"""Of a file or folder."""
+SSH = np.frombuffer(b"ssh://", np.uint8)
+GIT = np.frombuffer(b".git", np.uint8)
 IN_LABEL = table(ALPHANUMERIC + "-")
 TOP_LEVEL = hashes({form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))})
 FIRST_OTHER = 0x250
@@ -34,6 +51,7 @@ def _other_letters() -> NDArray[np.bool_]:
     """Which code points of the Basic Multilingual Plane are non-Latin letters or marks [65536]."""
     found = np.zeros(1 << 16, np.bool_)
     found[FIRST_OTHER:] = [unicodedata.category(chr(code))[0] in "LM" for code in range(FIRST_OTHER, 1 << 16)]
+    found[FULL_WIDTH] = False
     return found
 
 
@@ -47,7 +65,27 @@ def mail(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
     if start < 0:
         return -1, -1
     stop = _domain(text, at + 1, end)
-    return (start, stop) if stop > 0 else (-1, -1)
+    return (start, stop) if stop > 0 and not _is_remote(text, start, at, stop, begin, end) else (-1, -1)
+
+
+@helper
+def _is_remote(text: Text, start: int, at: int, stop: int, begin: int, end: int) -> bool:
+    """Is it the host of a path, with or without `ssh://`?"""
+    by_git = at - start == 3 and same(text, start, GIT, 1, 3)
+    if start - begin >= 3 and same(text, start - 3, SSH, 3, 3):
+        return by_git or (start - begin >= len(SSH) and same(text, start - len(SSH), SSH, 0, 3))
+    if stop >= end or (text[stop] != ord(":") and not (by_git and text[stop] == ord("/"))):
+        return False
+    i, port = stop + 1, True
+    while i < end and IN_NAME[text[i]]:
+        port &= IS_DIGIT[text[i]]
+        i += 1
+    is_path = text[stop] == ord(":") and i + 1 < end and text[i] == ord("/") and text[i + 1] != ord("/")
+    if is_path and (i == stop + 1 or not port):
+        return True
+    while text[i - 1] == ord("."):
+        i -= 1
+    return i > stop + 1 if by_git else i > stop + len(".git") + 1 and same(text, i - len(GIT), GIT, 0, len(GIT))
 
 
 @helper

@@ -7,7 +7,7 @@ linear.
 
 import numpy as np
 
-from tasks.clean.compiled import helper, kernel
+from tasks.clean.compiled import helper, kernel, read_only
 from tasks.clean.rules.privacy.characters import (
     DIGITS,
     DOT,
@@ -21,6 +21,7 @@ from tasks.clean.rules.privacy.characters import (
     table,
 )
 from tasks.clean.rules.privacy.credentials import PREFIXES, access_token, bot_token, jwt, private_key, trigger
+from tasks.clean.rules.privacy.fold import LEADS, fold, matters, unfold
 from tasks.clean.rules.privacy.ip import GROUPS, NOT_IN_USE, ipv4, ipv6
 from tasks.clean.rules.privacy.mail import IN_LOCAL, LONGEST_LOCAL, mail
 from tasks.clean.rules.privacy.payment import LEAST_DIGITS, credit_card, iban
@@ -32,19 +33,20 @@ from tasks.clean.spans import END, KIND, ROW, START
 EMAIL, PRIVATE_KEY, JWT, ACCESS_TOKEN, IBAN, CREDIT_CARD, IPV6, IPV4, US_SSN, PHONE = range(len(KINDS))
 assert " ".join(KINDS) == "email private_key jwt access_token iban credit_card ipv6 ipv4 us_ssn phone"
 
-OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX = range(7)
+OTHER, DIGIT, AT, COLON, HYPHEN, J, PREFIX, FOREIGN = range(8)
 """Classes of bytes: not a trigger, or what to look for around it."""
 FARTHEST = LONGEST_LOCAL
 """Maximum bytes between the start of a match and its trigger: that of the @ of an address."""
 IN_BEGINNING = IN_LOCAL | table(":") | (np.arange(256) >= 0x80)
 """Bytes that may occur between them."""
+NO_SPACE, TO_FOLD = -1, -2
 FEW, SELDOM = 64, 256
 """Initial space for matches: FEW, plus one per SELDOM bytes."""
 
 
 def _triggers() -> Text:
     """The class of every byte [256]."""
-    found = np.zeros(256, np.uint8)
+    found = np.where(LEADS, FOREIGN, OTHER).astype(np.uint8)
     found[[ord(trigger(prefix)[1]) for prefix in PREFIXES]] = PREFIX
     for characters, kind in ((DIGITS, DIGIT), ("@", AT), (":", COLON), ("-", HYPHEN), ("J", J)):
         found[table(characters)] = kind
@@ -52,9 +54,9 @@ def _triggers() -> Text:
 
 
 def _worth() -> Marks:
-    """Which bytes may precede each class of trigger in a match [7, 256]; byte 0 stands for the start of a text."""
-    worth = np.zeros((7, 256), np.bool_)
-    worth[[DIGIT, COLON]] = True
+    """Which bytes may precede each class of trigger in a match [8, 256]; byte 0 stands for the start of a text."""
+    worth = np.zeros((8, 256), np.bool_)
+    worth[[DIGIT, COLON, FOREIGN]] = True
     worth[AT] = IN_LOCAL
     worth[AT, 0x80:] = True
     worth[J, ord("y")] = True
@@ -75,26 +77,40 @@ def search(data: Text, offsets: Numbers, ranges: Marks) -> Numbers:
     offsets  boundaries of its texts [texts + 1]
     ranges   which IP ranges to find [as numbered in `ip`]
     """
+    found, rows = _search(data, offsets, ranges)
+    if not len(rows):
+        return found
+    copy, ends = np.empty((offsets[rows + 1] - offsets[rows]).sum(), np.uint8), np.empty(len(rows) + 1, np.int64)
+    fold(data, offsets, rows, copy, ends)
+    more, _ = _search(read_only(copy), read_only(ends), ranges)
+    unfold(data, offsets, rows, ends, more)
+    found = np.concatenate((found, more))
+    return found[np.argsort(found[:, ROW], kind="stable")]
+
+
+def _search(data: Text, offsets: Numbers, ranges: Marks) -> tuple[Numbers, Numbers]:
+    """The matches in texts that need no folding; and the rows of the others."""
     found, count, row = np.empty((FEW + len(data) // SELDOM, 4), np.int64), 0, 0
-    groups = np.empty(GROUPS, np.int64)
+    groups, folding = np.empty(GROUPS, np.int64), np.zeros(len(offsets) - 1, np.bool_)
     while True:
-        count, row = search_rows(data, offsets, ranges, groups, found, count, row)
+        count, row = search_rows(data, offsets, ranges, groups, folding, found, count, row)
         if row == len(offsets) - 1:
-            return found[:count]
+            return found[:count], np.flatnonzero(folding)
         found = np.concatenate((found, np.empty_like(found)))
 
 
 @kernel
 def search_rows(
-    data: Text, offsets: Numbers, ranges: Marks, groups: Numbers, found: Numbers, count: int, row: int
+    data: Text, offsets: Numbers, ranges: Marks, groups: Numbers, folding: Marks, found: Numbers, count: int, row: int
 ) -> tuple[int, int]:
-    """Append the matches of the texts from `row` on to the `count` in `found`. Returns the new count, and the row for
-    which space ran out, or the number of rows."""
+    """Append the matches of the texts from `row` on to the `count` in `found`; mark those that need `folding`. Returns
+    the new count, and the row for which space ran out, or the number of rows."""
     while row < len(offsets) - 1:
         more = _search_text(data, row, offsets[row], offsets[row + 1], ranges, groups, found, count)
-        if more < 0:
+        if more == NO_SPACE:
             break
-        count, row = more, row + 1
+        folding[row] = more == TO_FOLD
+        count, row = count if folding[row] else more, row + 1
     return count, row
 
 
@@ -102,7 +118,7 @@ def search_rows(
 def _search_text(
     text: Text, row: int, begin: int, end: int, ranges: Marks, groups: Numbers, found: Numbers, count: int
 ) -> int:
-    """Append the matches of one text to the `count` in `found`; returns the new count, or -1 if space runs out.
+    """Append the matches of one text to the `count` in `found`; returns the new count, NO_SPACE or TO_FOLD.
 
     The match found first may not begin first: the search continues as long as an earlier one could turn up, then
     resumes at the end of the earliest."""
@@ -115,6 +131,8 @@ def _search_text(
             byte, previous = text[at], text[at - 1] if at > left else np.uint8(0)
             what = TRIGGERS[byte]
             if what and (WORTH[what, previous] or (what == HYPHEN and _is_marker(text, at, end))):
+                if what == FOREIGN and matters(text, at, at + 1, end):
+                    return TO_FOLD
                 new, new_stop, new_kind = _judge(text, at, left, end, ranges, groups, what)
                 if new_stop > 0 and (first < 0 or new < first or (new == first and new_kind < kind)):
                     first, stop, kind = new, new_stop, new_kind
@@ -125,7 +143,9 @@ def _search_text(
             return count
         if first >= 0 and (at >= end or at > first + FARTHEST or not IN_BEGINNING[byte]):
             if count == len(found):
-                return -1
+                return NO_SPACE
+            if matters(text, first, stop, end):
+                return TO_FOLD
             found[count, ROW], found[count, START], found[count, END], found[count, KIND] = row, first, stop, kind
             left = at = stop
             count, first = count + 1, -1
@@ -136,6 +156,8 @@ def _judge(
     text: Text, at: int, begin: int, end: int, ranges: Marks, groups: Numbers, what: int
 ) -> tuple[int, int, int]:
     """The match around `at`: start, end and kind; the end is -1 if none."""
+    if what == FOREIGN:
+        return at, -1, OTHER
     if what == DIGIT:
         return _judge_digits(text, at, begin, end, ranges)
     if what == AT:

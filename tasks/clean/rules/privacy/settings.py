@@ -38,11 +38,12 @@ class Treatment(Section):
 
 
 class PrivacySettings(Section):
-    """Personal data and secrets, with a treatment for each kind."""
+    """Personal data and secrets, with a treatment for each kind. Digits of all scripts and full-width forms count as
+    ASCII."""
 
     email: Treatment = Treatment()
     """Addresses under a top-level domain of the root zone, in any script. Before the @, letters are ASCII or Latin with
-    diacritics."""
+    diacritics. Remotes such as `git@github.com:user/repo.git` are not addresses."""
     private_key: Treatment = Treatment()
     """PEM and PGP private key blocks, from BEGIN to END, or to the last line of base64 if truncated."""
     jwt: Treatment = Treatment()

@@ -9,6 +9,8 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tasks.clean.rules.near.words import WITHOUT_BLANKS
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -34,6 +36,10 @@ TERMINAL = 256
 """Ends a sentence, in any script."""
 HYPHEN = 512
 """Joins two words into one."""
+IDEOGRAPH = 1024
+"""Letters of a script without spaces of which two count as a word: Han and kana."""
+UNSPACED = 2048
+"""The same of which four count as one: Thai, Lao, Khmer, Burmese, Tibetan."""
 
 OF_CATEGORY = {
     **dict.fromkeys(("Lu", "Lt"), ALPHABETIC | LETTER | UPPER),
@@ -72,6 +78,8 @@ BESIDE_THE_CATEGORY = {
     ),
 }
 
+TIBETAN = (0x0F40, 0x0FBC)
+FIRST_IDEOGRAPH = 0x3000
 BLOCK = 128
 ASSIGNED = (range(0x33480), range(0xE0000, 0xE0200))
 """Everything else is unassigned or private use, so without a class, in every version of Unicode so far."""
@@ -89,6 +97,9 @@ def classes() -> tuple["NDArray[np.uint16]", "NDArray[np.uint16]"]:
     for added, characters in BESIDE_THE_CATEGORY.items():
         bits[[ord(character) for character in characters]] |= added
     bits[[ord(character) for character in KEPT_ON_WORDS]] &= 0xFFFF ^ MARK
+    for first, last in (*WITHOUT_BLANKS, TIBETAN):
+        part = bits[first : last + 1]
+        part[part & ALPHABETIC != 0] |= IDEOGRAPH if FIRST_IDEOGRAPH <= first < 0xA000 or first >= 0xF900 else UNSPACED
     known: dict[bytes, int] = {}
     pages = [known.setdefault(block.tobytes(), len(known)) for block in bits.reshape(-1, BLOCK)]
     return np.array(pages, np.uint16), np.frombuffer(b"".join(known), np.uint16)

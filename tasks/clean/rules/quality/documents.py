@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tasks.clean.compiled import array_helper, array_kernel, helper, int64
-from tasks.clean.rules.quality.characters import ALPHABETIC, PUNCTUATION, SPACE, TERMINAL
+from tasks.clean.rules.quality.characters import ALPHABETIC, IDEOGRAPH, PUNCTUATION, SPACE, TERMINAL, UNSPACED
 from tasks.clean.rules.quality.repetition import (
     duplicate_characters,
     first_numbers,
@@ -115,7 +115,9 @@ class Room(NamedTuple):
     """For n-grams (`repetition`)."""
 
 
-IS_WORD, IS_ALPHABETIC = 1, 2
+IS_WORD, IS_ALPHABETIC, IS_UNSPACED = 1, 2, 4
+UNSPACED_LENGTH = 5
+"""Characters of a word of a script without spaces, for the mean: about those of an English word."""
 
 
 @array_helper
@@ -381,7 +383,7 @@ def measure_words(text: Any, found: Any, keys: Any, count: int, options: Options
         times = int64(counts[number])
         if kinds[number] & IS_WORD:
             words += times
-            length += times * characters[number]
+            length += times * (UNSPACED_LENGTH if kinds[number] & IS_UNSPACED else characters[number])
         if kinds[number] & IS_ALPHABETIC:
             alphabetic += times
     row["words"] = words
@@ -397,6 +399,7 @@ def look_at_word(text: Any, start: int, stop: int) -> tuple[int, int]:
     while start < stop:
         bits, width = bits_at(text, start, stop)
         kind |= (0 if bits & PUNCTUATION else IS_WORD) | (IS_ALPHABETIC if bits & ALPHABETIC else 0)
+        kind |= IS_UNSPACED if bits & (IDEOGRAPH | UNSPACED) else 0
         characters += 1
         start += width
     return characters, kind
@@ -430,7 +433,7 @@ def measure_repetition(size: int, count: int, room: Room, row: Any) -> None:
         there, given = next_numbers(numbers, places, there, count - n + 1, tally, firsts, room.keys, room.slots)
         if n <= TOP[-1]:
             characters = top_characters(n, count, tally, firsts, given, room.before)
-            row["top_gram_characters"][n - TOP[0]] = share(characters, size)
+            row["top_gram_characters"][n - TOP[0]] = min(share(characters, size), 1.0)
         else:
             characters = duplicate_characters(n, numbers, places, there, given, room.before, room.seen)
             row["duplicate_gram_characters"][n - DUPLICATE[0]] = share(characters, size)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tasks.clean.compiled import array_kernel, helper, int64
-from tasks.clean.rules.quality.characters import DIGIT, PUNCTUATION, SPACE, TERMINAL
+from tasks.clean.rules.quality.characters import DIGIT, IDEOGRAPH, PUNCTUATION, SPACE, TERMINAL, UNSPACED
 from tasks.clean.rules.quality.documents import (
     LINE_FEED,
     LINE_FEEDS,
@@ -30,6 +30,7 @@ from tasks.clean.rules.quality.word_bytes import (
     bits_of,
     character_before,
     code_at,
+    letters_a_word,
 )
 from tasks.clean.rules.quality.words import split_words
 from tasks.clean.rules.text_bytes import same
@@ -215,11 +216,11 @@ def judge_line(text: Any, start: int, stop: int, out: Any, begin: int, end: int,
 
 @helper
 def longest_word(text: Any, at: int, stop: int) -> int:
-    """Characters of the longest word between white space."""
+    """Characters of the longest word between white space; letters of scripts without spaces end one."""
     longest = length = ZERO
     while at < stop:
         bits, width = bits_at(text, at, stop)
-        length = ZERO if bits & SPACE else length + 1
+        length = ZERO if bits & (SPACE | IDEOGRAPH | UNSPACED) else length + 1
         longest = max(longest, length)
         at += width
     return longest
@@ -227,11 +228,17 @@ def longest_word(text: Any, at: int, stop: int) -> int:
 
 @helper
 def has_words(text: Any, at: int, stop: int, least: int) -> bool:
-    """Are there at least `least` words between white space?"""
-    words, within = ZERO, False
+    """Are there at least `least` words between white space, or of a script without spaces?"""
+    words, letters, within = ZERO, ZERO, False
     while at < stop and words < least:
         bits, width = bits_at(text, at, stop)
-        words += not within and not bits & SPACE
+        if bits & (IDEOGRAPH | UNSPACED):
+            words += not within or (letters > 0 and letters % letters_a_word(bits) == 0)
+            letters += 1
+        elif bits & SPACE:
+            letters = ZERO
+        else:
+            words += not within
         within = not bits & SPACE
         at += width
     return words >= least

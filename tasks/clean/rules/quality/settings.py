@@ -42,7 +42,8 @@ class GopherQuality(Section):
     min_stop_words: Count | None = 2
     """Minimum number of distinct `stop_words` in the text."""
     stop_words: tuple[Word, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
-    """The paper's list, which is English. Matching is case-sensitive."""
+    """The paper's list, which is English; for other languages list your own, or set `min_stop_words` to null. Matching
+    is case-sensitive."""
     bullets: tuple[Character, ...] = ("•", "-")
     """Characters that begin a list item. The paper names none; these two are FineWeb's."""
 
@@ -72,11 +73,11 @@ class GopherRepetition(Section):
     """Maximum share of characters in duplicate lines."""
     max_duplicate_paragraph_characters: Share | None = 0.2
     """Maximum share of characters in duplicate paragraphs."""
-    max_top_2_gram_characters: Ratio | None = 0.2
-    """Maximum share taken by the most frequent 2-gram: its characters times its count."""
-    max_top_3_gram_characters: Ratio | None = 0.18
+    max_top_2_gram_characters: Share | None = 0.2
+    """Maximum share taken by the most frequent 2-gram: its characters times its count, at most 1."""
+    max_top_3_gram_characters: Share | None = 0.18
     """The same for 3-grams."""
-    max_top_4_gram_characters: Ratio | None = 0.16
+    max_top_4_gram_characters: Share | None = 0.16
     """The same for 4-grams."""
     max_duplicate_5_gram_characters: Share | None = 0.15
     """Maximum share of characters in duplicate 5-grams, each counted once."""
@@ -163,6 +164,9 @@ SECTIONS: dict[str, type[Section]] = {
 
 class QualitySettings(Section):
     """Rules about single texts, in FineWeb's order: Gopher's repetition and quality, C4, FineWeb's own.
+
+    In scripts without spaces, two ideographs or kana, or four letters of Thai, Lao, Khmer, Burmese or Tibetan, count as
+    one word; as one of five characters for its mean length.
 
     The preset enables sections. A section set next to it is on too, with its own keys; a section set to null is off:
     `{preset: fineweb, gopher_quality: {min_words: 20}, c4: null}`.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.clean.compiled import helper, int64
-from tasks.clean.rules.quality.characters import BLOCK, LETTER, classes
+from tasks.clean.rules.quality.characters import BLOCK, IDEOGRAPH, LETTER, UNSPACED, classes
 from tasks.clean.rules.quality.contractions import LONGEST, pieces
 
 if TYPE_CHECKING:
@@ -147,6 +147,12 @@ def bits_at(text: Any, at: int, stop: int) -> tuple[int, int]:
         code, width = code_at(text, at, stop)
         bits = bits_of(code)
     return bits, width
+
+
+@helper
+def letters_a_word(bits: int) -> int:
+    """How many letters of its script count as a word, 0 if spaces separate its words."""
+    return 2 if bits & IDEOGRAPH else 4 if bits & UNSPACED else 0
 
 
 @helper

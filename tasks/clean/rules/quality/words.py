@@ -13,7 +13,8 @@ stays whole. Otherwise the rest is split at runs of full stops, `…` and symbol
 - `+ - * ^` between digits, a full stop between a small and a capital letter, a comma between letters;
 - `: < > = /` and up to three hyphens between a letter or digit and a letter.
 
-A text in a script without spaces is one long word, which Gopher's bounds on word length then judge.
+In scripts without spaces, two ideographs or kana, or four letters of Thai, Lao, Khmer, Burmese or Tibetan, are a word;
+they are counted anew after everything else, and marks beside them are split off.
 
 In: a document's UTF-8 bytes. Out: start, end and key of every word, in linear time.
 """
@@ -56,6 +57,7 @@ from tasks.clean.rules.quality.word_bytes import (
     character_before,
     code_at,
     key_of,
+    letters_a_word,
     letters_from,
     slot_of,
 )
@@ -258,18 +260,26 @@ def run_of(text: Any, at: int, stop: int, width: int) -> int:
 @helper
 def split_inside(text: Any, start: int, stop: int, found: Any, count: int) -> int:
     """The words of a chunk from which nothing comes off at its ends."""
-    begin, at, before, address = start, start, ZERO, False
+    begin, at, before, address, letters = start, start, ZERO, False, ZERO
     while at < stop:
         bits = int64(ASCII[text[at]])
-        if bits & (LETTER | DIGIT):
+        if bits & (LETTER | DIGIT) and not letters:
             before = bits
             at += 1
             continue
         code, width = code_at(text, at, stop)
         bits = bits_of(code)
-        length = ZERO
+        length, size, beside = ZERO, letters_a_word(bits), letters > 0
+        if size and letters and letters < size:
+            letters += 1
+        elif size or (letters and (bits & ALPHABETIC or not bits & LETTER)):  # not a mark of a letter
+            if at > begin:
+                count = put(begin, at, found, count)
+            begin, letters = at, int64(size > 0)
         if at > start:
             length = splitter(text, at, stop, code, bits, width, before)
+            if not length and bits & MARK and (beside or is_unspaced(text, at + width, stop)):
+                length = width
         if length:
             if not address and is_address(text, start, stop):
                 break
@@ -282,6 +292,12 @@ def split_inside(text: Any, start: int, stop: int, found: Any, count: int) -> in
         before = bits
         at += width
     return put(begin, stop, found, count) if begin < stop else count
+
+
+@helper
+def is_unspaced(text: Any, at: int, stop: int) -> bool:
+    """Is a letter of a script without spaces at a place?"""
+    return at < stop and letters_a_word(bits_at(text, at, stop)[0]) > 0
 
 
 @helper
@@ -313,7 +329,13 @@ def splitter(text: Any, at: int, stop: int, code: int, bits: int, width: int, be
 
 @helper
 def is_address(text: Any, start: int, stop: int) -> bool:
-    """Is it `host.name`, with a scheme, a user, a port or a path, or without?"""
+    """Is it `host.name`, with a scheme, a user, a port or a path, or without, and in a script with spaces?"""
+    at = start
+    while at < stop:
+        bits, width = bits_at(text, at, stop)
+        if letters_a_word(bits):
+            return False
+        at += width
     at = start
     while at < stop and ROLE[text[at]] & IN_SCHEME:
         at += 1

@@ -23,6 +23,14 @@ BEGINS = r"(?<![A-Za-z0-9_.\-/+])"
 STOPS = rf"(?![A-Za-z0-9_@])(?![.\-+]{W})"
 
 
+DIGITS = {chr(code): str(unicodedata.decimal(chr(code), "")) for code in range(0x80, 0x20000)}
+DIGITS = {character: digit for character, digit in DIGITS.items() if digit}
+FULL_WIDTH = {chr(ord(character) + 0xFEE0): character for character in map(chr, range(0x21, 0x7F))}
+ASCII = str.maketrans(DIGITS | FULL_WIDTH | dict(zip("\u3000‐−﹣﹢﹫﹒", " ---+@.", strict=True)))
+FOREIGN = (
+    "".join(DIGITS) + "﹫﹢" + "".join(wide for wide, narrow in FULL_WIDTH.items() if re.match(r"[\w@+(]", narrow))
+)
+
 KNOWN = {form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))}
 SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 LENGTHS = {item[:2]: int(item[3:]) for item in ACCOUNT_LENGTHS.split()}
@@ -30,7 +38,9 @@ LENGTHS = {item[:2]: int(item[3:]) for item in ACCOUNT_LENGTHS.split()}
 
 def find(text: str, special: tuple[str, ...] = ()) -> list[Found]:
     """Start, end and kind of each match: the one that begins first (ties: the first kind), then on from its end as if
-    the text began there."""
+    the text began there. Digits of other scripts and full-width forms are read as ASCII."""
+    if re.search(f"[{FOREIGN}]", text):
+        text = text.translate(ASCII)
     found: list[Found] = []
     left = 0
     while there := anything(text[left:], special):
@@ -76,7 +86,21 @@ def emails(text: str) -> Iterator[Found]:
         if begin is None or len(run.encode()) > 64 or run[-1] in ".'":
             continue
         if end := domain(text[at + 1 :]):
-            yield at - len(run) + begin.start(), at + 1 + end, "email"
+            start, stop = at - len(run) + begin.start(), at + 1 + end
+            if not is_remote(text[:start], text[start:at], text[stop:]):
+                yield start, stop, "email"
+
+
+def is_remote(before: str, local: str, after: str) -> bool:
+    """Is it the host of a path?"""
+    if before.endswith("://"):
+        return local == "git" or before.endswith("ssh://")
+    if re.match(r":(?![0-9]+/)[A-Za-z0-9._~+-]*/[^/]", after, re.DOTALL):
+        return True
+    name = re.match("[:/]([A-Za-z0-9._~+-]*)(?![A-Za-z0-9._~+-])", after)
+    return name is not None and bool(
+        (local == "git" and name[1].rstrip(".")) or (after[0] == ":" and re.search(r".\.git\.*$", name[1]))
+    )
 
 
 def domain(text: str) -> int:
@@ -84,7 +108,9 @@ def domain(text: str) -> int:
     end = 0
     labels: list[str] = []
     place = 0
-    others = {c for c in text if 0x24F < ord(c) < 0x10000 and unicodedata.category(c)[0] in "LM"}
+    others = {
+        c for c in text if 0x24F < ord(c) < 0x10000 and c not in FULL_WIDTH and unicodedata.category(c)[0] in "LM"
+    }
     other = f"[{''.join(others)}]" if others else "(?!)"
     letters = rf"[A-Za-z0-9{LATIN}]"
     label = re.compile(

@@ -18,7 +18,7 @@ LINES = [block("PRIVATE KEY", "/").split("/")[0], "-----END PRIVATE KEY-----", "
 LINES += ["\n", "\r\n", "\\n", "\\", " ", ">", "<", "Comment: ", "DEK-Info: <x>\n", "a@b.org", "é", "."]
 CARDS = ["4111 1111 1111 1111", "5555 5555 5555 4444", "3782 822463 10005", "3600 000000 0008", "4111 1111 1111 1112"]
 CARDS += ["6264 8276 3076 2023 150", "4111-1111-1111-1111", "4111111111111111", "1234", "123", "12", ".", "x"]
-NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１中😀\u200b0123456789aAfFzxJeyKSG="
+NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１＠．－（−\u3000中😀٣۴५\u200b0123456789aAfFzxJeyKSG="
 
 
 def find(text: str, special: tuple[str, ...] = ()) -> list[tuple[int, int, str]]:
@@ -72,6 +72,12 @@ LIKE = {
     "domains": st.tuples(
         st.text(st.sampled_from("joe@@@..пример中国рф-é2Ā\u093f»a"), max_size=30),
         st.sampled_from([".рф", ".中国", ".com"]),
+    ).map("".join),
+    "remotes": st.tuples(
+        st.sampled_from(["", "ssh://", "://", "s://", "\u00e9"]),
+        st.sampled_from(["git", "joe", "g.git"]),
+        st.just("@b.com"),
+        st.text(st.sampled_from(":/:/.git12~a, ＧＩＴ"), max_size=12),
     ).map("".join),
     "cards": NUMBERS.map(" ".join),
     "cards with one separator": st.builds(

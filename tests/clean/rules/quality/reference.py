@@ -73,7 +73,8 @@ def words_of_chunk(chunk: str) -> tuple[str, ...]:
         return (chunk[:before], *words_of_rest(chunk[before:]))
     if behind := back(chunk):
         return (*words_of_rest(chunk[:-behind]), chunk[-behind:])
-    return (chunk,) if ADDRESS.fullmatch(chunk) else tuple(words_inside(chunk))
+    whole = ADDRESS.fullmatch(chunk) and not any(map(letters_a_word, chunk))
+    return (chunk,) if whole else tuple(words_inside(chunk))
 
 
 def words_of_rest(chunk: str) -> tuple[str, ...]:
@@ -107,10 +108,29 @@ def back(chunk: str) -> int:
     return int(letter(before))
 
 
+def letters_a_word(character: str) -> int:
+    """2 for ideographs and kana, 4 for Thai, Lao, Khmer, Burmese and Tibetan, else 0."""
+    if category(character)[0] != "L":
+        return 0
+    name = unicodedata.name(character, "")
+    if re.match("CJK|HIRAGANA|KATAKANA|HALFWIDTH KATAKANA|IDEOGRAPHIC ITERATION|VERTICAL IDEOG|MASU", name):
+        return 2
+    return 4 if re.match("THAI|LAO|KHMER|MYANMAR|TIBETAN", name) else 0
+
+
 def words_inside(chunk: str) -> Iterator[str]:
-    begin = at = 0
+    begin = at = letters = 0
     while at < len(chunk):
+        here, size, beside = chunk[at], letters_a_word(chunk[at]), letters > 0
+        if size and 0 < letters < size:
+            letters += 1
+        elif size or (letters and category(here)[0] != "M"):
+            if at > begin:
+                yield chunk[begin:at]
+            begin, letters = at, int(size > 0)
         length = splitter(chunk, at) if at else 0
+        if at and not length and mark(here) and (beside or letters_a_word(chunk[at + 1 : at + 2] or " ")):
+            length = 1
         if length:
             if at > begin:
                 yield chunk[begin:at]
@@ -120,6 +140,17 @@ def words_inside(chunk: str) -> Iterator[str]:
             at += 1
     if begin < len(chunk):
         yield chunk[begin:]
+
+
+def words_in_line(line: str) -> int:
+    """Words between white space; more in scripts without spaces."""
+    sizes = [[size for size in map(letters_a_word, chunk) if size] for chunk in line.split()]
+    return sum(1 + sum(place % size == 0 for place, size in enumerate(chunk) if place) for chunk in sizes)
+
+
+def spaced(line: str) -> str:
+    """The line with a space for each letter of a script without spaces."""
+    return "".join(" " if letters_a_word(character) else character for character in line)
 
 
 def splitter(chunk: str, at: int) -> int:
@@ -196,7 +227,7 @@ def gopher_repetition(text: str, rules: GopherRepetition) -> Iterator[tuple[str,
         yield f"gopher_duplicate_{name}_characters", share(characters, len(text)), bound, "most"
     for n in (2, 3, 4):
         bound = getattr(rules, f"max_top_{n}_gram_characters")
-        yield f"gopher_top_{n}_gram", share(top_gram(words, n), len(text)), bound, "most"
+        yield f"gopher_top_{n}_gram", min(share(top_gram(words, n), len(text)), 1.0), bound, "most"
     for n in range(5, 11):
         bound = getattr(rules, f"max_duplicate_{n}_gram_characters")
         yield f"gopher_duplicate_{n}_grams", share(duplicate_grams(words, n), len(text)), bound, "most"
@@ -208,7 +239,7 @@ def gopher_quality(text: str, rules: GopherQuality) -> Iterator[tuple[str, float
     lines = text.split("\n")[:-1] if text.endswith("\n") else text.split("\n") if text else []
     bullets = sum(line.lstrip().startswith(rules.bullets) for line in lines)
     ellipses = sum(line.rstrip().endswith(("...", "…")) for line in lines)
-    length = share(sum(map(len, real)), len(real))
+    length = share(sum(5 if any(map(letters_a_word, word)) else len(word) for word in real), len(real))
     alphabetic = sum(any(character.isalpha() for character in word) for word in words)
     yield "gopher_too_few_words", len(real), rules.min_words, "least"
     yield "gopher_too_many_words", len(real), rules.max_words, "most"
@@ -263,7 +294,7 @@ def c4(text: str, rules: C4) -> tuple[str, Verdict | None, Counter[str]]:
     if lines[-1] == "":
         lines.pop()
     for line in map(str.strip, lines):
-        if rules.max_word_length and any(len(word) > rules.max_word_length for word in line.split()):
+        if rules.max_word_length and any(len(word) > rules.max_word_length for word in spaced(line).split()):
             dropped["long_word"] += 1
             continue
         while rules.citations == "remove" and CITATION.search(line):
@@ -275,7 +306,7 @@ def c4(text: str, rules: C4) -> tuple[str, Verdict | None, Counter[str]]:
         if rules.terminal_marks is not None and (not line.endswith(rules.terminal_marks) or line.endswith("...")):
             dropped["no_terminal_mark"] += 1
             continue
-        if rules.min_words_per_line and len(words) < rules.min_words_per_line:
+        if rules.min_words_per_line and words_in_line(line) < rules.min_words_per_line:
             dropped["few_words"] += 1
             continue
         if (phrase := phrase_in(line, rules.placeholder_phrases)) is not None:

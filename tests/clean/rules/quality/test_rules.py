@@ -3,11 +3,12 @@
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.clean.rules.quality.judge import judge
+from tasks.clean.rules.quality.judge import judge, measure
 from tasks.clean.rules.quality.rules import FINEWEB as FINEWEB_RULES
 from tasks.clean.rules.quality.rules import GOPHER_QUALITY, GOPHER_REPETITION
 from tasks.clean.rules.quality.settings import QualitySettings
@@ -209,6 +210,36 @@ def test_a_verdict_depends_on_the_document_alone(chosen: QualitySettings, docume
     assert together.lines_dropped == sum((one.lines_dropped for one in alone), Counter())
     backwards = judge(column(*documents[::-1]), chosen)
     assert together.verdicts == backwards.verdicts[::-1]
+
+
+PROSE = {
+    "zh": "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。"
+    "人人有资格享有本宣言所载的一切权利和自由，不分种族、肤色、性别、语言、宗教、政治或其他见解。"
+    "人人有权享有生命、自由和人身安全。任何人不得使为奴隶或奴役；一切形式的奴隶制度和奴隶买卖，均应予以禁止。"
+    "任何人不得加以酷刑，或施以残忍的、不人道的或侮辱性的待遇或刑罚。",
+    "ja": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。人間は、理性と"
+    "良心とを授けられており、互いに同胞の精神をもって行動しなければならない。すべて人は、いかなる事由による差別をも受けることなく、"
+    "この宣言に掲げるすべての権利と自由とを享有することができる。何人も、奴隷にされ、又は苦役に服することはない。",
+    "th": "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ ต่างมีเหตุผลและมโนธรรม และควรปฏิบัติต่อกันด้วยเจตนารมณ์"
+    "แห่งภราดรภาพ ทุกคนย่อมมีสิทธิและอิสรภาพทั้งปวงตามที่กำหนดไว้ในปฏิญญานี้ โดยปราศจากการแบ่งแยกไม่ว่าชนิดใด "
+    "บุคคลมีสิทธิในการมีชีวิต ในเสรีภาพ และในความมั่นคงแห่งร่างกาย",
+}
+
+
+@pytest.mark.parametrize("prose", PROSE.values(), ids=PROSE)
+def test_prose_in_a_script_without_spaces_is_judged_by_its_words(prose: str) -> None:
+    gopher = QualitySettings(preset="gopher", gopher_quality={"min_stop_words": None})
+    c4 = QualitySettings(preset="c4", c4={"terminal_marks": None, "min_sentences": 1})
+    assert [judge(column(prose), chosen).verdicts for chosen in (gopher, c4)] == [[None], [None]]
+    assert judge(column(f"{prose} {prose}"), gopher).verdicts[0].reason == "gopher_duplicate_5_grams"
+
+
+@settings(max_examples=100)
+@given(texts)
+def test_a_share_is_never_above_1(text: str) -> None:
+    records = measure(column(text), None, None, np.array([True]), gopher=True, repetition=True)
+    shares = ("top_gram_characters", "duplicate_gram_characters", "duplicate_lines", "duplicate_paragraphs")
+    assert all(np.max(records[name]) <= 1 for name in shares)
 
 
 def test_slices_nulls_and_nothing_are_columns_too() -> None:

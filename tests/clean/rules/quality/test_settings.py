@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.clean.rules.quality.settings import C4, PRESETS, FineWeb, GopherQuality, GopherRepetition, QualitySettings
+from tasks.clean.settings import CleanSettings
 from tasks.stage.errors import RecipeError
 from tasks.stage.settings import validate
 from tests.scratch import ROOT
@@ -103,3 +104,21 @@ def test_settings_and_rules_load_neither_kernels_nor_arrays() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("language", "preset", "keys"), [
+    ("fr", "gopher", ["gopher_quality"]), ("zh", "fineweb", ["gopher_quality"]), ("th", "c4", ["c4"]),
+    ("en", "fineweb", []), ("fr", "c4", []), ("zh", "none", []),
+])  # fmt: skip
+def test_a_preset_is_refused_for_a_language_of_which_it_would_drop_all(language: str, preset: str, keys: list) -> None:
+    content = {"languages": {"text": language}, "quality": {"preset": preset}}
+    try:
+        validate(CleanSettings, content, Path("recipes/x.yaml"), prefix="clean")
+        told = ""
+    except RecipeError as error:
+        told = str(error)
+    assert [key for key in ("gopher_quality", "c4") if f"quality.{key}: " in told] == keys
+    if keys:
+        own = {"gopher_quality": {"min_stop_words": None}, "c4": {"terminal_marks": ["。"]}}
+        content["quality"] |= {key: own[key] for key in keys}
+        validate(CleanSettings, content, Path("recipes/x.yaml"), prefix="clean")

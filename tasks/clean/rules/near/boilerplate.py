@@ -1,0 +1,96 @@
+"""Boilerplate: n-grams of evaluation texts that many documents share, such as a licence.
+
+They are no contamination: a training document that has them says nothing about a test. Without this rule, a line that
+all documents share would empty the training split. Document frequencies are those of a sample.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.clean.rules.near.contamination import EvaluationIndex, marked
+from tasks.clean.rules.near.hash_set import HashSet
+from tasks.clean.rules.near.ngrams import ngrams_of
+from tasks.clean.rules.near.words import words_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Sample = Callable[[], "Iterable[pa.RecordBatch]"]
+"""Yields the same documents at each call, in batches of columns of text."""
+
+SAMPLED = 2000
+"""Documents in a sample: the frequency of a tenth of all is known to within a fiftieth."""
+LEAST_DOCUMENTS = 5
+"""A text that is in fewer documents is not boilerplate, however few there are."""
+PASSAGES, LONGEST_PASSAGE = 5, 300
+"""Examples in the report, and the maximum of their characters."""
+
+
+def without_boilerplate(
+    index: EvaluationIndex, sample: Sample, share: float
+) -> tuple[EvaluationIndex, dict[str, object]]:
+    """The index without boilerplate, and for the report what it was; the same index and {} if none."""
+    common = EvaluationIndex(_common(index, sample, share), 0)
+    count = sum(map(len, common.sets.values()))
+    if not count:
+        return index, {}
+    left = {}
+    for length, hashes in index.sets.items():
+        members = hashes.hashes()
+        left[length] = HashSet(len(members))
+        left[length].add(members[~common.sets[length].contains(members)])
+    return EvaluationIndex(left, index.skipped), {"ngrams": count, "passages": _passages(common, sample)}
+
+
+def _common(index: EvaluationIndex, sample: Sample, share: float) -> Mapping[int, HashSet]:
+    """The n-grams in more than this share of the documents, by length."""
+    documents, found = 0, {length: [np.empty(0, np.uint64)] for length in index.sets}
+    for batch in sample():
+        for length, hashes in index.sets.items():
+            rows, there = [], []
+            for column in batch.columns:
+                ngrams = ngrams_of(words_of(column), length)
+                shared = hashes.contains(ngrams.hashes)
+                rows.append(np.repeat(np.arange(batch.num_rows), ngrams.counts)[shared])
+                there.append(ngrams.hashes[shared])
+            pairs = np.rec.fromarrays([np.concatenate(rows), np.concatenate(there)])
+            found[length].append(np.unique(pairs)["f1"])  # once per document
+        documents += batch.num_rows
+    common = {}
+    for length, parts in found.items():
+        hits, counts = np.unique(np.concatenate(parts), return_counts=True)
+        common[length] = HashSet()
+        common[length].add(hits[(counts > share * documents) & (counts >= LEAST_DOCUMENTS)])
+    return common
+
+
+def _passages(common: EvaluationIndex, sample: Sample) -> list[str]:
+    """The longest passage of boilerplate of each of the first documents that have one."""
+    passages: dict[str, None] = {}
+    for batch in sample():
+        for column in batch.columns:
+            words = words_of(column)
+            _, covered = marked(words, common)
+            for row, ends in enumerate(np.cumsum(words.counts).tolist()):
+                here = covered[ends - words.counts[row] : ends]
+                if here.any():
+                    passages[_longest(column[row].as_py(), here)] = None
+                if len(passages) == PASSAGES:
+                    return list(passages)
+    return list(passages)
+
+
+def _longest(text: str, covered: NDArray[np.bool_]) -> str:
+    """The longest run of covered words of a text, with all between its blanks."""
+    import pyarrow as pa
+
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], covered, [False]))))
+    starts, stops = edges[::2], edges[1::2]
+    run = int(np.argmax(stops - starts))
+    parts = text.split()
+    ends = np.cumsum(words_of(pa.array(parts, pa.large_string())).counts)
+    first, last = np.searchsorted(ends, (starts[run], stops[run] - 1), side="right")
+    return " ".join(parts[first : last + 1])[:LONGEST_PASSAGE]
