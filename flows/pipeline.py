@@ -135,7 +135,10 @@ def _result(state: State[Any]) -> Any:
 
 def _require_clean(nodes: Sequence[Node]) -> None:
     """After a flow DVC has nothing to do. Raises GristmillError with the changed stages and why they changed."""
-    if stale := changes([node.address for node in nodes]):
+    stale = changes([node.address for node in nodes])
+    if stale and fill_cache(list(stale)):  # DVC does not replace a damaged listing
+        stale = changes(list(stale))
+    if stale:
         reasons = "; ".join(f"{address} ({reason})" for address, reason in stale.items())
         raise GristmillError(f"dvc status: files changed while the flow ran: {reasons}; run it again")
 
