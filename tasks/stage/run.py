@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tasks.stage.errors import EXIT_USER, DataError, GristmillError
+from tasks.stage.inputs import Snapshot
 from tasks.stage.parent import end_with_parent
 from tasks.stage.runtime import outcome_file, switch_off_telemetry
 from tasks.stage.settings import recipe_path
@@ -116,10 +117,12 @@ def run(stage: Stage, recipe: str) -> Report:
     try:
         _remove(job.partial)
         job.partial.mkdir(parents=True)
+        before = Snapshot(stage.name, recipe)
         report = stage.work(job)
         written = job.partial / stage.report
         written.parent.mkdir(parents=True, exist_ok=True)
         write_json(written, {"stage": stage.name, **asdict(report)})
+        before.require_unchanged()
         for name in stage.outputs:
             _move(job.partial / name, job.folder / name)
     except Exception as error:

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,33 @@ def test_change_during_the_run_is_told(ran_toy, run_flow):
     Path("behave/register").write_text("edit")
     with pytest.raises(GristmillError, match=r"dvc status: .*first@toy \(.*recipes/toy.yaml"):
         run_flow("toy")
+
+
+def test_what_is_saved_while_a_stage_runs_fails_it_and_the_next_run_uses_it(ran_toy, run_flow):
+    edit("one", "four")
+    Path("behave/first").write_text("sh echo more >>own.txt")
+    with pytest.raises(StageFailed, match=r"first@toy: own\.txt: changed while first ran, .*run it again") as failed:
+        run_flow("toy")
+    assert (failed.value.exit_code, attempts()) == (2, ["first"])
+    assert Path("data/toy/first/text.txt").read_text() == "one"
+    assert "own.txt" in dvc("status", "first@toy")
+    Path("behave/first").unlink()
+    assert [row.happened for row in run_flow("toy").rows] == ["ran", "ran"]
+
+
+def test_stages_side_by_side_and_by_hand_notice_what_is_saved_meanwhile(ran_toy):
+    edit("one", "four")
+    Path("behave/first").write_text("sh sleep 1; echo '# saved' >>tasks/first.py")
+    python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
+    together = [
+        subprocess.Popen(
+            [*command, f"first@{recipe}"], stderr=subprocess.PIPE, text=True, env={**os.environ, "PATH": python}
+        )
+        for recipe in ("toy", "child")
+    ]
+    for process in together:
+        said = process.communicate()[1]
+        assert process.returncode != 0
+        assert "tasks/first.py: changed while first ran" in said
+    assert {"first@toy", "first@child"} <= set(changed("child"))
