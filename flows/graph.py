@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage
 
+ALWAYS = "always changed"
+"""DVC's only reason to run an unchanged stage with `always_changed`, or without dependencies."""
+
 CODE = "code"
 """The stage that hashes the code of all others; it belongs to no recipe."""
 
@@ -36,6 +39,8 @@ class Node:
     outs: tuple[str, ...]
     upstream: tuple[str, ...]
     """Addresses of the stages whose outputs this one reads."""
+    runs: bool = True
+    """False for a frozen stage and for data without a command, whose outputs DVC only restores."""
 
 
 @contextmanager
@@ -139,8 +144,9 @@ def restore(node: Node, say: Callable[[str], None]) -> None:
 
 def _nodes(repo: "Repo", recipe: str) -> list[Node]:
     import networkx
+    from dvc.repo.reproduce import get_active_graph
 
-    graph = repo.index.graph
+    graph = get_active_graph(repo.index.graph)  # nothing runs for a frozen stage
     stages = {stage.addressing: stage for stage in repo.index.stages}
     places = {address: place for place, address in enumerate(stages)}
     own = [stage for address, stage in stages.items() if _recipe_of(address) == recipe]
@@ -192,6 +198,7 @@ def _node(stage: Any, graph: Any) -> Node:
         recipe=_recipe_of(address),
         outs=tuple(str(out.def_path) for out in stage.outs),
         upstream=tuple(sorted(need.addressing for need in graph.successors(stage))),
+        runs=bool(stage.cmd) and not stage.frozen,
     )
 
 

@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from flows.api import reachable_api
-from flows.graph import CODE, Node, changes, fill_cache, read_graph
+from flows.graph import ALWAYS, CODE, Node, changes, fill_cache, read_graph
 from flows.recipes import check
 from flows.runner import StageFailed, crash, run_watched
 from flows.stage import as_task, ask_dvc, place_of_run
@@ -138,8 +138,7 @@ def _require_clean(nodes: Sequence[Node]) -> None:
     stale = changes([node.address for node in nodes])
     if stale and fill_cache(list(stale)):  # DVC does not replace a damaged listing
         stale = changes(list(stale))
-    if stale:
-        reasons = "; ".join(f"{address} ({reason})" for address, reason in stale.items())
+    if reasons := "; ".join(f"{address} ({reason})" for address, reason in stale.items() if reason != ALWAYS):
         raise GristmillError(f"dvc status: files changed while the flow ran: {reasons}; run it again")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from flows.graph import Node, discard_all_damaged_listings, discard_damaged_of, restore
 from flows.launch import TookTooLong, launch
 from flows.summary import Happened, Row
-from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
+from tasks.stage.errors import EXIT_TRANSIENT, EXIT_USER, GristmillError
 from tasks.stage.runtime import timeout
 
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
@@ -40,6 +40,11 @@ class StageFailed(GristmillError):
 def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "") -> Row:
     """Let DVC run a stage if it is stale. Restores the last good outputs and raises StageFailed if it fails."""
     began = time.monotonic()
+    if not node.runs:
+        restore(node, say)
+        if missing := [out for out in node.outs if not Path(out).exists()]:
+            sentence = "DVC does not run it (it is frozen, or has no command), and its cache lacks"
+            raise StageFailed(node.address, f"{sentence} {', '.join(missing)}; `dvc pull`, or unfreeze it", EXIT_USER)
     try:
         try:
             happened = _ask(node, say, flow_run)
