@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cache import discard_damaged, discard_damaged_listings
+from flows.sentences import as_sentence
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.runtime import switch_off_telemetry
 
@@ -47,21 +48,19 @@ class Node:
 def opened() -> Iterator["Repo"]:
     """A fresh DVC repo of this folder, for several queries; its errors become GristmillError."""
     switch_off_telemetry()
-    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
-    from dvc.scm import SCMError
 
     if not Path("dvc.yaml").is_file():
         raise GristmillError("dvc.yaml: not found; run gristmill in the project root")
     try:
         with Repo(".") as repo:
             yield repo
-    except NotDvcRepoError as error:
-        raise GristmillError(".dvc: not found; run `git init`, then `dvc init`") from error
-    except SCMError as error:
-        raise GristmillError("this folder is not a git repository, which DVC needs; run `git init`") from error
-    except DvcException as error:
-        raise GristmillError(_sentence(error)) from error
+    except GristmillError:
+        raise
+    except Exception as error:
+        if (told := as_sentence(error)) is None:
+            raise
+        raise told from error
 
 
 def read_graph(recipe: str) -> list[Node]:
@@ -222,16 +221,3 @@ def _says_only_lost(status: Sequence[Any]) -> bool:
     """DVC reports this before it checks whether an output has changed or exists at all."""
     outs = [part.get("changed outs", {}) if isinstance(part, dict) and len(part) == 1 else {} for part in status]
     return bool(outs) and all(part and set(part.values()) == {"not in cache"} for part in outs)
-
-
-def _sentence(error: BaseException) -> str:
-    """DVC's message on one line, with its causes, which name the line of a broken file."""
-    parts: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        text = " ".join(str(cause).split())
-        if text and not any(text in part for part in parts):
-            parts.append(text)
-        cause = cause.__cause__
-    sentence = ": ".join(parts) or type(error).__name__
-    return sentence if "dvc.yaml" in sentence else f"dvc.yaml: {sentence}"
