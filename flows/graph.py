@@ -11,11 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.cache import discard_damaged, discard_damaged_listings
+from flows.sentences import as_sentence
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.runtime import switch_off_telemetry
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+    from dvc.stage import Stage
+
+ALWAYS = "always changed"
+"""DVC's only reason to run an unchanged stage with `always_changed`, or without dependencies."""
 
 CODE = "code"
 """The stage that hashes the code of all others; it belongs to no recipe."""
@@ -34,27 +40,27 @@ class Node:
     outs: tuple[str, ...]
     upstream: tuple[str, ...]
     """Addresses of the stages whose outputs this one reads."""
+    runs: bool = True
+    """False for a frozen stage and for data without a command, whose outputs DVC only restores."""
 
 
 @contextmanager
 def opened() -> Iterator["Repo"]:
     """A fresh DVC repo of this folder, for several queries; its errors become GristmillError."""
     switch_off_telemetry()
-    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
-    from dvc.scm import SCMError
 
     if not Path("dvc.yaml").is_file():
         raise GristmillError("dvc.yaml: not found; run gristmill in the project's folder")
     try:
         with Repo(".") as repo:
             yield repo
-    except NotDvcRepoError as error:
-        raise GristmillError(".dvc: not found; run `git init`, then `dvc init`") from error
-    except SCMError as error:
-        raise GristmillError("this folder is not a git repository, which DVC needs; run `git init`") from error
-    except DvcException as error:
-        raise GristmillError(_sentence(error)) from error
+    except GristmillError:
+        raise
+    except Exception as error:
+        if (told := as_sentence(error)) is None:
+            raise
+        raise told from error
 
 
 def read_graph(recipe: str) -> list[Node]:
@@ -88,16 +94,16 @@ def look(recipe: str, repo: "Repo") -> tuple[list[Node], dict[str, str]]:
 
 
 def fill_cache(addresses: Sequence[str]) -> list[str]:
-    """Re-add unchanged outputs that DVC's cache has lost; otherwise DVC would rerun their stages.
+    """Re-add unchanged outputs that DVC's cache has lost or that are damaged there; otherwise their stages would rerun.
 
     Returns the addresses of these stages. Raises TransientError as `changes` does.
     """
     with opened() as repo:
         found = _patiently(repo, lambda: _status(repo, addresses))
+        lost = [stage for stage in repo.index.stages if _says_only_lost(found.get(stage.addressing, ()))]
+        discard_damaged(out for stage in lost for out in stage.outs)  # DVC would keep what is there
         kept = [
-            stage.addressing for stage in repo.index.stages
-            if _says_only_lost(found.get(stage.addressing, ()))
-            and all(out.exists and not out.changed_checksum() for out in stage.outs)
+            stage.addressing for stage in lost if all(out.exists and not out.changed_checksum() for out in stage.outs)
         ]  # fmt: skip
         for address in kept:
             _patiently(repo, partial(repo.commit, target=address, force=True))
@@ -115,28 +121,42 @@ def forget(recipe: str) -> None:
                 _patiently(repo, partial(lock.remove_stage, stage))
 
 
-def restore(node: Node) -> list[str]:
+def discard_damaged_of(node: Node) -> list[str]:
+    """Remove damaged objects of a stage's outputs from the cache; returns these outputs. Reads all their bytes."""
+    with opened() as repo:
+        return discard_damaged(out for stage in _stages(repo, [node.address]) for out in stage.outs)
+
+
+def discard_all_damaged_listings() -> bool:
+    """Remove the damaged listings of all runs from the cache; returns whether there was one."""
+    with opened() as repo:
+        return discard_damaged_listings(Path(repo.cache.local.path))
+
+
+def restore(node: Node, say: Callable[[str], None]) -> None:
     """Restore a stage's last good outputs from the cache: DVC removes them before it runs the stage.
 
-    Touches missing outputs only. Returns those that it restored; raises TransientError as `changes` does.
+    Touches missing outputs only, and says what it did. Raises TransientError as `changes` does.
     """
     missing = [out for out in node.outs if not Path(out).exists()]
     if not missing:
-        return []
+        return
     with opened() as repo:
-        recorded = {
-            str(out.def_path) for stage in repo.index.stages for out in stage.outs
-            if stage.addressing == node.address and out.hash_info
-        }  # fmt: skip
-        if known := [out for out in missing if out in recorded]:
+        outs = [out for stage in _stages(repo, [node.address]) for out in stage.outs if str(out.def_path) in missing]
+        damaged = discard_damaged(outs)
+        known = [str(out.def_path) for out in outs if out.hash_info and not out.changed_cache()]
+        if known:
             _patiently(repo, lambda: repo.checkout(targets=known, force=True, allow_missing=True))
-    return [out for out in missing if Path(out).exists()]
+            say(f"restored the outputs of the last good run: {', '.join(known)}")
+    if damaged:
+        say(f"DVC's cache had damaged copies of {', '.join(damaged)}, which cannot be restored: the stage has to run")
 
 
 def _nodes(repo: "Repo", recipe: str) -> list[Node]:
     import networkx
+    from dvc.repo.reproduce import get_active_graph
 
-    graph = repo.index.graph
+    graph = get_active_graph(repo.index.graph)  # nothing runs for a frozen stage
     stages = {stage.addressing: stage for stage in repo.index.stages}
     places = {address: place for place, address in enumerate(stages)}
     own = [stage for address, stage in stages.items() if _recipe_of(address) == recipe]
@@ -155,8 +175,13 @@ def _nodes(repo: "Repo", recipe: str) -> list[Node]:
 
 def _status(repo: "Repo", addresses: Collection[str]) -> dict[str, Any]:
     """DVC's status of these stages. `Repo.status` would read dvc.yaml and dvc.lock again for each of them."""
-    stages = [stage for stage in repo.index.stages if stage.addressing in addresses]
+    stages = _stages(repo, addresses)
+    discard_damaged((out for stage in stages for out in stage.outs), listings_only=True)  # DVC stumbles over them
     return {address: found for stage in stages for address, found in stage.status(check_updates=True).items()}
+
+
+def _stages(repo: "Repo", addresses: Collection[str]) -> list["Stage"]:
+    return [stage for stage in repo.index.stages if stage.addressing in addresses]
 
 
 def _patiently(repo: "Repo", ask: Callable[[], Any]) -> Any:
@@ -183,6 +208,7 @@ def _node(stage: Any, graph: Any) -> Node:
         recipe=_recipe_of(address),
         outs=tuple(str(out.def_path) for out in stage.outs),
         upstream=tuple(sorted(need.addressing for need in graph.successors(stage))),
+        runs=bool(stage.cmd) and not stage.frozen,
     )
 
 
@@ -206,16 +232,3 @@ def _says_only_lost(status: Sequence[Any]) -> bool:
     """DVC reports this before it checks whether an output has changed or exists at all."""
     outs = [part.get("changed outs", {}) if isinstance(part, dict) and len(part) == 1 else {} for part in status]
     return bool(outs) and all(part and set(part.values()) == {"not in cache"} for part in outs)
-
-
-def _sentence(error: BaseException) -> str:
-    """DVC's message on one line, with its causes, which name the line of a broken file."""
-    parts: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        text = " ".join(str(cause).split())
-        if text and not any(text in part for part in parts):
-            parts.append(text)
-        cause = cause.__cause__
-    sentence = ": ".join(parts) or type(error).__name__
-    return sentence if "dvc.yaml" in sentence else f"dvc.yaml: {sentence}"

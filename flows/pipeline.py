@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.api import end_killed, reachable_api, told_if_lost
-from flows.graph import CODE, Node, changes, fill_cache, read_graph
+from flows.graph import ALWAYS, CODE, Node, changes, fill_cache, read_graph
 from flows.progress import stream_above_bar, working
 from flows.recipes import check
 from flows.runner import StageFailed, crash, run_watched
@@ -186,8 +186,10 @@ def _result(state: State[Any]) -> Any:
 
 def _require_clean(nodes: Sequence[Node]) -> None:
     """After a flow DVC has nothing to do. Raises GristmillError with the changed stages and why they changed."""
-    if stale := changes([node.address for node in nodes]):
-        reasons = "; ".join(f"{address} ({reason})" for address, reason in stale.items())
+    stale = changes([node.address for node in nodes])
+    if stale and fill_cache(list(stale)):  # DVC does not replace a damaged listing
+        stale = changes(list(stale))
+    if reasons := "; ".join(f"{address} ({reason})" for address, reason in stale.items() if reason != ALWAYS):
         raise GristmillError(f"dvc status: files changed while the flow ran: {reasons}; run it again")
 
 

@@ -27,7 +27,7 @@ from tasks.stage.task import read_task
 if TYPE_CHECKING:
     from tasks.recipe import Recipe
 
-GRAPH = Path("dvc.yaml")
+GRAPH, LOCK = Path("dvc.yaml"), Path("dvc.lock")
 RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@{name}`, and nothing trains again"
 """How a recipe that was up to date before the stage `code` keeps its models."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
@@ -65,6 +65,7 @@ def check(name: str) -> "Recipe":
     for key in wired[name] if isinstance(wired[name], dict) else ():
         if key not in wanted:
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {entry}")
+    _require_outputs(graph, name)
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
         watched = _watched(name, wired[name], key, entry)
         where = f"{GRAPH}: vars.recipes.{name}.{key}: DVC watches {watched}, but"
@@ -77,6 +78,31 @@ def check(name: str) -> "Recipe":
     if not any(path.startswith(f"{DATA}/") and not Path(path).exists() for path in texts):  # a stage writes it later
         recipe.ingest.root.look(Bench(place, DATA / name))
     return recipe
+
+
+def _require_outputs(graph: dict[str, Any], name: str) -> None:
+    """Raises RecipeError for outputs that DVC cannot make; DVC itself says so after the work."""
+    here = Path().resolve()
+    root = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+    for stage, spec in graph["stages"].items():
+        own = spec.get("do", spec)
+        entries = [entry for kind in ("outs", "metrics", "plots") for entry in own.get(kind) or []]
+        outs = [path for entry in entries for path in ([entry] if isinstance(entry, str) else entry)]
+        for out in (Path(path.replace("${key}", name)) for path in outs):
+            if not (place := out.parent.resolve()).is_relative_to(root):
+                raise RecipeError(
+                    f"{out.parent}: a link to {place}, outside the git repository, where DVC keeps no outputs; replace "
+                    "it with a folder and move DVC's cache to the other disk (docs/servers.md, A bigger disk)"
+                )
+            if own.get("frozen") and not out.exists() and f"{stage}@{name}" not in _locked():
+                raise RecipeError(
+                    f"{GRAPH}: stages.{stage}: frozen, so DVC does not run it, but {out} was never made; unfreeze it"
+                )
+
+
+def _locked() -> dict[str, Any]:
+    """The stages that have run, by address."""
+    return dict(read_yaml(LOCK).get("stages") or {}) if LOCK.is_file() else {}
 
 
 def _entry(own: dict[str, Any]) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.graph import Node, restore
+from flows.graph import Node, discard_all_damaged_listings, discard_damaged_of, restore
 from flows.launch import TookTooLong, launch
 from flows.progress import seconds_between_lines, working
 from flows.stop import Stopped
 from flows.summary import Happened, Row
-from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
+from tasks.stage.errors import EXIT_TRANSIENT, EXIT_USER, GristmillError
 from tasks.stage.runtime import timeout
 
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
@@ -57,17 +57,35 @@ def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "", place:
     Restores the last good outputs and raises StageFailed if it fails.
     """
     began = time.monotonic()
+    if not node.runs:
+        restore(node, say)
+        if missing := [out for out in node.outs if not Path(out).exists()]:
+            sentence = "DVC does not run it (it is frozen, or has no command), and its cache lacks"
+            raise StageFailed(node.address, f"{sentence} {', '.join(missing)}; `dvc pull`, or unfreeze it", EXIT_USER)
     try:
         with working(": ".join(filter(None, (place, node.address))), say) as hear:
-            happened = _ask(node, hear, flow_run)
+            try:
+                happened = _ask(node, hear, flow_run)
+            except StageFailed as error:
+                if error.exit_code != 1 or not discard_all_damaged_listings():
+                    raise
+                happened = _ask(node, hear, flow_run)  # DVC itself had failed, over a listing of an earlier run
+            if (happened == "restored" or _linked(node)) and (damaged := discard_damaged_of(node)):
+                say(f"DVC's cache had damaged copies of {', '.join(damaged)}: discarded, and the stage runs again")
+                happened = _ask(node, hear, flow_run)
     except BaseException:
         try:
-            if back := restore(node):
-                say(f"restored the outputs of the last good run: {', '.join(back)}")
+            restore(node, say)
         except GristmillError as trouble:
             say(f"could not restore the outputs of the last good run ({trouble}); run `dvc checkout`")
         raise
     return Row(node.address, happened, round(time.monotonic() - began, 1))
+
+
+def _linked(node: Node) -> bool:
+    """Whether an output is a link into the cache, where DVC prefers an old object to what the stage has written."""
+    files = (file for out in node.outs for file in [Path(out), *Path(out).rglob("*")])
+    return any(file.is_symlink() or (file.is_file() and file.stat().st_nlink > 1) for file in files)
 
 
 def _ask(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:

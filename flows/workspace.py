@@ -49,9 +49,12 @@ def claim(recipe: str, bases: list[str], say: Callable[[str], None], flow_run: s
 
 
 def _lock(recipe: str, say: Callable[[str], None] | None) -> int:
-    LOCKS.mkdir(parents=True, exist_ok=True)
     path = LOCKS / f"gristmill-{recipe}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        LOCKS.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise GristmillError(f"{path}: cannot lock the recipe {recipe}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

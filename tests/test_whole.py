@@ -51,6 +51,7 @@ def test_the_first_run_ends_with_a_champion(first_run: tuple[Path, str]) -> None
     assert happened(said) == dict.fromkeys(STAGES, "ran")
     assert "tiny version 1: champion, there was no champion" in said
     assert re.search(r"bits_per_byte +\d\.\d+ +unigram \d\.\d+, xz \d\.\d+", said)
+    assert "dvc metrics diff --targets data/tiny/evaluation/metrics.json" in said  # of this recipe alone: quiet
 
 
 def test_a_second_run_does_nothing_and_needs_no_server(first_run: tuple[Path, str]) -> None:

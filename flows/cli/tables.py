@@ -45,7 +45,8 @@ def print_summary(summary: Summary) -> None:
         **first,
         f"gristmill runs {name}": "compare this run with the others",
         "make ui": "serve the MLflow and Prefect pages",
-        "dvc metrics diff; dvc plots show": "metrics against the last commit, and the curves",
+        f"dvc metrics diff --targets data/{summary.recipe}/evaluation/metrics.json": "metrics against the last commit",
+        f"dvc plots show data/{summary.recipe}/training/history.csv": "the curves",
     }
     show("\n" + "\n".join(f"  {command:{max(map(len, more))}}  {what}" for command, what in more.items()))
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tasks.stage.errors import EXIT_STOPPED, EXIT_USER, DataError, GristmillError
+from tasks.stage.inputs import Snapshot
 from tasks.stage.machine import refusal
 from tasks.stage.parent import end_with_parent
 from tasks.stage.runtime import keep_loopback_direct, outcome_file, switch_off_telemetry
@@ -109,10 +110,12 @@ def run(stage: Stage, recipe: str) -> Report:
     try:
         _remove(job.partial)
         job.partial.mkdir(parents=True)
+        before = Snapshot(stage.name, recipe)
         report = stage.work(job)
         written = job.partial / stage.report
         written.parent.mkdir(parents=True, exist_ok=True)
         write_json(written, {"stage": stage.name, **asdict(report)})
+        before.require_unchanged()
         for name in stage.outputs:
             _move(job.partial / name, job.folder / name)
     except Exception as error:

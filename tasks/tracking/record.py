@@ -23,7 +23,6 @@ Names of metrics, the same for every task:
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -46,6 +45,7 @@ from tasks.tracking.client import (
     lost_is_transient,
     patience,
 )
+from tasks.tracking.commit import commit_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -230,12 +230,10 @@ def context(recipe: str) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
         "mlflow.user": _user(),
         **{f"gristmill.{key}": value for key, value in machine().items()},
+        **commit_tags(),
     }
     if (url := flow_run()) is not None:
         tags["gristmill.flow_run"] = url
-    if (commit := _git("rev-parse", "HEAD")) is not None:
-        tags["mlflow.source.git.commit"] = commit
-        tags["gristmill.git.dirty"] = "true" if _git("status", "--porcelain") else "false"
     return tags
 
 
@@ -272,12 +270,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
-
-
-def _git(*arguments: str) -> str | None:
-    """The output of git, or None without git or a repository."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.recipes import RENEW
+from tasks.code.versions import write_versions
 from tests.families import tiny_recipe, write_source
 from tests.scratch import STAGES, command, make_project, run_stages, without_tracking
 
@@ -60,6 +62,21 @@ def test_a_comment_and_a_docstring_run_the_stage_code_alone(project: Path) -> No
     assert stale(project) == {"code"}
     assert "Running stage 'code'" in command(project, "dvc", "repro", "code").stdout
     assert command(project, "dvc", "status").stdout.strip() == CLEAN
+
+
+def test_code_that_is_saved_while_it_is_hashed_is_not_noted(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+
+    def write_and_edit() -> None:
+        write_versions()
+        edit(project, "tasks/train/schedule.py", "settings.warmup_steps + 1)", "settings.warmup_steps + 2)")
+
+    monkeypatch.setattr("tasks.code.versions.write_versions", write_and_edit)
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("tasks.code", run_name="__main__")
+    assert "tasks/train/schedule.py: changed while code ran" in capsys.readouterr().err
 
 
 def test_a_rename_that_is_listed_runs_nothing(project: Path) -> None:

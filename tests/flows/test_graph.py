@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.graph import changes, read_graph
+from flows.workspace import claim
 from tasks.stage.errors import GristmillError
 
 
@@ -40,3 +41,47 @@ def test_what_is_wrong_is_one_sentence(toy, spoil, sentence):
     with pytest.raises(GristmillError, match=sentence) as told:
         read_graph("toy")
     assert "\n" not in str(told.value)
+
+
+def garbage(path: str, content: bytes = bytes(range(128, 256)) * 40) -> Path:
+    """Overwrite one of DVC's own files."""
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "sentence"),
+    [
+        (".dvc/tmp/rwlock", b"{half", r"rwlock.*; delete \.dvc/tmp/rwlock when no DVC"),
+        (".dvc/tmp/rwlock", b"\0" * 90, r"rwlock.*; delete \.dvc/tmp/rwlock when no DVC"),
+        (".dvc/tmp/rwlock", b'{"read": 3}', r"rwlock.*; delete \.dvc/tmp/rwlock when no DVC"),
+        (".dvc/tmp/rwlock", None, r"^\.dvc/tmp/rwlock: not UTF-8; delete"),
+        ("dvc.lock", b"stages: [", r"^unable to read: 'dvc\.lock'.*; run `git checkout dvc\.lock`, or delete it"),
+        ("dvc.lock", b"", r"dvc\.lock' validation failed.*; run `git checkout dvc\.lock`, or delete it"),
+        ("dvc.lock", None, r"^unable to read: 'dvc\.lock'.*; run `git checkout dvc\.lock`, or delete it"),
+        (".dvc/config", b"[core", r"^config file error.*; correct \.dvc/config"),
+        (".dvc/config.local", None, r"\.dvc/config"),
+        (".dvcignore", None, r"^\.dvcignore: not UTF-8; restore it$"),
+        ("own.dvc", b"outs: [", r"^unable to read: 'own\.dvc'"),
+        ("hashes/local/cache.db", None, r"/hashes/local: DVC's record of .*; delete this folder"),
+        ("links/cache.db", None, r"/links: DVC's record of .*; delete this folder"),
+    ],
+)
+def test_a_damaged_file_of_dvc_is_named_with_the_way_out(toy, monkeypatch, path, content, sentence):
+    if path.endswith(".db"):
+        monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(toy / "site"))
+        changes(["first@toy"])
+        path = str(next(toy.glob(f"site/repo/*/{path}")))
+    garbage(path, *[content] if content is not None else [])
+    with pytest.raises(GristmillError, match=sentence) as told:
+        changes(["first@toy"])
+    assert "\n" not in str(told.value) and not str(told.value).startswith("dvc.yaml:")
+
+
+@pytest.mark.parametrize("path", [".dvc/tmp/lock", ".dvc/tmp/gristmill-toy.lock"])
+def test_a_folder_in_the_place_of_a_lock_is_named(toy, path):
+    Path(path).mkdir(parents=True)
+    with pytest.raises(GristmillError, match=rf"{path}: .*Is a directory"), claim("toy", [], print):
+        changes(["first@toy"])

@@ -6,6 +6,8 @@ import logging
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -214,3 +216,70 @@ def test_a_removed_recipe_leaves_the_others_as_they_are(ran_toy, monkeypatch):
     assert remove_recipe("toy") == ["recipes/toy.yaml", "its line in dvc.yaml", "data/toy"]
     assert not Path("data/toy").exists() and "toy" not in Path("dvc.yaml").read_text()
     assert "toy" not in (Path("dvc.lock").read_text() if Path("dvc.lock").exists() else "")
+
+
+def test_what_is_saved_while_a_stage_runs_fails_it_and_the_next_run_uses_it(ran_toy, run_flow):
+    edit("one", "four")
+    Path("behave/first").write_text("sh echo more >>own.txt")
+    with pytest.raises(StageFailed, match=r"first@toy: own\.txt: changed while first ran, .*run it again") as failed:
+        run_flow("toy")
+    assert (failed.value.exit_code, attempts()) == (2, ["first"])
+    assert Path("data/toy/first/text.txt").read_text() == "one"
+    assert "own.txt" in dvc("status", "first@toy")
+    Path("behave/first").unlink()
+    assert [row.happened for row in run_flow("toy").rows] == ["ran", "ran"]
+
+
+def test_stages_side_by_side_and_by_hand_notice_what_is_saved_meanwhile(ran_toy):
+    edit("one", "four")
+    Path("behave/first").write_text("sh sleep 1; echo '# saved' >>tasks/first.py")
+    python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
+    together = [
+        subprocess.Popen(
+            [*command, f"first@{recipe}"], stderr=subprocess.PIPE, text=True, env={**os.environ, "PATH": python}
+        )
+        for recipe in ("toy", "child")
+    ]
+    for process in together:
+        said = process.communicate()[1]
+        assert process.returncode != 0
+        assert "tasks/first.py: changed while first ran" in said
+    assert {"first@toy", "first@child"} <= set(changed("child"))
+
+
+def with_option(option: str, stage: str = "first") -> None:
+    """Give a stage of the graph an option."""
+    graph, command = Path("dvc.yaml"), f"      cmd: python -m tasks.{stage} ${{key}}\n"
+    graph.write_text(graph.read_text().replace(command, f"{command}      {option}: true\n"))
+
+
+def test_a_stage_that_always_runs_does_and_the_next_one_only_if_it_has_to(ran_toy, run_flow):
+    with_option("always_changed")
+    assert [row.happened for row in run_flow("toy").rows] == ["ran", "unchanged"]
+    edit("one", "four")
+    assert [row.happened for row in run_flow("toy").rows] == ["ran", "ran"]
+
+
+def test_a_frozen_stage_keeps_its_outputs_and_nothing_runs_for_it(ran_toy, run_flow):
+    run_flow("child")
+    with_option("frozen")
+    edit("one", "four")
+    edit("two", "three")
+    shutil.rmtree("data/child/first")
+    rows = {row.address: row.happened for row in run_flow("child").rows}
+    assert rows == {"first@child": "unchanged", "second@child": "unchanged"}
+    assert Path("data/child/first/text.txt").read_text() == "one"
+    shutil.rmtree("data/child/first")
+    shutil.rmtree(".dvc/cache")
+    with pytest.raises(
+        StageFailed, match=r"first@child: DVC does not run it .* cache lacks data/child/first; `dvc pull`"
+    ):
+        run_flow("child")
+
+
+def test_data_without_a_command_is_restored(ran_toy, run_flow):
+    dvc("add", "own.txt")
+    Path("own.txt").unlink()
+    rows = {row.address: row.happened for row in run_flow("toy").rows}
+    assert rows == {"own.txt.dvc": "unchanged", "first@toy": "unchanged", "second@toy": "unchanged"}

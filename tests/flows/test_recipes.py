@@ -327,3 +327,23 @@ def test_a_graph_from_before_the_stage_code_says_what_to_do() -> None:
     refused("shakespeare", r"source: tasks/ingest is from a version .*; write `shakespeare: \*alone`, then")
     wire("\n  code:", "\n  other:")
     refused("shakespeare", r"stage `code` is missing, .* evaluate@shakespeare`, and nothing trains again$")
+
+
+@pytest.mark.parametrize("link", ["data", "data/code", "data/shakespeare", "data/shakespeare/training"])
+def test_outputs_on_another_disk_are_refused_before_the_work(project: Path, tmp_path_factory, link: str) -> None:
+    Path(".git").mkdir()
+    Path(link).parent.mkdir(parents=True, exist_ok=True)
+    place = tmp_path_factory.mktemp("big")
+    Path(link).symlink_to(place)
+    refused("shakespeare", rf"^{link}.*: a link to {place}.*, outside the git repository, .* A bigger disk")
+    Path(link).unlink()
+    Path("inside").mkdir()
+    Path(link).symlink_to(Path("inside").absolute())
+    check("shakespeare")
+
+
+def test_a_frozen_stage_that_never_ran_is_refused_before_the_work() -> None:
+    wire("cmd: python -m tasks.train ${key}\n", "cmd: python -m tasks.train ${key}\n      frozen: true\n")
+    refused("shakespeare", r"^dvc\.yaml: stages\.train: frozen, .* data/shakespeare/model was never made; unfreeze it")
+    Path("dvc.lock").write_text("stages: {train@shakespeare: {}}")
+    check("shakespeare")

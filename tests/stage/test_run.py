@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,85 @@ def test_a_stage_reads_and_writes_only_what_it_declares(project: Path) -> None:
         job.output("raw")
     with pytest.raises(DataError, match=r"data/x/valid: not found; .* dvc repro clean@x"):
         job.input("valid")
+
+
+GRAPH = """
+vars: [{recipes: {x: {source: texts}}}]
+stages:
+  clean:
+    foreach: ${recipes}
+    do: {deps: ["${item.source}", "data/${key}/valid", gone], params: [{"recipes/${key}.yaml": [clean, model.init]}]}
+"""
+
+
+def while_it_runs(act: Callable[[], object]) -> None:
+    """Run a stage with sources, an input and a recipe; `act` saves something meanwhile."""
+    for path, text in {
+        "dvc.yaml": GRAPH,
+        ".dvcignore": "# logs\n*.log\n",
+        "texts/a/1.txt": "one",
+        "data/x/valid": "v",
+    }.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+    recipe = {"clean": {"least": 1}, "model": {"init": "scratch", "config": 1}, "train": {}}
+    Path("recipes/x.yaml").write_text(json.dumps(recipe))
+
+    def work(job: Job) -> Report:
+        act()
+        return good(job)
+
+    run(stage(work), "x")
+
+
+def put(path: str, text: str, new: str | None = None) -> None:
+    """Write a file, or replace text in it, as an editor does: a new file in its place."""
+    old = Path(path).read_text() if new is not None else ""
+    Path("saved").write_text(old.replace(text, new) if new is not None else text)
+    Path("saved").replace(path)
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (lambda: put("texts/a/1.txt", "two"), "texts/a/1.txt"),
+        (lambda: put("texts/2.txt", "two"), "texts/2.txt"),
+        (lambda: Path("texts/a/1.txt").unlink(), "texts/a/1.txt"),
+        (lambda: shutil.rmtree("texts"), "texts/a/1.txt"),
+        (lambda: put("gone", "there"), "gone"),
+        (lambda: put("data/x/valid", "w"), "data/x/valid"),
+        (lambda: put("recipes/x.yaml", '"least": 1', '"least": 2'), "recipes/x.yaml: clean"),
+        (lambda: put("recipes/x.yaml", "scratch", "recipe:y"), "recipes/x.yaml: model.init"),
+        (lambda: put("recipes/x.yaml", "}", ""), "recipes/x.yaml: clean, recipes/x.yaml: model.init"),
+        (lambda: Path("recipes/x.yaml").unlink(), "recipes/x.yaml: clean, recipes/x.yaml: model.init"),
+        (lambda: [put(f"texts/{n}.txt", "n") for n in range(5)], "texts/0.txt, texts/1.txt, texts/2.txt and 2 more"),
+    ],
+)
+@pytest.mark.parametrize("hashed", [1 << 20, 0])
+def test_what_is_saved_while_a_stage_runs_fails_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], told: str, hashed: int
+) -> None:
+    monkeypatch.setattr("tasks.stage.inputs.HASHED", hashed)
+    with pytest.raises(DataError) as caught:
+        while_it_runs(act)
+    assert str(caught.value) == f"{told}: changed while clean ran, so its outputs are discarded; run it again"
+    assert not Path("data/x/clean").exists()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: os.utime("texts/a/1.txt"),
+        lambda: put("texts/a/1.txt", "one"),
+        lambda: put("texts/a/day.log", "ignored"),
+        lambda: put("recipes/x.yaml", '"config": 1', '"config": 2'),
+        lambda: put("recipes/x.yaml", '"least": 1', '\n# a remark\n"least": 1'),
+        lambda: put("unread.txt", "new"),
+    ],
+)
+def test_what_a_stage_does_not_see_may_be_saved_meanwhile(project: Path, act: Callable[[], object]) -> None:
+    while_it_runs(act)
+    assert Path("data/x/clean/part").read_text() == "one"
 
 
 @pytest.mark.parametrize(("error", "code"), [(GristmillError, 2), (TransientError, 75)])

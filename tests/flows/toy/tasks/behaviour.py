@@ -27,6 +27,8 @@ def act(stage: str) -> None:
             raise ZeroDivisionError("a bug")
         case "edit":
             Path("recipes/toy.yaml").write_text("first: {text: changed}\nsecond: {text: two}\n")
+        case shell if shell.startswith("sh "):
+            subprocess.run(["sh", "-c", shell.removeprefix("sh ")], check=True)
         case "hang":
             grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             Path("pids.txt").write_text(f"{os.getppid()} {os.getpid()} {grandchild.pid}")

@@ -1,0 +1,46 @@
+"""The git commit of this project, as tags of a run."""
+
+import os
+import subprocess
+import sys
+
+from tasks.stage.errors import GristmillError
+
+NO_REPOSITORY = "fatal: not a git repository ("
+
+
+def commit_tags() -> dict[str, str]:
+    """The commit of the working directory, and whether it has uncommitted changes; empty without a repository or a commit.
+
+    If git refuses, one line on stderr says why.
+    """
+    try:
+        if (commit := _git("rev-parse", "--verify", "--quiet", "HEAD")) is None:
+            return {}
+        dirty = "true" if _git("status", "--porcelain") else "false"
+    except GristmillError as error:
+        print(f"record: the git commit is not recorded: {error}", file=sys.stderr, flush=True)
+        return {}
+    return {"mlflow.source.git.commit": commit, "gristmill.git.dirty": dirty}
+
+
+def _git(*arguments: str) -> str | None:
+    """The output of git, or None without a repository or a commit. Raises GristmillError if git fails otherwise."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30, env=_environment())
+    except FileNotFoundError as error:
+        raise GristmillError("git is not installed") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise GristmillError(str(error)) from error
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if not done.stderr or done.stderr.startswith(NO_REPOSITORY):
+        return None
+    raise GristmillError(" ".join(done.stderr.removeprefix("fatal: ").split()))
+
+
+def _environment() -> dict[str, str]:
+    """Ours without GIT_DIR and its kin, which a git hook sets to another repository; git's configuration stays."""
+    kept = ("GIT_CONFIG_", "GIT_CEILING_", "GIT_EXEC_")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(kept)}
+    return {**ours, "LC_ALL": "C"}
