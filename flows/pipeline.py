@@ -145,7 +145,8 @@ def _publish(summary: Summary) -> None:
     lines += [f"| {name} | {figure(value)} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]
     lines += [f"| {row.address} | {row.happened} | {row.seconds:.1f} |" for row in summary.rows]
-    lines += ["", *(f"- {name}: {value}" for name, value in summary.registration.items())]
-    if summary.warning:
-        lines += ["", f"**{summary.warning}**"]
+    told = dict(summary.registration)
+    warnings = [*told.pop("warnings", ()), *filter(None, [summary.warning])]
+    lines += ["", *(f"- {name}: {value}" for name, value in told.items())]
+    lines += [line for warning in warnings for line in ("", f"**Warning: {warning}**")]
     create_markdown_artifact("\n".join(lines), key=f"{summary.recipe}-metrics", description="Final metrics")

@@ -10,6 +10,7 @@ from types import FrameType
 
 from flows.temporary import free_port
 from tasks.stage.runtime import switch_off_telemetry
+from tasks.tracking.embedded import bring_home
 
 PATIENCE = 120.0
 """Startup timeout in seconds."""
@@ -18,6 +19,7 @@ PATIENCE = 120.0
 def main() -> None:
     """Start both servers, print their URLs, and stop them with this process."""
     switch_off_telemetry()
+    bring_home()
     signal.signal(signal.SIGTERM, _interrupt)
     pages = {"MLflow": free_port(5000), "Prefect": free_port(4200)}
     mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(pages["MLflow"]), "--workers", "1"]

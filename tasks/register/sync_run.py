@@ -11,10 +11,12 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
 from tasks.register.results import LOCK, Results
 from tasks.register.scores import measured, rest
@@ -166,10 +168,7 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
     files = _artifact_files(results)
     texts = {"README.md": model_card(results), "environment/requirements.txt": _environment()}
     state = fingerprint({**{name: hash_file(path) for name, path in files.items()}, **texts})
-    run_id = run.info.run_id
-    there = {file.path for file in client.list_artifacts(run_id)}
-    if run.data.tags.get(ARTIFACTS) == state and "README.md" in there:
-        return
+    run_id, uri = run.info.run_id, run.info.artifact_uri
     with tempfile.TemporaryDirectory() as folder:
         for name in (*files, *texts):
             place = Path(folder) / name
@@ -178,6 +177,10 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
                 place.write_text(texts[name], encoding="utf-8")
             else:
                 place.symlink_to(files[name].resolve())  # MLflow copies the target
+        wanted = {name: mark(Path(folder) / name, uri) for name in (*files, *texts)}
+        there = find_files(uri, partial(client.list_artifacts, run_id))
+        if run.data.tags.get(ARTIFACTS) == state and holds(there, wanted):
+            return
         client.log_artifacts(run_id, folder)
     client.set_tag(run_id, ARTIFACTS, state)
 

@@ -16,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.identity import fingerprint
+from tasks.tracking.embedded import bring_home, use_relative_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,11 +39,13 @@ def connect() -> "MlflowClient":
     Raises TransientError if nothing answers within seconds, GristmillError if the address is invalid.
     """
     hush()
+    use_relative_path()
     from mlflow import MlflowClient, get_tracking_uri
     from mlflow.exceptions import MlflowException
 
     uri = get_tracking_uri()
     probe(uri)
+    bring_home()
     try:
         with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
             client = MlflowClient(uri)
@@ -121,15 +124,21 @@ def shown(uri: str) -> str:
 
 
 def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":
-    """The one run of a trained model in its recipe's experiment; a new one gets `started` (seconds since 1970)."""
-    experiment = client.get_experiment_by_name(recipe)
-    if experiment is not None and experiment.lifecycle_stage != "deleted":
-        wanted = f"tags.`{IDENTITY}` = '{identity}'"
-        runs = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=["start_time ASC"])
+    """The one run of a trained model in its recipe's experiment; a new one gets `started` (seconds since 1970).
+
+    A deleted run or experiment is restored.
+    """
+    from mlflow.entities import ViewType
+
+    experiment_id, wanted = _experiment(client, recipe), f"tags.`{IDENTITY}` = '{identity}'"
+    for kind in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
+        runs = client.search_runs([experiment_id], wanted, kind, max_results=1, order_by=["start_time ASC"])
+        if runs and kind == ViewType.DELETED_ONLY:
+            client.restore_run(runs[0].info.run_id)
         if runs:
-            return runs[0]
+            return client.get_run(runs[0].info.run_id)
     return client.create_run(
-        _experiment(client, recipe),
+        experiment_id,
         start_time=None if started is None else round(started * 1000),
         tags={IDENTITY: identity, "gristmill.recipe": recipe},
         run_name=f"{recipe}-{identity[:8]}",
@@ -142,7 +151,9 @@ def _experiment(client: "MlflowClient", recipe: str) -> str:
     experiment = client.get_experiment_by_name(recipe)
     if experiment is None:
         try:
-            return client.create_experiment(recipe)
+            experiment_id = client.create_experiment(recipe)
+            bring_home()  # MLflow does not quote the path
+            return experiment_id
         except MlflowException:  # another process was faster
             experiment = client.get_experiment_by_name(recipe)
             if experiment is None:
