@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.stage.errors import GristmillError
+from tasks.stage.redact import redact
 
 GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL."""
@@ -99,7 +100,7 @@ def _read(pipe: int) -> bytes | None:
 
 
 def _text(line: bytes) -> str:
-    return line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+    return redact(line[:LONGEST_LINE].decode("utf-8", "replace").rstrip())
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

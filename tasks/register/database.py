@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tasks.tracking.client import IDENTITY
+from tasks.tracking.client import IDENTITY, PLACE
+from tasks.tracking.dead import is_dead
 from tasks.tracking.embedded import PATIENCE, displaced, local_folder, stored_files
 
 RUNS = """runs WHERE experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)
@@ -18,6 +19,11 @@ INPUTS = f"""inputs WHERE source_id IN (SELECT run_uuid FROM {RUNS})
 MODELS = f"logged_models WHERE source_run_id IN (SELECT run_uuid FROM {RUNS})"
 OF_MODELS = f"model_id IN (SELECT model_id FROM {MODELS})"
 PLACES = f"SELECT artifact_uri FROM {RUNS} UNION SELECT artifact_location FROM {MODELS} ORDER BY 1"
+RUNNING = """SELECT tags.value, places.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = :key
+    LEFT JOIN tags AS places ON places.run_uuid = runs.run_uuid AND places.key = :place
+    WHERE status = 'RUNNING' AND lifecycle_stage = 'active' AND runs.run_uuid != :run_id
+    AND experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)"""
+"""Identity and place of all other trainings that MLflow calls RUNNING."""
 ROWS = {
     "schema": "alembic_version",
     "experiments": "experiments WHERE name = :recipe",
@@ -53,10 +59,12 @@ def read_database(path: Path, recipe: str, registration: Mapping[str, Any]) -> d
             aliases = connection.execute(f"SELECT alias, version FROM {ROWS['version_aliases']}", wanted).fetchall()
             places = connection.execute(PLACES, wanted).fetchall()
             elsewhere = displaced(connection)
+            running = connection.execute(RUNNING, wanted | {"place": PLACE}).fetchall()
     except sqlite3.Error:
         return None
     folders = [folder for (uri,) in places if (folder := local_folder(uri)) is not None]
-    if elsewhere or not found["runs"] or not found["models"] or len(folders) != len(places):
+    dead = any(is_dead(recipe, identity, place) for identity, place in running)
+    if elsewhere or dead or not found["runs"] or not found["models"] or len(folders) != len(places):
         return None
     return {**found, "files": [_files(folder) for folder in folders], "aliases": dict(aliases)}
 

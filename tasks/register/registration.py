@@ -10,8 +10,9 @@ from tasks.register.results import Results, read_results
 from tasks.register.settings import RegisterSettings
 from tasks.register.sync_run import log_scores, sync_run
 from tasks.stage.errors import TransientError
+from tasks.stage.redact import redact
 from tasks.stage.settings import read_section
-from tasks.tracking.client import connect, lost_is_transient, patience, shown
+from tasks.tracking.client import connect, lost_is_transient, patience
 
 
 def run(recipe: str) -> dict[str, Any]:
@@ -46,5 +47,5 @@ def _record(results: Results, settings: RegisterSettings) -> dict[str, Any]:
     uri = urlsplit(client.tracking_uri)
     if uri.scheme in ("http", "https"):
         place = f"experiments/{registration['experiment_id']}/runs/{registration['run_id']}"
-        registration["url"] = f"{shown(client.tracking_uri).rstrip('/')}/#/{place}"
+        registration["url"] = f"{redact(client.tracking_uri).rstrip('/')}/#/{place}"
     return registration

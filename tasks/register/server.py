@@ -12,7 +12,8 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from tasks.tracking.client import IDENTITY, PROBE_SECONDS
+from tasks.tracking.client import IDENTITY, PLACE, PROBE_SECONDS
+from tasks.tracking.dead import is_dead
 
 AT_ONCE = 8
 """Concurrent requests: a record takes one per curve."""
@@ -69,6 +70,10 @@ def _record(uri: str, recipe: str, registration: Mapping[str, Any]) -> dict[str,
     runs = ask("runs/search", {**within, "filter": f"tags.`{IDENTITY}` = '{identity}'"}, post=True).get("runs", [])
     if [found["info"]["run_id"] for found in runs] != [run_id]:
         raise Unclear
+    for other in ask("runs/search", {**within, "filter": "attributes.status = 'RUNNING'"}, post=True).get("runs", []):
+        tags = {tag["key"]: tag["value"] for tag in other["data"].get("tags", [])}
+        if other["info"]["run_id"] != run_id and IDENTITY in tags and is_dead(recipe, tags[IDENTITY], tags.get(PLACE)):
+            raise Unclear
     keys = [metric["key"] for metric in run["data"].get("metrics", [])]
     curves = [key for key in keys if not key.startswith("system/")]  # register reads no system metrics
     questions: list[tuple[str, dict[str, Any]]] = [

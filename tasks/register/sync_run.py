@@ -23,7 +23,7 @@ from tasks.register.scores import measured, rest
 from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file
 from tasks.stage.settings import recipe_path
-from tasks.tracking.client import find_or_create_run, flatten, log_parameters, log_tags, logged_points
+from tasks.tracking.client import end_dead_runs, find_or_create_run, flatten, log_parameters, log_tags, logged_points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,6 +53,7 @@ def sync_run(client: "MlflowClient", results: Results) -> "Run":
     """Find or create the run, add missing parameters, tags, curves, data sets and artifacts, and mark it finished."""
     journal = results.journal
     run = find_or_create_run(client, results.recipe, results.identity, journal.started)
+    end_dead_runs(client, results.recipe, run)
     resolved = results.training["settings"]
     made_by = {key: results.settings[key] for key in SECTIONS if key in results.settings and key not in resolved}
     log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by))

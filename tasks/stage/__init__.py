@@ -3,6 +3,7 @@
 run        runs one stage: declared inputs, outputs renamed into place, report, exit code
 settings   one section of a recipe, read and validated
 errors     errors as one sentence for the user
+redact     takes passwords, tokens and signatures out of texts
 runtime    settings that do not change results: GRISTMILL_* and the tools' own variables
 progress   a bar on a terminal, plain lines elsewhere
 parent     ends a process with its parent

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from tasks.stage.errors import EXIT_USER, DataError, GristmillError
 from tasks.stage.parent import end_with_parent
+from tasks.stage.redact import redact_all
 from tasks.stage.runtime import outcome_file, switch_off_telemetry
 from tasks.stage.settings import recipe_path
 
@@ -119,7 +120,7 @@ def run(stage: Stage, recipe: str) -> Report:
         report = stage.work(job)
         written = job.partial / stage.report
         written.parent.mkdir(parents=True, exist_ok=True)
-        write_json(written, {"stage": stage.name, **asdict(report)})
+        write_json(written, redact_all({"stage": stage.name, **asdict(report)}))
         for name in stage.outputs:
             _move(job.partial / name, job.folder / name)
     except Exception as error:

@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 
 from tasks.stage.errors import GristmillError
+from tasks.stage.redact import redact
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -79,7 +80,8 @@ def retries() -> int:
 
 def flow_run() -> str | None:
     """The URL or id of the flow run that started this stage, or None."""
-    return os.environ.get("GRISTMILL_FLOW_RUN")
+    place = os.environ.get("GRISTMILL_FLOW_RUN")
+    return None if place is None else redact(place)
 
 
 def outcome_file() -> Path | None:

@@ -16,6 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.identity import fingerprint
+from tasks.stage.redact import redact
+from tasks.tracking.dead import is_dead, place
 from tasks.tracking.embedded import bring_home, use_relative_path
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 IDENTITY = "gristmill.identity"
 """The tag that identifies a run."""
+PLACE, ENDED = "gristmill.place", "gristmill.ended"
+"""Tags: where a run was started, and why another one ended it."""
 
 PROBE_SECONDS = 5
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -51,7 +55,7 @@ def connect() -> "MlflowClient":
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
     except MlflowException as error:  # refused as invalid: MLflow does not support this kind of address
-        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {' '.join(str(error).split())[:200]}") from error
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {uri}: {redact(' '.join(str(error).split()))[:200]}") from error
     return client
 
 
@@ -63,13 +67,13 @@ def probe(uri: str) -> None:
     try:
         port = parts.port or PORTS.get(parts.scheme.split("+")[0])
     except ValueError as error:
-        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {error}") from error
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {uri}: {error}") from error
     if port is None:
         return
     try:
         socket.create_connection((parts.hostname, port), PROBE_SECONDS).close()
     except OSError as error:
-        raise TransientError(f"MLflow at {shown(uri)} does not answer ({error.strerror or error})") from error
+        raise TransientError(f"MLflow at {uri} does not answer ({error.strerror or error})") from error
 
 
 @contextmanager
@@ -91,7 +95,7 @@ def lost_is_transient() -> Iterator[None]:
         # Alembic's error: another process is creating the tables of a new database.
         passing = urlsplit(uri).hostname is not None or "locked" in reason or isinstance(error, CommandError)
         raise (TransientError if passing else GristmillError)(
-            f"MLflow at {shown(uri)} failed ({reason[:200]})"
+            f"MLflow at {uri} failed ({redact(reason)[:200]})"
         ) from error
 
 
@@ -117,12 +121,6 @@ def hush() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def shown(uri: str) -> str:
-    """A URI without user and password, for messages."""
-    parts = urlsplit(uri)
-    return uri if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
 def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":
     """The one run of a trained model in its recipe's experiment; a new one gets `started` (seconds since 1970).
 
@@ -140,9 +138,21 @@ def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, start
     return client.create_run(
         experiment_id,
         start_time=None if started is None else round(started * 1000),
-        tags={IDENTITY: identity, "gristmill.recipe": recipe},
+        tags={IDENTITY: identity, "gristmill.recipe": recipe, PLACE: place()},
         run_name=f"{recipe}-{identity[:8]}",
     )
+
+
+def end_dead_runs(client: "MlflowClient", recipe: str, run: "Run") -> None:
+    """End all other runs of a recipe that are RUNNING and whose process is gone; see `dead`."""
+    for other in client.search_runs(
+        [run.info.experiment_id], f"attributes.status = 'RUNNING' AND tags.`{IDENTITY}` != ''"
+    ):
+        tags = other.data.tags
+        if other.info.run_id != run.info.run_id and is_dead(recipe, tags[IDENTITY], tags.get(PLACE)):
+            reason = f"its process was killed, and the recipe changed; ended by the next run of {recipe}"
+            client.set_tag(other.info.run_id, ENDED, reason)
+            client.set_terminated(other.info.run_id, "KILLED")
 
 
 def _experiment(client: "MlflowClient", recipe: str) -> str:
@@ -171,7 +181,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(item, Mapping):
             flat |= flatten(item, f"{name}.")
         else:
-            text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+            text = redact(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False))
             if len(text) > LONGEST_VALUE:  # the hash keeps two long values apart
                 text = f"{text[: LONGEST_VALUE - 20]}… {fingerprint(text)[:16]}"
             flat["".join(c if c.isalnum() or c in "_-. /:" else "_" for c in name)[:250]] = text
@@ -190,7 +200,7 @@ def log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> Non
     """Set the tags that are missing or have another value."""
     from mlflow.entities import RunTag
 
-    changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
+    changed = [RunTag(key, redact(value)) for key, value in tags.items() if run.data.tags.get(key) != redact(value)]
     client.log_batch(run.info.run_id, tags=changed)
 
 

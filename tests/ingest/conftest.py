@@ -63,6 +63,7 @@ class Server(ThreadingHTTPServer):
 
     body, status, ranges, breaks, sends = BODY, 200, True, 0, 700_000
     asked: list[str | None]
+    login: str | None = None
     daemon_threads = True
 
     def url(self, name: str = "text.txt") -> str:
@@ -75,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, wanted = self.server, self.headers.get("Range")
         server.asked.append(wanted)
+        server.login = self.headers.get("Authorization")
         if server.status != 200:
             self.send_error(server.status)
             return

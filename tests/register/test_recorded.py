@@ -18,7 +18,8 @@ from tasks.register import champion as questions
 from tasks.register.predict import generate
 from tasks.register.recorded import files_are_known, whole
 from tasks.register.registration import run
-from tests.register import evaluate, the_model, the_run, train
+from tasks.tracking.dead import place
+from tests.register import evaluate, the_model, train
 from tests.register.conftest import serving
 from tests.scratch import ROOT, environment
 
@@ -67,6 +68,9 @@ def gc() -> None:
 
 
 THROUGH_MLFLOW: dict[str, Damage] = {
+    "another run killed": lambda found: MlflowClient().create_run(
+        found["experiment_id"], tags={"gristmill.identity": "9" * 64, "gristmill.place": place()}
+    ),
     "experiment deleted": lambda found: MlflowClient().delete_experiment(found["experiment_id"]),
     "run deleted": lambda found: MlflowClient().delete_run(found["run_id"]),
     "run not finished": lambda found: MlflowClient().update_run(found["run_id"], "RUNNING"),
@@ -114,10 +118,11 @@ def seen_and_made_whole(damage: Damage) -> dict:
 @pytest.mark.parametrize("damage", [*THROUGH_MLFLOW, *IN_FILES])
 def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> None:
     again = seen_and_made_whole((THROUGH_MLFLOW | IN_FILES)[damage])
+    client = MlflowClient()
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert [run.info.run_id for run in runs if run.info.status != "KILLED"] == [again["run_id"]]
     assert questions.champion("tiny")["version"] == again["version"]
-    assert (
-        the_run().info.run_id == again["run_id"] == MlflowClient().get_model_version_by_alias("tiny", "champion").run_id
-    )
+    assert again["run_id"] == MlflowClient().get_model_version_by_alias("tiny", "champion").run_id
     assert [version.aliases for version in MlflowClient().search_model_versions("name = 'tiny'")].count(
         ["champion"]
     ) <= 1

@@ -12,6 +12,7 @@ from tasks.register import champion as questions
 from tasks.register.predict import generate
 from tasks.register.registration import run
 from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
+from tasks.tracking.client import PLACE
 from tests.register import IDENTITY, SIGNATURE, evaluate, the_model, the_run, train
 from tests.scratch import ROOT, environment
 
@@ -24,7 +25,7 @@ def content() -> dict:
     artifacts = Path(download_artifacts(run_id=found.info.run_id))
     return {
         "parameters": found.data.params,
-        "tags": {key: value for key, value in found.data.tags.items() if key.startswith("gristmill.")},
+        "tags": {key: value for key, value in found.data.tags.items() if key.startswith("gristmill.") and key != PLACE},
         "curves": {
             key: sorted((point.step, point.value) for point in client.get_metric_history(found.info.run_id, key))
             for key in found.data.metrics
