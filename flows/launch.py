@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flows.stop import polled, stop_if_asked
 from tasks.stage.errors import GristmillError
+from tasks.stage.redact import redact
 
 GRACE = 10.0
 """Seconds from SIGINT to SIGKILL."""
@@ -104,7 +105,7 @@ def _read(pipe: int) -> bytes | None:
 
 
 def _text(line: bytes) -> str:
-    return line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+    return redact(line[:LONGEST_LINE].decode("utf-8", "replace").rstrip())
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

@@ -198,9 +198,10 @@ def _publish(summary: Summary) -> None:
     lines += [f"| {name} | {cell(figure(value))} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]
     lines += [f"| {row.address} | {row.happened} | {row.seconds:.1f} |" for row in summary.rows]
-    lines += ["", *_registration(summary.registration)]
-    if summary.warning:
-        lines += ["", f"**{summary.warning}**"]
+    told = dict(summary.registration)
+    warnings = [*told.pop("warnings", ()), *filter(None, [summary.warning])]
+    lines += ["", *_registration(told)]
+    lines += [line for warning in warnings for line in ("", f"**Warning: {warning}**")]
     create_markdown_artifact("\n".join(lines), key=f"{summary.recipe}-metrics", description="Final metrics")
 
 

@@ -15,6 +15,7 @@ from flows.progress import seconds_between_lines, working
 from flows.stop import Stopped
 from flows.summary import Happened, Row
 from tasks.stage.errors import EXIT_TRANSIENT, EXIT_USER, GristmillError
+from tasks.stage.redact import redact
 from tasks.stage.runtime import timeout
 
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
@@ -45,7 +46,7 @@ class StageFailed(GristmillError):
 
     def __init__(self, address: str, sentence: str, exit_code: int) -> None:
         super().__init__(f"{address}: {sentence}")
-        self.address, self.sentence, self.exit_code = address, sentence, exit_code
+        self.address, self.sentence, self.exit_code = address, redact(sentence), exit_code
 
     def __reduce__(self) -> Any:
         return type(self), (self.address, self.sentence, self.exit_code)

@@ -18,6 +18,7 @@ class Server(ThreadingHTTPServer):
     location: str | None = None
     length: str | None = None
     asked: list[str | None]
+    login: str | None = None
     daemon_threads = True
 
     def url(self, name: str = "text.txt") -> str:
@@ -30,6 +31,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, wanted = self.server, self.headers.get("Range")
         server.asked.append(wanted)
+        server.login = self.headers.get("Authorization")
         if server.location is not None:
             self.send_response(302)
             self.send_header("Location", server.location)

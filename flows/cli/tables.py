@@ -28,7 +28,9 @@ def print_summary(summary: Summary) -> None:
         show(_metrics(read_task(summary.recipe), summary.metrics))
     if summary.registration:
         found = summary.registration
-        show(f"{found['model']} version {found['version']}: {found['alias']}, {found['reason']}")
+        show(f"{found['model']} version {found['version']}: {found['alias'] or 'no alias'}, {found['reason']}")
+        for warning in found.get("warnings", ()):
+            warn(warning)
     if summary.warning:
         show(f"warning: {summary.warning}")
     ran = sum(row.happened == "ran" for row in summary.rows)
@@ -59,6 +61,7 @@ def print_recipes() -> None:
 
     table = make_table(("recipe", "task", "model", "source", "champion", "metric", ""), right=("",))
     away: str | None = None
+    warnings = []
     for name in listed_recipes():
         try:
             recipe = load(name)
@@ -71,6 +74,7 @@ def print_recipes() -> None:
                 found = champion(name)
             except TransientError as error:
                 away = str(error)
+        warnings += [f"{name}: {warning}" for warning in (found["warnings"] if found else ())]
         none = "" if away else "none yet" if read_metrics(name) else "never run"
         table.add_row(
             name,
@@ -82,8 +86,8 @@ def print_recipes() -> None:
             figure(found["value"]) if found else "",
         )
     show(table)
-    for sentence in misnamed().values():
-        warn(sentence)
+    for warning in [*misnamed().values(), *warnings]:
+        warn(warning)
     if away is not None:
         warn(f"champions are not shown: {away}")
 
@@ -102,6 +106,7 @@ def print_runs(recipe: str | None) -> None:
             if recipe is not None:
                 raise
             warnings.append(f"{name} is skipped: {str(error).splitlines()[0]}")
+    warnings += [f"{row['recipe']}: {warning}" for row in rows for warning in row["warnings"]]
     if rows:
         show(_runs(rows))
     else:

@@ -14,6 +14,7 @@ from types import FrameType
 from flows.temporary import free_port
 from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
 from tasks.tracking.client import EMBEDDED, experiment_page
+from tasks.tracking.embedded import bring_home
 
 PATIENCE = 120.0
 """Startup timeout in seconds."""
@@ -23,6 +24,7 @@ def main() -> None:
     """Start both servers, print their URLs, and stop them with this process."""
     switch_off_telemetry()
     keep_loopback_direct()
+    bring_home()
     signal.signal(signal.SIGTERM, _interrupt)
     pages = {"MLflow": free_port(int(EMBEDDED.rpartition(":")[2])), "Prefect": free_port(4200)}
     mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(pages["MLflow"]), "--workers", "1"]

@@ -1,12 +1,18 @@
 """A file from the web, resumed at the first missing byte."""
 
+import os
+from netrc import NetrcParseError
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.fetch.answers import PASSING
 from tasks.fetch.downloads import require_room
 from tasks.ingest.source import Bench
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.progress import progress
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT = 30.0
 """Seconds without a byte."""
@@ -22,7 +28,9 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     place = f"{bench.recipe}: ingest.url: {url}"
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     try:
-        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=TIMEOUT) as response:
+        with httpx.stream(
+            "GET", url, headers=headers, auth=_password(), follow_redirects=True, timeout=TIMEOUT
+        ) as response:
             status = response.status_code
             if status == 416 and had:  # complete, or the file is now shorter: the checksum decides
                 return
@@ -48,6 +56,17 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
         raise TransientError(f"{place}: {_words(error)}") from error
     except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:
         raise bench.wrong("url", f"{url}: {_words(error)}") from error
+
+
+def _password() -> "httpx.Auth | None":
+    """Users and passwords by server, from ~/.netrc or the file in NETRC. Raises GristmillError for a damaged one."""
+    import httpx
+
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    try:
+        return httpx.NetRCAuth(str(path)) if path.is_file() else None
+    except (NetrcParseError, OSError) as error:
+        raise GristmillError(f"{path}: cannot be read: {error}") from error
 
 
 def _words(error: Exception) -> str:

@@ -13,10 +13,12 @@ base          the model that the training started from
 scores        metrics, intervals, baselines and counts of the evaluation
 sync_run      completes the MLflow run from files
 card          the model card
+artifacts     whether files of runs and models are there and whole
 package       the model in MLflow's format
 schema        inputs, outputs and parameters of the registered model, by task
 promotion     champion or challenger, and why
-registry      versions and aliases
+registry      versions of the registered model
+aliases       who holds its aliases, and whether a hand moved them
 recorded      detects a complete record without MLflow
 place         the place of the record (a `database` or a `server`), and its rows
 champion      the champion and the runs, for the command line; `promote`

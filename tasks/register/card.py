@@ -6,6 +6,7 @@ from typing import Any
 from tasks.register.base import Base
 from tasks.register.results import Results
 from tasks.register.scores import measured, rest
+from tasks.stage.redact import redact
 from tasks.stage.task import FAMILIES, PAIRS
 
 PIPELINES = {
@@ -32,7 +33,7 @@ def model_card(results: Results) -> str:
         _making(results),
         f"```yaml\n{_yaml(results.settings)}```\n",
     ]
-    return "\n".join(parts)
+    return redact("\n".join(parts))
 
 
 def _front_matter(results: Results) -> dict[str, Any]:

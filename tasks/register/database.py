@@ -5,12 +5,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from tasks.tracking.client import IDENTITY
-
-PATIENCE = 5.0
-"""Seconds to wait for a writer."""
+from tasks.tracking.client import IDENTITY, PLACE
+from tasks.tracking.dead import is_dead
+from tasks.tracking.embedded import PATIENCE, displaced, local_folder, stored_files
 
 RUNS = """runs WHERE experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)
     AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = :key AND value =
@@ -21,6 +19,11 @@ INPUTS = f"""inputs WHERE source_id IN (SELECT run_uuid FROM {RUNS})
 MODELS = f"logged_models WHERE source_run_id IN (SELECT run_uuid FROM {RUNS})"
 OF_MODELS = f"model_id IN (SELECT model_id FROM {MODELS})"
 PLACES = f"SELECT artifact_uri FROM {RUNS} UNION SELECT artifact_location FROM {MODELS} ORDER BY 1"
+RUNNING = """SELECT tags.value, places.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = :key
+    LEFT JOIN tags AS places ON places.run_uuid = runs.run_uuid AND places.key = :place
+    WHERE status = 'RUNNING' AND lifecycle_stage = 'active' AND runs.run_uuid != :run_id
+    AND experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)"""
+"""Identity and place of all other trainings that MLflow calls RUNNING."""
 ROWS = {
     "schema": "alembic_version",
     "experiments": "experiments WHERE name = :recipe",
@@ -35,6 +38,7 @@ ROWS = {
     "models": MODELS,
     "model_tags": f"logged_model_tags WHERE {OF_MODELS}",
     "registered": "registered_models WHERE name = :model",
+    "registered_tags": "registered_model_tags WHERE name = :model",
     "versions": "model_versions WHERE name = :model",
     "version_tags": "model_version_tags WHERE name = :model",
     "version_aliases": "registered_model_aliases WHERE name = :model",
@@ -54,10 +58,13 @@ def read_database(path: Path, recipe: str, registration: Mapping[str, Any]) -> d
             }
             aliases = connection.execute(f"SELECT alias, version FROM {ROWS['version_aliases']}", wanted).fetchall()
             places = connection.execute(PLACES, wanted).fetchall()
+            elsewhere = displaced(connection)
+            running = connection.execute(RUNNING, wanted | {"place": PLACE}).fetchall()
     except sqlite3.Error:
         return None
-    folders = [folder for (uri,) in places if (folder := _folder(uri)) is not None]
-    if not found["runs"] or not found["models"] or len(folders) != len(places):
+    folders = [folder for (uri,) in places if (folder := local_folder(uri)) is not None]
+    dead = any(is_dead(recipe, identity, place) for identity, place in running)
+    if elsewhere or dead or not found["runs"] or not found["models"] or len(folders) != len(places):
         return None
     return {**found, "files": [_files(folder) for folder in folders], "aliases": dict(aliases)}
 
@@ -70,15 +77,6 @@ def _plain(value: Any) -> Any:
     return repr(value) if isinstance(value, (bytes, float)) else value
 
 
-def _folder(uri: str) -> Path | None:
-    """The artifact folder on this machine; None if artifacts are elsewhere."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
-    return Path(uri) if not parts.scheme and Path(uri).is_absolute() else None
-
-
 def _files(folder: Path) -> list[tuple[str, int]]:
     """Names and sizes; MLflow keeps no hashes of artifacts."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)
+    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in stored_files(folder)]

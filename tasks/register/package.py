@@ -10,10 +10,12 @@ change. The rest is updated in place when the evaluation, the signature's defaul
 import re
 import shutil
 import tempfile
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
 from tasks.register.results import Results
 from tasks.register.schema import KINDS, example, signature
@@ -32,6 +34,8 @@ WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
 AROUND = "gristmill.package"
 """The tag with the hash of everything but the weights."""
+FILES = "gristmill.files"
+"""The tag with the hash of all stored files."""
 
 
 def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedModel":
@@ -49,17 +53,16 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
     )
     for model in found:
         if str(model.status) == "READY":
-            lost = _has_lost_files(client, results, model)
-            if lost or model.tags.get(AROUND) != around:
-                _store(client, run, results, model, weights=lost)
-                client.set_logged_model_tags(model.model_id, {AROUND: around})
+            there = _files(client, model)
+            if model.tags.get(FILES) != fingerprint(there) or model.tags.get(AROUND) != around:
+                _store(client, run, results, model, around, weights=not holds(there, _weights(results, model)))
             return model
         client.delete_logged_model(model.model_id)  # half stored: a crash
     model = client.create_logged_model(
         run.info.experiment_id, name=results.recipe, source_run_id=run.info.run_id,
-        tags={SHA256: results.model_sha256, AROUND: around}, model_type=results.task,
+        tags={SHA256: results.model_sha256}, model_type=results.task,
     )  # fmt: skip
-    _store(client, run, results, model, weights=True)
+    _store(client, run, results, model, around, weights=True)
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return client.finalize_logged_model(model.model_id, "READY")
 
@@ -70,19 +73,21 @@ def served_code(task: str) -> str:
     return IMPORTED.sub("", "\n\n".join((TASKS / name).read_text(encoding="utf-8") for name in files))
 
 
-def _has_lost_files(client: "MlflowClient", results: Results, model: "LoggedModel") -> bool:
-    """Whether files that loading needs were deleted."""
-    there = {
-        file.path
-        for folder in (None, "artifacts/model")
-        for file in client.list_logged_model_artifacts(model.model_id, folder)
-    }
-    weights = {f"artifacts/model/{path.name}" for path in (results.folder / "model").glob(WEIGHTS)}
-    return not there.issuperset({"MLmodel", *weights})
+def _files(client: "MlflowClient", model: "LoggedModel") -> dict[str, str]:
+    """The stored files; see `tasks.register.artifacts`."""
+    return find_files(model.artifact_location, partial(client.list_logged_model_artifacts, model.model_id))
 
 
-def _store(client: "MlflowClient", run: "Run", results: Results, model: "LoggedModel", weights: bool) -> None:
-    """Write all files of the logged model, or all but the weights."""
+def _weights(results: Results, model: "LoggedModel") -> dict[str, str]:
+    """The weights as they must be stored."""
+    files = (results.folder / "model").glob(WEIGHTS)
+    return {f"artifacts/model/{path.name}": mark(path, model.artifact_location) for path in files}
+
+
+def _store(
+    client: "MlflowClient", run: "Run", results: Results, model: "LoggedModel", around: str, weights: bool
+) -> None:
+    """Write all files of the logged model, or all but the weights, and note what is there now."""
     source = (results.folder / "model").resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -93,6 +98,7 @@ def _store(client: "MlflowClient", run: "Run", results: Results, model: "LoggedM
             for path in source.glob(WEIGHTS):  # MLflow copies what a link points to
                 (folder / "mlflow" / "artifacts" / "model" / path.name).symlink_to(path)
         client.log_model_artifacts(model.model_id, str(folder / "mlflow"))
+    client.set_logged_model_tags(model.model_id, {AROUND: around, FILES: fingerprint(_files(client, model))})
 
 
 def _save(folder: Path, results: Results, model: "LoggedModel", run: "Run") -> None:

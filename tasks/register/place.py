@@ -5,12 +5,10 @@ other stores the answer is None, and MLflow itself must look.
 """
 
 import os
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-DEFAULT = "sqlite:///mlflow.db"
-"""MLflow 3's default, unless `mlruns` is a file store of MLflow 2."""
+from tasks.tracking.embedded import DEFAULT, database_of, find_uri, has_file_store
 
 KNOWN = (
     "TRACKING_URI", "TRACKING_USERNAME", "TRACKING_PASSWORD", "TRACKING_TOKEN", "TRACKING_INSECURE_TLS",
@@ -25,10 +23,10 @@ def read_place(uri: str, recipe: str, registration: dict[str, Any]) -> dict[str,
 
     Includes `aliases`: {alias: version} of the registered model.
     """
-    if urlsplit(uri).scheme == "sqlite":
+    if (path := database_of(uri)) is not None:
         from tasks.register.database import read_database
 
-        return read_database(Path(unquote(uri.removeprefix("sqlite:///"))), recipe, registration)
+        return read_database(path, recipe, registration)
     from tasks.register.server import read_server
 
     return read_server(uri, recipe, registration)
@@ -39,10 +37,9 @@ def find_place() -> str | None:
     ours = {name.removeprefix("MLFLOW_"): value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
     if any(value and name not in KNOWN for name, value in ours.items()) or "_MLFLOW_SERVER_ARTIFACT_ROOT" in os.environ:
         return None
-    uri = ours.get("TRACKING_URI") or DEFAULT
+    uri = find_uri()
     parts = urlsplit(uri)
     if parts.scheme == "sqlite":
         plain = uri.startswith("sqlite:///") and not parts.query and not parts.fragment
-        old_store = uri == DEFAULT and any(Path("mlruns").glob("*/meta.yaml"))  # MLflow prefers it to its default
-        return uri if plain and not old_store else None
+        return uri if plain and not (uri == DEFAULT and has_file_store()) else None
     return uri if parts.scheme in ("http", "https") and not parts.username and not parts.query else None

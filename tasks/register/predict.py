@@ -1,17 +1,22 @@
 """Runs the champion for the command line; it is looked up in the registry once."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from tasks.register.aliases import read_registered
 from tasks.register.promotion import CHAMPION
-from tasks.register.registry import find_alias, model_name
+from tasks.register.registry import model_name, warn_of_champion
 from tasks.register.settings import RegisterSettings
 from tasks.stage.errors import GristmillError
 from tasks.stage.runtime import find_device
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import read_task
 from tasks.tracking.client import connect, lost_is_transient
+from tasks.tracking.embedded import local_folder
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -28,14 +33,25 @@ class Champion:
 
     def __init__(self, recipe: str) -> None:
         """Raises RecipeError for the recipe, GristmillError without a champion, TransientError if a server is down."""
-        name = model_name(recipe, read_section(recipe, "register", RegisterSettings))
+        settings = read_section(recipe, "register", RegisterSettings)
+        name = model_name(recipe, settings)
         with lost_is_transient():
-            version = find_alias(connect(), name, CHAMPION)
-            if version is None:
+            client = connect()
+            model = read_registered(client, name)
+            version = None if model is None else model.holder(CHAMPION)
+            if model is None or version is None:
                 raise GristmillError(f"{name} has no champion yet; run `gristmill run {recipe}`")
+            for warning in warn_of_champion(model, settings, recipe):
+                print(f"warning: {warning}", file=sys.stderr)
+            self._uri = f"models:/{name}/{version.version}"
+            folder = local_folder(client.get_model_version_download_uri(name, version.version))
+            if folder is not None and "%" in str(folder):  # MLflow would read `%41` in a path as `A`
+                self._link = TemporaryDirectory()
+                link = Path(self._link.name, "model")
+                link.symlink_to(folder.parent)
+                self._uri = str(link / folder.name)
             from mlflow.models import Model
 
-            self._uri = f"models:/{name}/{version.version}"
             schema = Model.load(self._uri).get_params_schema()
         self.types = {spec.name: TYPES[spec.dtype.name] for spec in (schema.params if schema else ())}
 

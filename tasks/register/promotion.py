@@ -6,7 +6,7 @@ number is a mistake that nobody sees, while a waiting challenger is one command 
 growing test split can set `compare_different_data: true`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tasks.register.settings import RegisterSettings
@@ -59,7 +59,7 @@ def decide(
             f" (their signatures differ in {', '.join(differing)}); {name} stays champion until"
             " `gristmill promote` or register.compare_different_data says otherwise",
         )
-    gain = (champion.value - score.value) * (1 if METRICS[score.metric] else -1)
+    gain = _gain(score, champion)
     caveat = f", though their signatures differ in {', '.join(differing)}" if differing else ""
     compared = f"{score.metric} {score.value:.4f} against {champion.value:.4f} of {name}{caveat}"
     if gain <= 0:
@@ -67,6 +67,39 @@ def decide(
     if gain < settings.min_improvement:
         return Decision(CHALLENGER, f"better by less than {settings.min_improvement:g}: {compared}")
     return Decision(CHAMPION, f"better: {compared}")
+
+
+def doubts(
+    settings: RegisterSettings,
+    number: int,
+    champion: Score,
+    baselines: Mapping[str, float],
+    others: Mapping[int, Score],
+    command: str,
+) -> Iterator[str]:
+    """Why a champion may be a bad one: baselines that it does not beat, and the best of the other versions.
+
+    `command` is the start of the command that makes another version champion.
+    """
+    metric, shown = champion.metric, f"version {number} is champion with {champion.metric} {champion.value:.4f}"
+    unbeaten = {name: value for name, value in baselines.items() if _gain(champion, Score(metric, value, "")) <= 0}
+    if unbeaten:
+        named = ", ".join(f"{name} {value:.4f}" for name, value in unbeaten.items())
+        every = "any baseline" if len(unbeaten) == len(baselines) else f"the baseline{'s' * (len(unbeaten) > 1)}"
+        yield f"{shown}, which is not better than {every} ({named})"
+    better = {
+        other: _gain(score, champion)
+        for other, score in others.items()
+        if score.metric == metric and (settings.compare_different_data or not _differing(score, champion))
+    }
+    best = max(better, key=lambda other: (better[other], -other), default=0)
+    if best and better[best] > 0 and better[best] >= settings.min_improvement:
+        yield f"{shown}, but version {best} has {others[best].value:.4f}; to promote it: {command} {best}"
+
+
+def _gain(score: Score, other: Score) -> float:
+    """How much better a score is than another one of its metric."""
+    return (other.value - score.value) * (1 if METRICS[score.metric] else -1)
 
 
 def _gate(settings: RegisterSettings, score: Score, metrics: Mapping[str, object]) -> str | None:

@@ -73,20 +73,20 @@ def replace_json(path: Path, value: Any) -> None:
 
 
 def tell(registration: dict[str, Any]) -> None:
-    """Print the registration as one line on stderr."""
+    """Print the registration as one line on stderr, and one per warning about the champion."""
     found = "registered" if registration["new"] else "already registered"
-    print(
-        f"register: {found} as version {registration['version']} of {registration['model']},"
-        f" {registration['alias']}: {registration['reason']}",
-        file=sys.stderr,
-        flush=True,
-    )
+    name = f"version {registration['version']} of {registration['model']}"
+    lines = [f"{found} as {name}, {registration['alias'] or 'no alias'}: {registration['reason']}"]
+    lines += [f"WARNING: {warning}" for warning in registration.get("warnings", ())]
+    for line in lines:
+        print(f"register: {line}", file=sys.stderr, flush=True)
 
 
 def _agree(aliases: dict[str, int], registration: dict[str, Any]) -> bool:
-    """Whether the aliases are those that register set."""
-    own = registration["version"] == aliases.get(registration["alias"])
-    return own and registration["champion"] == aliases.get(CHAMPION) and registration["alias"] in (CHAMPION, CHALLENGER)
+    """Whether the aliases are those that register set or found."""
+    alias, version = registration["alias"], registration["version"]
+    own = aliases.get(alias) == version if alias else version not in map(aliases.get, (CHAMPION, CHALLENGER))
+    return own and registration["champion"] == aliases.get(CHAMPION)
 
 
 def _path(recipe: str) -> Path:

@@ -1,13 +1,28 @@
 """Versions of the registered model: identified by training and weights, marked by aliases, not by MLflow's stages."""
 
+import json
+import math
 from typing import TYPE_CHECKING, Any
 
+from tasks.register.aliases import (
+    BY_HAND,
+    REASON,
+    REPLACED,
+    Registered,
+    adopt,
+    crown,
+    describe,
+    read_registered,
+    set_tags,
+    succeed,
+)
 from tasks.register.package import SHA256
-from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, decide
+from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, decide, doubts
 from tasks.register.results import Results
 from tasks.register.settings import RegisterSettings, problems
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.settings import recipe_path
+from tasks.stage.task import FAMILIES
 from tasks.tracking.client import IDENTITY
 
 if TYPE_CHECKING:
@@ -15,33 +30,12 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
-METRIC, VALUE, SIGNATURE, REASON, BY_HAND = (
-    f"gristmill.{name}" for name in ("metric", "value", "signature", "reason", "promoted_by_hand")
-)
+METRIC, VALUE, SIGNATURE, BASELINES = (f"gristmill.{name}" for name in ("metric", "value", "signature", "baselines"))
 
 
 def model_name(recipe: str, settings: RegisterSettings) -> str:
     """The name of a recipe's registered model."""
     return settings.model_name or recipe
-
-
-def find_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    """The version with an alias, or None, also if the model does not exist yet."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def find_version(client: "MlflowClient", name: str, results: Results) -> "ModelVersion | None":
-    """The version with this training and these weights, or None."""
-    versions = client.search_model_versions(f"name = '{name}' AND tags.`{IDENTITY}` = '{results.identity}'")
-    same = [version for version in versions if version.tags.get(SHA256) == results.model_sha256]
-    return min(same, key=lambda version: int(version.version), default=None)
 
 
 def headline(results: Results, settings: RegisterSettings) -> Score:
@@ -62,115 +56,144 @@ def headline(results: Results, settings: RegisterSettings) -> Score:
 def register(
     client: "MlflowClient", run: "Run", model: "LoggedModel", results: Results, settings: RegisterSettings
 ) -> dict[str, Any]:
-    """Find or create the version and set its alias; returns the registration, with the reason."""
+    """Find or create the version and set its alias; returns the registration, with the reason.
+
+    A version of this training whose run or logged model is gone is replaced by a new one.
+    """
     name = model_name(results.recipe, settings)
-    score = headline(results, settings)
-    version = find_version(client, name, results)
+    score, tags = headline(results, settings), _score_tags(results, settings)
+    registered = _registered(client, name, results)
+    adopt(client, registered)
+    same = [version for version in registered.versions.values() if _is_of(version, results)]
+    whole = [each for each in same if each.source == _source(model) and each.run_id == run.info.run_id]
+    lost = [each for each in same if each not in whole and REPLACED not in each.tags]
+    version = min(whole, key=lambda each: int(each.version), default=None)
     new = version is None
     if version is None:
-        version = _create(client, name, run, model, results, score)
-    else:
-        _set_tags(client, version, _score_tags(score))
-    champion = find_alias(client, name, CHAMPION)
-    if champion is not None and int(champion.version) == int(version.version):
-        reason = version.tags.get(REASON) or "it is the champion"
-        decision = Decision(CHAMPION, reason)
-    elif champion is not None and not new and BY_HAND in champion.tags:
-        decision = Decision(CHALLENGER, f"version {champion.version} was made champion by hand, after this one")
-    else:
-        decision = decide(
-            settings, score, results.metrics, _score_of(champion), str(champion.version) if champion else ""
-        )
-    _crown(client, version, decision, champion)
-    reigning = version if decision.alias == CHAMPION else champion
+        version = _create(client, name, run, model, results, tags)
+        registered.versions[int(version.version)] = version
+    set_tags(client, version, tags)
+    for each in lost:
+        succeed(client, registered, each, version)
+    fresh = new and not lost
+    decision = _decide(registered, version, fresh, score, results, settings)
+    if decision.alias == CHAMPION or fresh or not registered.moved_by_hand(CHALLENGER):
+        crown(client, registered, version, decision)
+    warnings = warn_of_champion(registered, settings, results.recipe)
+    champion = registered.holder(CHAMPION)
+    if champion is not version:
+        describe(client, version, f"{CHALLENGER}: {decision.reason}")
+    if champion is not None:
+        describe(client, champion, f"{CHAMPION}: {champion.tags.get(REASON)}", warnings)
+    alias = decision.alias if registered.holder(decision.alias) is version else None  # a hand gave it to another
     return {
         "recipe": results.recipe,
         "model": name,
         "version": int(version.version),
         "new": new,
-        "alias": decision.alias,
+        "alias": alias,
         "reason": decision.reason,
         "metric": score.metric,
         "value": score.value,
-        "champion": None if reigning is None else int(reigning.version),
-        "model_uri": f"models:/{name}@{decision.alias}",
+        "champion": registered.aliases.get(CHAMPION),
+        "warnings": warnings,
+        "model_uri": f"models:/{name}@{alias}" if alias else f"models:/{name}/{version.version}",
         "run_id": run.info.run_id,
         "run_name": run.info.run_name,
         "experiment_id": run.info.experiment_id,
     }
 
 
-def promote(client: "MlflowClient", name: str, number: int) -> "ModelVersion | None":
-    """Make a version champion whatever its score, until a new version is better. Returns the previous champion.
-
-    Raises GristmillError if there is no such version.
-    """
-    versions = {int(version.version): version for version in client.search_model_versions(f"name = '{name}'")}
-    if number not in versions:
-        there = ", ".join(map(str, sorted(versions))) or "none"
-        raise GristmillError(f"{name} has no version {number} (available: {there})")
-    version, old = client.get_model_version(name, str(number)), find_alias(client, name, CHAMPION)
-    if old is not None and int(old.version) == number:
-        return old
-    _crown(client, version, Decision(CHAMPION, "made champion by hand"), old)
-    _set_tags(client, version, {BY_HAND: "yes"})
-    return old
+def warn_of_champion(model: Registered, settings: RegisterSettings, recipe: str) -> list[str]:
+    """Why the champion may be a bad one, one clause each; see `promotion.doubts`."""
+    champion = model.holder(CHAMPION)
+    score = None if champion is None else score_of(champion)
+    if champion is None or score is None:
+        return []
+    others = {}
+    if BY_HAND not in champion.tags and not model.moved_by_hand(CHAMPION):  # a hand chose it, knowing the others
+        live = {number: each for number, each in model.versions.items() if REPLACED not in each.tags}
+        others = {number: found for number, each in live.items() if (found := score_of(each)) is not None}
+    command = f"gristmill promote {recipe}"
+    return list(doubts(settings, int(champion.version), score, _baselines(champion), others, command))
 
 
-def _create(
-    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel", results: Results, score: Score
-) -> "ModelVersion":
+def score_of(version: "ModelVersion") -> Score | None:
+    """The recorded score; None if a version of somebody else has none."""
+    tags = version.tags
+    try:
+        value = float(tags[VALUE])
+    except (KeyError, ValueError):
+        return None
+    return Score(tags[METRIC], value, tags.get(SIGNATURE, "")) if METRIC in tags and math.isfinite(value) else None
+
+
+def _decide(
+    model: Registered, version: "ModelVersion", fresh: bool, score: Score, results: Results, settings: RegisterSettings
+) -> Decision:
+    champion = model.holder(CHAMPION)
+    if champion is version:
+        return Decision(CHAMPION, version.tags.get(REASON) or "it is the champion")
+    if not fresh and champion is not None and BY_HAND in champion.tags:
+        return Decision(CHALLENGER, f"version {champion.version} was made champion by hand, after this one")
+    if not fresh and champion is None and model.moved_by_hand(CHAMPION):
+        return Decision(CHALLENGER, "the alias champion was taken away by hand")
+    rival = None if champion is None else score_of(champion)
+    if champion is not None and rival is None:
+        return Decision(
+            CHALLENGER, f"version {champion.version} is champion and has no score of Gristmill to compare with"
+        )
+    return decide(settings, score, results.metrics, rival, str(champion.version) if champion else "")
+
+
+def _source(model: "LoggedModel") -> str:
+    return f"models:/{model.model_id}"
+
+
+def _is_of(version: "ModelVersion", results: Results) -> bool:
+    """Whether a version is of this training and these weights, and no copy: its source is a logged model, `m-…`."""
+    logged = (version.source or "").startswith("models:/m-")
+    return (
+        logged and version.tags.get(IDENTITY) == results.identity and version.tags.get(SHA256) == results.model_sha256
+    )
+
+
+def _registered(client: "MlflowClient", name: str, results: Results) -> Registered:
+    """The registered model; created if need be. Raises GristmillError if MLflow has a prompt of that name."""
     from mlflow.exceptions import MlflowException
 
+    if (found := read_registered(client, name)) is not None:
+        return found
     try:
         client.create_registered_model(name, description=str(results.settings.get("description") or "") or None)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    tags = {IDENTITY: results.identity, SHA256: results.model_sha256, "gristmill.recipe": results.recipe}
-    return client.create_model_version(
-        name, f"models:/{model.model_id}", run.info.run_id, tags | _score_tags(score), model_id=model.model_id
-    )
+    found = read_registered(client, name)
+    if found is None:
+        raise GristmillError(f"{name} is a prompt in MLflow; give the model another name with register.model_name")
+    return found
 
 
-def _score_tags(score: Score) -> dict[str, str]:
-    return {METRIC: score.metric, VALUE: repr(score.value), SIGNATURE: score.signature}
+def _create(
+    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel", results: Results, tags: dict[str, str]
+) -> "ModelVersion":
+    known = {IDENTITY: results.identity, SHA256: results.model_sha256, "gristmill.recipe": results.recipe}
+    return client.create_model_version(name, _source(model), run.info.run_id, known | tags, model_id=model.model_id)
 
 
-def _score_of(version: "ModelVersion | None") -> Score | None:
-    """The recorded score; a version registered by hand has none and is comparable with nothing."""
-    if version is None:
-        return None
-    tags = version.tags
-    return Score(tags.get(METRIC, "unknown metric"), float(tags.get(VALUE, "nan")), tags.get(SIGNATURE, ""))
+def _score_tags(results: Results, settings: RegisterSettings) -> dict[str, str]:
+    score = headline(results, settings)
+    names = FAMILIES[results.task].metrics[score.metric]
+    baselines = {name: value for name in names if (value := results.metrics.get(f"{name}_{score.metric}")) is not None}
+    return {
+        METRIC: score.metric, VALUE: repr(score.value), SIGNATURE: score.signature, BASELINES: json.dumps(baselines)
+    }  # fmt: skip
 
 
-def _crown(
-    client: "MlflowClient", version: "ModelVersion", decision: Decision, champion: "ModelVersion | None"
-) -> None:
-    """Set a version's alias and reason; a new champion replaces the old one."""
-    name, aliases = version.name, set(version.aliases)
-    if decision.alias not in aliases:
-        client.set_registered_model_alias(name, decision.alias, version.version)
-    if decision.alias == CHAMPION and CHALLENGER in aliases:
-        client.delete_registered_model_alias(name, CHALLENGER)
-    _set_tags(client, version, {REASON: decision.reason})
-    description = f"{decision.alias}: {decision.reason}. Trained as {version.tags[IDENTITY][:12]}."
-    if version.description != description:
-        client.update_model_version(name, version.version, description)
-    if champion is not None and decision.alias == CHAMPION and int(champion.version) != int(version.version):
-        _dethrone(client, champion, version)
-
-
-def _dethrone(client: "MlflowClient", old: "ModelVersion", new: "ModelVersion") -> None:
-    reason = f"was champion until version {new.version}"
-    _set_tags(client, old, {REASON: reason})
-    if BY_HAND in old.tags:
-        client.delete_model_version_tag(old.name, old.version, BY_HAND)
-    client.update_model_version(old.name, old.version, reason)
-
-
-def _set_tags(client: "MlflowClient", version: "ModelVersion", tags: dict[str, str]) -> None:
-    for key, value in tags.items():
-        if version.tags.get(key) != value:
-            client.set_model_version_tag(version.name, version.version, key, value)
+def _baselines(version: "ModelVersion") -> dict[str, float]:
+    """Recorded baselines; empty if there are none that can be read."""
+    try:
+        return {str(name): float(value) for name, value in dict(json.loads(version.tags[BASELINES])).items()}
+    except (KeyError, ValueError, TypeError):
+        return {}

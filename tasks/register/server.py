@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -12,12 +12,11 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from tasks.tracking.client import IDENTITY, PROBE_SECONDS
+from tasks.tracking.client import IDENTITY, PLACE, PROBE_SECONDS
+from tasks.tracking.dead import is_dead
 
 AT_ONCE = 8
 """Concurrent requests: a record takes one per curve."""
-MODEL = "artifacts/model"
-"""The folder of the weights in a logged model."""
 
 
 class Unclear(Exception):
@@ -71,27 +70,45 @@ def _record(uri: str, recipe: str, registration: Mapping[str, Any]) -> dict[str,
     runs = ask("runs/search", {**within, "filter": f"tags.`{IDENTITY}` = '{identity}'"}, post=True).get("runs", [])
     if [found["info"]["run_id"] for found in runs] != [run_id]:
         raise Unclear
+    for other in ask("runs/search", {**within, "filter": "attributes.status = 'RUNNING'"}, post=True).get("runs", []):
+        tags = {tag["key"]: tag["value"] for tag in other["data"].get("tags", [])}
+        if other["info"]["run_id"] != run_id and IDENTITY in tags and is_dead(recipe, tags[IDENTITY], tags.get(PLACE)):
+            raise Unclear
     keys = [metric["key"] for metric in run["data"].get("metrics", [])]
     curves = [key for key in keys if not key.startswith("system/")]  # register reads no system metrics
     questions: list[tuple[str, dict[str, Any]]] = [
         *(("metrics/get-history", {"run_id": run_id, "metric_key": key}) for key in curves),
-        ("artifacts/list", {"run_id": run_id}),
         ("registered-models/get", {"name": name}),
         ("model-versions/search", {"filter": f"name = '{name}'", "max_results": 200}),
     ]
     models = ask("logged-models/search", {**within, "filter": f"source_run_id = '{run_id}'"}, post=True)
-    for model in models["models"]:
-        path = f"logged-models/{model['info']['model_id']}/artifacts/directories"
-        questions += [(path, {}), (path, {"artifact_directory_path": MODEL})]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda question: ask(*question), questions))
+        files = _files(ask, pool, "artifacts/list", "path", {"run_id": run_id})
+        for model in models["models"]:
+            path = f"logged-models/{model['info']['model_id']}/artifacts/directories"
+            files += _files(ask, pool, path, "artifact_directory_path", {})
     registered = next(answer["registered_model"] for answer in answers if "registered_model" in answer)
     return _plain(
         {
-            "experiment": experiment, "runs": runs, "models": models, "answers": answers,
+            "experiment": experiment, "runs": runs, "models": models, "answers": answers, "files": files,
             "aliases": {item["alias"]: int(item["version"]) for item in registered.get("aliases", [])},
         }
     )  # fmt: skip
+
+
+def _files(
+    ask: Callable[..., Any], pool: ThreadPoolExecutor, path: str, key: str, given: dict[str, str]
+) -> list[dict[str, Any]]:
+    """All files of a run or model with their sizes; `key` is the parameter for a folder."""
+    found: list[dict[str, Any]] = []
+    folders: list[str | None] = [None]
+    while folders:
+        asked = [given if folder is None else {**given, key: folder} for folder in folders]
+        items = [item for page in pool.map(partial(ask, path), asked) for item in page.get("files", [])]
+        folders = [item["path"] for item in items if item.get("is_dir")]
+        found += items
+    return found
 
 
 def _plain(value: Any) -> Any:

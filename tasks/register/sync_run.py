@@ -11,17 +11,27 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
 from tasks.register.results import LOCK, Results
 from tasks.register.scores import measured, rest
 from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file
 from tasks.stage.settings import recipe_path
-from tasks.tracking.client import VIEW, find_or_create_run, flatten, log_parameters, log_tags, logged_points
+from tasks.tracking.client import (
+    VIEW,
+    end_dead_runs,
+    find_or_create_run,
+    flatten,
+    log_parameters,
+    log_tags,
+    logged_points,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,6 +61,7 @@ def sync_run(client: "MlflowClient", results: Results) -> "Run":
     """Find or create the run, add missing parameters, tags, curves, data sets and artifacts, and mark it finished."""
     journal = results.journal
     run = find_or_create_run(client, results.recipe, results.identity, journal.started)
+    end_dead_runs(client, results.recipe, run)
     resolved = results.training["settings"]
     made_by = {key: results.settings[key] for key in SECTIONS if key in results.settings and key not in resolved}
     log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by))
@@ -177,10 +188,7 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
     files = _artifact_files(results)
     texts = {"README.md": model_card(results), "environment/requirements.txt": _environment()}
     state = fingerprint({**{name: hash_file(path) for name, path in files.items()}, **texts})
-    run_id = run.info.run_id
-    there = {file.path for file in client.list_artifacts(run_id)}
-    if run.data.tags.get(ARTIFACTS) == state and "README.md" in there:
-        return
+    run_id, uri = run.info.run_id, run.info.artifact_uri
     with tempfile.TemporaryDirectory() as folder:
         for name in (*files, *texts):
             place = Path(folder) / name
@@ -189,6 +197,10 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
                 place.write_text(texts[name], encoding="utf-8")
             else:
                 place.symlink_to(files[name].resolve())  # MLflow copies the target
+        wanted = {name: mark(Path(folder) / name, uri) for name in (*files, *texts)}
+        there = find_files(uri, partial(client.list_artifacts, run_id))
+        if run.data.tags.get(ARTIFACTS) == state and holds(there, wanted):
+            return
         client.log_artifacts(run_id, folder)
     client.set_tag(run_id, ARTIFACTS, state)
 

@@ -4,6 +4,7 @@ run        runs one stage: declared inputs, outputs renamed into place, report, 
 settings   one section of a recipe, read and validated
 machine    errors of disk and memory as one sentence
 errors     errors as one sentence for the user
+redact     takes passwords, tokens and signatures out of texts
 runtime    settings that do not change results: GRISTMILL_* and the tools' own variables
 progress   a bar on a terminal, plain lines elsewhere
 parent     ends a process with its parent

@@ -1,5 +1,7 @@
 """Errors as one sentence that names the file and the key. Only bugs print a traceback."""
 
+from tasks.stage.redact import redact
+
 EXIT_USER = 2
 """The user can fix it: a recipe, a file, a disk, a permission."""
 
@@ -11,9 +13,12 @@ EXIT_STOPPED = 130
 
 
 class GristmillError(Exception):
-    """An error that the user can fix; its text is one sentence for them."""
+    """An error that the user can fix; its text is one sentence for them, without secrets."""
 
     exit_code = EXIT_USER
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(redact(each) if isinstance(each, str) else each for each in arguments))
 
 
 class RecipeError(GristmillError):

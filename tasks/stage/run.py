@@ -25,6 +25,7 @@ from tasks.stage.errors import EXIT_STOPPED, EXIT_USER, DataError, GristmillErro
 from tasks.stage.inputs import Snapshot
 from tasks.stage.machine import refusal
 from tasks.stage.parent import end_with_parent
+from tasks.stage.redact import redact_all
 from tasks.stage.runtime import keep_loopback_direct, outcome_file, switch_off_telemetry
 from tasks.stage.settings import recipe_path
 
@@ -114,7 +115,7 @@ def run(stage: Stage, recipe: str) -> Report:
         report = stage.work(job)
         written = job.partial / stage.report
         written.parent.mkdir(parents=True, exist_ok=True)
-        write_json(written, {"stage": stage.name, **asdict(report)})
+        write_json(written, redact_all({"stage": stage.name, **asdict(report)}))
         before.require_unchanged()
         for name in stage.outputs:
             _move(job.partial / name, job.folder / name)

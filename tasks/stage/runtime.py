@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 
 from tasks.stage.errors import GristmillError
+from tasks.stage.redact import redact
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -89,7 +90,8 @@ def retries() -> int:
 
 def flow_run() -> str | None:
     """The URL or id of the flow run that started this stage, or None."""
-    return os.environ.get("GRISTMILL_FLOW_RUN")
+    place = os.environ.get("GRISTMILL_FLOW_RUN")
+    return None if place is None else redact(place)
 
 
 def seconds_per_line() -> int | None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.stage.errors import RecipeError
 from tasks.stage.problems import nearest, problems
+from tasks.stage.redact import secret_keys
 
 RECIPES = Path("recipes")
 NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
@@ -102,6 +103,10 @@ def validate(model: type[AnySection], content: Any, path: Path, prefix: str = ""
         raise RecipeError(f"{path}: {key}: {error}; put dates in quotes") from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: {prefix or 'a value'}: a YAML anchor refers to itself") from error
+    if secret := list(secret_keys(content, prefix)):
+        told = "holds a password, token or signature, which would reach git, dvc.lock, DVC's cache and MLflow"
+        out = "remove it; a server's user and password belong into ~/.netrc, keys of a bucket into AWS's variables"
+        raise RecipeError("\n".join(f"{path}: {key}: {told}; {out}" for key in secret))
     try:
         return model.model_validate_json(text)
     except ValidationError as error:

@@ -17,6 +17,9 @@ from urllib.request import getproxies, proxy_bypass
 
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.identity import fingerprint
+from tasks.stage.redact import redact
+from tasks.tracking.dead import is_dead, place
+from tasks.tracking.embedded import bring_home, use_relative_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 IDENTITY = "gristmill.identity"
 """The tag that identifies a run."""
+PLACE, ENDED = "gristmill.place", "gristmill.ended"
+"""Tags: where a run was started, and why another one ended it."""
 
 EMBEDDED = "http://127.0.0.1:5000"
 """Where `make ui` serves the embedded record, if the port is free."""
@@ -44,6 +49,7 @@ def connect() -> "MlflowClient":
     Raises TransientError if nothing answers within seconds, GristmillError if the address is invalid.
     """
     hush()
+    use_relative_path()
     from mlflow import MlflowClient, get_tracking_uri
     from mlflow.exceptions import MlflowException
 
@@ -51,13 +57,16 @@ def connect() -> "MlflowClient":
     probe(uri)
     database = Path(unquote(uri.removeprefix("sqlite:///")))
     if uri.startswith("sqlite:///") and not database.exists() and not os.access(database.parent, os.W_OK):
-        raise GristmillError(f"MLflow at {shown(uri)}: {database.parent.resolve()} cannot be written")  # MLflow retries
+        raise GristmillError(
+            f"MLflow at {redact(uri)}: {database.parent.resolve()} cannot be written"
+        )  # MLflow retries
+    bring_home()
     try:
         with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
     except MlflowException as error:  # refused as invalid: MLflow does not support this kind of address
-        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {' '.join(str(error).split())[:200]}") from error
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {uri}: {redact(' '.join(str(error).split()))[:200]}") from error
     return client
 
 
@@ -69,13 +78,13 @@ def probe(uri: str) -> None:
     try:
         port = parts.port or PORTS.get(parts.scheme.split("+")[0])
     except ValueError as error:
-        raise GristmillError(f"MLFLOW_TRACKING_URI: {shown(uri)}: {error}") from error
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {uri}: {error}") from error
     if port is None:
         return
     try:
         socket.create_connection((parts.hostname, port), PROBE_SECONDS).close()
     except OSError as error:
-        raise TransientError(f"MLflow at {shown(uri)} does not answer ({error.strerror or error})") from error
+        raise TransientError(f"MLflow at {uri} does not answer ({error.strerror or error})") from error
 
 
 @contextmanager
@@ -97,7 +106,7 @@ def lost_is_transient() -> Iterator[None]:
         # Alembic's error: another process is creating the tables of a new database.
         passing = urlsplit(uri).hostname is not None or "locked" in reason or isinstance(error, CommandError)
         raise (TransientError if passing else GristmillError)(
-            f"MLflow at {shown(uri)} failed ({reason[:200]})"
+            f"MLflow at {uri} failed ({redact(reason)[:200]})"
         ) from error
 
 
@@ -123,12 +132,6 @@ def hush() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def shown(uri: str) -> str:
-    """A URI without user and password, for messages."""
-    parts = urlsplit(uri)
-    return uri if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
 def experiment_page(server: str, experiment_id: str) -> str:
     """The page with the runs of a recipe; without `workflowType`, MLflow 3.17 shows traces instead."""
     return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
@@ -140,19 +143,37 @@ def run_page(server: str, experiment_id: str, run_id: str) -> str:
 
 
 def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":
-    """The one run of a trained model in its recipe's experiment; a new one gets `started` (seconds since 1970)."""
-    experiment = client.get_experiment_by_name(recipe)
-    if experiment is not None and experiment.lifecycle_stage != "deleted":
-        wanted = f"tags.`{IDENTITY}` = '{identity}'"
-        runs = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=["start_time ASC"])
+    """The one run of a trained model in its recipe's experiment; a new one gets `started` (seconds since 1970).
+
+    A deleted run or experiment is restored.
+    """
+    from mlflow.entities import ViewType
+
+    experiment_id, wanted = _experiment(client, recipe), f"tags.`{IDENTITY}` = '{identity}'"
+    for kind in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
+        runs = client.search_runs([experiment_id], wanted, kind, max_results=1, order_by=["start_time ASC"])
+        if runs and kind == ViewType.DELETED_ONLY:
+            client.restore_run(runs[0].info.run_id)
         if runs:
-            return runs[0]
+            return client.get_run(runs[0].info.run_id)
     return client.create_run(
-        _experiment(client, recipe),
+        experiment_id,
         start_time=None if started is None else round(started * 1000),
-        tags={IDENTITY: identity, "gristmill.recipe": recipe},
+        tags={IDENTITY: identity, "gristmill.recipe": recipe, PLACE: place()},
         run_name=f"{recipe}-{identity[:8]}",
     )
+
+
+def end_dead_runs(client: "MlflowClient", recipe: str, run: "Run") -> None:
+    """End all other runs of a recipe that are RUNNING and whose process is gone; see `dead`."""
+    for other in client.search_runs(
+        [run.info.experiment_id], f"attributes.status = 'RUNNING' AND tags.`{IDENTITY}` != ''"
+    ):
+        tags = other.data.tags
+        if other.info.run_id != run.info.run_id and is_dead(recipe, tags[IDENTITY], tags.get(PLACE)):
+            reason = f"its process was killed, and the recipe changed; ended by the next run of {recipe}"
+            client.set_tag(other.info.run_id, ENDED, reason)
+            client.set_terminated(other.info.run_id, "KILLED")
 
 
 def _experiment(client: "MlflowClient", recipe: str) -> str:
@@ -161,7 +182,9 @@ def _experiment(client: "MlflowClient", recipe: str) -> str:
     experiment = client.get_experiment_by_name(recipe)
     if experiment is None:
         try:
-            return client.create_experiment(recipe)
+            experiment_id = client.create_experiment(recipe)
+            bring_home()  # MLflow does not quote the path
+            return experiment_id
         except MlflowException:  # another process was faster
             experiment = client.get_experiment_by_name(recipe)
             if experiment is None:
@@ -179,7 +202,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(item, Mapping):
             flat |= flatten(item, f"{name}.")
         else:
-            text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+            text = redact(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False))
             if len(text) > LONGEST_VALUE:  # the hash keeps two long values apart
                 text = f"{text[: LONGEST_VALUE - 20]}… {fingerprint(text)[:16]}"
             flat["".join(c if c.isalnum() or c in "_-. /:" else "_" for c in name)[:250]] = text
@@ -198,7 +221,7 @@ def log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> Non
     """Set the tags that are missing or have another value."""
     from mlflow.entities import RunTag
 
-    changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
+    changed = [RunTag(key, redact(value)) for key, value in tags.items() if run.data.tags.get(key) != redact(value)]
     client.log_batch(run.info.run_id, tags=changed)
 
 

@@ -10,7 +10,7 @@ NO_REPOSITORY = "fatal: not a git repository ("
 
 
 def commit_tags() -> dict[str, str]:
-    """The commit of the working directory, and whether it has uncommitted changes; empty without a repository or a commit.
+    """The commit of the working directory, and whether it has changes; empty without a repository or a commit.
 
     If git refuses, one line on stderr says why.
     """

@@ -35,7 +35,10 @@ from tasks.stage.errors import GristmillError
 from tasks.stage.run import checkpoints_of
 from tasks.stage.runtime import flow_run, processors
 from tasks.tracking.client import (
+    ENDED,
+    PLACE,
     connect,
+    end_dead_runs,
     find_or_create_run,
     flatten,
     hush,
@@ -46,6 +49,7 @@ from tasks.tracking.client import (
     patience,
 )
 from tasks.tracking.commit import commit_tags
+from tasks.tracking.dead import hold, place
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -115,6 +119,7 @@ class LiveRecord:
         self._was_finished = False
         self._monitor: Any = None
         self._warned = self._ended = False
+        self._alive = hold(recipe, identity)
         self._thread = threading.Thread(target=self._work, name="record", daemon=True)
         self._file = journal_path(recipe, identity)
 
@@ -150,6 +155,7 @@ class LiveRecord:
         self._status = "FAILED" if failed else "FINISHED"
         self._ending.set()
         self._thread.join(CLOSE_SECONDS)
+        self._alive.close()
         if not self._ended:
             self._warn(f"MLflow did not accept the last points within {CLOSE_SECONDS:.0f} s")
 
@@ -192,13 +198,16 @@ class LiveRecord:
     def _begin(self) -> None:
         client = connect()
         run = find_or_create_run(client, self.recipe, self.identity, self._journal.started)
+        end_dead_runs(client, self.recipe, run)
         self._run_id = run.info.run_id
         self._was_finished = run.info.status == "FINISHED"
         self._known = logged_points(client, run)
         log_parameters(client, run, self._journal.parameters)
         if not self._was_finished:
-            log_tags(client, run, self._journal.tags)
+            log_tags(client, run, self._journal.tags | {PLACE: place()})
             client.update_run(self._run_id, status="RUNNING")
+            if ENDED in run.data.tags:
+                client.delete_tag(self._run_id, ENDED)
             self._start_monitor()
         self._client = client
 

@@ -27,6 +27,15 @@ def test_a_file_is_downloaded_once(run, server):
     assert server.asked == [None]
 
 
+def test_a_password_comes_from_netrc_and_never_from_the_recipe(run, server, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password s3cret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    run(**section(server))
+    assert server.login == "Basic bWU6czNjcmV0"
+    with pytest.raises(RecipeError, match=r"^recipes/x\.yaml: ingest\.url: holds a password"):
+        run(**section(server, url=server.url().replace("//", "//me:s3cret@")))
+
+
 def test_only_one_process_at_a_time_fetches_a_file(run, server):
     other = threading.Thread(target=run, kwargs=section(server))
     with alone(cache_folder(SHA256)):

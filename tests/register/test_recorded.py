@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mlflow.cli
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from flows.cli.ui import experiment_pages
 from tasks.register import champion as questions
+from tasks.register.predict import generate
 from tasks.register.recorded import files_are_known, whole
 from tasks.register.registration import run
+from tasks.tracking.dead import place
 from tests.register import evaluate, the_model, train
 from tests.register.conftest import serving
 from tests.scratch import ROOT, environment
@@ -58,21 +62,42 @@ def append(name: str, text: str) -> None:
     Path(name).write_text(Path(name).read_text() + text)
 
 
+def gc() -> None:
+    uri = "sqlite:///mlflow.db"
+    done = CliRunner(env={"MLFLOW_TRACKING_URI": uri}).invoke(mlflow.cli.gc, ["--backend-store-uri", uri])
+    assert done.exit_code == 0, done.output
+
+
 THROUGH_MLFLOW: dict[str, Damage] = {
+    "another run killed": lambda found: MlflowClient().create_run(
+        found["experiment_id"], tags={"gristmill.identity": "9" * 64, "gristmill.place": place()}
+    ),
+    "experiment deleted": lambda found: MlflowClient().delete_experiment(found["experiment_id"]),
     "run deleted": lambda found: MlflowClient().delete_run(found["run_id"]),
     "run not finished": lambda found: MlflowClient().update_run(found["run_id"], "RUNNING"),
     "tag deleted": lambda found: MlflowClient().delete_tag(found["run_id"], "gristmill.signature"),
     "tag changed": lambda found: MlflowClient().set_tag(found["run_id"], "gristmill.model_sha256", "0"),
     "score changed": lambda found: MlflowClient().log_metric(found["run_id"], "test_bits_per_byte", 9.0, step=9),
-    "alias moved away": lambda found: MlflowClient().delete_registered_model_alias("tiny", "champion"),
+    "alias of an unknown version": lambda found: MlflowClient().delete_registered_model_tag(
+        "tiny", "gristmill.champion"
+    ),
     "version deleted": lambda found: MlflowClient().delete_model_version("tiny", "1"),
     "registered model deleted": lambda found: MlflowClient().delete_registered_model("tiny"),
     "logged model deleted": lambda found: MlflowClient().delete_logged_model(the_model().model_id),
     "experiment renamed": lambda found: MlflowClient().rename_experiment(found["experiment_id"], "tiny-of-old"),
 }
 IN_FILES: dict[str, Damage] = {
+    "run deleted for good": lambda found: (MlflowClient().delete_run(found["run_id"]), gc()),
+    "all deleted for good": lambda found: (
+        MlflowClient().delete_logged_model(the_model().model_id),
+        MlflowClient().delete_experiment(found["experiment_id"]),
+        gc(),
+    ),
     "artifacts deleted": lambda found: shutil.rmtree("mlruns"),
     "weights deleted": lambda found: next(Path("mlruns").rglob("*.safetensors")).unlink(),
+    "other files deleted": lambda found: shutil.rmtree(next(Path("mlruns").rglob("evaluation"))),
+    "tokenizer deleted": lambda found: next(Path("mlruns").rglob("artifacts/model/tokenizer.json")).unlink(),
+    "code cut off": lambda found: next(Path("mlruns").rglob("served.py")).write_text("import os"),
     "card deleted": lambda found: next(Path("mlruns").glob(f"*/{found['run_id']}/artifacts/README.md")).unlink(),
     "points deleted": lambda found: sql("DELETE FROM metrics WHERE key = 'loss' AND step = 2"),
     "parameter deleted": lambda found: sql("DELETE FROM params WHERE key = 'train.seed'"),
@@ -94,8 +119,17 @@ def seen_and_made_whole(damage: Damage) -> dict:
 @pytest.mark.parametrize("damage", [*THROUGH_MLFLOW, *IN_FILES])
 def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> None:
     again = seen_and_made_whole((THROUGH_MLFLOW | IN_FILES)[damage])
+    client = MlflowClient()
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert [run.info.run_id for run in runs if run.info.status != "KILLED"] == [again["run_id"]]
     assert questions.champion("tiny")["version"] == again["version"]
-    assert list(Path("mlruns").rglob("model.safetensors"))
+    assert again["run_id"] == MlflowClient().get_model_version_by_alias("tiny", "champion").run_id
+    assert [version.aliases for version in MlflowClient().search_model_versions("name = 'tiny'")].count(
+        ["champion"]
+    ) <= 1
+    assert generate("tiny", "ROMEO:", max_new_tokens=3)
+    assert whole("tiny") is not None  # a model that was loaded is not damaged
+    assert sum(path.name == "evaluation" for path in Path("mlruns").rglob("*")) > 0
 
 
 def test_a_deleted_database_is_seen_and_made_again(project: Path) -> None:
@@ -119,6 +153,18 @@ def test_make_ui_names_the_pages_of_the_runs(on_server: Path, server: str) -> No
     opened = f"{page}?workflowType=machine_learning&viewStateShareKey=gristmill"
     assert experiment_pages(server)["tiny"] == opened
     assert registration["url"] == f"{page}/{registration['run_id']}?workflowType=machine_learning"
+
+
+@pytest.mark.parametrize("lost", ["evaluation", "models/*/artifacts/artifacts/model/tokenizer.json", "*.safetensors"])
+def test_so_are_files_lost_behind_a_server(on_server: Path, tmp_path_factory, lost: str) -> None:
+    def damage(found: dict) -> None:
+        uri = MlflowClient().get_run(found["run_id"]).info.artifact_uri
+        kept = next(tmp_path_factory.getbasetemp().glob("server*/kept")) / uri.partition(":/")[2].split("/")[0]
+        path = next(kept.rglob(lost))
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    seen_and_made_whole(damage)
+    assert generate("tiny", "ROMEO:", max_new_tokens=3)
 
 
 def test_a_server_that_is_away_or_wants_a_password_is_left_to_mlflow(on_server: Path, monkeypatch) -> None:

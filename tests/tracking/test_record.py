@@ -4,13 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from tasks.tracking import record as room
-from tasks.tracking.client import LONGEST_VALUE, flatten
+from tasks.tracking.client import ENDED, LONGEST_VALUE, flatten
+from tasks.tracking.dead import is_dead, place
 from tasks.tracking.record import LiveRecord, journal_path
 from tests.register import empty_database
 from tests.scratch import ROOT, environment
@@ -96,22 +99,48 @@ def test_a_store_lost_in_the_middle_costs_one_line_and_gets_the_points_when_it_i
     assert capfd.readouterr().err.count("record: ") == 1
 
 
-def test_a_killed_training_stays_running_and_is_continued(project):
+@contextmanager
+def another_process(identity: str) -> Iterator[None]:
+    """A training of the recipe in another process, at work until the end of the block, then killed."""
     code = f"""
 import time
 from tasks.tracking import record as room
 room.FLUSH_SECONDS = 0.1
-record = room.LiveRecord.open("tiny", {IDENTITY!r}, {{}})
+record = room.LiveRecord.open("tiny", {identity!r}, {{}})
 for step in range(1, 4):
     record.log(step, {{"loss": 10.0 - step}})
 time.sleep(600)
 """
     process = subprocess.Popen([sys.executable, "-c", code], env=environment(ROOT))
     try:
-        wait_for(lambda: runs() and steps() == [1, 2, 3])
+        wait_for(lambda: any(run.data.metrics.get("loss") == 7.0 for run in runs()))
+        yield
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def test_a_killed_training_whose_recipe_changed_is_ended_with_the_reason_and_a_live_one_is_not(project):
+    other = "2e" * 32
+    with another_process(other):
+        train(1, 2)
+        assert sorted(run.info.status for run in runs()) == ["FINISHED", "RUNNING"]
+        assert not is_dead("tiny", other, None)
+    assert is_dead("tiny", other, None)
+    train(1, 2)
+    (ended,) = [run for run in runs() if run.info.status == "KILLED"]
+    assert ended.data.tags["gristmill.identity"] == other and "killed" in ended.data.tags[ENDED]
+
+
+def test_a_training_of_another_project_on_the_same_server_is_left_alone(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
+    assert not is_dead("tiny", IDENTITY, "elsewhere:/project") and not is_dead("tiny", IDENTITY, None)
+    assert is_dead("tiny", IDENTITY, place())
+
+
+def test_a_killed_training_stays_running_and_is_continued(project):
+    with another_process(IDENTITY):
+        assert steps() == [1, 2, 3]
     assert runs()[0].info.status == "RUNNING"
     damaged = ("[]", "7", '{"tags": 1}', '{"metricz": {}}', '{"metrics": {"loss": "x"}, "step": 5, "time": 1}')
     with journal_path("tiny", IDENTITY).open("a") as file:
