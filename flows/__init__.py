@@ -4,6 +4,7 @@ cli/        the command line
 recipes     the mapping of recipes in dvc.yaml; new recipes
 pipeline    the flow `gristmill`
 runner      runs one stage through DVC in its own process
+progress    a bar on a terminal, signs of life in a log
 stage       runs one stage as a Prefect task
 graph       the stages of a recipe in dvc.yaml, and DVC's status of them
 launch      runs a program in its own process group, which ends with this process (`child`)
@@ -11,6 +12,8 @@ workspace   one run per recipe and workspace at a time
 api         the configured Prefect server, or a temporary one
 configured  detects a configured Prefect server without importing Prefect
 temporary   a temporary server, started before Prefect is imported
+server      Prefect's server, which answers its own page only
+stop        Ctrl-C and its kin end a command with a sentence
 schedule    a deployment with a schedule
 summary     the outcome of a run
 

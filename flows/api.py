@@ -1,52 +1,163 @@
-"""Prefect's API for a run: the configured server, or a temporary one over Prefect's default database."""
+"""Prefect's API for a run: the configured server, or a temporary one with the runs of this project."""
 
+import asyncio
+import logging
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
+from uuid import UUID
 
 import httpx
+from prefect._internal.concurrency.threads import get_global_loop
+from prefect._internal.urls import strip_auth_from_url
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogHandler
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     PREFECT_UI_URL,
     get_current_settings,
     temporary_settings,
 )
+from prefect.states import Crashed
 
 from flows.temporary import STARTUP, TemporaryServer, temporary_server
 from tasks.stage.errors import GristmillError, TransientError
+
+RETRIES = 2
+"""Of a request, after 2 and 4 s, unless the user has set PREFECT_CLIENT_MAX_RETRIES."""
+
+PATIENCE = 10.0
+"""Seconds for the last logs and events to reach the server."""
+
+
+class ServerLost(TransientError):
+    """The server does not answer any more; another try in this run is of no use."""
 
 
 @contextmanager
 def reachable_api(starting: TemporaryServer | None = None) -> Iterator[None]:
     """Run flows in this block against the configured server, or else a temporary one (`starting`, or a new one).
 
-    Raises TransientError if the server is unreachable, GristmillError if it refuses or its URL is invalid.
+    Raises TransientError if the server is unreachable or lost, GristmillError if it refuses or its URL is invalid.
     """
+    settings = get_current_settings()
+    changes: dict[Any, Any] = {}
+    if "max_retries" not in settings.client.model_fields_set:
+        changes[PREFECT_CLIENT_MAX_RETRIES] = RETRIES
     if configured := PREFECT_API_URL.value():
-        _require(configured)
-        yield
+        with temporary_settings(changes):
+            _require(configured)
+            with _sends_the_rest(), told_if_lost():
+                yield
         return
-    settings = get_current_settings().to_environment_variables(exclude_unset=True)
-    with nullcontext(starting) if starting else temporary_server(**settings) as server:
+    variables = settings.to_environment_variables(exclude_unset=True)
+    with nullcontext(starting) if starting else temporary_server(**variables) as server:
         server.wait(max(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), STARTUP))
         # The temporary server has no UI to link to.
-        with temporary_settings({PREFECT_API_URL: server.url, PREFECT_UI_URL: ""}):
+        changes |= {PREFECT_API_URL: server.url, PREFECT_UI_URL: ""}
+        with temporary_settings(changes), _sends_the_rest(), told_if_lost():
             yield
-            EventsWorker.drain_all()  # task states are sent as events
-            APILogHandler().flush()
+
+
+@contextmanager
+def told_if_lost() -> Iterator[None]:
+    """Raises ServerLost if the server no longer answers in the block, and lets no later request wait for it."""
+    try:
+        yield
+    except (httpx.TransportError, httpx.HTTPStatusError) as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code not in (502, 503, 504):
+            raise
+        get_current_settings().client.max_retries = 0
+        url = strip_auth_from_url(PREFECT_API_URL.value() or "")
+        raise ServerLost(
+            f"the Prefect server at {url} no longer answers ({_reason(error)}); "
+            "finished stages are kept: run again when it is back"
+        ) from error
+
+
+def end_killed(flow_runs: set[str]) -> list[str]:
+    """Mark these flow runs and their tasks as crashed where they seem to run; returns the flow runs that did."""
+    ended = []
+    with get_client(sync_client=True) as client:
+        for flow_run in sorted(flow_runs):
+            chosen = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run)]))
+            for found in client.read_flow_runs(flow_run_filter=chosen):  # none if another server knows it
+                if found.state is None or not found.state.is_final():
+                    state: State[Any] = Crashed(
+                        message="killed, with all its processes; the next run of its recipe found out"
+                    )
+                    for task in client.read_task_runs(flow_run_filter=chosen):
+                        if task.state is None or not task.state.is_final():
+                            client.set_task_run_state(task.id, state, force=True)
+                    client.set_flow_run_state(found.id, state, force=True)
+                    ended.append(flow_run)
+    return ended
+
+
+@contextmanager
+def _sends_the_rest() -> Iterator[None]:
+    """However the block ends, send what Prefect's workers hold while the server is there, and never wait for long."""
+    patience = PATIENCE
+    logging.raiseExceptions = False  # else each batch of lost lines is told on stderr
+    logging.getLogger("prefect.flow_runs").addFilter(_is_no_lost_request)
+    try:
+        yield
+    except ServerLost:
+        patience = 0
+        raise
+    finally:
+        # The events first: task states are sent as events. `at_exit` would wait for both without an end.
+        left = [worker.drain_all(timeout=patience)[1] for worker in (EventsWorker, APILogWorker)]  # type: ignore[index]
+        if any(left):
+            _abandon()
+
+
+def _is_no_lost_request(record: logging.LogRecord) -> bool:
+    """False for the tracebacks that Prefect logs when it cannot report a state: `told_if_lost` tells it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], httpx.TransportError))
+
+
+def _abandon() -> None:
+    """End Prefect's workers with what they hold: the interpreter would wait for them without an end."""
+    logging.getLogger("prefect._internal.concurrency").disabled = True
+    loop = get_global_loop()._loop
+    assert loop is not None
+    for task in asyncio.all_tasks(loop):
+        if "QueueService" in getattr(task.get_coro(), "__qualname__", ""):
+            loop.call_soon_threadsafe(task.cancel)
 
 
 def _require(url: str) -> None:
+    url = strip_auth_from_url(url)
+    where = f"PREFECT_API_URL: {url}"
     try:
-        httpx.get(f"{url}/health", timeout=10).raise_for_status()
-        with get_client(sync_client=True) as client:  # unlike /health, needs the password
-            client.hello()
+        with get_client(sync_client=True) as client:
+            client.hello()  # unlike /health, needs the password
+            client.api_version()
+            client.raise_for_api_version_mismatch()
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise GristmillError(f"PREFECT_API_URL: {url} is not a valid URL: {error}") from error
+        raise GristmillError(f"{where} is not a valid URL: {error}") from error
     except httpx.HTTPStatusError as error:
-        raise GristmillError(f"PREFECT_API_URL: {url} answers with HTTP {error.response.status_code}") from error
+        status = error.response.status_code
+        passing = status == 429 or status >= 500
+        raise (TransientError if passing else GristmillError)(f"{where} answers with HTTP {status}") from error
     except httpx.HTTPError as error:
-        raise TransientError(f"PREFECT_API_URL: no Prefect server answers at {url}: {error}") from error
+        if isinstance(error.__context__, ssl.SSLError) or "CERTIFICATE" in str(error):
+            raise GristmillError(
+                f"{where}: its certificate is not trusted ({_reason(error)}); set PREFECT_API_SSL_CERT_FILE"
+            ) from error
+        raise TransientError(f"PREFECT_API_URL: no Prefect server answers at {url}: {_reason(error)}") from error
+    except RuntimeError as error:
+        raise GristmillError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise GristmillError(f"{where} is not Prefect's API, which usually ends with /api") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -12,7 +12,7 @@ import sys
 from types import FrameType
 
 from tasks.stage.parent import PARENT, end_with_parent
-from tasks.stage.runtime import switch_off_telemetry
+from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
     end_with_parent(signal.SIGHUP)
     os.environ[PARENT] = str(os.getpid())
     switch_off_telemetry()
+    keep_loopback_direct()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -45,7 +45,7 @@ def opened() -> Iterator["Repo"]:
     from dvc.scm import SCMError
 
     if not Path("dvc.yaml").is_file():
-        raise GristmillError("dvc.yaml: not found; run gristmill in the project root")
+        raise GristmillError("dvc.yaml: not found; run gristmill in the project's folder")
     try:
         with Repo(".") as repo:
             yield repo
@@ -102,6 +102,17 @@ def fill_cache(addresses: Sequence[str]) -> list[str]:
         for address in kept:
             _patiently(repo, partial(repo.commit, target=address, force=True))
     return kept
+
+
+def forget(recipe: str) -> None:
+    """Remove the stages of a recipe from dvc.lock."""
+    from dvc.dvcfile import Lockfile
+
+    with opened() as repo:
+        lock = Lockfile(repo, "dvc.lock")
+        for stage in repo.index.stages:
+            if _recipe_of(stage.addressing) == recipe and lock.exists():
+                _patiently(repo, partial(lock.remove_stage, stage))
 
 
 def restore(node: Node) -> list[str]:

@@ -1,7 +1,8 @@
 """Runs a program in its own process group, streams its output by lines, and leaves no process behind.
 
-However `launch` ends (program exit, timeout, Ctrl-C, SIGTERM, an error), it kills the whole group before it returns.
-If this process is killed outright, the program ends with it (`flows.child`).
+However `launch` ends (program exit, timeout, Ctrl-C, SIGTERM, an error), it ends the whole group before it returns:
+first with SIGINT, on which a stage says how far it came and DVC releases its locks, then with SIGKILL. If this process
+is killed outright, the program ends with it (`flows.child`).
 """
 
 import os
@@ -13,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from flows.stop import polled, stop_if_asked
 from tasks.stage.errors import GristmillError
 
-GRACE = 5.0
-"""Seconds from SIGTERM to SIGKILL."""
+GRACE = 10.0
+"""Seconds from SIGINT to SIGKILL."""
 
 LONGEST_LINE = 8_192
 """Bytes kept of a line; the rest is dropped."""
@@ -47,8 +49,9 @@ def launch(
         env=_environment(environment or {}),
     ) as process:
         try:
-            for line in _lines(process, timeout):
-                say(line)
+            with polled():
+                for line in _lines(process, timeout):
+                    say(line)
         finally:
             _end_group(process)
     return process.returncode
@@ -71,6 +74,7 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         selector.register(pipe, selectors.EVENT_READ)
         ended = closed = False
         while not (ended or closed):
+            stop_if_asked()
             # Check the process itself: a child that it left behind may hold the pipe open.
             ended = _has_ended(process)
             ready = selector.select(0 if ended else 0.2)
@@ -86,6 +90,7 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
     if rest.strip():
         yield _text(rest)
     while not _has_ended(process):
+        stop_if_asked()
         if deadline is not None and time.monotonic() > deadline:
             raise TookTooLong(f"timed out after {timeout:g} s")
         time.sleep(0.02)
@@ -108,12 +113,14 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the group and reap the process; if it still runs, send SIGTERM first."""
+    """Kill the group and reap the process; if it still runs, send SIGINT first."""
     try:
         if not _has_ended(process):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGINT)
             patience = time.monotonic() + GRACE
             while not _has_ended(process) and time.monotonic() < patience:
+                if process.stdout is not None:
+                    _read(process.stdout.fileno())  # nobody listens any more, but a full pipe would block it
                 time.sleep(0.02)
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,28 +1,38 @@
 """The flow of `gristmill run shakespeare`: all stages in graph order, then register; `dvc status` is clean after it."""
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Any
 
-from prefect import flow
+from prefect import flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from prefect.logging.handlers import PrefectConsoleHandler
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
 
-from flows.api import reachable_api
+from flows.api import end_killed, reachable_api, told_if_lost
 from flows.graph import CODE, Node, changes, fill_cache, read_graph
+from flows.progress import stream_above_bar, working
 from flows.recipes import check
 from flows.runner import StageFailed, crash, run_watched
 from flows.stage import as_task, ask_dvc, place_of_run
-from flows.summary import Row, Summary, figure, read_metrics, read_registration
+from flows.stop import stoppable
+from flows.summary import Row, Summary, cell, figure, read_metrics, read_registration
 from flows.temporary import TemporaryServer
-from flows.workspace import claim
+from flows.workspace import BusyWorkspace, claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
+from tasks.tracking.client import EMBEDDED, run_page
 
 _READY: ContextVar[list[Node] | None] = ContextVar("nodes", default=None)
 """The graph that `run` has just read; None if a worker calls the flow directly."""
+
+_RECORD = "the record in MLflow is incomplete"
 
 
 def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] | None = None) -> Summary:
@@ -33,16 +43,44 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
     """
     ready = _READY.set(nodes or _read(recipe))  # report errors in the recipe before a server starts
     try:
-        with reachable_api(starting):
+        with reachable_api(starting), _console(), tags(recipe):
             state: State[Any] = gristmill(recipe, return_state=True)
+            summary = _result(state)
     finally:
         _READY.reset(ready)
-    summary = _result(state)
     assert isinstance(summary, Summary)
     return summary
 
 
-@flow(name="gristmill", flow_run_name="{recipe}", persist_result=False)
+@contextmanager
+def _console() -> Iterator[None]:
+    """Prefect's log on the terminal: above the bar, and without the outcome, which the caller tells."""
+
+    def passes(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(
+            ("Finished in state Failed", "Finished in state RecordIncomplete", _RECORD)
+        )
+
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, PrefectConsoleHandler)]
+    for handler in handlers:
+        handler.addFilter(passes)
+    streams = [handler.console.file for handler in handlers]
+    try:
+        for handler in handlers:
+            handler.console.file = stream_above_bar(handler.console.file)
+        yield
+    finally:
+        for handler, stream in zip(handlers, streams, strict=True):
+            handler.console.file = stream
+            handler.removeFilter(passes)
+
+
+def _name() -> str:
+    """The recipe and the time, so that runs can be told apart."""
+    return f"{flow_run.parameters['recipe']} {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+@flow(name="gristmill", flow_run_name=_name, persist_result=False)
 def gristmill(recipe: str = "shakespeare") -> State[Any]:
     """From raw text to a registered model: run each stage that DVC finds changed, then register.
 
@@ -53,15 +91,23 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
     began = time.monotonic()
     try:
         nodes = _READY.get() or _read(recipe)
-        with claim(recipe, [node.recipe for node in nodes if node.recipe], logger.info):
+        bases = [node.recipe for node in nodes if node.recipe]
+        mine = str(flow_run.id)
+        with stoppable(again=True), told_if_lost(), claim(recipe, bases, logger.info, mine) as killed:
+            for dead in end_killed(killed):
+                logger.warning("flow run %s was killed: it is now marked as crashed", dead)
             rows, states = _run_stages(recipe, nodes)
             registration, warning = _register(recipe, list(states.values()))
             _require_clean(nodes)
-            metrics = read_metrics(recipe)
+            took = round(time.monotonic() - began, 1)
+            summary = Summary(recipe, place_of_run(), rows, read_metrics(recipe), registration, warning, took)
+            _publish(summary)
+    except BusyWorkspace as busy:
+        return Cancelled(message=f"skipped: {busy}", data=busy)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
-    summary = Summary(recipe, place_of_run(), rows, metrics, registration, warning, round(time.monotonic() - began, 1))
-    _publish(summary)
+    except KeyboardInterrupt as stop:
+        return Cancelled(message=str(stop), data=stop)
     if warning is not None:
         logger.warning(warning)
         return Completed(name="RecordIncomplete", message=warning, data=summary)
@@ -84,10 +130,12 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
     rows: list[Row] = []
     states: dict[str, State[Any]] = {}
     touched: set[str] = set()
-    for node in nodes:
+    for number, node in enumerate(nodes, 1):
         unchanged = node.address not in stale and touched.isdisjoint(node.upstream)
         needs = [states[address] for address in node.upstream]
-        state = as_task(ask_dvc, node.address)(node, unchanged, wait_for=needs, return_state=True)
+        state = as_task(ask_dvc, node.address)(
+            node, unchanged, f"stage {number} of {len(nodes)}", wait_for=needs, return_state=True
+        )
         row = _result(state)
         rows.append(row)
         states[node.address] = state
@@ -107,7 +155,7 @@ def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str
         if error.exit_code != EXIT_TRANSIENT:
             raise
         warning = (
-            f"the record in MLflow is incomplete ({error.sentence}); "
+            f"{_RECORD} ({error.sentence}); "
             f"run `gristmill run {recipe}` again when MLflow is reachable: no stage will rerun"
         )
         return {}, warning
@@ -118,11 +166,14 @@ def register(recipe: str) -> State[Any]:
     logger = get_run_logger()
     address = f"register@{recipe}"
     try:
-        code, lines = run_watched("register", address, "tasks.register", [recipe], logger.info, place_of_run())
+        with working(address, logger.info) as hear:
+            code, lines = run_watched("register", address, "tasks.register", [recipe], hear, place_of_run())
         if code != 0:
             raise crash(address, code, lines)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
+    except KeyboardInterrupt as stop:
+        return Cancelled(message=str(stop), data=stop)
     return Completed(data=read_registration(recipe))
 
 
@@ -142,10 +193,20 @@ def _require_clean(nodes: Sequence[Node]) -> None:
 
 def _publish(summary: Summary) -> None:
     lines = [f"# {summary.recipe}", "", "| metric | value |", "|---|---|"]
-    lines += [f"| {name} | {figure(value)} |" for name, value in summary.metrics.items()]
+    lines += [f"| {name} | {cell(figure(value))} |" for name, value in summary.metrics.items()]
     lines += ["", "| stage | | seconds |", "|---|---|---|"]
     lines += [f"| {row.address} | {row.happened} | {row.seconds:.1f} |" for row in summary.rows]
-    lines += ["", *(f"- {name}: {value}" for name, value in summary.registration.items())]
+    lines += ["", *_registration(summary.registration)]
     if summary.warning:
         lines += ["", f"**{summary.warning}**"]
     create_markdown_artifact("\n".join(lines), key=f"{summary.recipe}-metrics", description="Final metrics")
+
+
+def _registration(found: dict[str, Any]) -> Iterator[str]:
+    """A list with a link to the run in MLflow: on its server, or where `make ui` serves the embedded record."""
+    for name, value in found.items():
+        if name == "run_id" and "experiment_id" in found:
+            page = found.get("url") or run_page(EMBEDDED, found["experiment_id"], value)
+            yield f"- {name}: [{value}]({page})" + ("" if "url" in found else ", while `make ui` runs")
+        elif name != "url":
+            yield f"- {name}: {cell(str(value))}"

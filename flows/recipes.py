@@ -12,12 +12,14 @@ are kept out of training (`clean.contamination.files`).
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.origin import FromFolder, FromRecipe
 from tasks.stage.errors import RecipeError
+from tasks.stage.problems import nearest
 from tasks.stage.run import DATA
 from tasks.stage.settings import NAME, RECIPES, read_section, read_yaml, recipe_path, require_name
 from tasks.stage.task import read_task
@@ -32,7 +34,11 @@ LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*"
 
 
 def check(name: str) -> "Recipe":
-    """Load a recipe and check that dvc.yaml watches what it reads. Raises RecipeError with one line per error."""
+    """Load a recipe, check that dvc.yaml watches what it reads, and look at what is there.
+
+    Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
+    """
+    from tasks.ingest.source import Bench
     from tasks.recipe import load
 
     recipe = load(name)
@@ -56,12 +62,20 @@ def check(name: str) -> "Recipe":
         )
     if name not in wired:
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
+    for key in wired[name] if isinstance(wired[name], dict) else ():
+        if key not in wanted:
+            raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {entry}")
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
         watched = _watched(name, wired[name], key, entry)
+        where = f"{GRAPH}: vars.recipes.{name}.{key}: DVC watches {watched}, but"
         for path in map(PurePosixPath, paths):
             if not path.is_relative_to(watched):
-                where = f"{GRAPH}: vars.recipes.{name}.{key}"
-                raise RecipeError(f"{where}: DVC watches {watched}, but the recipe reads {path}; {entry}")
+                raise RecipeError(f"{where} the recipe reads {path}; {entry}")
+            inner = (part for part in (path, *path.parents) if watched in part.parents)
+            if link := next((part for part in inner if Path(part).is_symlink() and Path(part).is_dir()), None):
+                raise RecipeError(f"{where} not the folder that the link {link} leads to; read that folder by itself")
+    if not any(path.startswith(f"{DATA}/") and not Path(path).exists() for path in texts):  # a stage writes it later
+        recipe.ingest.root.look(Bench(place, DATA / name))
     return recipe
 
 
@@ -96,6 +110,38 @@ def new_recipe(name: str, like: str) -> Path:
     return path
 
 
+def remove_recipe(name: str) -> list[str]:
+    """Remove a recipe: its file, its line in dvc.yaml, its stages in dvc.lock, and data/NAME. Returns what is gone.
+
+    DVC's cache and MLflow's record stay. Raises RecipeError if the recipe is missing or another one starts from it.
+    """
+    from flows.graph import forget
+    from flows.workspace import claim
+
+    path, wired = recipe_path(name), _mapping(_read_graph())
+    for other, item in wired.items():
+        for key, place in (item or {}).items():
+            if other != name and PurePosixPath(str(place)).is_relative_to(DATA / name):
+                raise RecipeError(f"{GRAPH}: vars.recipes.{other}.{key}: {place} is of {name}; remove {other} first")
+    text = GRAPH.read_text(encoding="utf-8")
+    block = LIST.search(text)
+    line = re.compile(rf"^(?P<indent> +){re.escape(name)}:.*\n(?:(?P=indent) +.*\n)*", re.MULTILINE)
+    found = line.search(text, block.start(), block.end()) if block else None
+    if name in wired and found is None:
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: not on a line of its own in a `- recipes:` block; remove it")
+    with claim(name, [], print):
+        gone = [str(path)]
+        if found is not None:
+            forget(name)
+            GRAPH.write_text(text[: found.start()] + text[found.end() :], encoding="utf-8")
+            gone.append(f"its line in {GRAPH}")
+        if (DATA / name).is_dir():
+            shutil.rmtree(DATA / name)
+            gone.append(str(DATA / name))
+        path.unlink()
+    return gone
+
+
 def listed_recipes() -> dict[str, Any]:
     """The mapping `vars.recipes` of dvc.yaml. Raises RecipeError if it is missing or has an invalid name."""
     return _mapping(_read_graph())
@@ -103,7 +149,7 @@ def listed_recipes() -> dict[str, Any]:
 
 def _read_graph() -> dict[str, Any]:
     if not GRAPH.is_file():
-        raise RecipeError(f"{GRAPH}: not found; run gristmill in the project root")
+        raise RecipeError(f"{GRAPH}: not found; run gristmill in the project's folder")
     return read_yaml(GRAPH)
 
 
@@ -164,7 +210,9 @@ def _init(name: str, recipe: "Recipe", wired: dict[str, Any]) -> str | None:
     while isinstance(origin := model.init, FromRecipe):
         where = f"{recipe_path(line[-1])}: model.init"
         if origin.name not in wired:
-            raise RecipeError(f"{where}: no recipe {origin.name!r} (available: {', '.join(wired)})")
+            raise RecipeError(
+                f"{where}: no recipe {origin.name!r} (available: {', '.join(wired)}){nearest(origin.name, wired)}"
+            )
         if origin.name in line:
             circle = [*line[line.index(origin.name) :], origin.name]
             raise RecipeError(f"{recipe_path(origin.name)}: model.init: starts from itself ({' -> '.join(circle)})")

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 from flows.graph import Node, restore
 from flows.launch import TookTooLong, launch
+from flows.progress import seconds_between_lines, working
+from flows.stop import Stopped
 from flows.summary import Happened, Row
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tasks.stage.runtime import timeout
@@ -19,8 +20,21 @@ from tasks.stage.runtime import timeout
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 """DVC 3.67's messages while another DVC process holds a lock."""
 
-HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.", "Use `dvc push`")
-"""Prefixes of DVC's hints for interactive use, which are left out of logs."""
+HINTS = (
+    "ERROR: failed to reproduce",
+    "To track the changes with git",
+    "git add ",
+    "To enable auto staging",
+    "dvc config core.",
+    "Use `dvc push`",
+)
+"""Prefixes of DVC's lines that are left out of logs: hints for interactive use, and failures, which we tell."""
+
+OUT_OF_MEMORY = ("SIGKILL", "SIGABRT")
+"""How a process ends for which the kernel or a library finds no memory."""
+
+OUTCOMES = ".dvc/tmp/gristmill"
+"""One file per address in this workspace: a flow that is killed leaves nothing that grows."""
 
 TAIL = 200
 """Last lines of output kept to find the cause of a failure."""
@@ -37,11 +51,15 @@ class StageFailed(GristmillError):
         return type(self), (self.address, self.sentence, self.exit_code)
 
 
-def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "") -> Row:
-    """Let DVC run a stage if it is stale. Restores the last good outputs and raises StageFailed if it fails."""
+def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "", place: str = "") -> Row:
+    """Let DVC run a stage if it is stale; `place` is shown before its address: `stage 3 of 8`.
+
+    Restores the last good outputs and raises StageFailed if it fails.
+    """
     began = time.monotonic()
     try:
-        happened = _ask(node, say, flow_run)
+        with working(": ".join(filter(None, (place, node.address))), say) as hear:
+            happened = _ask(node, hear, flow_run)
     except BaseException:
         try:
             if back := restore(node):
@@ -84,18 +102,26 @@ def run_watched(
         lines.append(line)
         del lines[:-TAIL]
 
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-        told = Path(folder, "outcome.json")
-        environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run}
-        try:
-            code = launch(module, arguments, hear, timeout(stage), environment)
-        except TookTooLong as error:
-            variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
-            variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"
-            raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
-        if told.is_file() and (outcome := json.loads(told.read_text(encoding="utf-8")))["exit_code"] != 0:
-            raise StageFailed(address, outcome["error"] or "failed", outcome["exit_code"])
+    told = Path(OUTCOMES, f"{address}.json").absolute()
+    told.parent.mkdir(parents=True, exist_ok=True)
+    told.unlink(missing_ok=True)
+    environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run}
+    try:
+        code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines())
+    except TookTooLong as error:
+        variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
+        variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"
+        raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
+    except KeyboardInterrupt as stop:
+        where = _outcome(told).get("error") or "stopped; the next run starts this stage again"
+        raise Stopped(getattr(stop, "number", signal.SIGINT), f"{address}: {where}") from None
+    if (outcome := _outcome(told)) and outcome["exit_code"] != 0:
+        raise StageFailed(address, outcome["error"] or "failed", outcome["exit_code"])
     return code, lines
+
+
+def _outcome(told: Path) -> dict[str, Any]:
+    return dict(json.loads(told.read_text(encoding="utf-8"))) if told.is_file() else {}
 
 
 def crash(address: str, code: int, lines: list[str]) -> StageFailed:
@@ -103,6 +129,7 @@ def crash(address: str, code: int, lines: list[str]) -> StageFailed:
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
-        return StageFailed(address, f"was killed by {name}", 1)
+        hint = "; if nobody did that, memory ran out: use fewer workers (GRISTMILL_WORKERS=1) or smaller batches"
+        return StageFailed(address, f"was killed by {name}{hint if name in OUT_OF_MEMORY else ''}", 1)
     last = next((line for line in reversed(lines) if not line.startswith("ERROR: failed to reproduce")), "no output")
     return StageFailed(address, f"exited with code {code}; last line: {last.strip()}", 1)

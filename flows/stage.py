@@ -15,14 +15,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.tasks import exponential_backoff
 from prefect.utilities.urls import url_for
 
+from flows.api import ServerLost, told_if_lost
 from flows.graph import Node
-from flows.runner import StageFailed, reproduce
+from flows.runner import reproduce
 from flows.summary import Row
-from tasks.stage.errors import EXIT_TRANSIENT, GristmillError, TransientError
+from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tasks.stage.runtime import retries
 
 BACKOFF = 2.0
@@ -46,8 +47,9 @@ def as_task(work: Callable[..., State], address: str) -> Task[..., Any]:
     )
 
 
-def ask_dvc(node: Node, unchanged: bool) -> State:
-    """Let DVC run a stage if it is stale; `unchanged` means that DVC has already found nothing to do.
+def ask_dvc(node: Node, unchanged: bool, place: str) -> State:
+    """Let DVC run a stage if it is stale; `unchanged` means that DVC has already found nothing to do, `place` is
+    `stage 3 of 8`.
 
     The state's data is a Row, or a GristmillError if the stage failed; its last good outputs are then restored.
     """
@@ -55,12 +57,16 @@ def ask_dvc(node: Node, unchanged: bool) -> State:
     if unchanged:
         return Completed(name="Cached", message="unchanged", data=Row(node.address, "unchanged", 0.0))
     try:
-        row = reproduce(node, logger.info, place_of_run())
+        row = reproduce(node, logger.info, place_of_run(), place)
+        if row.happened != "unchanged":
+            with told_if_lost():
+                _publish_report(node)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
+    except KeyboardInterrupt as stop:
+        return Cancelled(message=str(stop), data=stop)
     if row.happened == "unchanged":
         return Completed(name="Cached", message="unchanged", data=row)
-    _publish_report(node)
     if row.happened == "restored":
         return Completed(name="Restored", message="outputs restored from DVC's cache", data=row)
     return Completed(data=row)
@@ -73,7 +79,9 @@ def place_of_run() -> str:
 
 def _may_pass(_task: Any, _task_run: TaskRun, state: State) -> bool:
     error = state.data
-    return isinstance(error, TransientError) or (isinstance(error, StageFailed) and error.exit_code == EXIT_TRANSIENT)
+    if isinstance(error, ServerLost):
+        return False
+    return isinstance(error, GristmillError) and error.exit_code == EXIT_TRANSIENT
 
 
 def _publish_report(node: Node) -> None:

@@ -1,12 +1,16 @@
 """The outcome of a run, for the command line and for the page in Prefect."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from tasks.stage.errors import DataError
 from tasks.stage.run import DATA
+
+TRADE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|@.*", re.IGNORECASE)
+"""Noise in the names of processors."""
 
 Happened = Literal["ran", "unchanged", "restored"]
 """restored: DVC had already run the stage with these inputs and took its outputs from the cache."""
@@ -51,6 +55,21 @@ def figure(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4f}"
     return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
+
+
+def cell(text: str) -> str:
+    """A text as a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def machine_of(timing: dict[str, Any], tags: dict[str, str]) -> str:
+    """The GPU, or the processor with its cores, from a training's timing.json and the tags of its run."""
+    device = str(timing.get("device", "cpu"))
+    if device != "cpu":
+        return device
+    processor = tags.get("gristmill.processor") or str(timing.get("processor", ""))
+    cores = tags.get("gristmill.cores") or timing.get("threads")
+    return ", ".join(filter(None, (" ".join(TRADE.sub(" ", processor).split()), f"{cores} cores" if cores else None)))
 
 
 def read_json(path: Path) -> dict[str, Any]:

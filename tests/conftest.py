@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.buckets", "tests.clusters"]
+pytest_plugins = ["tests.buckets", "tests.clusters", "tests.web"]
 
 settings.register_profile(
     "the same every time", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]

@@ -1,12 +1,16 @@
 """Conflicts between the sections of a recipe are reported by key, before anything runs."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.recipe import load
+from tasks.recipe import RECIPES, load
 from tasks.stage.errors import RecipeError
+from tasks.stage.settings import validate
 from tasks.stage.task import FAMILIES, TASKS
 from tests.corpora import write_recipe
 from tests.families import tiny_recipe
@@ -27,6 +31,12 @@ def test_every_shipped_recipe_is_good(path: Path, monkeypatch: pytest.MonkeyPatc
         ("max_new_tokens: 20", "max_new_tokens: 64", "evaluate.generation.max_new_tokens: must be less than the 64 "),
         ("    test_groups: [the-comedy-of-errors]", "", "clean.splits.test: 0 leaves nothing to evaluate on"),
         ("    validation_groups: [a-midsummer-night-s-dream]", "", "clean.splits.validation: 0 leaves nothing"),
+        ("task: causal-lm", "task: causal", 'task: "causal"; expected one of .*; did you mean causal-lm'),
+        (
+            "register: {}",
+            "register: {metric: perplexty}",
+            "register.metric: 'perplexty' is not .*; did you mean perplexity",
+        ),
         ("register: {}", "register: {metric: bleu}", "register.metric: bleu is not a metric of causal-lm "),
         ("register: {}", "register: {beat: [xy]}", "register.beat: no baseline 'xy' for bits_per_byte"),
         ("register: {}", "register: {metric: loss, beat: [xz]}", "register.beat: no baseline 'xz' for loss"),
@@ -53,6 +63,53 @@ def test_all_that_does_not_fit_is_told_at_once(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RecipeError) as told:
         load("x")
     assert len(str(told.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("task", ["causal-lm", "translation"])
+def test_no_error_has_a_word_of_the_library_that_finds_it(task: str) -> None:
+    optional = {
+        "train": {"optimizer": {"name": "muon", "betas": [0.9, 0.95]}, "schedule": {"name": "wsd"}, "clip_norm": 1.0},
+        "model": {"lora": {"targets": ["q_proj"], "rank": 2}},
+        "clean": {"languages": {"text": "en"}, "quality": {"preset": "gopher", "gopher_quality": {"min_words": 3}}},
+        "register": {"metric": None, "at_least": 0.5, "beat": ["xz"]},
+    }
+    good = tiny_recipe(task, "texts/all.jsonl")
+    good |= {section: {**good[section], **keys} for section, keys in optional.items()}
+    told = [
+        line
+        for path in _paths(good)
+        for wrong in ("word", 7, -1, 2.5, 1e300, 2**70, True, None, [], ["x"], [1], {}, {"kind": "x"}, {"unknown": 1})
+        for line in _errors(task, _with(good, path, wrong))
+    ]
+    assert len(told) > 300
+    words = (
+        "Input|should|valid (string|number|integer)|[Tt]uple|literal|discriminator|[Dd]ict|instance|None|True|Value "
+    )
+    assert [line for line in told if re.search(words, line)] == []
+
+
+def _paths(node: Any) -> Iterator[tuple[Any, ...]]:
+    for key, below in node.items() if isinstance(node, dict) else enumerate(node):
+        yield (key,)
+        if isinstance(below, (dict, list)):
+            yield from ((key, *path) for path in _paths(below))
+
+
+def _with(content: Any, path: tuple[Any, ...], wrong: Any) -> Any:
+    copy = json.loads(json.dumps(content))
+    inner = copy
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = wrong
+    return copy
+
+
+def _errors(task: str, content: Any) -> list[str]:
+    try:
+        validate(RECIPES[task], content, Path("recipes/x.yaml"))
+    except RecipeError as error:
+        return str(error).splitlines()
+    return []
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """`make setup`: an environment belongs to its folder, and its packages to their hashes."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,19 @@ def test_an_environment_that_another_project_lends_is_left_alone(project: Path) 
     (other / ".venv").symlink_to(project / ".venv")
     assert set_up(other) == [str(other)]
     assert set_up(project) == [str(project)]
+
+
+def test_programs_of_the_environment_find_its_python_without_activation(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (packages,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    forced = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for source, name in forced["force-include"].items():
+        shutil.copy(ROOT / source, packages / name)
+    script = "import subprocess; subprocess.run('python -c \"import sys; print(sys.prefix)\"', shell=True)"
+    done = subprocess.run(
+        [tmp_path / "venv/bin/python", "-c", script], env={"PATH": os.defpath}, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (f"{tmp_path}/venv\n", "")
 
 
 def test_every_locked_package_but_torch_has_hashes() -> None:

@@ -1,6 +1,7 @@
 """The command line, apart from the flow.
 
 main      the `gristmill` command, also `python -m flows`
+place     the project's folder, and the recipe that a path names
 run       `gristmill run`: check for changes, run the flow, print a summary
 profile   describes a recipe's corpus without training
 predict   runs the champion on texts, line by line

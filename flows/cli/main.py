@@ -5,8 +5,11 @@ from typing import Any
 
 import click
 
+from flows.cli.place import Command, RecipeName
+from flows.stop import Stopped, stoppable
 from tasks.stage.errors import EXIT_USER, GristmillError
-from tasks.stage.runtime import switch_off_telemetry
+from tasks.stage.machine import refusal
+from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
 
 DEFAULT = "shakespeare"
 LONG = 2**63 - 1
@@ -14,13 +17,21 @@ LONG = 2**63 - 1
 
 
 class _Commands(click.Group):
+    command_class = Command
+
     def invoke(self, ctx: click.Context) -> Any:
         """Print a command's errors as sentences on stderr and exit with their exit code."""
         try:
-            return super().invoke(ctx)
-        except GristmillError as error:
-            click.echo(str(error), err=True)
-            sys.exit(error.exit_code)
+            with stoppable():
+                return super().invoke(ctx)
+        except (GristmillError, Stopped) as error:
+            sentence, code = str(error), error.exit_code
+        except Exception as error:
+            if (refused := refusal(error)) is None:
+                raise
+            sentence, code = refused, EXIT_USER
+        click.echo(sentence, err=True)
+        sys.exit(code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,13 +39,14 @@ class _Commands(click.Group):
 def main() -> None:
     """Turn raw text into an evaluated, registered language model.
 
-    Each model has a recipe, recipes/RECIPE.yaml. Run commands in the project root.
+    Each model has a recipe, recipes/RECIPE.yaml. Run commands in the project's folder.
     """
     switch_off_telemetry()
+    keep_loopback_direct()
 
 
 @main.command()
-@click.argument("recipe", default=DEFAULT)
+@click.argument("recipe", type=RecipeName(), default=DEFAULT)
 def run(recipe: str) -> None:
     """Run the pipeline of RECIPE.
 
@@ -46,7 +58,7 @@ def run(recipe: str) -> None:
 
 
 @main.command()
-@click.argument("recipe", nargs=-1)
+@click.argument("recipe", type=RecipeName(), nargs=-1)
 def check(recipe: tuple[str, ...]) -> None:
     """Check recipes (default: all) without running them.
 
@@ -54,10 +66,10 @@ def check(recipe: tuple[str, ...]) -> None:
     """
     from flows.recipes import check as check_recipe
     from flows.recipes import listed_recipes
-    from tasks.stage.settings import RECIPES
+    from tasks.stage.settings import RECIPES, misnamed
 
     names = recipe or tuple(sorted({path.stem for path in RECIPES.glob("*.yaml")} | set(listed_recipes())))
-    problems = []
+    problems = [] if recipe else list(misnamed().values())
     for name in names:
         try:
             check_recipe(name)
@@ -78,7 +90,7 @@ def recipes() -> None:
 
 
 @main.command()
-@click.argument("recipe", default=DEFAULT)
+@click.argument("recipe", type=RecipeName(), default=DEFAULT)
 def profile(recipe: str) -> None:
     """Describe the cleaned corpus of RECIPE.
 
@@ -91,7 +103,7 @@ def profile(recipe: str) -> None:
 
 
 @main.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.argument("prompt")
 @click.option("--max-new-tokens", type=click.IntRange(1, LONG), help="Maximum number of new tokens.")
 @click.option("--temperature", type=click.FloatRange(0), help="0 always picks the most likely token.")
@@ -108,7 +120,7 @@ def generate(recipe: str, prompt: str, **given: float | None) -> None:
 
 
 @main.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.argument("text", nargs=-1)
 @click.option(
     "--file",
@@ -135,7 +147,7 @@ def predict(
 
 
 @main.command()
-@click.argument("recipe", required=False)
+@click.argument("recipe", type=RecipeName(), required=False)
 def runs(recipe: str | None) -> None:
     """List MLflow runs of RECIPE (default: all), best first."""
     from flows.cli.tables import print_runs
@@ -161,7 +173,7 @@ def results(file: str | None) -> None:
 
 
 @main.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.argument("version", type=click.IntRange(1))
 def promote(recipe: str, version: int) -> None:
     """Make VERSION the champion of RECIPE, whatever its score."""
@@ -171,7 +183,7 @@ def promote(recipe: str, version: int) -> None:
 
 
 @main.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.option("--cron", required=True, help='Cron expression, such as "0 2 * * *".')
 @click.option("--timezone", default="UTC", show_default=True, help="IANA time zone of the schedule.")
 @click.option("--pool", default="gristmill", show_default=True, help="Work pool; each workspace needs its own.")
@@ -185,8 +197,43 @@ def schedule(recipe: str, cron: str, timezone: str, pool: str) -> None:
 
 
 @main.command()
-@click.argument("name")
-@click.option("--like", required=True, metavar="RECIPE", help="The recipe to copy.")
+@click.argument("recipe", type=RecipeName())
+def unschedule(recipe: str) -> None:
+    """Remove the schedule of RECIPE from the Prefect server."""
+    from flows.schedule import unschedule as delete
+
+    click.echo(delete(recipe))
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--resume", is_flag=True, help="Run again as scheduled.")
+def pause(recipe: str, resume: bool) -> None:
+    """Pause the schedule of RECIPE on the Prefect server."""
+    from flows.schedule import pause as stop
+
+    click.echo(stop(recipe, resume))
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rm(recipe: str, yes: bool) -> None:
+    """Remove RECIPE and its data.
+
+    Removes its file, its line in dvc.yaml, its stages in dvc.lock and data/RECIPE. DVC's cache and the record in MLflow
+    stay.
+    """
+    from flows.recipes import remove_recipe
+
+    if not yes:
+        click.confirm(f"remove recipes/{recipe}.yaml and data/{recipe}, checkpoints included?", abort=True)
+    click.echo(f"removed {', '.join(remove_recipe(recipe))}")
+
+
+@main.command()
+@click.argument("name", type=RecipeName())
+@click.option("--like", type=RecipeName(), required=True, metavar="RECIPE", help="The recipe to copy.")
 def new(name: str, like: str) -> None:
     """Create the recipe NAME as a copy of another one.
 

@@ -12,6 +12,7 @@ def profile_recipe(recipe: str) -> Path:
     """
     from flows.cli.tables import make_table, show
     from flows.graph import CODE, changes, read_graph
+    from flows.progress import bar_on_terminal, describe
     from flows.recipes import check
     from flows.runner import reproduce
     from flows.workspace import claim
@@ -23,10 +24,11 @@ def profile_recipe(recipe: str) -> Path:
     check(recipe)
     wanted = {CODE, *(f"{stage}@{recipe}" for stage in STAGES)}
     nodes = [node for node in read_graph(recipe) if node.address in wanted]
-    with claim(recipe, [], print):
+    with claim(recipe, [], print), bar_on_terminal():
         if changes([node.address for node in nodes]):
-            for node in nodes:
-                reproduce(node, lambda line: print(line, flush=True))
+            for number, node in enumerate(nodes, 1):
+                reproduce(node, lambda line: print(line, flush=True), place=f"stage {number} of {len(nodes)}")
+        describe("measuring the corpus")
         found = measure(recipe)
         place = DATA / recipe / "profile.html"
         place.write_text(page(found), encoding="utf-8")

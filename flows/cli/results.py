@@ -13,14 +13,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.summary import read_json
+from flows.summary import cell, machine_of, read_json, read_registration
 from tasks.stage.errors import DataError, GristmillError, RecipeError
+from tasks.stage.progress import duration
 from tasks.stage.run import DATA, checkpoints_of
 
 MARKED = re.compile(r"(<!-- results -->)(.*?)(<!-- /results -->)", re.DOTALL)
 CELL = re.compile(r"(?<!\\)\|")
-TRADE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|@.*", re.IGNORECASE)
-"""Noise in the names of processors."""
 
 
 class Row(NamedTuple):
@@ -59,15 +58,25 @@ def print_results(file: str | None) -> None:
 
 
 def read_results(recipes: list[str]) -> tuple[list[Row], list[str]]:
-    """Rows of the recipes with an evaluated model here, and a warning for each that cannot be read."""
+    """Rows of the recipes with an evaluated model here; warnings for those that cannot be read or are not champions."""
     rows, warnings = [], []
     for recipe in recipes:
         try:
             if (row := _read(recipe)) is not None:
                 rows.append(row)
+                warnings += _not_of_champion(recipe)
         except (RecipeError, DataError) as error:
             warnings.append(f"{recipe} is skipped: {str(error).splitlines()[0]}")
     return rows, warnings
+
+
+def _not_of_champion(recipe: str) -> list[str]:
+    """A warning if the model here, the newest, is not the champion."""
+    found = read_registration(recipe)
+    if not found or found.get("champion") == found["version"]:
+        return []
+    best = f"version {found['champion']} is champion" if found.get("champion") else "there is no champion"
+    return [f"{recipe}: the row is of version {found['version']}, {found['alias']}; {best}: gristmill runs {recipe}"]
 
 
 def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
@@ -92,7 +101,7 @@ def write_results(path: Path, rows: list[Row], recipes: list[str]) -> None:
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table, with a trailing newline."""
     lines = [HEADER, Row(*("---" for _ in Row._fields)), *rows]
-    return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(cell(text) for text in line)} |\n" for line in lines)
 
 
 def _merge(here: Row | None, there: Row | None) -> Row | None:
@@ -106,7 +115,7 @@ def _merge(here: Row | None, there: Row | None) -> Row | None:
 def _rows(path: Path, table: str) -> list[Row]:
     rows = []
     for line in table.splitlines():
-        cells = [cell.strip().replace("\\|", "|") for cell in CELL.split(line.strip())[1:-1]]
+        cells = [text.strip().replace("\\|", "|") for text in CELL.split(line.strip())[1:-1]]
         if not line.strip() or cells == list(HEADER) or set("".join(cells)) <= set("-: "):
             continue
         if len(cells) != len(HEADER):
@@ -117,10 +126,6 @@ def _rows(path: Path, table: str) -> list[Row]:
     return rows
 
 
-def _escaped(cell: str) -> str:
-    return " ".join(cell.split()).replace("|", "\\|")
-
-
 def _read(recipe: str) -> Row | None:
     """None without an evaluated model. Raises RecipeError for a broken recipe, DataError for a damaged file."""
     from tasks.register.scores import measured
@@ -129,9 +134,9 @@ def _read(recipe: str) -> Row | None:
     folder, task = DATA / recipe, read_task(recipe)
     metrics, report = read_json(folder / "evaluation" / "metrics.json"), read_json(folder / "training" / "report.json")
     found = measured(task, metrics)
-    if not found or not report:
+    training = report.get("details") if report else None
+    if not found or not training:
         return None
-    training = report["details"]
     best, *others = found
     return Row(
         recipe=recipe,
@@ -166,28 +171,12 @@ def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
         tags = read_journal(journal_path(recipe, identity)).tags
     seconds = timing.get("seconds")
     return {
-        "training": _duration(float(seconds)) if isinstance(seconds, (int, float)) else "",
-        "machine": _machine(timing, tags),
+        "training": duration(float(seconds)) if isinstance(seconds, (int, float)) else "",
+        "machine": machine_of(timing, tags),
         "date": str(timing.get("finished", ""))[:10],
     }
-
-
-def _machine(timing: dict[str, Any], tags: dict[str, str]) -> str:
-    device = str(timing.get("device", "cpu"))
-    if device != "cpu":
-        return device
-    processor = tags.get("gristmill.processor") or str(timing.get("processor", ""))
-    cores = tags.get("gristmill.cores") or timing.get("threads")
-    return ", ".join(filter(None, (" ".join(TRADE.sub(" ", processor).split()), f"{cores} cores" if cores else None)))
 
 
 def _score(value: float, interval: tuple[float, float] | None = None) -> str:
     shown = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:#,.4g}"
     return shown if interval is None else f"{shown} ({_score(interval[0])} to {_score(interval[1])})"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

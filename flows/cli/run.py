@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.cli.tables import print_summary
 from flows.configured import server_is_configured
+from flows.progress import bar_on_terminal, describe
 from flows.summary import Row, Summary, read_metrics
 from flows.temporary import temporary_server
 
@@ -28,10 +29,12 @@ def run_recipe(recipe: str) -> None:
         check(recipe)  # a known recipe was checked by the last run
     configured = server_is_configured()
     with ExitStack() as started:
+        started.enter_context(bar_on_terminal())
         starting = started.enter_context(temporary_server()) if not (known or configured) else None
         summary, nodes = _without_flow(recipe, known, configured)
         if summary is None:
             starting = starting or (None if configured else started.enter_context(temporary_server()))
+            describe("starting Prefect")
             from flows.pipeline import run
 
             summary = run(recipe, starting, None if known else nodes)
@@ -56,6 +59,7 @@ def _without_flow(recipe: str, known: bool, configured: bool) -> "tuple[Summary 
             reproduce(next(node for node in nodes if node.address == CODE), print)
             nodes, changed = look(recipe, repo)
         if changed:
+            print(f"{recipe}: {len(changed)} of {len(nodes)} stages have changed", flush=True)
             return None, nodes
         print(f"{recipe}: no stage has changed; checking the record in MLflow", flush=True)
         if configured:

@@ -27,7 +27,7 @@ Node = Mapping[str, Any]
 def write_schema() -> list[Path]:
     """Write both files and return their paths. Raises GristmillError outside a project."""
     if not SCHEMA.parent.is_dir():
-        raise GristmillError(f"{SCHEMA.parent}: not found; run gristmill in the project root")
+        raise GristmillError(f"{SCHEMA.parent}: not found; run gristmill in the project's folder")
     for path, text in files().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

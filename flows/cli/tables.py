@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.summary import Summary, figure, read_metrics
+from flows.summary import Summary, figure, machine_of, read_metrics
 from tasks.stage.errors import RecipeError, TransientError
+from tasks.stage.progress import duration
+from tasks.stage.settings import misnamed
 from tasks.stage.task import read_task
 
 if TYPE_CHECKING:
@@ -32,9 +34,16 @@ def print_summary(summary: Summary) -> None:
     ran = sum(row.happened == "ran" for row in summary.rows)
     done = f"{ran} of {len(summary.rows)} stages ran" if ran else "nothing to do: no stage has changed"
     show(f"{summary.recipe}: {done} ({summary.seconds:,.1f} s)")
+    name, found = summary.recipe, summary.registration
+    if not found:
+        first = {f"gristmill run {name}": "complete the record"}
+    elif found["champion"] is None:
+        first = {f"gristmill promote {name} {found['version']}": "make this version champion; `predict` needs one"}
+    else:
+        first = {f'gristmill predict {name} "…"': f"run the champion, version {found['champion']}, on a text"}
     more = {
-        f'gristmill predict {summary.recipe} "…"': "run the champion on a text",
-        f"gristmill runs {summary.recipe}": "compare this run with the others",
+        **first,
+        f"gristmill runs {name}": "compare this run with the others",
         "make ui": "serve the MLflow and Prefect pages",
         "dvc metrics diff; dvc plots show": "metrics against the last commit, and the curves",
     }
@@ -72,6 +81,8 @@ def print_recipes() -> None:
             figure(found["value"]) if found else "",
         )
     show(table)
+    for sentence in misnamed().values():
+        warn(sentence)
     if away is not None:
         warn(f"champions are not shown: {away}")
 
@@ -137,20 +148,31 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
     headlines = {row["metric"] for row in rows}
     score = headlines.pop() if len(headlines) == 1 else "metric"
     numbers = (score, "validation loss", "parameters", "steps")
-    table = make_table(("run", "started", "status", *numbers, "version"), right=numbers)
+    columns = ("run", "started", "time", "machine", "who", "status", *numbers, "version", "reason")
+    table = make_table(columns, right=("time", *numbers))
     for row in rows:
         value = figure(row["value"])
         table.add_row(
             row["run"],
             row["started"].replace("T", " ")[:16],
+            "" if row["seconds"] is None else duration(row["seconds"]),
+            machine_of(_timing(row["tags"]), row["tags"]),
+            row["tags"].get("mlflow.user", ""),
             row["status"].lower(),
             f"{row['metric']} {value}" if value and score == "metric" else value,
             figure(row["validation_loss"]),
             figure(row["parameters"]),
             figure(row["steps"]),
             " ".join([figure(row["version"]), *row["aliases"]]),
+            row["reason"] or "",
         )
     return table
+
+
+def _timing(tags: Mapping[str, str]) -> dict[str, str]:
+    """The texts of timing.json in the tags of a run."""
+    start = "gristmill.timing."
+    return {key.removeprefix(start): value for key, value in tags.items() if key.startswith(start)}
 
 
 def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from tasks.stage.errors import DataError
 
@@ -19,11 +20,11 @@ def convert_gguf(file: Path, folder: Path) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    place = {"gguf_file": file.name}
+    place: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **place)
         read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **place)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         raise DataError(f"{file.name}: cannot be read as GGUF: {' '.join(str(error).split())}") from error
     known = read.config.to_dict()
     known.pop("quantization_config", None)

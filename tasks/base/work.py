@@ -1,22 +1,30 @@
 """From `model.init` to one plain folder in Hugging Face format, pinned by its origin."""
 
+import json
+import re
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from tasks.base.gguf import convert_gguf
 from tasks.base.settings import BaseSettings
+from tasks.fetch.answers import hub_errors, may_pass
 from tasks.fetch.package import open_package
 from tasks.formats.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch, title
 from tasks.stage.errors import DataError, RecipeError, TransientError
 from tasks.stage.identity import hash_file
-from tasks.stage.run import DATA, Job, Report
+from tasks.stage.run import DATA, Job, Report, write_json
 from tasks.stage.settings import read_section, recipe_path
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja")
 """Files of a model and its tokenizer; `*.bin` only if there is no safetensors file."""
 OURS = ("report.json", "gristmill.json")
 """Files that our stages write next to a model; they do not apply to a model that starts from it."""
+CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+"""An object in DVC's cache, to which files of a tracked folder may be links."""
+UNFIT = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, EOFError, UnpicklingError)
+"""What transformers and torch raise for weights or a configuration that they cannot read."""
 
 
 def base(job: Job) -> Report:
@@ -32,11 +40,13 @@ def base(job: Job) -> Report:
         case FromRecipe():
             _copy(DATA / origin.name / "model", folder, where)
         case FromFolder():
-            _copy(Path(origin.path), folder, where)
+            _copy(Path(origin.path), folder, where, Path(origin.path).resolve())
         case FromHub():
-            _copy(_snapshot(origin, job), folder, where)
+            snapshot = _snapshot(origin, job)
+            _copy(snapshot, folder, where, snapshot.resolve().parents[2])  # the Hub's cache, where its links lead
         case FromPackage():
             _unpack(origin, job, folder, where)
+    _require_plain(folder, where)
     _plain_weights(folder, where)
     weights = {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
     job.say(f"{origin.kind}: {sum(path.stat().st_size for path in folder.iterdir()):,} bytes")
@@ -46,16 +56,24 @@ def base(job: Job) -> Report:
     )
 
 
-def _copy(source: Path, folder: Path, where: str) -> None:
-    """Copy the files of a model and no others; `where` is the origin, for messages."""
+def _copy(source: Path, folder: Path, where: str, around: Path | None = None) -> None:
+    """Copy the files of a model and no others, its target side's tokenizer included; `where` is the origin, for
+    messages. Raises DataError for a link that leads out of `around`."""
     if not (source / "config.json").is_file():
         raise DataError(f"{where}: no config.json found; expected a model in Hugging Face format")
     patterns = WANTED if any(source.glob("*.safetensors")) else (*WANTED, "*.bin")
-    for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
+    for path in sorted(
+        {path for part in ("", "target/") for pattern in patterns for path in source.glob(part + pattern)}
+    ):
         if path.is_file() and path.name not in OURS:
-            shutil.copyfile(path, folder / path.name)
-    if (source / "target").is_dir():  # the target side's tokenizer
-        shutil.copytree(source / "target", folder / "target")
+            real = path.resolve()
+            if around is not None and not real.is_relative_to(around) and not CACHED.search(real.as_posix()):
+                raise DataError(
+                    f"{where}: {path.relative_to(source)} is a link to {real}, outside of it; copy the file"
+                )
+            place = folder / path.relative_to(source)
+            place.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, place)
 
 
 def _unpack(origin: FromPackage, job: Job, folder: Path, where: str) -> None:
@@ -73,18 +91,49 @@ def _unpack(origin: FromPackage, job: Job, folder: Path, where: str) -> None:
 
 def _snapshot(origin: FromHub, job: Job) -> Path:
     """A Hub model at exactly this revision, in the Hub's own cache. Raises RecipeError and TransientError."""
-    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     key = f"{recipe_path(job.recipe)}: model.init.name: {origin.name}"
+    unanswered: tuple[type[Exception], ...] = (LocalEntryNotFoundError, *hub_errors())
     options: dict[str, Any] = {"revision": origin.revision, "allow_patterns": [*WANTED, "*.bin"]}
     try:
         return Path(snapshot_download(origin.name, **options))
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError) as error:
-        raise TransientError(f"{key}: the Hub cannot be reached, and the model is not in its cache") from error
-    except HfHubHTTPError as error:
-        raise RecipeError(f"{key}: {' '.join(str(error).split())}") from error
+    except unanswered as error:
+        if may_pass(error):
+            raise TransientError(f"{key}: the Hub cannot be reached, and the model is not in its cache") from error
+        raise RecipeError(f"{key}: {' '.join(str(error.__cause__ or error).split())}") from error
+
+
+def _require_plain(folder: Path, where: str) -> None:
+    """Raises DataError for a model that needs code of its own, or whose weights are files elsewhere.
+
+    The key `auto_map` goes where transformers can do without: with it, it may ask on the terminal whether to run code.
+    """
+    config = _json(folder / "config.json", where)
+    if config.pop("auto_map", None) is not None:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+        if config.get("model_type") not in CONFIG_MAPPING_NAMES:
+            raise DataError(
+                f"{where}: config.json: auto_map: the model needs code of its own, which is not run; choose one of an "
+                "architecture of transformers"
+            )
+        write_json(folder / "config.json", config)
+    for index in folder.glob("*.index.json"):
+        names = _json(index, where).get("weight_map")
+        if not isinstance(names, dict) or not all(isinstance(n, str) and Path(n).name == n for n in names.values()):
+            raise DataError(f"{where}: {index.name}: weight_map: expected names of files beside it")
+
+
+def _json(path: Path, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: {path.name}: not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: {path.name}: expected a JSON object, found {type(found).__name__}")
+    return found
 
 
 def _plain_weights(folder: Path, where: str) -> None:
@@ -98,13 +147,21 @@ def _plain_weights(folder: Path, where: str) -> None:
 
 
 def _convert_bin(folder: Path, where: str) -> None:
+    """Pickled weights to safetensors; torch reads tensors from them and runs nothing."""
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
-    config = transformers.AutoConfig.from_pretrained(folder)
-    name = next(iter(config.architectures or ["AutoModel"]))
-    if not hasattr(transformers, name):
-        raise DataError(f"{where}: config.json: architectures: transformers has no {name}")
-    model = getattr(transformers, name).from_pretrained(folder)
+    named = _json(folder / "config.json", where).get("architectures") or ["AutoModel"]
+    name = named[0] if isinstance(named, list) else named
+    made = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None
+    known = isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)
+    if not known and name != "AutoModel":
+        raise DataError(f"{where}: config.json: architectures: transformers has no model {name!r}")
+    try:
+        model = getattr(transformers, name).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (*UNFIT, StrictDataclassError) as error:
+        told = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{where}: the weights cannot be read: {told}") from error
     for path in folder.glob("*.bin"):
         path.unlink()
     model.save_pretrained(folder)

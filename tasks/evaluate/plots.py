@@ -15,7 +15,7 @@ History = dict[str, list[float]]
 
 def read_history(path: Path) -> History:
     """The columns of `history.csv`; empty cells are NaN. Raises DataError for an invalid file."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         reader = csv.DictReader(file)
         if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
             raise DataError(f"{path}: missing column {', '.join(missing)}")

@@ -1,25 +1,33 @@
 """Unpack wheels, zip and tar files. Nothing in them is executed, and nothing is written outside the folder."""
 
-import lzma
+import io
+import posixpath
 import shutil
+import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from tasks.fetch.compressed import DAMAGED, PACKED, PIECE, Bound, opened
 from tasks.stage.errors import DataError
 
 ZIPS = (".whl", ".zip")
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TARS = (".tar", ".tgz", *(f".tar{suffix}" for suffix in PACKED))
+BLOCK = 4096
+"""Bytes of the disk that a file takes at least."""
+LONGEST_LINK = 4096
+"""Maximum bytes of the path that a link names."""
 
-DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
-    FileExistsError, NotADirectoryError, IsADirectoryError,
+INVALID = (
+    *DAMAGED, ValueError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError,
 )  # fmt: skip
-"""What the libraries raise for an invalid archive, or for one with the same path as file and as folder."""
+"""What the libraries and the file system raise for a damaged archive, or for paths that cannot be written."""
+
+Member = tuple[str, IO[bytes] | str]
+"""The path of a file and its bytes, or of a link and the path in the archive that it names."""
 
 
 def is_archive(name: str) -> bool:
@@ -27,19 +35,39 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ZIPS + TARS)
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Write the regular files of an archive under `folder`; links and devices are skipped.
+def unpack(archive: Path, folder: Path) -> int:
+    """Write the regular files of an archive under `folder`, and links to them as copies; returns how many links were
+    left out, because they lead to a folder or out of the archive. Devices are skipped.
 
-    Raises DataError for a damaged archive, and for a member with a path outside the folder.
+    Raises DataError for a damaged archive, for a member with a path outside the folder, and for a bomb.
     """
     folder.mkdir(parents=True)
+    bound, links = Bound(archive.name, archive.stat().st_size), []
     try:
         with _members(archive) as members:
-            for name, stream in members:
-                with stream, _place(archive, folder, name).open("wb") as out:
-                    shutil.copyfileobj(stream, out, 1 << 20)
-    except DAMAGED as error:
+            for name, content in members:
+                bound.spend(BLOCK)
+                path = _place(archive, folder, name)
+                if isinstance(content, str):
+                    links.append((path, content))
+                    continue
+                with content, path.open("wb") as out:
+                    while piece := content.read(PIECE):
+                        bound.spend(len(piece))
+                        out.write(piece)
+        return sum(not _copied(folder, path, target, bound) for path, target in links)
+    except INVALID as error:
         raise DataError(f"{archive.name}: damaged, or not an archive: {error}") from error
+
+
+def _copied(folder: Path, path: Path, target: str, bound: Bound) -> bool:
+    """Write a copy of the file that a link names, if it is one of the archive."""
+    inside = posixpath.normpath(target)
+    if inside.startswith(("/", "../")) or not (there := folder / inside).is_file():
+        return False
+    bound.spend(there.stat().st_size)
+    shutil.copyfile(there, path)
+    return True
 
 
 def _place(archive: Path, folder: Path, name: str) -> Path:
@@ -52,14 +80,33 @@ def _place(archive: Path, folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-    if archive.name.lower().endswith(ZIPS):
+def _members(archive: Path) -> Iterator[Iterator[Member]]:
+    name = archive.name.lower()
+    if name.endswith(ZIPS):
         with zipfile.ZipFile(archive) as zipped:
-            yield ((info.filename, zipped.open(info)) for info in zipped.infolist() if not info.is_dir())
+            yield (_of_zip(zipped, info) for info in zipped.infolist() if not info.is_dir())
     else:
-        with tarfile.open(archive) as tarred:
-            yield (
-                (member.name, stream)
-                for member in tarred
-                if member.isreg() and (stream := tarred.extractfile(member)) is not None
-            )
+        with (
+            opened(archive, name.replace(".tgz", ".tar.gz")) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as tarred,
+        ):
+            yield (_of_tar(tarred, member) for member in tarred if member.isreg() or member.issym() or member.islnk())
+
+
+def _of_zip(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
+    stream = zipped.open(info)
+    if not stat.S_ISLNK(info.external_attr >> 16):
+        return info.filename, stream
+    with stream:
+        return info.filename, _beside(info.filename, stream.read(LONGEST_LINK).decode())
+
+
+def _of_tar(tarred: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
+    if member.issym():
+        return member.name, _beside(member.name, member.linkname)
+    return member.name, member.linkname if member.islnk() else tarred.extractfile(member) or io.BytesIO()
+
+
+def _beside(name: str, target: str) -> str:
+    """The path in the archive that a symbolic link names."""
+    return posixpath.join(posixpath.dirname(name), target)

@@ -10,7 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.stage.errors import GristmillError
 from tasks.stage.identity import hash_file
+
+RESERVE = 1 << 30
+"""Bytes of the disk that a download leaves free."""
+
+
+def require_room(place: str, part: Path, size: int) -> int:
+    """How many bytes a download may add to `part`; `size` is what it announces. Raises GristmillError for too many."""
+    room = shutil.disk_usage(part.parent).free - RESERVE
+    if size > room:
+        raise GristmillError(
+            f"{place}: {size:,} bytes, but the disk of {part.parent} has room for {max(room, 0):,} only"
+        )
+    return room
 
 
 def cache_folder(sha256: str, kind: str = "downloads") -> Path:

@@ -26,6 +26,7 @@ NETWORK = re.compile(
     re.IGNORECASE,
 )
 """pip's words (23 to 26) for network errors; it ends with `No matching distribution found` even then."""
+SOURCE = re.compile(r"no sources permitted for", re.IGNORECASE)
 ABSENT = re.compile(r"no matching distribution found|could not find a version", re.IGNORECASE)
 MISMATCH = re.compile(r"do not match the hashes|hash mismatch", re.IGNORECASE)
 
@@ -34,14 +35,14 @@ Wrong = Callable[[str, str], RecipeError]
 
 
 class Package(Section):
-    """A wheel or sdist."""
+    """A wheel; not an sdist, because pip runs its code even to download it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
     """The package's name on the index."""
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
     """The exact version."""
     sha256: Sha256
-    """SHA-256 of the wheel or sdist."""
+    """SHA-256 of the wheel."""
 
     @property
     def pinned(self) -> str:
@@ -62,10 +63,10 @@ def open_package(package: Package, scratch: Path, wrong: Wrong) -> Path:
 
 def _download(package: Package, folder: Path, wrong: Wrong) -> Path:
     folder.mkdir(parents=True)
-    # Given the hash, pip picks the matching file of the version, wheel or sdist.
+    # Given the hash, pip picks the matching wheel of the version.
     listed = folder.with_suffix(".txt")
     listed.write_text(f"{package.pinned} --hash=sha256:{package.sha256}\n", encoding="utf-8")
-    options = ["--no-deps", "--no-input", "-vv", "-d", str(folder), "-r", str(listed)]
+    options = ["--no-deps", "--no-input", "--only-binary", ":all:", "-vv", "-d", str(folder), "-r", str(listed)]
     command = [sys.executable, "-m", "pip", "download", *options]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     said = done.stdout + done.stderr
@@ -82,6 +83,7 @@ def _download(package: Package, folder: Path, wrong: Wrong) -> Path:
     if NETWORK.search(said):
         raise TransientError(f"{package.pinned}: pip could not reach the package index")
     if ABSENT.search(said):
-        raise wrong("version", f"pip finds no {package.pinned} for this Python in its configured indexes")
+        sdist = "; there is an sdist, but pip would run its code: read it with kind: url" if SOURCE.search(said) else ""
+        raise wrong("version", f"pip finds no {package.pinned} for this Python in its configured indexes{sdist}")
     errors = [line for line in said.splitlines() if line.strip().startswith("ERROR")] or said.splitlines() or ["?"]
     raise GristmillError(f"{package.pinned}: pip could not download it: {errors[-1].strip()}")

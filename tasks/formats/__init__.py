@@ -1,6 +1,7 @@
 """The files that stages exchange, and facts about models that several stages share.
 
 corpus      documents in Parquet shards
+folders     what a glob would pass over in silence
 drops       dropped documents with their reason
 rows        batches of token ids: padded, joined, shifted
 tokens      token ids in memory-mapped shards

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tasks.fetch.package import Package
-from tasks.stage.settings import NAME, Name, Section
+from tasks.stage.settings import NAME, Name, Section, possible_path
 
 
 def _inside(path: str) -> str:
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not PurePosixPath(path).parts:
         raise ValueError("must be relative, not empty, and without '..'")
-    return path
+    return possible_path(path)
 
 
 Inside = Annotated[str, AfterValidator(_inside)]

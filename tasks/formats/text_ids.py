@@ -20,8 +20,8 @@ def open_tokenizer(folder: Path, control: bool) -> Any:
     """The tokenizer in a folder. `control`: special tokens in a text are control tokens instead of text."""
     from transformers import AutoTokenizer
 
-    how = {"local_files_only": True, "truncation_side": "right", "split_special_tokens": not control}
-    tokenizer = AutoTokenizer.from_pretrained(folder, **how)
+    how = {"local_files_only": True, "trust_remote_code": False, "truncation_side": "right"}
+    tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=not control, **how)
     if not control:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         _read_pieces_as_text(tokenizer) if backend is None else read_as_text(backend)

@@ -5,6 +5,7 @@ The lists are in the user's cache ($XDG_CACHE_HOME/gristmill/apt/<hash of mirror
 recipes with different languages share one download.
 """
 
+import io
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from tasks.fetch.compressed import PIECE, Bound, Pieces, bounded
 from tasks.fetch.downloads import alone, cache_folder
 from tasks.ingest.source import Bench
 from tasks.stage.errors import GristmillError, TransientError
@@ -93,12 +95,14 @@ def current_lists(archive: Archive, language: str, bench: Bench) -> Iterator[lis
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The decompressed bytes of a list. Raises GristmillError if it cannot be read."""
+    """The decompressed bytes of a list. Raises GristmillError if it cannot be read, DataError for a bomb."""
     pipe = subprocess.PIPE
     with subprocess.Popen([HELPER, "cat-file", path], stdout=pipe, stderr=pipe) as process:
-        assert process.stdout is not None and process.stderr is not None
+        out = process.stdout
+        assert out is not None and process.stderr is not None
         try:
-            yield cast(BinaryIO, process.stdout)
+            pieces = iter(lambda: out.read(PIECE), b"")
+            yield cast(BinaryIO, io.BufferedReader(Pieces(bounded(pieces, Bound(path.name, path.stat().st_size)))))
         except BaseException:
             process.kill()
             raise

@@ -2,7 +2,11 @@
 
 import io
 import re
+from collections.abc import Iterator
+from itertools import count
 from typing import BinaryIO
+
+from tasks.ingest.source import longest_line, require_bound
 
 BOM = "\ufeff"
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -35,27 +39,39 @@ def plain_newlines(text: str) -> str:
     return LINE_ENDS.sub("\n", text) if "\r" in text else text
 
 
-class Lines:
-    """The lines of a byte stream as text, with their endings; keeps track of invalid bytes."""
+def escaped_lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    """The lines of a UTF-8 stream, with their endings, invalid bytes escaped. Raises DataError for a line too long."""
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+    for number in count(1):
+        line = text.readline(longest_line())
+        require_bound(len(line), f"{name} line {number}")
+        if not line:
+            return
+        yield line
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
-        self._offset = 0
+
+class Lines:
+    """The lines of a byte stream as text, with their endings; keeps track of invalid bytes, and of a row's length."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._lines, self._name = escaped_lines(stream, name), name
+        self._offset = self._row = 0
         self._wrong: int | None = None
 
     def __iter__(self) -> "Lines":
         return self
 
     def __next__(self) -> str:
-        line = next(self._stream)
+        line = next(self._lines)
         fixed, wrong = unescape(line)
         if wrong is not None and self._wrong is None:
             self._wrong = self._offset + wrong
         first = self._offset == 0
         self._offset += len(line.encode("utf-8", "surrogateescape"))
+        require_bound(self._offset - self._row, f"{self._name}: the row at byte {self._row}")
         return fixed.removeprefix(BOM) if first else fixed
 
     def wrong_byte(self) -> int | None:
-        """Offset in the stream of the first invalid byte since the last call, or None."""
-        wrong, self._wrong = self._wrong, None
+        """Ends a row: the offset in the stream of its first invalid byte, or None."""
+        wrong, self._wrong, self._row = self._wrong, None, self._offset
         return wrong

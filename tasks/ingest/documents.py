@@ -1,24 +1,29 @@
 """Rows and texts to documents: boundaries, ids and groups."""
 
+import io
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Literal
 
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
-from tasks.ingest.formats import TEXTS, SourceFile, read_rows, read_text
+from tasks.ingest.encodings import not_valid
+from tasks.ingest.formats import TEXTS, SourceFile, open_utf8, read_lines, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
-from tasks.ingest.rows import Row
-from tasks.ingest.source import Bench, Document, Documents, require_length
+from tasks.ingest.rows import FIRST, Row
+from tasks.ingest.source import Bench, Document, Documents, require_bound, require_length
+from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.runtime import workers
 from tasks.workers.parallel_map import parallel_map
 
-LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 TITLE = 60
 """Maximum characters of a part's headings in `source`."""
 ALONE = 1 << 20
 """Up to this many bytes of Markdown are parsed in one process."""
+LOOKED = 20
+"""Files whose first rows `gristmill check` reads, and problems that it tells."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Text:
     file: SourceFile
     group: str
     label: str | None
-    split_at: str | None
+    wanted: Documents
 
 
 def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> Iterator[Document]:
@@ -45,18 +50,47 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
     for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
         told = ((f, _of_path("group", f, wanted, bench), _of_path("label", f, wanted, bench)) for f in run)
         if are_texts:
-            texts = [Text(file, group or file.stem, label, wanted.split_at) for file, group, label in told]
-            for documents in parallel_map(documents_of_text, texts, _processes(texts)):
-                yield from documents
+            texts = [Text(file, group or file.stem, label, wanted) for file, group, label in told]
+            if (processes := _processes(texts)) == 1:
+                for text in texts:
+                    yield from documents_of_text(text)
+            else:
+                for documents in parallel_map(_all_documents, texts, processes):
+                    yield from documents
         else:
             for file, group, label in told:
                 unit = "line" if file.format == ".jsonl" else "row"
                 yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, label)
 
 
+def look_at_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> None:
+    """Look at the names of all files and at the first rows of the first ones. Raises what `documents_of_files` would,
+    with one line per file."""
+    problems: list[GristmillError] = []
+    for number, file in enumerate(files):
+        try:
+            _check(file, wanted, bench)
+            _of_path("group", file, wanted, bench), _of_path("label", file, wanted, bench)
+            if number < LOOKED and file.format in TEXTS:
+                with open_utf8(file, wanted):
+                    pass
+            elif number < LOOKED:
+                deque(islice(read_rows(file, wanted), FIRST), maxlen=0)
+        except (DataError, RecipeError) as error:
+            problems.append(error)
+    if problems:
+        told = [str(problem) for problem in problems[:LOOKED]]
+        more = [f"… and {len(problems) - LOOKED:,} more files"] if len(problems) > LOOKED else []
+        raise DataError("\n".join([*told, *more]))
+
+
 def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:
     if file.format not in TEXTS and wanted.split_at is not None:
         raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files can be split")
+    if file.format not in (".csv", ".tsv") and wanted.delimiter is not None:
+        raise bench.wrong("documents.delimiter", f"{file.name} is not a CSV file")
+    if file.format == ".parquet" and wanted.encoding is not None:
+        raise bench.wrong("documents.encoding", f"{file.name} is a Parquet file, always UTF-8")
     for key in ("target_column", "label_column", "group_column", "id_column"):
         if file.format in TEXTS and getattr(wanted, key) is not None:
             raise bench.wrong(f"documents.{key}", f"{file.name} is a text file and has no columns")
@@ -81,53 +115,58 @@ def documents_of_rows(
         yield Document(key, row.group or group or key, row.text, place, row.problem, row.target, row.label or label)
 
 
-def documents_of_text(text: Text) -> list[Document]:
+def _all_documents(text: Text) -> list[Document]:
+    return list(documents_of_text(text))
+
+
+def documents_of_text(text: Text) -> Iterator[Document]:
     """The documents of a text file: the whole or its parts. Raises DataError for a damaged file."""
-    file, form = text.file, text.file.format
-    content = read_text(file, in_parts=text.split_at is not None)
-    offset = len(BOM.encode()) if content.startswith(BOM) else 0
-    content = content.removeprefix(BOM)
-    if text.split_at is None:
-        body, problem = _plain(content, form, file.name, offset)
-        return [Document(file.name, text.group, body, file.name, problem, label=text.label)]
-    documents: list[Document] = []
-    for raw, lines in _parts(content, re.compile(text.split_at)):
-        body, problem = _plain(raw, form, file.name, offset)
+    file, wanted, offset, number = text.file, text.wanted, 0, 0
+    if wanted.split_at is None:
+        body, problem = _plain(read_text(file, wanted), text, offset)
+        yield Document(file.name, text.group, body, file.name, problem, label=text.label)
+        return
+    for raw, lines in _parts(read_lines(file, wanted), re.compile(wanted.split_at), file.name):
+        body, problem = _plain(raw, text, offset)
         offset += len(raw.encode("utf-8", "surrogateescape"))
         if not body.strip():
             continue
-        number = len(documents) + 1
-        title = " / ".join(_plain(line, form, "", 0)[0].strip() for line in lines)[:TITLE]
+        number += 1
+        title = " / ".join(_plain(line, text, 0)[0].strip() for line in lines)[:TITLE]
         source = f"{file.name} part {number}" + (f": {title}" if title else "")
-        documents.append(Document(f"{file.name}#{number}", text.group, body, source, problem, label=text.label))
-    return documents
+        yield Document(f"{file.name}#{number}", text.group, body, source, problem, label=text.label)
 
 
-def _parts(text: str, begins: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:
+def _parts(lines: Iterable[str], begins: re.Pattern[str], name: str) -> Iterator[tuple[str, list[str]]]:
     """The parts of a text, each with the lines that begin it; the text before the first such line is a part, too."""
-    start = at = 0
+    part, size = io.StringIO(), 0
     title: list[str] = []
     open_title = False
-    for match in LINE.finditer(text):
-        line = match.group().rstrip("\r\n")
-        if begins.search(line):
+    for whole in lines:
+        line = whole.removeprefix(BOM) if not (size or title) else whole
+        bare = line.rstrip("\r\n")
+        if begins.search(bare):
             if not open_title:
-                yield text[start:at], title
-                start, title = at, []
-            title.append(line)
+                yield part.getvalue(), title
+                part, size, title = io.StringIO(), 0, []
+            title.append(bare)
             open_title = True
-        elif line.strip():
+        elif bare.strip():
             open_title = False
-        at = match.end()
-    yield text[start:], title
+        part.write(whole)
+        size += len(whole)
+        require_bound(size, f"{name}: a part, split by documents.split_at,")
+    yield part.getvalue(), title
 
 
-def _plain(raw: str, form: str, name: str, offset: int) -> tuple[str, str | None]:
+def _plain(raw: str, of: Text, offset: int) -> tuple[str, str | None]:
     """The plain text of a piece that begins at byte `offset` of a file, and its problem."""
+    if offset == 0 and raw.startswith(BOM):
+        raw, offset = raw.removeprefix(BOM), len(BOM.encode())
     text, wrong = unescape(raw)
     text = plain_newlines(text)
-    problem = None if wrong is None else f"not UTF-8 at byte {offset + wrong} of {name}"
-    return (markdown_to_text(text) if form == ".md" else text), problem
+    problem = None if wrong is None else not_valid(offset + wrong, of.file.name, of.wanted.encoding)
+    return (markdown_to_text(text) if of.file.format == ".md" else text), problem
 
 
 def _of_path(what: Literal["group", "label"], file: SourceFile, wanted: Documents, bench: Bench) -> str | None:

@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tasks.ingest.documents import documents_of_files
+from tasks.formats.folders import require_no_gaps
+from tasks.ingest.documents import documents_of_files, look_at_files
 from tasks.ingest.formats import SourceFile
 from tasks.ingest.source import Bench, Document, Source
 from tasks.stage.errors import DataError
+from tasks.stage.settings import possible_path
 
 WILD = "*?["
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -29,46 +31,58 @@ def _inside(pattern: str) -> str:
         raise ValueError("** must be a whole path component, as in texts/**/*.txt")
     if not PurePosixPath(pattern).parts:
         raise ValueError("is a folder; name its files, for example *.txt")
-    return pattern
+    return possible_path(pattern)
 
 
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_inside)], ...], Field(min_length=1)]
 
 
 class FilesSource(Source):
-    """Text files and tables in the project: .txt .md .jsonl .csv (each also .gz, .zst) .parquet."""
+    """Files in the project: text and source code (.txt .md .py …), tables (.jsonl .json .csv .tsv), each also with .gz,
+    .zst, .bz2 or .xz, and .parquet."""
 
     kind: Literal["files"]
     files: Globs
-    """Globs relative to the project root; `**` matches folders at any depth."""
+    """Globs relative to the project root; `**` matches folders at any depth. Links to folders are refused."""
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
         return documents_of_files(find_files(Path(), self.files, bench), self.documents, bench)
 
+    def look(self, bench: Bench) -> None:
+        """See `Source.look`."""
+        look_at_files(find_files(Path(), self.files, bench), self.documents, bench)
+
     def local_paths(self) -> list[str]:
         """See `Source.local_paths`: each glob up to its first wild part."""
-        parts = [PurePosixPath(pattern).parts for pattern in self.files]
-        tame = [takewhile(lambda part: not any(sign in part for sign in WILD), pattern) for pattern in parts]
-        return [PurePosixPath(*pattern).as_posix() for pattern in tame]
+        return [_tame(pattern).as_posix() for pattern in self.files]
 
     def title(self) -> str:
         """See `Source.title`."""
         return ", ".join(self.files)
 
 
+def _tame(pattern: str) -> PurePosixPath:
+    return PurePosixPath(*takewhile(lambda part: not any(sign in part for sign in WILD), PurePosixPath(pattern).parts))
+
+
 def find_files(root: Path, globs: Globs, bench: Bench) -> list[SourceFile]:
     """The files under `root` that match the globs, each once, sorted by name.
 
-    Raises RecipeError for a glob without a match, DataError for a name that is not UTF-8.
+    Raises RecipeError for a glob without a match, DataError for a name that is not UTF-8, and for links and other
+    entries that would be left out in silence.
     """
     found: dict[str, SourceFile] = {}
     for number, pattern in enumerate(globs):
-        paths = [path for path in root.glob(pattern) if path.is_file()]
+        tame = _tame(pattern)
+        require_no_gaps(root / tame, PurePosixPath(pattern).parts[len(tame.parts) :])
+        paths = [path for path in root.glob(pattern) if not path.is_dir()]
         if not paths:
             sentence = "matches no file" if any(sign in pattern for sign in WILD) else "no such file"
             raise bench.wrong(f"files.{number}", f"{pattern!r}: {sentence}")
         for path in paths:
+            if not path.is_file():
+                raise DataError(f"{path}: neither a file nor a folder")
             name = path.relative_to(root).as_posix()
             found[name] = SourceFile(name, path)
     for name in found:

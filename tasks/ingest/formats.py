@@ -1,30 +1,37 @@
-"""File bytes to text or rows, streamed: .txt .md .jsonl .csv .parquet, plain or compressed with gzip or zstd."""
+"""File bytes to text or rows, streamed: text, source code, .jsonl .json .csv .tsv .parquet, plain or compressed."""
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from tasks.ingest.decoding import Lines, escape
-from tasks.ingest.rows import Row, columns_wanted, make_row, require_column
+from tasks.fetch.compressed import DAMAGED, PACKED, PIECE, Pieces, opened
+from tasks.ingest.decoding import Lines, escape, escaped_lines
+from tasks.ingest.encodings import SAMPLE, foreign_encoding, not_valid, recoded
+from tasks.ingest.json_records import DECODER, json_records
+from tasks.ingest.rows import Row, Values, columns_wanted, make_row, make_rows, name_columns, require_column
 from tasks.ingest.source import Documents, require_length
 from tasks.stage.errors import DataError
 
 TEXTS = (".txt", ".md")
-TABLES = (".jsonl", ".csv", ".parquet")
-PACKED = (".gz", ".zst")
+TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+SAME = {".markdown": ".md", ".ndjson": ".jsonl"}
+PLAIN = (
+    "text log rst adoc org tex bib html htm xhtml xml css scss less yaml yml toml ini cfg conf "
+    "py pyi pyx ipynb r rmd jl m f for f90 f95 c h cc hh cpp hpp cxx hxx cu cuh cs java kt "
+    "kts scala groovy go rs zig nim d swift mm dart js mjs cjs jsx ts tsx vue svelte php rb pl "
+    "pm lua tcl sh bash zsh fish ps1 bat sql hs ml mli fs elm ex exs erl hrl clj cljs lisp el "
+    "scm rkt pro v sv vhd vhdl asm s pas ada adb ads vb cob cmake gradle proto graphql tf"
+)
+"""Source code and markup, read as text; so are names without a suffix, such as `Makefile`."""
 FIELD_LIMIT = (1 << 31) - 1
 """Maximum characters of a CSV field; the csv module's default is 131,072."""
 PARQUET_ROWS = 1024
 """Rows of a Parquet file in memory at a time."""
-PIECE = 1 << 20
-"""Bytes of a text file read at a time."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +43,19 @@ class SourceFile:
 
     @property
     def format(self) -> str:
-        """`.md` for `a/b.md.gz`. Raises DataError for an unsupported format."""
-        suffixes = [suffix.lower() for suffix in PurePosixPath(self.name).suffixes[-2:]]
-        packed = bool(suffixes) and suffixes[-1] in PACKED
-        form = (suffixes[-2:-1] if packed else suffixes[-1:]) or [""]
-        if form[0] not in (*TEXTS, *TABLES) or (packed and form[0] == ".parquet"):
+        """One of TEXTS and TABLES: `.md` for `a/b.md.gz`. Raises DataError for an unsupported format."""
+        name = PurePosixPath(self.name.lower())
+        packed = name.suffix in PACKED
+        suffix = PurePosixPath(name.stem).suffix if packed else name.suffix
+        form = SAME.get(suffix, ".txt" if suffix[1:] in PLAIN.split() else suffix)
+        if not suffix and not packed and not name.name.startswith("."):
+            return ".txt"
+        if form not in (*TEXTS, *TABLES) or (packed and form == ".parquet"):
             raise DataError(
-                f"{self.name}: unsupported format (supported: {' '.join(TEXTS + TABLES)}; all but the last also "
-                f"with {' or '.join(PACKED)})"
+                f"{self.name}: unsupported format (supported: {' '.join(TEXTS + TABLES[:-1])} and source code, also "
+                f"with {' '.join(PACKED)}; {TABLES[-1]})"
             )
-        return form[0]
+        return form
 
     @property
     def stem(self) -> str:
@@ -54,66 +64,99 @@ class SourceFile:
         return PurePosixPath(name.stem).stem if name.suffix.lower() in PACKED else name.stem
 
 
-def read_text(file: SourceFile, in_parts: bool) -> str:
+def read_text(file: SourceFile, wanted: Documents) -> str:
     """A whole text file, invalid bytes escaped (see `decoding.unescape`), line endings unchanged.
 
-    Unless the file is split (`in_parts`), raises DataError as soon as it exceeds the length of a document.
+    Raises DataError as soon as it exceeds the length of a document.
     """
     content = bytearray()
-    with _open(file) as stream:
+    with open_utf8(file, wanted) as stream:
         while piece := stream.read(PIECE):
             content += piece
-            if not in_parts:
-                require_length(len(content), file.name)
+            require_length(len(content), file.name)
     return escape(content)
+
+
+def read_lines(file: SourceFile, wanted: Documents) -> Iterator[str]:
+    """The lines of a text file, one at a time, invalid bytes escaped."""
+    with open_utf8(file, wanted) as stream:
+        yield from escaped_lines(stream, file.name)
 
 
 def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
     """The rows of a table, in order. Raises DataError for a damaged file or a missing column."""
     match file.format:
         case ".jsonl":
-            return _jsonl_rows(file, wanted)
-        case ".csv":
+            return make_rows(file.name, "line", _jsonl_values(file, wanted), wanted)
+        case ".json":
+            return make_rows(file.name, "row", _json_values(file, wanted), wanted)
+        case ".csv" | ".tsv":
             return _csv_rows(file, wanted)
         case _:
             return _parquet_rows(file, wanted)
 
 
-def _jsonl_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
-    with _open(file) as stream:
-        lines = Lines(stream)
+def _jsonl_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
+    with open_utf8(file, wanted) as stream:
+        lines = Lines(stream, file.name)
         for number, line in enumerate(lines, 1):
             wrong = lines.wrong_byte()
             if not line.strip():
                 continue
             try:
-                values = json.loads(line)
+                values = DECODER.decode(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{file.name} line {number}: not valid JSON: {error}") from error
-            if not isinstance(values, dict):
-                raise DataError(f"{file.name} line {number}: expected a JSON object, found {type(values).__name__}")
-            yield make_row(file.name, "line", number, values, wanted, _not_utf8(wrong, file))
+            yield number, _of_object(values, f"{file.name} line {number}"), _problem(wrong, file, wanted)
+
+
+def _json_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
+    number = 0
+    try:
+        with open_utf8(file, wanted) as stream:
+            for number, (values, wrong) in enumerate(json_records(stream, file.name), 1):
+                yield number, _of_object(values, f"{file.name} row {number}"), _problem(wrong, file, wanted)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file.name} row {number + 1}: not valid JSON: {error}") from error
+
+
+def _of_object(values: Any, place: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise DataError(f"{place}: expected a JSON object, found {type(values).__name__}")
+    return values
 
 
 def _csv_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
     csv.field_size_limit(FIELD_LIMIT)
-    with _open(file) as stream:
-        lines = Lines(stream)
-        reader = csv.reader(lines, strict=True)
+    delimiter = wanted.delimiter or ("\t" if file.format == ".tsv" else ",")
+    with open_utf8(file, wanted) as stream:
+        lines = Lines(stream, file.name)
+        reader = csv.reader(lines, strict=True, delimiter=delimiter)
         number = 0
         try:
             header = next(reader, [])
-            for name in columns_wanted(wanted):
-                require_column(name, dict.fromkeys(header), file.name)
+            _require_columns(header, file.name, wanted)
             lines.wrong_byte()
             for number, fields in enumerate(filter(None, reader), 1):
                 if len(fields) != len(header):
                     counted = f"{len(fields)} fields, but {len(header)} columns"
                     raise DataError(f"{file.name} row {number} (line {reader.line_num}): {counted}")
                 values = dict(zip(header, fields, strict=True))
-                yield make_row(file.name, "row", number, values, wanted, _not_utf8(lines.wrong_byte(), file))
+                yield make_row(file.name, "row", number, values, wanted, _problem(lines.wrong_byte(), file, wanted))
         except csv.Error as error:
             raise DataError(f"{file.name} row {number + 1} (line {reader.line_num}): {error}") from error
+
+
+def _require_columns(header: list[str], name: str, wanted: Documents) -> None:
+    """Raises DataError for a column that is missing, or not the only one of its name."""
+    signs = [sign for sign in ";\t|," if sign in header[0]] if len(header) == 1 else []
+    if signs and wanted.text_column not in header:
+        raise DataError(
+            f"{name}: one column, {header[0][:100]!r}; if {signs[0]!r} separates columns, set "
+            f"ingest.documents.delimiter: {json.dumps(signs[0])}"
+        )
+    for column in columns_wanted(wanted):
+        require_column(column, name_columns(header), name)
 
 
 def _parquet_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
@@ -138,7 +181,9 @@ def nested_names(fields: Iterable[Any]) -> dict[str, Any]:
     """Names of Arrow fields, nested under each struct, for `rows.path_of`."""
     import pyarrow as pa
 
-    return {field.name: nested_names(field.type) if pa.types.is_struct(field.type) else None for field in fields}
+    known = list(fields)
+    inside = (nested_names(field.type) if pa.types.is_struct(field.type) else None for field in known)
+    return name_columns((field.name for field in known), inside)
 
 
 def _parquet_values(batch: Any, path: tuple[str, ...]) -> list[Any]:
@@ -155,58 +200,24 @@ def _parquet_values(batch: Any, path: tuple[str, ...]) -> list[Any]:
     return column.to_pylist()
 
 
-def _not_utf8(wrong: int | None, file: SourceFile) -> str | None:
-    return None if wrong is None else f"not UTF-8 at byte {wrong} of {file.name}"
+def _problem(wrong: int | None, file: SourceFile, wanted: Documents) -> str | None:
+    return None if wrong is None else not_valid(wrong, file.name, wanted.encoding)
 
 
 @contextmanager
-def _open(file: SourceFile) -> Iterator[BinaryIO]:
-    """The decompressed bytes of a file. Raises DataError if it is unreadable or truncated."""
-    import zstandard
-
+def open_utf8(file: SourceFile, wanted: Documents) -> Iterator[BinaryIO]:
+    """The decompressed bytes of a file, in UTF-8. Raises DataError if it is unreadable, truncated or in an encoding
+    that has to be named."""
     try:
-        with file.path.open("rb") as raw:
-            if file.name.lower().endswith(".gz"):
-                with gzip.GzipFile(fileobj=raw) as unpacked:
-                    yield cast(BinaryIO, unpacked)
-            elif file.name.lower().endswith(".zst"):
-                yield io.BufferedReader(_Pieces(_unzstd(raw)), 1 << 20)
-            else:
-                yield raw
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        with opened(file.path, file.name) as stream:
+            if wanted.encoding is not None:
+                yield cast(BinaryIO, io.BufferedReader(Pieces(recoded(stream, wanted.encoding)), PIECE))
+                return
+            if (found := foreign_encoding(stream.peek(SAMPLE)[:SAMPLE])) is not None:
+                raise DataError(
+                    f"{file.name}: not UTF-8, but apparently {found}; set ingest.documents.encoding: {found}, or "
+                    "convert the file"
+                )
+            yield cast(BinaryIO, stream)
+    except DAMAGED as error:
         raise DataError(f"{file.name}: unreadable, damaged or truncated: {error}") from error
-
-
-class _Pieces(io.RawIOBase):
-    """A stream of the bytes in an iterator of pieces."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self.pieces, self.ready = pieces, memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.ready:
-            if (piece := next(self.pieces, None)) is None:
-                return 0
-            self.ready = memoryview(piece)
-        size = min(len(buffer), len(self.ready))
-        buffer[:size], self.ready = self.ready[:size], self.ready[size:]
-        return size
-
-
-def _unzstd(raw: BinaryIO) -> Iterator[bytes]:
-    """Decompress frame after frame; zstandard's own reader accepts a truncated frame as complete."""
-    import zstandard
-
-    frame = None
-    while data := raw.read(1 << 16):
-        while data:
-            frame = frame or zstandard.ZstdDecompressor().decompressobj()
-            yield frame.decompress(data)
-            data = frame.unused_data
-            if frame.eof:
-                frame = None
-    if frame is not None:
-        raise EOFError("truncated zstd frame")

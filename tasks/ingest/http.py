@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from tasks.fetch.answers import PASSING
+from tasks.fetch.downloads import require_room
 from tasks.ingest.source import Bench
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.progress import progress
 
-PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses that may be temporary (RFC 9110)."""
 TIMEOUT = 30.0
 """Seconds without a byte."""
 
@@ -34,10 +34,16 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
                 raise TransientError(f"{place}: the server sent a different range than requested")
             length = response.headers.get("Content-Length")
             total = int(length) if length else None
+            room = require_room(place, part, total or 0)
             with part.open("ab" if goes_on else "wb") as out, progress("download", total, "bytes") as shown:
                 for chunk in response.iter_raw():
-                    out.write(chunk)
-                    shown.advance(len(chunk))
+                    shown.advance(out.write(chunk))
+                    room -= len(chunk)
+                    if room < 0:
+                        part.unlink()
+                        raise GristmillError(f"{place}: more bytes than the disk of {part.parent} has room for")
+    except httpx.UnsupportedProtocol as error:  # by a redirect, to file:// for example
+        raise bench.wrong("url", f"{url}: redirects to an address that is not read: {_words(error)}") from error
     except httpx.TransportError as error:
         raise TransientError(f"{place}: {_words(error)}") from error
     except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:

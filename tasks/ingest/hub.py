@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from tasks.fetch.answers import hub_errors, may_pass
+from tasks.formats.folders import require_no_gaps
 from tasks.ingest.documents import documents_of_rows
 from tasks.ingest.formats import nested_names
 from tasks.ingest.rows import Row, columns_wanted, make_row, path_of, require_column
 from tasks.ingest.source import Bench, Document, Source
-from tasks.stage.errors import DataError, GristmillError, TransientError
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tasks.stage.settings import Name
 
 Splits = Annotated[
@@ -38,7 +40,7 @@ class HubSource(Source):
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
-        for key in ("split_at", "group_pattern", "label_pattern"):
+        for key in ("split_at", "group_pattern", "label_pattern", "encoding", "delimiter"):
             if getattr(self.documents, key) is not None:
                 raise bench.wrong(f"documents.{key}", "only for files; each row of a dataset is a document")
         if isinstance(self.split, str):
@@ -57,8 +59,15 @@ class HubSource(Source):
         name = "/".join(part for part in (self.config, split) if part)
         rows: Iterable[Row] = _rows(self, split, name, bench)
         if not isinstance(self.split, str) and self.documents.id_column is not None:
-            rows = (replace(row, id=f"{split}/{row.id}") for row in rows)
+            rows = (row if row.id is None else replace(row, id=f"{split}/{row.id}") for row in rows)
         return documents_of_rows(rows, name, "row", group)
+
+    def look(self, bench: Bench) -> None:
+        """See `Source.look`: the first row of each split of a folder; the Hub is not asked."""
+        if self.revision is None:
+            self.read(bench)
+            for split in [self.split] if isinstance(self.split, str) else self.split:
+                next(iter(self._documents(split, None, bench)), None)
 
     def local_paths(self) -> list[str]:
         """See `Source.local_paths`: the folder, if the dataset is one."""
@@ -87,8 +96,8 @@ def _rows(source: HubSource, split: str, name: str, bench: Bench) -> Iterator[Ro
             bench.count("rows")
             row = make_row(name, "row", number, values, source.documents, None)
             yield row if classes is None else _with_class_name(row, classes, f"{name} row {number}")
-    except _network_errors() as error:
-        raise TransientError(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}") from error
+    except hub_errors() as error:
+        raise _unanswered(source, bench, error) from error
     except (pa.ArrowException, DatasetsError, OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{source.dataset} {name}: damaged after row {number}: {_first_line(error)}") from error
 
@@ -118,7 +127,8 @@ def _with_class_name(row: Row, classes: dict[str, str], place: str) -> Row:
 def _stream(source: HubSource, split: str, bench: Bench) -> Any:
     """A split as an iterable dataset. Raises RecipeError for a wrong key, TransientError for network errors."""
     folder = Path(source.dataset)
-    local = folder.is_dir()
+    if local := folder.is_dir():
+        require_no_gaps(folder)
     if not local and source.revision is None:
         raise bench.wrong("revision", f"missing; {source.dataset} is not a local folder, and the Hub changes")
     import datasets
@@ -133,19 +143,17 @@ def _stream(source: HubSource, split: str, bench: Bench) -> Any:
             revision=None if local else source.revision,
             streaming=True,
         )
-    except _network_errors() as error:
-        raise TransientError(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}") from error
+    except hub_errors() as error:
+        raise _unanswered(source, bench, error) from error
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise bench.wrong("dataset", f"{source.dataset}: {_first_line(error)}") from error
     except (ValueError, DatasetsError, EOFError, OSError) as error:
         raise GristmillError(f"{bench.recipe}: ingest: {source.dataset}: {_first_line(error)}") from error
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
-    import httpx
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    return (httpx.TransportError, TimeoutError, ConnectionError, OfflineModeIsEnabled)
+def _unanswered(source: HubSource, bench: Bench, error: Exception) -> GristmillError:
+    kind = TransientError if may_pass(error) else RecipeError
+    return kind(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:

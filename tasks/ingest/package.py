@@ -10,7 +10,7 @@ from tasks.ingest.source import Bench, Document, Source
 
 
 class PackageSource(Package, Source):
-    """A wheel or an sdist, and globs of files inside it, in the formats of `kind: files`."""
+    """A wheel, and globs of files inside it, in the formats of `kind: files`."""
 
     kind: Literal["package"]
     files: Globs

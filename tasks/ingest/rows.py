@@ -1,13 +1,22 @@
 """A table row to the fields of a document: text, target, label, id, group and problem."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from tasks.ingest.decoding import mend_surrogates, plain_newlines
 from tasks.ingest.source import Documents
 from tasks.stage.errors import DataError
+
+KNOWN = 50
+"""Columns listed in an error message."""
+FIRST = 1000
+"""A column that all of so many rows leave out does not exist."""
+
+Values = tuple[int, dict[str, Any], str | None]
+"""The number of a row, its values by column, and its problem so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,18 @@ class Row:
     problem: str | None
     target: str | None = None
     label: str | None = None
+
+
+TWICE = object()
+"""In place of what is inside a column: another column has the same name."""
+
+
+def name_columns(names: Iterable[str], inside: Iterable[Any] | None = None) -> dict[str, Any]:
+    """What is inside each column (None: nothing) by name, for `path_of`; TWICE for a name that comes more than once."""
+    found: dict[str, Any] = {}
+    for name, nested in zip(names, repeat(None) if inside is None else inside, strict=False):
+        found[name] = TWICE if name in found else nested
+    return found
 
 
 def columns_wanted(wanted: Documents) -> list[str]:
@@ -46,20 +67,27 @@ def path_of(name: str, there: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def require_column(name: str, there: Mapping[str, Any], place: str) -> tuple[str, ...]:
-    """`path_of`; raises DataError with the available columns if it is missing."""
+    """`path_of`; raises DataError for a missing column, with the available ones, and for two of one name."""
     path = path_of(name, there)
     if path is None:
-        raise DataError(f"{place}: no column {name!r} (available: {', '.join(map(str, there)) or 'none'})")
+        known = [column if column.isprintable() else repr(column) for column in map(str, there)]
+        more = f", … ({len(known)} in all)" if len(known) > KNOWN else ""
+        raise DataError(f"{place}: no column {name!r} (available: {', '.join(known[:KNOWN]) or 'none'}{more})")
+    inside: Any = there
+    for part in path:
+        inside = inside[part]
+        if inside is TWICE:
+            raise DataError(f"{place}: two columns are named {part!r}; rename or remove one of them")
     return path
 
 
 def make_row(file: str, unit: str, number: int, values: dict[str, Any], wanted: Documents, problem: str | None) -> Row:
-    """A row from the values of its columns. Raises DataError for a missing column.
+    """A row from the values of its columns; a missing one counts as null. Raises DataError for an id that is none.
 
     `file` and `unit` ("row" or "line") are for messages; `problem` is a problem found earlier.
     """
     place = f"{file} {unit} {number}"
-    given = {name: _value(name, values, place) for name in columns_wanted(wanted)}
+    given = {name: _value(name, values) for name in columns_wanted(wanted)}
     problems = [] if problem is None else [problem]
     text = _text_of(given[wanted.text_column], wanted.text_column, place, problems)
     if text is None:
@@ -70,18 +98,47 @@ def make_row(file: str, unit: str, number: int, values: dict[str, Any], wanted: 
     if (column := wanted.label_column) is not None:
         label = _required("label", _label_of(given[column], column, place, problems), column, place, problems)
     key, group = (
-        None if column is None else _name_of(given[column], column, place)
-        for column in (wanted.id_column, wanted.group_column)
+        None if column is None else _name_of(what, given[column], column, place, problems)
+        for what, column in (("id", wanted.id_column), ("group", wanted.group_column))
     )
     return Row(number, text or "", key, group, next(iter(problems), None), target, label)
 
 
-def _value(name: str, values: dict[str, Any], place: str) -> Any:
+def make_rows(file: str, unit: str, numbered: Iterable[Values], wanted: Documents) -> Iterator[Row]:
+    """The rows of a table whose rows each name their columns: one that a row leaves out is null there.
+
+    Raises DataError for a column that the first rows all leave out.
+    """
+    unseen = columns_wanted(wanted)
+    first: dict[str, Any] | None = None
+    for count, (number, values, problem) in enumerate(numbered, 1):
+        if unseen:
+            first = values if first is None else first
+            unseen = [name for name in unseen if not _names(name, values)]
+            if count == FIRST:
+                _require_seen(unseen, first, file)
+        yield make_row(file, unit, number, values, wanted, problem)
+    _require_seen(unseen, first, file)
+
+
+def _require_seen(unseen: list[str], first: dict[str, Any] | None, file: str) -> None:
+    for name in unseen if first is not None else ():
+        require_column(name, first or {}, file)
+
+
+def _names(name: str, values: dict[str, Any]) -> bool:
+    """Whether a row has the column, or one around it, which may be null."""
+    return path_of(name, values) is not None or any(
+        name[:dot] in values for dot, sign in enumerate(name) if sign == "."
+    )
+
+
+def _value(name: str, values: Any) -> Any:
     if name in values:
         return values[name]
-    if path_of(name, values) is None and any(name[:dot] in values for dot, sign in enumerate(name) if sign == "."):
-        return None  # the outer column exists, but lacks this field in this row
-    for part in require_column(name, values, place):
+    if (path := path_of(name, values)) is None:
+        return None
+    for part in path:
         values = values[part]
     return values
 
@@ -116,14 +173,16 @@ def _label_of(value: Any, column: str, place: str, problems: list[str]) -> str |
 
 
 def _required(what: str, value: str | None, column: str, place: str, problems: list[str]) -> str | None:
-    """The target or label; None and a problem if it is missing or blank."""
+    """The target, label, id or group; None and a problem if it is missing or blank."""
     if value is None or not value.strip():
         problems.append(f"no {what} in {place}: nothing in the column {column!r}")
         return None
     return value
 
 
-def _name_of(value: Any, column: str, place: str) -> str:
+def _name_of(what: str, value: Any, column: str, place: str, problems: list[str]) -> str | None:
+    if value is None:
+        return _required(what, None, column, place, problems)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":

@@ -5,6 +5,8 @@ Credentials, region and endpoint come from AWS's own settings: AWS_PROFILE, AWS_
 
 from pathlib import Path
 
+from tasks.fetch.answers import PASSING
+from tasks.fetch.downloads import require_room
 from tasks.ingest.source import Bench
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.progress import progress
@@ -25,6 +27,7 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     try:
         store = S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
         size = store.size(url)
+        require_room(place, part, size - had)
         with part.open("ab") as out, progress("download", size, "bytes") as shown:
             for start in range(had, size, CHUNK):
                 shown.advance(out.write(store.cat_file(url, start=start, end=min(start + CHUNK, size))))
@@ -33,6 +36,7 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     except PermissionError as error:
         raise GristmillError(f"{place}: the server rejected the credentials: {error}") from error
     except (ConnectionError, HTTPClientError, OSError) as error:
-        raise TransientError(f"{place}: {error}") from error
+        told = getattr(error.__cause__, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 503)
+        raise (TransientError if told in PASSING else GristmillError)(f"{place}: {error}") from error
     except BotoCoreError as error:
         raise GristmillError(f"{place}: {error}") from error

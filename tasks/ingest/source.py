@@ -9,12 +9,16 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.ingest.encodings import known_encoding
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.settings import Name, Section
 from tasks.stage.task import FAMILIES
 
 LONGEST = 2**31 - 1
 """Maximum bytes of a document's text and of its target: the rules of `clean` use 32-bit offsets."""
+
+ROOM = 1 << 20
+"""Maximum bytes of a line, row or part of a file beyond LONGEST: escapes, markup, columns that are not read."""
 
 
 def _compilable(pattern: str) -> str:
@@ -26,6 +30,8 @@ def _compilable(pattern: str) -> str:
 
 
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compilable)]
+Encoding = Annotated[str, AfterValidator(known_encoding)]
+Delimiter = Annotated[str, Field(pattern=r'^[^"\r\n\x00]$')]
 
 
 class Documents(Section):
@@ -35,6 +41,10 @@ class Documents(Section):
     exactly that name. A document that lacks its target or label is kept, with a problem.
     """
 
+    encoding: Encoding | None = None
+    """Text files and tables but Parquet: the encoding, such as `utf-16`, `cp1252` or `shift_jis`. Default: UTF-8."""
+    delimiter: Delimiter | None = None
+    """CSV files: what separates columns, such as `;`. Default: a comma, or in .tsv files a tab."""
     split_at: Pattern | None = None
     """Text files: a regular expression; each matching line begins a document. Consecutive matching lines, with at most
     blank lines between them, begin one document together (the headings of an act and a scene)."""
@@ -85,6 +95,17 @@ def require_length(size: int, place: str, what: str = "text") -> None:
         )
 
 
+def require_bound(size: int, place: str) -> None:
+    """Raises DataError for a piece of a file that is too long for a document, before all of it is in memory."""
+    if size > LONGEST + ROOM:
+        raise DataError(f"{place} exceeds {LONGEST + ROOM:,} bytes, the maximum; is this the right format?")
+
+
+def longest_line() -> int:
+    """How many characters of a line to read: one more than `require_bound` allows."""
+    return LONGEST + ROOM + 1
+
+
 def require_lengths(document: Document) -> None:
     """`require_length` for text and target; encodes only long ones, as a character has at most 4 bytes."""
     for what, text in (("text", document.text), ("target", document.target)):
@@ -126,6 +147,9 @@ class Source(Section, ABC):
 
         Raises RecipeError, DataError, or TransientError for a temporary network failure.
         """
+
+    def look(self, bench: Bench) -> None:
+        """What `gristmill check` can tell before anything runs: raises what `read` would for what is on this disk."""
 
     def columns(self) -> set[str]:
         """The columns of its documents besides the text: `target`, `label`."""

@@ -20,6 +20,9 @@ from tasks.stage.settings import Sha256
 TRIES = 5
 """Maximum broken connections per run, each with some progress; the next run resumes."""
 
+LONGEST_NAME = 240
+"""Bytes of a file's name; file systems take 255, and the download adds `.part`."""
+
 
 class UrlSource(Source):
     """One file in a format of `kind: files`, or an archive with globs of files inside it."""
@@ -37,7 +40,8 @@ class UrlSource(Source):
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
         name = self.filename or unquote(PurePosixPath(urlsplit(self.url).path).name)
-        if not name or "/" in name or "\\" in name or name in (".", ".."):
+        odd = name in ("", ".", "..") or not name.isprintable() or len(name.encode(errors="replace")) > LONGEST_NAME
+        if odd or "/" in name or "\\" in name:
             raise bench.wrong("filename", "required, because the URL does not end in a file name")
         if is_archive(name) != (self.files is not None):
             raise bench.wrong(
@@ -48,7 +52,8 @@ class UrlSource(Source):
         if self.files is None:
             return documents_of_files([SourceFile(name, path)], self.documents, bench)
         folder = bench.scratch / "unpacked"
-        unpack(path, folder)
+        if left_out := unpack(path, folder):
+            bench.count("links_left_out", left_out)
         return documents_of_files(find_files(folder, self.files, bench), self.documents, bench)
 
     def title(self) -> str:

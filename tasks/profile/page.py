@@ -3,6 +3,7 @@
 from base64 import b64encode
 from html import escape
 
+from tasks.formats.pages import POLICY
 from tasks.profile.measure import Profile
 from tasks.profile.pictures import draw_languages, draw_lengths
 from tasks.profile.tables import Table, tables
@@ -31,7 +32,7 @@ def page(profile: Profile) -> str:
     )
     title = escape(f"{profile.recipe}: what the corpus is")
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n{POLICY}\n<title>{title}</title>\n'
         f"<style>{STYLE}</style>\n<h1>{title}</h1>\n"
         + "\n".join(map(_table, tables(profile)))
         + f"\n{shown}\n</html>\n"

@@ -59,8 +59,9 @@ def promote(recipe: str, number: int) -> str:
 def runs(recipe: str) -> list[dict[str, Any]]:
     """A row per run of a recipe, best first, runs without a score last.
 
-    {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, steps, version, aliases}; unknown
-    values are None. Raises RecipeError for a broken recipe, TransientError if a tracking server is unreachable.
+    {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, steps, version, aliases,
+    seconds (of training), reason (of the alias), tags}; unknown values are None. Raises RecipeError for a broken
+    recipe, TransientError if a tracking server is unreachable.
     """
     settings, task = read_section(recipe, "register", RegisterSettings), read_task(recipe)
     name, metric = model_name(recipe, settings), settings.metric_of(task)
@@ -96,6 +97,9 @@ def _row(
         "steps": _whole(metrics.get("training_steps")),
         "version": int(number) if number else None,
         "aliases": sorted(alias for alias, of in aliases.items() if str(of) == number),
+        "seconds": metrics.get("training_seconds"),
+        "reason": version.tags.get("gristmill.reason") if version is not None else None,
+        "tags": dict(run.data.tags),
     }
 
 

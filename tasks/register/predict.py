@@ -8,6 +8,7 @@ from tasks.register.promotion import CHAMPION
 from tasks.register.registry import find_alias, model_name
 from tasks.register.settings import RegisterSettings
 from tasks.stage.errors import GristmillError
+from tasks.stage.runtime import find_device
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import read_task
 from tasks.tracking.client import connect, lost_is_transient
@@ -86,6 +87,7 @@ class Champion:
     def _model(self) -> "PyFuncModel":
         import mlflow.pyfunc
 
+        find_device()  # the model asks for it, too, but not in our words
         with lost_is_transient():
             return mlflow.pyfunc.load_model(self._uri)
 

@@ -11,7 +11,7 @@ from tasks.register.settings import RegisterSettings
 from tasks.register.sync_run import log_scores, sync_run
 from tasks.stage.errors import TransientError
 from tasks.stage.settings import read_section
-from tasks.tracking.client import connect, lost_is_transient, patience, shown
+from tasks.tracking.client import connect, lost_is_transient, patience, run_page, shown
 
 
 def run(recipe: str) -> dict[str, Any]:
@@ -45,6 +45,6 @@ def _record(results: Results, settings: RegisterSettings) -> dict[str, Any]:
         registration = register(client, run, model, results, settings)
     uri = urlsplit(client.tracking_uri)
     if uri.scheme in ("http", "https"):
-        place = f"experiments/{registration['experiment_id']}/runs/{registration['run_id']}"
-        registration["url"] = f"{shown(client.tracking_uri).rstrip('/')}/#/{place}"
+        server = shown(client.tracking_uri).rstrip("/")
+        registration["url"] = run_page(server, registration["experiment_id"], registration["run_id"])
     return registration

@@ -76,7 +76,7 @@ def read_results(recipe: str) -> Results:
     """Read all outputs. Raises DataError for a missing or damaged file."""
     settings, task = read_yaml(recipe_path(recipe)), read_task(recipe)
     folder = DATA / recipe
-    training = _read_json(folder / "training" / "report.json", recipe)["details"]
+    training = _read_details(folder / "training" / "report.json", recipe)
     scores = _read_json(folder / "evaluation" / "metrics.json", recipe)
     config = _read_json(folder / "model" / "config.json", recipe)
     identity = training.get("identity")
@@ -93,10 +93,10 @@ def read_results(recipe: str) -> Results:
         architecture=str(config.get("model_type", "")),
         model_class=model_class(task, bool(config.get("is_encoder_decoder"))),
         training=training,
-        evaluation=_read_json(folder / "evaluation" / "report.json", recipe)["details"],
+        evaluation=_read_details(folder / "evaluation" / "report.json", recipe),
         metrics={key: value for key, value in scores.items() if isinstance(value, (int, float))},
         signature=str(scores.get("signature", "")),
-        samples=_read_json(folder / "evaluation" / "samples.json", recipe),
+        samples=_read_json(folder / "evaluation" / "samples.json", recipe, list),
         timing=_read_json(timing, recipe) if timing.is_file() else {},
         datasets=_datasets(folder),
         model_sha256=_hash_weights(folder / "model"),
@@ -104,13 +104,23 @@ def read_results(recipe: str) -> Results:
     )
 
 
-def _read_json(path: Path, recipe: str) -> Any:
+def _read_details(path: Path, recipe: str) -> dict[str, Any]:
+    details = _read_json(path, recipe).get("details")
+    if not isinstance(details, dict):
+        raise DataError(f"{path}: details: missing; delete the file and run `gristmill run {recipe}`")
+    return details
+
+
+def _read_json(path: Path, recipe: str, kind: type = dict) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: missing; run `gristmill run {recipe}`")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: invalid JSON: {error}") from error
+    if not isinstance(content, kind):
+        raise DataError(f"{path}: damaged; delete the file and run `gristmill run {recipe}`")
+    return content
 
 
 def _hash_weights(model: Path) -> str:

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from tasks.stage.problems import nearest
 from tasks.stage.settings import Section
 from tasks.stage.task import FAMILIES, METRICS, headline
 
@@ -12,7 +13,7 @@ from tasks.stage.task import FAMILIES, METRICS, headline
 class RegisterSettings(Section):
     """The name of the registered model, and the conditions for becoming champion."""
 
-    model_name: str | None = Field(None, min_length=1, max_length=250, pattern=r"^[^/:%\"']+$")
+    model_name: str | None = Field(None, min_length=1, max_length=250, pattern=r"^[^/:%\"'\s]([^/:%\"']*[^/:%\"'\s])?$")
     """Name of the registered model; defaults to the recipe's name. Two recipes may compete for one name."""
     metric: str | None = None
     """The metric that decides, a key of `evaluation/metrics.json`; defaults to the task's headline metric."""
@@ -32,7 +33,9 @@ class RegisterSettings(Section):
         if self.metric is None:
             return self
         if self.metric not in METRICS:
-            raise ValueError(f"metric: {self.metric!r} is not one of {', '.join(METRICS)}")
+            raise ValueError(
+                f"metric: {self.metric!r} is not one of {', '.join(METRICS)}{nearest(self.metric, METRICS)}"
+            )
         if found := list(_bounds(self, self.metric)):
             raise ValueError("\n".join(found))
         return self
@@ -46,7 +49,7 @@ def problems(settings: RegisterSettings, task: str) -> Iterator[str]:
     """Settings that do not fit the task, one sentence each, starting with the key: `beat: …`."""
     metric, known = settings.metric_of(task), FAMILIES[task].metrics
     if metric not in known:
-        yield f"metric: {metric} is not a metric of {task} (available: {', '.join(known)})"
+        yield f"metric: {metric} is not a metric of {task} (available: {', '.join(known)}){nearest(metric, known)}"
         return
     yield from _bounds(settings, metric)
     for name in settings.beat:

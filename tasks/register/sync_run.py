@@ -21,7 +21,7 @@ from tasks.register.scores import measured, rest
 from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file
 from tasks.stage.settings import recipe_path
-from tasks.tracking.client import find_or_create_run, flatten, log_parameters, log_tags, logged_points
+from tasks.tracking.client import VIEW, find_or_create_run, flatten, log_parameters, log_tags, logged_points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,6 +79,17 @@ def log_scores(client: "MlflowClient", run: "Run", results: Results, model_id: s
         if run.data.metrics.get(key) != value
     ]
     client.log_batch(run.info.run_id, metrics=new)
+    _show_in_runs_table(client, run, results)
+
+
+def _show_in_runs_table(client: "MlflowClient", run: "Run", results: Results) -> None:
+    """Give the experiment a view whose columns are the headline metric and its baselines."""
+    best = measured(results.task, results.metrics)[0]
+    names = [f"test_{best.metric}", *(f"test_{best.metric}_{name}" for name in best.baselines), "validation_loss"]
+    view = json.dumps({"selectedColumns": [f"metrics.`{name}`" for name in names]})
+    key = f"mlflow.sharedViewState.{VIEW}"
+    if client.get_experiment(run.info.experiment_id).tags.get(key) != view:
+        client.set_experiment_tag(run.info.experiment_id, key, view)
 
 
 def scores(results: Results) -> dict[str, float]:
@@ -87,7 +98,7 @@ def scores(results: Results) -> dict[str, float]:
     for found in measured(results.task, results.metrics):
         named[f"test_{found.metric}"] = found.value
         named |= zip((f"test_{found.metric}_low", f"test_{found.metric}_high"), found.interval or (), strict=False)
-        named |= {f"baseline_{name}_{found.metric}": value for name, value in found.baselines.items()}
+        named |= {f"test_{found.metric}_{name}": value for name, value in found.baselines.items()}
     for source, names in ((results.training, MEASURES), (results.timing, TIMINGS)):
         named |= {name: float(source[key]) for key, name in names.items() if isinstance(source.get(key), (int, float))}
     return named
@@ -127,11 +138,11 @@ def _history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
     """(step, metrics) of each row; empty cells were not measured."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             try:
                 yield int(row.pop("step")), {key: float(value) for key, value in row.items() if value not in ("", None)}
-            except (KeyError, ValueError) as error:
+            except (KeyError, ValueError, TypeError) as error:
                 raise DataError(f"{path} line {number}: expected a step and its metrics: {error}") from error
 
 

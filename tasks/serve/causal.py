@@ -24,7 +24,11 @@ class CausalModel(Served):
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """One prompt at a time, reseeded, so that prompts do not influence each other."""
-        return [self._continue(text, **params) for text in texts]
+        found = []
+        for text in texts:
+            with self.turn():
+                found.append(self._continue(text, **params))
+        return found
 
     def _continue(
         self, prompt: str, max_new_tokens: int, temperature: float, top_k: int, top_p: float, seed: int
@@ -36,18 +40,20 @@ class CausalModel(Served):
         end, positions, device = self.tokenizer.eos_token_id, self.positions() or 1 << 30, self.model.device
         # A prompt begins like a training text: with the base's own token, or after an end-of-text token.
         begin = opening(self.tokenizer)
-        ids = told = [*(begin or [end]), *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        read = self.shorten(prompt, min(positions, 1 << 20), end=True)
+        ids = told = [*(begin or [end]), *self.tokenizer(read, add_special_tokens=False)["input_ids"]]
         new: list[int] = []
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(seed)
             while len(new) < max_new_tokens:
+                self.require_time()
                 if len(ids) >= positions:  # keep the second half, so that a text may outgrow the context
                     ids = [*begin, *ids[-max(1, positions // 2) :]]
                 step = min(max_new_tokens - len(new), positions - len(ids))
                 context = torch.tensor([ids], device=device)
                 out = self.model.generate(
                     context, attention_mask=torch.ones_like(context), max_new_tokens=max(1, step),
-                    pad_token_id=end, **how,
+                    pad_token_id=end, max_time=self.seconds_left(), **how,
                 )[0].tolist()  # fmt: skip
                 new += out[len(ids) :]
                 ids = out

@@ -28,10 +28,12 @@ class Classifier(Served):
 
         names = self.model.config.id2label
         found: list[Any] = [None] * len(texts)
-        for places, batch in self.batches(self.encode(texts), params["batch_size"]):
-            with torch.inference_mode():
-                rows = self.model(**batch).logits.softmax(-1).tolist()  # [texts, classes]
-            for place, row in zip(places, rows, strict=True):
+        with self.turn():
+            rows = self.encode(texts)
+        for places, batch in self.batches(rows, params["batch_size"]):
+            with self.turn(), torch.inference_mode():
+                shares = self.model(**batch).logits.softmax(-1).tolist()  # [texts, classes]
+            for place, row in zip(places, shares, strict=True):
                 best = sorted(range(len(row)), key=lambda number: -row[number])
                 found[place] = {
                     "label": names[best[0]],

@@ -39,22 +39,24 @@ class MaskedModel(Served):
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """{text, masks} per text: the filled text, and {token, probability} of the `top_k` best tokens per mask."""
-        ids = self._encode(texts)
+        with self.turn():
+            ids = self._encode(texts)
         width = max(len(text) for text in ids)
         size = min(params["batch_size"], max(1, LOGITS // (width * self.model.config.vocab_size)))
         found: list[Any] = [None] * len(texts)
         for places, batch in self.batches(ids, size):
-            for place, best in zip(places, self._best(batch, params["top_k"]), strict=True):
-                found[place] = {
-                    "text": self._fill(texts[place], [tokens[0][0] for tokens in best]),
-                    "masks": [
-                        [
-                            {"token": str(self.tokenizer.decode([token])).strip(), "probability": p}
-                            for token, p in tokens
-                        ]
-                        for tokens in best
-                    ],
-                }
+            with self.turn():
+                for place, best in zip(places, self._best(batch, params["top_k"]), strict=True):
+                    found[place] = {
+                        "text": self._fill(texts[place], [tokens[0][0] for tokens in best]),
+                        "masks": [
+                            [
+                                {"token": str(self.tokenizer.decode([token])).strip(), "probability": p}
+                                for token, p in tokens
+                            ]
+                            for tokens in best
+                        ],
+                    }
         return found
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:

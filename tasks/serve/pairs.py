@@ -58,16 +58,21 @@ class PairModel(Served):
             del params["early_stopping"], params["length_penalty"]  # no beams to compare
         repetition = {name: params.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
         search = GenerationConfig(do_sample=False, **params, **self.tokens)
+        with self.turn():
+            rows = self.encode(texts)
         found = [""] * len(texts)
         causal = not self.model.config.is_encoder_decoder
-        for places, batch in self.batches(self.encode(texts), size, left=causal):
+        for places, batch in self.batches(rows, size, left=causal):
             before = batch["input_ids"].shape[1] if causal else 1  # the start token of an output
-            with torch.inference_mode():
+            with self.turn(), torch.inference_mode():
                 written = self.model.generate(
-                    **batch, generation_config=search, logits_processor=self._of_the_output(before, **repetition)
+                    **batch,
+                    generation_config=search,
+                    max_time=self.seconds_left(),
+                    logits_processor=self._of_the_output(before, **repetition),
                 )[:, before:]
-            for place, ids in zip(places, written.tolist(), strict=True):
-                found[place] = self._decode(ids)
+                for place, ids in zip(places, written.tolist(), strict=True):
+                    found[place] = self._decode(ids)
         return found
 
     @staticmethod

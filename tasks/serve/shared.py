@@ -1,10 +1,18 @@
-"""The base class of served models: loads the folder, encodes texts, batches texts of similar length."""
+"""The base class of served models: loads the folder, encodes texts, batches texts of similar length.
+
+In MLflow's server the work of a request is bounded, requests take turns after each batch, and a request stops when the
+server has given up on it (MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT), so that none keeps the others waiting.
+"""
 
 import json
 import math
 import os
+import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +25,19 @@ from tasks.formats.text_ids import open_tokenizer
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
+
+
+SERVER = "mlflow.pyfunc.scoring_server"
+BODY_BYTES = 8 << 20
+TEXTS = 1024
+CHARACTERS = 1 << 20
+BEAMS = 64
+TOP_K = 1000
+NEW_TOKENS = 1 << 18
+"""Limits of a request to a server; the last one is of texts x beams x max_new_tokens."""
+
+CUT = 64
+"""Characters per token of a long text that are tokenized at first."""
 
 
 class Served(PythonModel):
@@ -42,7 +63,10 @@ class Served(PythonModel):
         self.model = self.model.eval().to(_device())
         self.longest = self._longest()
         # MLflow's server calls from several threads; tokenizers and torch's random numbers are not thread-safe.
-        self.lock = threading.Lock()
+        self.lock, self.queue, self.request = threading.Lock(), threading.Lock(), threading.local()
+        self.serving = "__pyfunc_model_path__" in os.environ  # MLflow's server sets it for itself
+        if self.serving:
+            _read_strictly(sys.modules[SERVER])
 
     def class_of(self, config: "PretrainedConfig") -> str:
         """The class of `transformers` for a model with this configuration."""
@@ -53,20 +77,62 @@ class Served(PythonModel):
     ) -> list[Any]:
         """One prediction per text of the column (MLflow makes it from a list); `params` follow the signature."""
         texts, given = list(model_input.iloc[:, 0]), dict(params or {})
-        for place, text in enumerate(texts):
+        for place, text in enumerate(texts, 1):
             if not isinstance(text, str):
                 found = "null" if pd.api.types.is_scalar(text) and pd.isna(text) else f"{text!r:.60}"
-                raise MlflowException.invalid_parameter_value(f"input {place + 1} is {found}, expected a string")
+                raise _invalid(f"input {place} is {found}, expected a string")
+            if not text.isascii() and (bad := next((c for c in text if "\ud800" <= c <= "\udfff"), None)):
+                raise _invalid(f"input {place} is not Unicode: it contains {bad!a}")
         for name, value in given.items():
             least, most = self.bounds.get(name, (-math.inf, math.inf))
             if not (math.isfinite(value) and least <= value <= most):
                 limits = f"at least {least}" if most == math.inf else f"from {least} to {most}"
                 limits = limits if math.isfinite(value) else "a finite number"
-                raise MlflowException.invalid_parameter_value(f"{name}: must be {limits}, not {value}")
-        with self.lock:
-            for place, problem in self.check(texts).items():
-                raise MlflowException.invalid_parameter_value(f"input {place + 1}: {problem}")
-            return self.answer(texts, given) if texts else []
+                raise _invalid(f"{name}: must be {limits}, not {value}")
+        self.request.end = math.inf
+        if self.serving:
+            self._require_little(texts, given)
+            self.request.end = time.monotonic() + _patience()
+        with self.turn():
+            problems = self.check(texts)
+        for place, problem in problems.items():
+            raise _invalid(f"input {place + 1}: {problem}")
+        return self.answer(texts, given) if texts else []
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A part of a request's work, alone; other requests go before the next part. Raises when the time is over."""
+        with self.queue:  # who waits for the lock holds this, so that its last holder cannot take it again at once
+            self.lock.acquire()
+        try:
+            self.require_time()
+            yield
+            self.require_time()
+        finally:
+            self.lock.release()
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the server gives up on the request; None without a server."""
+        return None if self.request.end == math.inf else max(self.request.end - time.monotonic(), 0.01)
+
+    def require_time(self) -> None:
+        """Raise MlflowException if the server has given up on the request."""
+        if time.monotonic() > self.request.end:
+            raise _invalid(f"stopped after {_patience()} s, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT; send fewer inputs")
+
+    def _require_little(self, texts: Sequence[str], params: Mapping[str, Any]) -> None:
+        """Raise MlflowException if a request asks for too much work."""
+        work = len(texts) * params.get("num_beams", 1) * params.get("max_new_tokens", 1)
+        for what, amount, most in (
+            ("inputs", len(texts), TEXTS),
+            ("characters of all inputs", sum(map(len, texts)), CHARACTERS),
+            ("batch_size", params.get("batch_size", 1), TEXTS),
+            ("num_beams", params.get("num_beams", 1), BEAMS),
+            ("top_k of filled masks", params.get("top_k", 1) if "Masked" in self.auto else 1, TOP_K),
+            ("inputs x num_beams x max_new_tokens", work, NEW_TOKENS),
+        ):
+            if amount > most:
+                raise _invalid(f"{what}: {amount:,} in one request, more than the {most:,} that a server accepts")
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """The predictions for one or more texts."""
@@ -80,16 +146,28 @@ class Served(PythonModel):
         """The number of texts that will be truncated to the model's length."""
         if self.longest is None or not texts:
             return 0
-        prefixed = [self.usage["prefix"] + text for text in texts]
+        prefixed = [self.shorten(self.usage["prefix"] + text, self.longest) for text in texts]
         return sum(len(ids) > self.longest - len(self.closing) for ids in self.tokenizer(prefixed)["input_ids"])
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids with special tokens, truncated as in training; at least one id, even for an empty text."""
         how: dict[str, Any] = {}
+        prefixed = [self.usage["prefix"] + text for text in texts]
         if self.longest is not None:
             how = {"truncation": True, "max_length": self.longest - len(self.closing)}
-        found = self.tokenizer([self.usage["prefix"] + text for text in texts], **how)["input_ids"]
+            prefixed = [self.shorten(text, self.longest) for text in prefixed]
+        found = self.tokenizer(prefixed, **how)["input_ids"]
         return [[*ids, *self.closing] or [self._pad()] for ids in found]
+
+    def shorten(self, text: str, tokens: int, end: bool = False) -> str:
+        """The beginning of a long text, or its `end`, with twice as many `tokens` as needed: the cut changes none."""
+        size = CUT * tokens
+        while size < len(text):
+            part = text[-size:] if end else text[:size]
+            if len(self.tokenizer(part, add_special_tokens=False, truncation=False)["input_ids"]) > 2 * tokens:
+                return part
+            size *= 4
+        return text
 
     def batches(
         self, texts: Sequence[Sequence[int]], size: int, left: bool = False
@@ -118,7 +196,7 @@ class Served(PythonModel):
 
     def positions(self) -> int | None:
         """The context length in tokens; None if the architecture sets no limit."""
-        positions = getattr(self.model.config, "max_position_embeddings", None)
+        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if positions is None:
             return None
         padding = getattr(getattr(self.model.base_model, "embeddings", None), "padding_idx", None)
@@ -138,7 +216,54 @@ class Served(PythonModel):
 def _device() -> "torch.device":
     import torch
 
-    wanted = os.environ.get("GRISTMILL_DEVICE", "auto")
-    if wanted != "auto":
-        return torch.device(wanted)
-    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    wanted = os.environ.get("GRISTMILL_DEVICE") or "auto"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted != "auto" and not there.get(wanted):
+        raise _invalid(f"GRISTMILL_DEVICE: torch finds no {wanted!r} on this machine; one of auto, cpu, cuda, mps")
+    return torch.device(next(name for name, found in there.items() if found) if wanted == "auto" else wanted)
+
+
+def _invalid(sentence: str) -> MlflowException:
+    return MlflowException.invalid_parameter_value(sentence)
+
+
+def _patience() -> int:
+    """Seconds after which MLflow's server answers that a request took too long."""
+    from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
+
+    return int(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+
+
+def _read_strictly(server: Any) -> None:
+    """Let MLflow's server refuse what it cannot read, and hand on what it was sent.
+
+    Alone it answers deep nesting with 500, and makes one numpy array of fixed width of the texts: null becomes the
+    text "None", and a long text costs its length for each of the others.
+    """
+    invocations: Callable[..., Any] = server.invocations
+
+    @wraps(invocations)
+    def strict(data: bytes, content_type: str | None, *more: Any) -> Any:
+        if len(data) > BODY_BYTES:
+            raise _invalid(f"a request of {len(data):,} bytes, more than the {BODY_BYTES:,} that a server accepts")
+        content_type = content_type or ""
+        if not content_type.lower().startswith("application/json"):
+            return invocations(data, content_type, *more)
+        try:
+            content = _as_table(json.loads(data))
+        except (ValueError, RecursionError) as error:
+            raise _invalid(f"the request is no JSON that can be read: {error}") from None
+        return invocations(content if isinstance(content, dict) else data, content_type, *more)
+
+    server.invocations = strict
+
+
+def _as_table(request: Any) -> Any:
+    """The `inputs` or `instances` of a request as a table of one column, which keeps each value as it is."""
+    name = next((name for name in ("inputs", "instances") if isinstance(request, dict) and name in request), None)
+    if name is None or isinstance(request[name], dict):
+        return request
+    texts = request.pop(name)
+    texts = texts if isinstance(texts, list) else [texts]
+    rows = [text if isinstance(text, list) and len(text) == 1 else [text] for text in texts]
+    return {**request, "dataframe_split": {"columns": [0], "data": rows}}

@@ -2,6 +2,7 @@
 
 run        runs one stage: declared inputs, outputs renamed into place, report, exit code
 settings   one section of a recipe, read and validated
+machine    errors of disk and memory as one sentence
 errors     errors as one sentence for the user
 runtime    settings that do not change results: GRISTMILL_* and the tools' own variables
 progress   a bar on a terminal, plain lines elsewhere

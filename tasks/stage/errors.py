@@ -6,6 +6,9 @@ EXIT_USER = 2
 EXIT_TRANSIENT = 75
 """It may pass by itself (EX_TEMPFAIL of sysexits.h): a network, a busy server. Only these errors are retried."""
 
+EXIT_STOPPED = 130
+"""Ctrl-C, as shells report it."""
+
 
 class GristmillError(Exception):
     """An error that the user can fix; its text is one sentence for them."""

@@ -11,7 +11,6 @@ The work function takes a `Job`, reads `job.input(...)`, writes `job.output(...)
 returns, the new outputs replace the old ones; when it raises, the old ones stay.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -22,19 +21,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tasks.stage.errors import EXIT_USER, DataError, GristmillError
+from tasks.stage.errors import EXIT_STOPPED, EXIT_USER, DataError, GristmillError
+from tasks.stage.machine import refusal
 from tasks.stage.parent import end_with_parent
-from tasks.stage.runtime import outcome_file, switch_off_telemetry
+from tasks.stage.runtime import keep_loopback_direct, outcome_file, switch_off_telemetry
 from tasks.stage.settings import recipe_path
 
 DATA = Path("data")
-DISK = {
-    errno.ENOSPC: "no space left on the disk",
-    errno.EDQUOT: "disk quota exceeded",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "operation not permitted",
-    errno.EROFS: "the file system is read-only",
-}
 
 
 @dataclass
@@ -123,7 +116,7 @@ def run(stage: Stage, recipe: str) -> Report:
         for name in stage.outputs:
             _move(job.partial / name, job.folder / name)
     except Exception as error:
-        if (sentence := _disk_trouble(error)) is not None:
+        if (sentence := refusal(error)) is not None:
             raise GristmillError(f"{job.folder}: {sentence}; nothing was changed") from error
         raise
     finally:
@@ -149,12 +142,27 @@ def command_line(name: str, work: Callable[[str], object], arguments: Sequence[s
         sys.exit(EXIT_USER)
     end_with_parent()
     switch_off_telemetry()
+    keep_loopback_direct()
     began = time.monotonic()
     code, sentence = 0, None
     try:
         work(arguments[0])
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", [])
+        where = [note for note in notes if note.startswith("at ")][:1]
+        goes_on = [note for note in notes if "goes on" in note] or ["the next run starts this stage again"]
+        sentence = f"{' '.join(['stopped', *where])}; {goes_on[0]}"
+        if outcome_file() is None:
+            print(f"{name}: {sentence}", file=sys.stderr, flush=True)
+        _tell_outcome(name, EXIT_STOPPED, sentence, time.monotonic() - began)
+        os._exit(EXIT_STOPPED)  # at once: torch and MLflow take seconds to leave, and nothing is left to write
     except GristmillError as error:
         code, sentence = error.exit_code, str(error)
+    except Exception as error:
+        if (sentence := refusal(error)) is None:
+            raise
+        code, sentence = EXIT_USER, f"{arguments[0]}: {sentence}"
+    if sentence is not None and outcome_file() is None:  # else the flow tells it
         print(sentence, file=sys.stderr, flush=True)
     _tell_outcome(name, code, sentence, time.monotonic() - began)
     sys.exit(code)
@@ -184,15 +192,3 @@ def _move(new: Path, place: Path) -> None:
 def _remove(path: Path) -> None:
     if path.exists():
         shutil.rmtree(path)
-
-
-def _disk_trouble(error: BaseException | None) -> str | None:
-    """A sentence for a disk error, however deep in the chain of causes and however a library words it; else None."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in DISK:
-            where = f" ({os.fspath(error.filename)})" if error.filename else ""
-            return DISK[error.errno] + where
-        if "No space left on device" in str(error) or f"os error {errno.ENOSPC})" in str(error):
-            return DISK[errno.ENOSPC]
-        error = error.__cause__ or error.__context__
-    return None

@@ -9,6 +9,7 @@ GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
 GRISTMILL_OUTCOME           set by a flow: the file in which a stage reports how it ended
+GRISTMILL_PROGRESS          set by a flow: seconds between a stage's lines of progress
 GRISTMILL_PARENT            set by a flow: the process that a stage must not outlive (`tasks.stage.parent`)
 """
 
@@ -16,6 +17,8 @@ import os
 from pathlib import Path
 
 from tasks.stage.errors import GristmillError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -31,6 +34,13 @@ def switch_off_telemetry() -> None:
     """Disable the telemetry of every tool, unless the user's environment enables it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def keep_loopback_direct() -> None:
+    """Exempt this machine from HTTP_PROXY and its kin: a proxy elsewhere does not reach our servers."""
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [*filter(None, direct.split(",")), *(name for name in LOOPBACK if name not in direct.split(","))]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(names)
 
 
 def workers() -> int:
@@ -56,7 +66,7 @@ def find_device() -> str:
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    wanted = os.environ.get("GRISTMILL_DEVICE", "auto")
+    wanted = os.environ.get("GRISTMILL_DEVICE") or "auto"
     if wanted == "auto":
         return next(name for name, found in there.items() if found)
     if wanted not in there:
@@ -80,6 +90,11 @@ def retries() -> int:
 def flow_run() -> str | None:
     """The URL or id of the flow run that started this stage, or None."""
     return os.environ.get("GRISTMILL_FLOW_RUN")
+
+
+def seconds_per_line() -> int | None:
+    """Seconds between lines of progress, or None."""
+    return _whole_number("GRISTMILL_PROGRESS")
 
 
 def outcome_file() -> Path | None:

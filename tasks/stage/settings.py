@@ -12,15 +12,24 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.stage.errors import RecipeError
+from tasks.stage.problems import nearest, problems
 
 RECIPES = Path("recipes")
 NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
 """A recipe name: always a string in YAML, and safe in a file name."""
-TAGS = ("kind", "name")
-"""Discriminators of unions: kinds of sources, names of optimizers."""
+
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 Name = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def possible_path(path: str) -> str:
+    """`path`. Raises ValueError for a path that no file can have."""
+    if "\0" in path or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in path.split("/")):
+        raise ValueError(f"no file can have this name: a NUL, or more than {LONGEST_NAME} bytes between slashes")
+    return path
 
 
 class Section(BaseModel):
@@ -37,9 +46,23 @@ def recipe_path(recipe: str) -> Path:
     require_name(recipe)
     path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
+        if not RECIPES.is_dir():
+            raise RecipeError(f"{RECIPES}: not found in {Path.cwd()}; run this in the project's folder")
+        if recipe in (others := misnamed()):
+            raise RecipeError(others[recipe])
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml"))) or "none"
-        raise RecipeError(f"{path}: no such recipe (available: {known})")
+        raise RecipeError(f"{path}: no such recipe (available: {known}){nearest(recipe, known.split(', '))}")
     return path
+
+
+def misnamed() -> dict[str, str]:
+    """Files that look like recipes but are not read: name → sentence."""
+    others = (path for path in sorted(RECIPES.glob("*")) if path.suffix.lower() in (".yaml", ".yml"))
+    return {
+        path.stem: f"{path}: not read, since recipes end in .yaml; rename it to {path.stem}.yaml, or delete it"
+        for path in others
+        if path.suffix != ".yaml"
+    }
 
 
 def require_name(recipe: str) -> None:
@@ -82,13 +105,7 @@ def validate(model: type[AnySection], content: Any, path: Path, prefix: str = ""
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        lines = [
-            f"{path}: {key}{problem}"
-            for item in error.errors()
-            if not _follows(item, error.errors())
-            for key in [_key(prefix, item["loc"], content)]
-            for problem in _problem(item).splitlines()  # one validator may report several
-        ]
+        lines = (f"{path}: {problem}" for problem in problems(error, model, json.loads(text), prefix))
         raise RecipeError("\n".join(dict.fromkeys(lines))) from error
 
 
@@ -104,23 +121,6 @@ def read_section(recipe: str, section: str, model: type[AnySection]) -> AnySecti
     return validate(model, content, path, prefix=section)
 
 
-def _key(prefix: str, location: tuple[int | str, ...], content: Any) -> str:
-    """The path of a key in the file; Pydantic's location also holds the tags of unions."""
-    parts = [prefix] if prefix else []
-    tagged = False
-    for part in location:
-        if not tagged and isinstance(content, dict) and part in (content.get(tag) for tag in TAGS):
-            tagged = True
-            continue
-        parts.append(str(part))
-        tagged = False
-        try:
-            content = content[part]
-        except (KeyError, IndexError, TypeError):
-            content = None
-    return f"{'.'.join(parts)}: " if parts else ""
-
-
 def _no_json(content: Any) -> list[str]:
     """The path of the first value that JSON cannot represent."""
     if not isinstance(content, (dict, list)):
@@ -131,21 +131,3 @@ def _no_json(content: Any) -> list[str]:
         except TypeError:
             return [str(key), *_no_json(value)]
     return []
-
-
-def _follows(item: Any, all_items: Any) -> bool:
-    """Whether an error follows from others: Pydantic counts valid items only, so bad ones make a list too short."""
-    own = item["loc"]
-    return item["type"] == "too_short" and any(other["loc"][: len(own)] == own != other["loc"] for other in all_items)
-
-
-def _problem(item: Any) -> str:
-    if item["type"] == "extra_forbidden":
-        return "unknown key"
-    if item["type"] == "missing":
-        return "missing"
-    if item["type"] == "union_tag_not_found":
-        return f"{item['ctx']['discriminator']} missing"
-    message = item["msg"].removeprefix("Value error, ")
-    given = item["input"]
-    return message if isinstance(given, (dict, list)) or item["type"] == "value_error" else f"{message}, not {given!r}"

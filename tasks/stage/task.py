@@ -1,9 +1,11 @@
 """The tasks that a recipe can have, and what each one means for the stages."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tasks.stage.errors import RecipeError
+from tasks.stage.problems import nearest
 from tasks.stage.settings import read_yaml, recipe_path
 
 Task = Literal["causal-lm", "translation", "summarization", "masked-lm", "classification"]
@@ -82,6 +84,7 @@ def read_task(recipe: str) -> str:
     task = read_yaml(path).get("task")
     if task not in TASKS:
         raise RecipeError(
-            f"{path}: task: {'missing' if task is None else repr(task)}; expected one of {', '.join(TASKS)}"
+            f"{path}: task: {'missing' if task is None else json.dumps(task)}; expected one of {', '.join(TASKS)}"
+            f"{nearest(task, TASKS)}"
         )
     return str(task)

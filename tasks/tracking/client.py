@@ -10,8 +10,9 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tasks.stage.errors import GristmillError, TransientError
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 IDENTITY = "gristmill.identity"
 """The tag that identifies a run."""
+
+EMBEDDED = "http://127.0.0.1:5000"
+"""Where `make ui` serves the embedded record, if the port is free."""
+VIEW = "gristmill"
+"""The view of an experiment's runs that register defines."""
 
 PROBE_SECONDS = 5
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -43,6 +49,9 @@ def connect() -> "MlflowClient":
 
     uri = get_tracking_uri()
     probe(uri)
+    database = Path(unquote(uri.removeprefix("sqlite:///")))
+    if uri.startswith("sqlite:///") and not database.exists() and not os.access(database.parent, os.W_OK):
+        raise GristmillError(f"MLflow at {shown(uri)}: {database.parent.resolve()} cannot be written")  # MLflow retries
     try:
         with patience(retries=0, seconds=PROBE_SECONDS), lost_is_transient():
             client = MlflowClient(uri)
@@ -118,6 +127,16 @@ def shown(uri: str) -> str:
     """A URI without user and password, for messages."""
     parts = urlsplit(uri)
     return uri if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def experiment_page(server: str, experiment_id: str) -> str:
+    """The page with the runs of a recipe; without `workflowType`, MLflow 3.17 shows traces instead."""
+    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+
+
+def run_page(server: str, experiment_id: str, run_id: str) -> str:
+    """The page of a run."""
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, started: float | None = None) -> "Run":

@@ -16,12 +16,13 @@ Names of metrics, the same for every task:
     test_<metric>                 one number each, from evaluation/metrics.json: test_bits_per_byte, test_perplexity,
                                   test_loss, and for other tasks test_bleu, test_rougeL, test_accuracy, …;
                                   one of them is a recipe's headline metric, `register.metric`
-    baseline_<name>_<metric>      the same metric of a baseline: baseline_xz_bits_per_byte
+    test_<metric>_<baseline>      the same metric of a baseline: test_bits_per_byte_xz
     training_<measure>            training_seconds, training_tokens_per_second, from checkpoints/<identity>/timing.json
     system/<measure>              MLflow's own: processor, memory, disk, network, GPU
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -75,23 +76,27 @@ def journal_path(recipe: str, identity: str) -> Path:
 
 
 def read_journal(path: Path) -> Journal:
-    """The journal of a training run, empty if there is no file. A line cut off by a crash is skipped."""
+    """The journal of a training run, empty if there is no file. Cut-off and damaged lines are skipped."""
     journal = Journal()
     if not path.is_file():
         return journal
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            _read_entry(json.loads(line), journal)
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        if "tags" in entry:
-            journal.parameters |= entry["parameters"]
-            journal.tags |= entry["tags"]
-            journal.started = journal.started or entry["time"]
-        else:
-            for key, value in entry["metrics"].items():
-                journal.points.setdefault((key, entry["step"]), (value, entry["time"]))
     return journal
+
+
+def _read_entry(entry: dict[str, Any], journal: Journal) -> None:
+    if "tags" in entry:
+        journal.parameters |= entry["parameters"]
+        journal.tags |= entry["tags"]
+        journal.started = journal.started or float(entry["time"])
+    else:
+        step, at = int(entry["step"]), float(entry["time"])
+        for key, value in entry["metrics"].items():
+            journal.points.setdefault((key, step), (float(value), at))
 
 
 class LiveRecord:
@@ -223,6 +228,7 @@ def context(recipe: str) -> dict[str, str]:
     tags = {
         "mlflow.source.name": f"python -m tasks.train {recipe}",
         "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
         **{f"gristmill.{key}": value for key, value in machine().items()},
     }
     if (url := flow_run()) is not None:
@@ -256,6 +262,16 @@ def _processor() -> str | None:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _user() -> str:
+    """The login name, or the number of a user without one, as in a container."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _git(*arguments: str) -> str | None:

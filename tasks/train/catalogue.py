@@ -5,12 +5,13 @@ compare the result with the library itself.
 """
 
 import ast
-import difflib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tasks.stage.problems import nearest
 
 CAUSAL = "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"
 ENCODER_DECODERS = "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"
@@ -67,9 +68,9 @@ def architecture_problem(architecture: str, task: str) -> str | None:
     """The error in `model.architecture` for a task, or None."""
     known = architectures(task)
     if architecture not in known:
-        return f"{architecture!r} is not a transformers architecture for {task}{_like(architecture, known)}"
+        return f"{architecture!r} is not a transformers architecture for {task}{nearest(architecture, known)}"
     if "vocab_size" not in config_keys(architecture):
-        return f"{architecture!r} is not a text-only model{_like(f'{architecture}_text', known)}"
+        return f"{architecture!r} is not a text-only model{nearest(f'{architecture}_text', known)}"
     return None
 
 
@@ -82,12 +83,7 @@ def config_problems(architecture: str, config: Mapping[str, Any]) -> Iterator[st
         elif key in OURS:
             yield f"{key}: set automatically; remove it"
         elif key not in keys:
-            yield f"{key}: unknown key for {architecture}{_like(key, sorted(keys - OURS - FROM_DATA))}"
-
-
-def _like(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
+            yield f"{key}: unknown key for {architecture}{nearest(key, keys - OURS - FROM_DATA)}"
 
 
 def _root() -> Path:

@@ -4,19 +4,24 @@ model.safetensors  the trained weights
 optimizer.pt       the optimizer's state; learning rates follow from the step
 random.pt          the states of all random number generators
 history.json       the history so far
-whole.json         the size of each file; written last, atomically
+best.safetensors   the best weights so far, with `keep: best`
+whole.json         the step and the SHA-256 of each file; written last, once the others are on the disk
 
-A folder without `whole.json`, or with other file sizes, is incomplete and is removed.
+A checkpoint that does not match its `whole.json` is incomplete or damaged; it is removed, and the one before is used.
 """
 
 import json
 import os
 import random
+import re
 import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from tasks.stage.errors import TransientError
+from tasks.stage.identity import hash_file
 from tasks.train.history import History
 
 if TYPE_CHECKING:
@@ -36,14 +41,13 @@ TIMING = "timing.json"
 
 
 def last_whole(folder: Path) -> Path | None:
-    """The last complete checkpoint; incomplete ones are removed."""
-    found = None
-    for path in _by_step(folder):
+    """The last whole checkpoint; incomplete and damaged ones after it are removed."""
+    for path in reversed(_by_step(folder)):
         if _is_whole(path):
-            found = path
-        else:
-            shutil.rmtree(path)
-    return found
+            return path
+        _say(f"{path}: incomplete or damaged; removed")
+        _remove(path)
+    return None
 
 
 def step_of(checkpoint: Path | None) -> int:
@@ -58,12 +62,19 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
     checkpoint = folder / f"checkpoint-{step}"
     checkpoint.mkdir()
     save_weights(model, checkpoint / WEIGHTS)
-    torch.save(optimizer.state_dict(), checkpoint / OPTIMIZER)
-    torch.save(_random_state(device), checkpoint / RANDOM)
+    for name, state in {OPTIMIZER: optimizer.state_dict(), RANDOM: _random_state(device)}.items():
+        with (checkpoint / name).open("wb") as file:  # an open file: torch alone hides why a disk refuses
+            torch.save(state, file)
     write(checkpoint / HISTORY, asdict(history))
-    write(checkpoint / MARK, {p.name: p.stat().st_size for p in sorted(checkpoint.iterdir())})
+    if history.best_sha256 is not None:
+        _link(folder / BEST, checkpoint / BEST)
+    for path in checkpoint.iterdir():
+        _sync(path)
+    write(checkpoint / MARK, _mark(checkpoint))
+    for path in (checkpoint / MARK, checkpoint, folder):
+        _sync(path)
     for old in _by_step(folder)[:-KEPT]:
-        shutil.rmtree(old)
+        _remove(old)
 
 
 def load(checkpoint: Path, model: Any, optimizer: "Optimizer", device: "torch.device") -> History:
@@ -75,14 +86,37 @@ def load(checkpoint: Path, model: Any, optimizer: "Optimizer", device: "torch.de
     _set_random_state(torch.load(checkpoint / RANDOM, weights_only=True), device)
     history = History.from_json(json.loads((checkpoint / HISTORY).read_text(encoding="utf-8")))
     history.resumed_at = step_of(checkpoint)
+    if history.best_sha256 is not None:
+        _link(checkpoint / BEST, checkpoint.parent / BEST)
     return history
+
+
+def save_best(folder: Path, model: Any) -> str:
+    """Write the best weights so far; returns their SHA-256."""
+    save_weights(model, folder / BEST)
+    return hash_file(folder / BEST)
+
+
+def load_best(folder: Path, model: Any, history: History) -> None:
+    """Load the best weights into the model. Raises TransientError if they are not the ones that were written."""
+    path = folder / BEST
+    if not path.is_file() or hash_file(path) != history.best_sha256:
+        raise TransientError(f"{path}: damaged since it was written; run again: training resumes before the damage")
+    load_weights(model, path)
 
 
 def clear(folder: Path) -> None:
     """Remove the checkpoints and best weights of a finished run; timing.json stays."""
-    for path in _by_step(folder):
-        shutil.rmtree(path)
-    (folder / BEST).unlink(missing_ok=True)
+    for path in _of(folder):
+        _remove(path)
+
+
+def clear_others(folder: Path, keep: int) -> None:
+    """Clear the checkpoints of earlier versions of the recipe, all but the `keep` newest, and say so."""
+    others = [other for other in folder.parent.iterdir() if other.is_dir() and other != folder and _of(other)]
+    for other in sorted(others, key=lambda path: path.stat().st_mtime)[: len(others) - keep]:
+        clear(other)
+        _say(f"{other}: removed the checkpoints of an earlier version of the recipe or of the code")
 
 
 def save_weights(model: Any, path: Path) -> None:
@@ -137,16 +171,59 @@ def _set_random_state(state: dict[str, Any], device: "torch.device") -> None:
         restore(state[name])
 
 
+def _of(folder: Path) -> list[Path]:
+    """All that a training leaves to resume from."""
+    return [*_by_step(folder), *folder.glob(f"{BEST}*")]
+
+
 def _by_step(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*"), key=step_of)
+    """The checkpoints by step; other names are not ours."""
+    return sorted((path for path in folder.iterdir() if re.fullmatch(r"checkpoint-[0-9]+", path.name)), key=step_of)
 
 
 def _is_whole(path: Path) -> bool:
     try:
-        sizes = json.loads((path / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(json.loads((path / MARK).read_text(encoding="utf-8")) == _mark(path))
+    except (OSError, ValueError, RecursionError):
         return False
-    return all((path / name).is_file() and (path / name).stat().st_size == size for name, size in sizes.items())
+
+
+def _mark(checkpoint: Path) -> dict[str, Any]:
+    """The content of `whole.json`. Raises OSError if a file is missing or cannot be read."""
+    best = (BEST,) if (checkpoint / BEST).exists() else ()
+    hashes = {name: hash_file(checkpoint / name) for name in (WEIGHTS, OPTIMIZER, RANDOM, HISTORY, *best)}
+    return {"step": step_of(checkpoint), "sha256": hashes}
+
+
+def _link(path: Path, place: Path) -> None:
+    """The same file at `place`; a copy where the file system has no links."""
+    partial = place.with_name(f"{place.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        partial.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, partial)
+    partial.replace(place)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk, so that a power cut leaves no mark without its files."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _say(text: str) -> None:
+    print(f"train: {text}", file=sys.stderr, flush=True)
 
 
 def write(path: Path, value: object) -> None:

@@ -32,6 +32,8 @@ class History:
     """Items seen so far."""
     best_step: int | None = None
     best_loss: float | None = None
+    best_sha256: str | None = None
+    """Of the best weights on the disk, with `keep: best`."""
     resumed_at: int = 0
     """The step of the last resume."""
     seconds: float = 0.0

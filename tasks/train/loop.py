@@ -75,7 +75,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
             if evaluating:
                 best = log.validation(step, evaluate(net, plan.data.validation, device))
                 if best and settings.keep == "best":
-                    checkpoints.save_weights(model, plan.folder / checkpoints.BEST)
+                    history.best_sha256 = checkpoints.save_best(plan.folder, model)
             bar.advance(1, note=log.note)
             if last or plan.exhausted(history):
                 break
@@ -83,7 +83,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
                 log.read()
                 checkpoints.save(plan.folder, step, model, optimizer, device, history)
     if settings.keep == "best":
-        checkpoints.load_weights(model, plan.folder / checkpoints.BEST)
+        checkpoints.load_best(plan.folder, model, history)
     return history
 
 

@@ -100,10 +100,16 @@ def train(job: Job) -> Report:
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
     record = LiveRecord.open(job.recipe, identity, order.resolved() | facts)
     plan.folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
     finished = False
     try:
         history = fit(model, plan, record)
         finished = True
+    except KeyboardInterrupt as stop:
+        stop.add_note(
+            f"`gristmill run {job.recipe}` goes on from step {checkpoints.step_of(checkpoints.last_whole(plan.folder))}"
+        )
+        raise
     finally:
         record.close(failed=not finished)
 
@@ -112,6 +118,7 @@ def train(job: Job) -> Report:
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
     checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
     checkpoints.clear(plan.folder)
+    checkpoints.clear_others(plan.folder, keep=0)
     return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
 
 

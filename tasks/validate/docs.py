@@ -2,14 +2,17 @@
 
 The library's own renderers make the page from a result without times, run ids and batch ids. Links to the network
 (style sheets, scripts, a logo with the time in its URL, a newsletter) are removed: the page must be readable offline
-and must not track its readers. A small style sheet replaces the linked ones.
+and must not track its readers. A small style sheet replaces the linked ones. Values of the corpus and the recipe go
+through the renderers, which do not escape all of them, without any character that means something to HTML.
 """
 
 import re
+from html import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tasks.formats.pages import POLICY
 from tasks.stage.run import write_json
 from tasks.validate.checks import Outcome
 
@@ -29,6 +32,10 @@ td, th { text-align: left; vertical-align: top; } .ge-section { border-top: 1px 
 NETWORK = re.compile(r"<(?:link|img)\b[^>]*>|<script\b.*?</script>|<footer\b.*?</footer>", re.DOTALL)
 NETWORK_IMAGE = re.compile(r"url\(['\"]?https?:[^)]*\)")
 OTHER_PAGES = re.compile(r'<a\b[^>]*href="\.\./[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
+HANDLERS = re.compile(r"""\son[a-z]+=(?:"[^"]*"|'[^']*')""")
+"""Of the removed scripts."""
+DISARMED = {character: chr(0xFDD0 + number) for number, character in enumerate("<>&\"'$`{}")}
+"""Special characters of HTML and of the renderers' templates → characters that Unicode keeps out of texts."""
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -47,15 +54,34 @@ def render_page(result: Any) -> str:
 
     result.meta = {"batch_kwargs": {"data_asset_name": "raw"}}
     for one in result.results:
-        one.expectation_config.kwargs.pop("batch_id", None)
+        config: Any = one.expectation_config
+        config.kwargs.pop("batch_id", None)
+        config.kwargs, config.meta, config.notes = (_disarm(x) for x in (config.kwargs, config.meta, config.notes))
+        one.result = _disarm(one.result)
+        one.exception_info = _disarm(one.exception_info)
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))
     page = NETWORK_IMAGE.sub("none", NETWORK.sub("", page))
-    page = OTHER_PAGES.sub(r"\1", page)
+    page = HANDLERS.sub("", OTHER_PAGES.sub(r"\1", page))
     numbers = count(1)
     names: dict[str, str] = {}
     page = UUID.sub(lambda found: names.setdefault(found.group(), f"part-{next(numbers)}"), page)
     page = "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
-    return page.replace("</head>", f"{STYLE}</head>", 1)
+    for character, place in DISARMED.items():
+        for written in (place, f"\\u{ord(place):x}"):  # as JSON spells it
+            page = page.replace(written, escape(character))
+    return page.replace("<head>", f"<head>\n{POLICY}", 1).replace("</head>", f"{STYLE}</head>", 1)
+
+
+def _disarm(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_disarm(key): _disarm(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return type(value)(map(_disarm, value))
+    return (
+        value.translate({ord(character): place for character, place in DISARMED.items()})
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _summary(outcomes: list[Outcome], documents: int) -> dict[str, Any]:

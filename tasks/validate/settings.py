@@ -10,11 +10,11 @@ validate:
 """
 
 import re
-from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from tasks.stage.problems import nearest
 from tasks.stage.settings import Section
 from tasks.validate.catalogue import canonical_name, expectation_names, signature
 
@@ -88,14 +88,14 @@ class ExpectationSettings(Section):
         name = canonical_name(self.expectation)
         if name is None:
             raise ValueError(
-                f"unknown expectation {self.expectation!r}{_nearest(self.expectation, expectation_names())}"
+                f"unknown expectation {self.expectation!r}{nearest(self.expectation, expectation_names())}"
             )
         takes = signature(name)
         if takes.sql_only:
             raise ValueError(f"{name} works on database tables only; use another expectation")
         if unknown := sorted(set(self.arguments) - takes.arguments):
             raise ValueError(
-                f"{name} has no argument {unknown[0]!r}{_nearest(unknown[0], takes.arguments)}"
+                f"{name} has no argument {unknown[0]!r}{nearest(unknown[0], takes.arguments)}"
                 f" (available: {', '.join(sorted(takes.arguments))})"
             )
         if missing := sorted(takes.required - set(self.arguments)):
@@ -105,14 +105,9 @@ class ExpectationSettings(Section):
             for column in given if isinstance(given, list) else [given]:
                 if name != "expect_column_to_exist" and column not in COLUMNS:
                     raise ValueError(
-                        f"{key}: no column {column!r}{_nearest(str(column), COLUMNS)} (available: {', '.join(COLUMNS)})"
+                        f"{key}: no column {column!r}{nearest(str(column), COLUMNS)} (available: {', '.join(COLUMNS)})"
                     )
         return self
-
-
-def _nearest(word: str, known: Any) -> str:
-    near = get_close_matches(word, sorted(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _default(**values: Any) -> ExpectationSettings:

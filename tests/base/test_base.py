@@ -12,6 +12,7 @@ from tasks.stage.errors import DataError, RecipeError, TransientError
 from tasks.stage.run import run
 from tests.corpora import write_recipe
 from tests.ingest.wheels import make_wheel, only_index
+from tests.web import Server
 
 NAME = "gristmill_test_weights"
 
@@ -99,6 +100,101 @@ def test_a_model_of_the_hub_is_read_from_its_cache_or_told_to_be_away(
     assert contents(start(hub)) == contents(bert)
     with pytest.raises(TransientError, match=r"model\.init\.name: owner/other: the Hub cannot be reached"):
         start({**hub, "name": "owner/other"})
+
+
+def changed(bert: Path, name: str, **keys: object) -> dict[str, str]:
+    """The `model.init` of a copy of the model with these keys of its config.json."""
+    shutil.copytree(bert, f"models/{name}")
+    config = Path(f"models/{name}/config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | keys))
+    return {"kind": "folder", "path": f"models/{name}"}
+
+
+def test_no_code_of_a_model_is_run_or_asked_about(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
+    code = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model", "AutoModelForMaskedLM": "evil.Model"}
+    init = changed(bert, "new", auto_map=code, model_type="evil")
+    Path("models/new/evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(DataError, match=r"models/new: config\.json: auto_map: the model needs code of its own, which "):
+        start(init)
+    folder = start(changed(bert, "known", auto_map=code))
+    assert "auto_map" not in json.loads((folder / "config.json").read_text())
+    assert (folder / "model.safetensors").read_bytes() == (bert / "model.safetensors").read_bytes()
+
+
+def test_a_link_out_of_a_folder_is_not_followed(bert: Path) -> None:
+    Path("secret.json").write_text("{}")
+    for number, link in enumerate(["added_tokens.json", "target/tokenizer.json"]):
+        shutil.copytree(bert, f"models/{number}")
+        path = Path(f"models/{number}", link)
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(Path("secret.json").resolve())
+        with pytest.raises(DataError, match=rf": models/{number}: {link} is a link to /.*; copy the file$"):
+            start({"kind": "folder", "path": f"models/{number}"})
+    shutil.copytree(bert, "models/inner")
+    Path("models/inner/model.safetensors").rename("models/inner/weights")
+    Path("models/inner/model.safetensors").symlink_to("weights")
+    cached = Path(".dvc/cache/files/md5/ab", "0" * 30).resolve()
+    cached.parent.mkdir(parents=True)
+    Path("models/inner/config.json").rename(cached)
+    Path("models/inner/config.json").symlink_to(cached)
+    folder = start({"kind": "folder", "path": "models/inner"})
+    assert contents(folder) == contents(bert) and not any(path.is_symlink() for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "named", [["nobody"], ["pipeline"], ["utils"], ["AutoConfig"], ["BertConfig"], [{"a": 1}], 5, "../x"]
+)
+def test_an_architecture_that_is_no_model_is_told(bert: Path, named: object) -> None:
+    init = changed(bert, "old", architectures=named)
+    Path("models/old/model.safetensors").rename("models/old/pytorch_model.bin")
+    with pytest.raises(DataError, match=r"models/old: config\.json: architectures: transformers has no model "):
+        start(init)
+
+
+class Evil:
+    def __reduce__(self) -> object:
+        return Path.write_text, (Path("ran"), "x")
+
+
+def test_what_pickled_weights_would_run_is_not_run(bert: Path) -> None:
+    import torch
+
+    for number, weights in enumerate([{"bert": Evil()}, Evil(), b"no pickle at all"]):
+        init = changed(bert, str(number))
+        Path(f"models/{number}/model.safetensors").unlink()
+        place = Path(f"models/{number}/pytorch_model.bin")
+        place.write_bytes(weights) if isinstance(weights, bytes) else torch.save(weights, place)
+        with pytest.raises(DataError, match=rf": models/{number}: the weights cannot be read: "):
+            start(init)
+        assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_files_that_lead_elsewhere_or_are_no_json_are_told(bert: Path, name: str) -> None:
+    shutil.copytree(bert, "models/x")
+    for content in ("[" * 100_000, "[]", '{"weight_map": {"a": "../../y.safetensors"}}', "\ud800"):
+        if name != "config.json" or "map" not in content:
+            Path("models/x", name).write_bytes(content.encode("utf-8", "surrogatepass"))
+            with pytest.raises(DataError, match=rf"^recipes/tiny\.yaml: model\.init: models/x: {name}: "):
+                start({"kind": "folder", "path": "models/x"})
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_hub_that_refuses_is_not_tried_again(server: Server, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    server.status = status
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url("").rstrip("/"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(Path("hub").resolve()))
+    for revision in ("main", "a" * 40):
+        with pytest.raises(RecipeError, match=r"^recipes/tiny\.yaml: model\.init\.name: owner/name: "):
+            start({"kind": "hub", "name": "owner/name", "revision": revision, "licence": "MIT"})
+    assert server.asked
+
+
+@pytest.mark.parametrize("path", ["a\0b", "models/" + "x" * 300])
+def test_a_path_that_no_file_can_have_is_told(path: str) -> None:
+    with pytest.raises(RecipeError, match=r"^recipes/tiny\.yaml: model\.init\.path: no file can have this name"):
+        start({"kind": "folder", "path": path})
 
 
 def test_weights_of_an_older_kind_are_converted(bert: Path) -> None:

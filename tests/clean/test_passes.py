@@ -9,7 +9,7 @@ import pytest
 
 from tasks.clean import shard
 from tasks.clean.__main__ import STAGE
-from tasks.stage.errors import RecipeError
+from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
 from tests.clean.corpus import clean, contents, ids, project, rejected, report, rows, texts
 from tests.clean.rules.near.planted import planted
@@ -183,6 +183,11 @@ def test_an_evaluation_file_is_cleaned_before_it_is_compared(exam: str, tmp_path
 def test_an_evaluation_file_that_is_not_there_is_told_first(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"recipes/small.yaml: clean\.contamination\.files: exams: not found"):
         clean(tmp_path, "  contamination: {files: [exams]}\n" + TEST, [("a", "some", words(1, 2))])
+    (tmp_path / "exams").mkdir()
+    (tmp_path / "exams/a.txt").write_text("a")
+    (tmp_path / "exams/more").symlink_to("..")
+    with pytest.raises(DataError, match=r"exams/more: a link to the folder \.\.; "):
+        run(STAGE, "small")
 
 
 def test_documents_near_through_others_say_so(tmp_path: Path) -> None:

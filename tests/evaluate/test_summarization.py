@@ -165,5 +165,5 @@ def test_a_few_accents_do_no_harm(summaries):
 
 def test_a_stemmer_for_another_script_is_refused(summaries):
     write_pair_recipe(summaries, "summarization", rouge={"tokenizer": "unicode", "stemmer": True})
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge: stemmer: only for English"):
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: evaluate.rouge.stemmer: only for English"):
         run(STAGE, "tiny")

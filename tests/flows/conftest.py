@@ -28,7 +28,7 @@ def modules_of_the_project() -> Iterator[None]:
 def make_toy(folder: Path) -> Path:
     quiet = shutil.ignore_patterns("__pycache__")
     shutil.copytree(TOY, folder, ignore=quiet)
-    for room in ("stage", "fetch", "formats"):
+    for room in ("stage", "fetch", "formats", "tracking"):
         shutil.copytree(ROOT / "tasks" / room, folder / "tasks" / room, ignore=quiet)
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):

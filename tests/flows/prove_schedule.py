@@ -72,7 +72,7 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
         "PWD": str(project),  # as in a shell
     }
     server_log, worker_log = tmp_path / "server.log", tmp_path / "worker.log"
-    server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
+    server = ("flows.server", "--port", str(port))
     worker = ("prefect", "worker", "start", "--pool", "gristmill", "--type", "process")
     with _program(server_log, environment, *server):
         _wait_for(lambda: _answers(url), server_log)
@@ -92,5 +92,7 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
 
 def _completed(url: str, recipe: str) -> bool:
     wanted = {"flow_runs": {"name": {"any_": [recipe]}, "state": {"type": {"any_": ["COMPLETED"]}}}}
-    runs = httpx.post(f"{url}/flow_runs/filter", json=wanted, timeout=30).json()
+    token = httpx.get(f"{url}/csrf-token?client=test", timeout=30).json()["token"]
+    headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
+    runs = httpx.post(f"{url}/flow_runs/filter", json=wanted, headers=headers, timeout=30).json()
     return any(run["auto_scheduled"] for run in runs)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -43,6 +44,14 @@ def hanging(ran_toy) -> None:
     Path("behave/second").write_text("hang")
 
 
+def _last_flow_run() -> Any:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)[0]
+
+
 def _when_hanging(act: Callable[[list[int]], None]) -> None:
     """Once the stage hangs, call a function in a thread with the process ids of DVC, the stage and its child."""
     threading.Thread(target=lambda: act(_pids()), daemon=True).start()
@@ -74,6 +83,78 @@ def test_ctrl_c_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, ru
         signal.signal(signal.SIGINT, before)
     assert not any(map(_lives, _pids()))
     assert Path("data/toy/second/text.txt").read_text() == "one two"
+
+
+COMMAND = """
+import click
+from flows.cli.main import _Commands
+from flows.pipeline import run
+click.Group.invoke = lambda self, context: run("toy")
+_Commands("gristmill").main(["run"])
+"""
+
+
+def _command(environment: dict[str, str]) -> subprocess.Popen[str]:
+    """The flow as `gristmill run` runs it, in a process that heeds Ctrl-C (a background job of a shell does not)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", COMMAND], env={**os.environ, **environment},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(command: subprocess.Popen[str]) -> tuple[int, list[str], float]:
+    """Its exit code, what it printed, and how long it took to end."""
+    began = time.monotonic()
+    said = command.communicate(timeout=100)[0]
+    return command.returncode, said.splitlines(), time.monotonic() - began
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_ends_the_command_with_a_sentence_and_no_trace_in_prefect_or_dvc(hanging, prefect_api, number):
+    command = _command({"PREFECT_API_URL": prefect_api})
+    started = _pids()
+    command.send_signal(number)
+    code, said, took = _end(command)
+    assert (code, said[-1]) == (128 + number, "second@toy: stopped; the next run starts this stage again")
+    assert not any(map(_lives, started))
+    assert not any("Crash" in line or "Traceback" in line for line in said)
+    assert Path(".dvc/tmp/rwlock").read_text() == "{}"  # DVC warns about locks of the killed
+    assert _last_flow_run().state.name == "Cancelled"
+    assert took < 15
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])
+def test_it_ends_at_once_on_a_temporary_server(hanging, lost):
+    command = _command({"PREFECT_API_URL": "", "PREFECT_HOME": str(Path("home").absolute())})
+    started = _pids()
+    if lost:
+        psutil.Process(command.pid).children()[0].kill()
+    command.send_signal(signal.SIGINT)
+    code, said, took = _end(command)
+    assert not any(map(_lives, started))
+    assert not any("Crash" in line or "Traceback" in line for line in said)
+    assert code == (75 if lost else 130)
+    assert ("no longer answers" if lost else "second@toy: stopped") in said[-1]
+    assert took < 50  # 79 s when the log worker asked a server that was gone
+
+
+def test_a_flow_run_that_was_killed_is_ended_by_the_next(hanging, prefect_api, run_flow):
+    command = _command({"PREFECT_API_URL": prefect_api})
+    _pids()
+    command.kill()
+    _end(command)
+    killed = _last_flow_run()
+    assert killed.state.name == "Running"
+    _next_run_succeeds(run_flow)
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_run(killed.id)
+    assert found.state.name == "Crashed" and "killed" in found.state.message
 
 
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
@@ -121,12 +202,12 @@ def test_program_left_behind_does_not_hold_up_its_launcher(tmp_path, monkeypatch
     _wait_for(lambda: not _lives(int(lines[0])), 5)
 
 
-def test_time_out_holds_for_a_program_that_never_stops_talking_or_ignores_sigterm(tmp_path, monkeypatch):
+def test_time_out_holds_for_a_program_that_never_stops_talking_or_ignores_sigint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("flows.launch.GRACE", 0.2)
     Path("talks.py").write_text(
         "import os, signal, subprocess, sys\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "print(os.getpid(), child.pid)\n"
         "while True: print('talk ' * 100)\n"

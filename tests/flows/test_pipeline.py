@@ -1,7 +1,10 @@
 """The promises of a run of the flow, on a toy project with real DVC and a real Prefect API."""
 
+import io
 import json
+import logging
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -9,8 +12,19 @@ import pytest
 
 from flows.runner import StageFailed
 from flows.workspace import BusyWorkspace, claim
-from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
+from tasks.stage.errors import EXIT_TRANSIENT, GristmillError, RecipeError
 from tests.flows.conftest import attempts, changed, dvc, edit
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> io.StringIO:
+    """What Prefect's log prints on the terminal."""
+    import flows.pipeline
+
+    (handler,) = (one for one in logging.getLogger().handlers if isinstance(one, flows.pipeline.PrefectConsoleHandler))
+    printed = io.StringIO()
+    monkeypatch.setattr(handler.console, "file", printed)
+    return printed
 
 
 def _task_runs(flow_run_id: str):
@@ -43,8 +57,8 @@ def test_each_stage_is_one_task_in_the_order_of_the_graph(first_run):
 def test_summary_tells_what_ran_the_metrics_and_the_registration(first_run):
     _, summary = first_run
     assert [(row.address, row.happened) for row in summary.rows] == [("first@toy", "ran"), ("second@toy", "ran")]
-    assert summary.metrics == {"bits_per_byte": 1.5}
-    assert summary.registration == {"version": 1, "alias": "champion"}
+    assert summary.metrics == {"bits_per_byte": 1.5, "signature": "a:1|b:2"}
+    assert summary.registration["version"] == 1
     assert summary.warning is None
 
 
@@ -69,6 +83,18 @@ def test_reports_and_metrics_are_artifacts(first_run):
     assert "too_short" in str(report.data) and "a (3 words)" in str(report.data)
     metrics = Artifact.get("toy-metrics")
     assert metrics is not None and "| bits_per_byte | 1.5000 |" in str(metrics.data)
+    assert "| signature | a:1\\|b:2 |" in str(metrics.data)  # a bar would end the cell
+    page = "http://127.0.0.1:5000/#/experiments/7/runs/1a2b?workflowType=machine_learning"
+    assert f"- run_id: [1a2b]({page}), while `make ui` runs" in str(metrics.data)
+
+
+def test_runs_can_be_told_apart_and_found_by_their_recipe(first_run):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(_run_id(first_run[1]))
+    assert re.fullmatch(r"toy \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run.name)
+    assert "toy" in run.tags
 
 
 def test_second_run_runs_nothing_and_shows_stages_as_cached(ran_toy, run_flow):
@@ -120,7 +146,9 @@ def test_stages_of_another_recipe_run_first_where_their_outputs_are_needed(toy, 
 
 
 @pytest.mark.parametrize(("wish", "exit_code", "sentence"), [("bad", 2, "bad data"), ("crash", 1, "ZeroDivisionError")])
-def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(ran_toy, run_flow, wish, exit_code, sentence):
+def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(
+    ran_toy, run_flow, terminal, wish, exit_code, sentence
+):
     edit()
     Path("behave/second").write_text(wish)
     with pytest.raises(StageFailed, match=sentence) as failed:
@@ -130,13 +158,18 @@ def test_failure_keeps_the_last_good_outputs_and_is_not_tried_again(ran_toy, run
     assert Path("data/toy/second/text.txt").read_text() == "one two"
     assert Path("data/toy/evaluation/metrics.json").exists()
     assert changed("toy") == ["second@toy"]
+    told = terminal.getvalue()
+    assert "stage 2 of 2: second@toy" in told
+    assert wish == "crash" or sentence not in told  # the caller tells it; a traceback ends with its line
+    assert "failed to reproduce" not in told and "Finished in state Failed" not in told
 
 
-def test_what_may_pass_by_itself_is_tried_again(ran_toy, run_flow):
+def test_what_may_pass_by_itself_is_tried_again(ran_toy, run_flow, terminal):
     edit()
     Path("behave/second").write_text("transient")
     assert [row.happened for row in run_flow("toy").rows] == ["unchanged", "ran"]
     assert attempts() == ["second", "second", "register"]
+    assert len([line for line in terminal.getvalue().splitlines() if "the network is away" in line]) == 1
 
 
 def test_busy_dvc_is_waited_for_and_tried_again(ran_toy, run_flow, monkeypatch):
@@ -170,3 +203,14 @@ def test_change_during_the_run_is_told(ran_toy, run_flow):
     Path("behave/register").write_text("edit")
     with pytest.raises(GristmillError, match=r"dvc status: .*first@toy \(.*recipes/toy.yaml"):
         run_flow("toy")
+
+
+def test_a_removed_recipe_leaves_the_others_as_they_are(ran_toy, monkeypatch):
+    from flows.recipes import remove_recipe
+
+    with pytest.raises(RecipeError, match=r"vars\.recipes\.child\.init: data/toy/second is of toy; remove child first"):
+        remove_recipe("toy")
+    assert remove_recipe("child") == ["recipes/child.yaml", "its line in dvc.yaml"]
+    assert remove_recipe("toy") == ["recipes/toy.yaml", "its line in dvc.yaml", "data/toy"]
+    assert not Path("data/toy").exists() and "toy" not in Path("dvc.yaml").read_text()
+    assert "toy" not in (Path("dvc.lock").read_text() if Path("dvc.lock").exists() else "")

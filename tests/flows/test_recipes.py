@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.recipes import LIST, check, listed_recipes, new_recipe
-from tasks.stage.errors import RecipeError
+from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY
 
@@ -27,6 +27,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("recipes", "texts"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
+    (tmp_path / "texts/a.txt").write_text("some text")
+    (tmp_path / "texts/all.jsonl").write_text('{"text": "a", "target": "b", "label": "c", "group": "d"}')
     return tmp_path
 
 
@@ -114,6 +116,13 @@ def test_files_that_dvc_cannot_watch_are_told(files: str, sentence: str) -> None
     refused("shakespeare", rf"^recipes/shakespeare\.yaml: {sentence}")
 
 
+def test_an_unknown_key_names_the_nearest() -> None:
+    wire(WIRED, "{<<: *alone, unsene: exams}")
+    refused(
+        "shakespeare", r"^dvc\.yaml: vars\.recipes\.shakespeare\.unsene: unknown key; did you mean unseen\?; write "
+    )
+
+
 def test_a_recipe_that_is_not_wired_says_how(project: Path) -> None:
     shutil.copy("recipes/shakespeare.yaml", "recipes/loose.yaml")
     refused("loose", re.escape(f"missing; write `loose: {WIRED}`"))
@@ -125,6 +134,93 @@ def test_dvc_must_watch_the_files_that_a_recipe_reads(project: Path) -> None:
     reads("[texts/*.txt]")
     refused("shakespeare", f"DVC watches data/code/ingest.json, .* reads texts; write .*{re.escape(WITH_TEXTS)}")
     wire(WIRED, WITH_TEXTS)
+    check("shakespeare")
+
+
+@pytest.mark.parametrize(
+    ("files", "documents", "told"),
+    [
+        (
+            "[texts/a.txt, texts/b/*.txt]",
+            {},
+            "recipes/shakespeare.yaml: ingest.files.1: 'texts/b/*.txt': matches no file",
+        ),
+        ("[texts/*.pdf]", {}, "texts/x.pdf: unsupported format (supported: "),
+        ("[texts/more/**/*.txt]", {}, "texts/more/link: a link to the folder .."),
+        (
+            "[texts/x.csv]",
+            {},
+            "texts/x.csv: one column, 'text;x'; if ';' separates columns, set ingest.documents.delimi",
+        ),
+        ("[texts/x.csv]", {"delimiter": ";", "group_column": "y"}, "texts/x.csv: no column 'y' (available: text, x)"),
+        (
+            "[texts/all.jsonl]",
+            {"id_column": "key"},
+            "texts/all.jsonl: no column 'key' (available: text, target, label, group)",
+        ),
+        (
+            "[texts/u.txt]",
+            {},
+            "texts/u.txt: not UTF-8, but apparently utf-16-le; set ingest.documents.encoding: utf-16",
+        ),
+        (
+            "[texts/a.txt]",
+            {"group_pattern": "zz"},
+            "recipes/shakespeare.yaml: ingest.documents.group_pattern: no group",
+        ),
+        (
+            "[texts/*.txt]",
+            {"id_column": "x"},
+            "recipes/shakespeare.yaml: ingest.documents.id_column: texts/a.txt is a t",
+        ),
+    ],
+)
+def test_what_is_there_is_looked_at(files: str, documents: dict, told: str) -> None:
+    graph = Path("dvc.yaml")
+    graph.write_text(graph.read_text().replace(WIRED, WITH_TEXTS))
+    Path("texts/more").mkdir()
+    Path("texts/more/link").symlink_to("..")
+    for name, content in {"x.pdf": b"", "x.csv": b"text;x\na;b\n", "u.txt": "words".encode("utf-16-le")}.items():
+        Path("texts", name).write_bytes(content)
+    reads(f"{files}\n  documents: {json.dumps(documents)}")
+    with pytest.raises(GristmillError) as raised:
+        check("shakespeare")
+    assert str(raised.value).startswith(told)
+
+
+def test_every_file_that_cannot_be_read_is_told_at_once() -> None:
+    graph = Path("dvc.yaml")
+    graph.write_text(graph.read_text().replace(WIRED, WITH_TEXTS))
+    for number in range(30):
+        Path(f"texts/{number:02}.pdf").touch()
+    reads("['texts/*']")
+    with pytest.raises(DataError) as raised:
+        check("shakespeare")
+    lines = str(raised.value).splitlines()
+    assert [line.split(":")[0] for line in lines[:20]] == [f"texts/{number:02}.pdf" for number in range(20)]
+    assert lines[20:] == ["… and 10 more files"]
+
+
+def test_texts_that_a_stage_writes_later_are_not_looked_at() -> None:
+    graph = Path("dvc.yaml")
+    graph.write_text(graph.read_text().replace(WIRED, WITH_TEXTS.replace("texts", "data/made/texts")))
+    reads("['data/made/texts/*.txt']")
+    check("shakespeare")
+
+
+def test_a_link_below_the_watched_folder_is_told() -> None:
+    graph = Path("dvc.yaml")
+    graph.write_text(graph.read_text().replace(WIRED, WITH_TEXTS))
+    Path("elsewhere").mkdir()
+    Path("elsewhere/b.txt").write_text("b")
+    Path("texts/more").symlink_to("../elsewhere")
+    reads("[texts/a.txt, texts/more/*.txt]")
+    with pytest.raises(
+        RecipeError, match=r"source: DVC watches texts, but not the folder that the link texts/more leads"
+    ):
+        check("shakespeare")
+    reads("[texts/more/*.txt]")
+    graph.write_text(graph.read_text().replace(WITH_TEXTS, WITH_TEXTS.replace("texts", "texts/more")))
     check("shakespeare")
 
 

@@ -6,6 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.ingest.hub import HubSource
+from tasks.ingest.source import Bench, Documents
 from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tests.ingest.conftest import read_report
 
@@ -144,6 +146,26 @@ def test_what_is_not_there_is_told(run, read):
         read("train", "nothing")
     with pytest.raises(RecipeError, match=r"ingest\.revision: missing; sets/none is not a local folder"):
         run(kind="hub", dataset="sets/none", split="train")
+
+
+def test_a_link_to_a_folder_of_shards_is_told(read, folder):
+    (folder / "plays").rename(folder.parent / "elsewhere")
+    (folder / "plays").symlink_to("../elsewhere")
+    with pytest.raises(DataError, match=r"^sets/mine/plays: a link to the folder \.\./elsewhere; "):
+        read("train")
+
+
+def test_before_a_run_the_splits_and_columns_of_a_folder_are_looked_at(folder):
+    def look(**more) -> None:
+        given = {"kind": "hub", "licence": "x", "dataset": "sets/mine", "config": "plays", "split": "train", **more}
+        HubSource(**given).look(Bench(Path("recipes/x.yaml"), Path()))
+
+    look()
+    look(dataset="owner/name", revision="main")
+    with pytest.raises(GristmillError, match=r"^recipes/x\.yaml: ingest: sets/mine: .*trian"):
+        look(split=("train", "trian"))
+    with pytest.raises(DataError, match=r"^sets/mine plays/train: no column 'key' \(available: text, play, n\)$"):
+        look(documents=Documents(id_column="key"))
 
 
 def test_a_damaged_shard_is_told(read, folder):

@@ -1,7 +1,9 @@
 """A package is fetched by pip, checked, kept, and never run."""
 
+import hashlib
 import io
 import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.fetch.archives import unpack
-from tasks.stage.errors import DataError, RecipeError, TransientError
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tests.ingest.wheels import make_wheel, only_index
 
 NAME = "gristmill_test_plays"
@@ -92,6 +94,79 @@ def test_links_in_an_archive_are_left_out(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.md"]
 
 
+def archive(path: Path, members: dict[str, bytes | str]) -> Path:
+    """A zip or tar file; a member that is a string is a symbolic link to it, or after `=` a hard link."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for name, content in members.items():
+                info = zipfile.ZipInfo(name)
+                info.external_attr, info.compress_type = (0o120777 if isinstance(content, str) else 0o644) << 16, 8
+                zipped.writestr(info, content)
+        return path
+    with tarfile.open(path, f"w:{path.suffix[1:] if path.suffix != '.tar' else ''}") as tarred:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type = tarfile.LNKTYPE if content.startswith("=") else tarfile.SYMTYPE
+                info.linkname = content.removeprefix("=")
+            else:
+                info.size = len(content)
+            tarred.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz"])
+def test_links_to_files_of_the_archive_are_copied_and_the_others_counted(tmp_path, name):
+    links = {"in/soft.md": "../b.md", "out.md": "../../etc/passwd", "all": "in", "none.md": "c.md", "here.md": "/b.md"}
+    if name != "a.zip":
+        links |= {"in/hard.md": "=b.md", "hard.md": "=/etc/passwd"}
+    left = unpack(archive(tmp_path / name, {**links, "b.md": b"text", "in/d.md": b"d"}), tmp_path / "out")
+    found = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*.md")}
+    assert left == 4 + ("hard.md" in links)
+    assert set(found) == {"b.md", "in/d.md", "in/soft.md"} | ({"in/hard.md"} & set(links))
+    assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
+    assert found["in/soft.md"].read_bytes() == b"text"
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
+@pytest.mark.parametrize("path", ["x" * 300, "x/" * 2500 + "x", "a\0b"])
+def test_paths_that_cannot_be_written_are_told(tmp_path, name, path):
+    archive(tmp_path / name, {path: b"x"})
+    try:
+        unpack(tmp_path / name, tmp_path / "out")
+    except DataError as error:
+        assert str(error).startswith(f"{name}: ")
+    else:
+        assert "\0" in path  # zipfile and older tar headers end a name there
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.xz"])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"a": bytes(4 << 20)},
+        {f"{n}": b"" for n in range(600)},
+        {"a": b"a" * 900_000, **{f"l{n}": "a" for n in range(9)}},
+    ],
+)
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch, name, members):
+    monkeypatch.setattr("tasks.fetch.compressed.FREE", 1 << 20)
+    monkeypatch.setattr("tasks.fetch.compressed.RATIO", 10)
+    archive(tmp_path / name, members)
+    with pytest.raises(DataError, match=rf"^{name}: refused, its [0-9,]+ bytes unpack to more than [0-9,]+; "):
+        unpack(tmp_path / name, tmp_path / "out")
+    assert sum(max(path.stat().st_size, 4096) for path in (tmp_path / "out").rglob("*")) < 4 << 20
+
+
+def test_a_sparse_file_in_a_plain_tar_is_a_bomb_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.fetch.compressed.FREE", 1 << 20)
+    with (tmp_path / "holes").open("wb") as file:
+        file.truncate(1 << 30)
+    subprocess.run(["tar", "--sparse", "-cf", "a.tar", "holes"], cwd=tmp_path, check=True)
+    with pytest.raises(DataError, match=r"^a\.tar: refused, its 10,240 bytes unpack to more than 3,096,576; "):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
+
+
 def test_a_damaged_archive_is_named(tmp_path):
     make_wheel(tmp_path / "w", NAME, INSIDE)
     wheel = next((tmp_path / "w").iterdir())
@@ -99,6 +174,32 @@ def test_a_damaged_archive_is_named(tmp_path):
     with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as tarred:
         tarred.add(wheel, "w")
     (tmp_path / "cut.tar.gz").write_bytes((tmp_path / "whole.tar.gz").read_bytes()[:200])
-    for name in ("cut.zip", "cut.tar.gz"):
+    (tmp_path / "no.tar.bz2").write_bytes(b"BZh9 no such stream")
+    packed = archive(tmp_path / "bad.tar.bz2", {"a": b"words " * 1000}).read_bytes()
+    (tmp_path / "bad.tar.bz2").write_bytes(packed[:60] + b"\xff" * 20 + packed[80:])
+    (tmp_path / "no.tar.zst").write_bytes(b"no such stream")
+    for name in ("cut.zip", "cut.tar.gz", "no.tar.bz2", "bad.tar.bz2", "no.tar.zst"):
         with pytest.raises(DataError, match=f"^{name}: damaged, or not an archive: "):
             unpack(tmp_path / name, tmp_path / f"out-{name}")
+
+
+def test_an_sdist_is_not_run(run, shelf):
+    code = b"open('ran', 'w')\nfrom setuptools import setup\nsetup(name='%s', version='1.0')\n" % NAME.encode()
+    metadata = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n".encode()
+    shelf.mkdir()
+    root = f"{NAME}-1.0"
+    path = archive(shelf / f"{root}.tar.gz", {f"{root}/setup.py": code, f"{root}/PKG-INFO": metadata})
+    with pytest.raises(RecipeError, match=rf"version: pip finds no {NAME}==1\.0 .*; there is an sdist, but "):
+        run(**section(hashlib.sha256(path.read_bytes()).hexdigest()))
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_index_that_refuses_is_not_tried_again(run, shelf, monkeypatch, server, status):
+    server.status = status
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", server.url("simple"))
+    with pytest.raises(GristmillError, match=rf"{NAME}==1\.0") as raised:
+        run(**section("0" * 64))
+    assert raised.value.exit_code == 2

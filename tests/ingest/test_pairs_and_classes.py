@@ -120,14 +120,30 @@ def test_a_column_that_the_task_does_not_read_is_refused_without_check_too(run, 
 
 
 def test_an_absent_column_is_told_with_those_there_are(run):
-    write_rows("a.jsonl", [{"text": "a", "x": 1, "y": "b"}, {"text": "a", "x": 1}])
+    write_rows("a.jsonl", [{"text": "a", "x": 1}, {"text": "a", "x": 1, "z": 2}])
+    write_rows("d.jsonl", [{"text": "a", "x": 1}] * 1000 + [{"text": "a", "y": 1}])
     Path("b.csv").write_text("text,x\na,b\n")
     write_rows("c.parquet", [{"text": "a", "x": {"y": "b"}}])
-    for name, column in {"a.jsonl": "y", "b.csv": "x.y", "c.parquet": "x.z"}.items():
-        place = "a.jsonl line 2" if name == "a.jsonl" else name
+    for name, column in {"a.jsonl": "y", "b.csv": "x.y", "c.parquet": "x.z", "d.jsonl": "y"}.items():
         for what in ("text", "target", "label", "id", "group"):
-            with pytest.raises(DataError, match=rf"^{place}: no column '{column}' \(available: text, x\)$"):
+            with pytest.raises(DataError, match=rf"^{name}: no column '{column}' \(available: text, x\)$"):
                 run(kind="files", files=[name], documents={f"{what}_column": column})
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize("what", ["text", "target", "label", "id", "group"])
+def test_a_row_that_leaves_out_a_key_is_put_aside_as_with_null(run, name, what):
+    whole = {"text": "a", "k": "b"}
+    write_rows(name, [{"text": "a"}, {"text": "a", "k": None}, whole])
+    rows = run(kind="files", files=[name], documents={f"{what}_column": "k"})
+    unit = "line" if name == "a.jsonl" else "row"
+    told = [row["problem"] for row in rows]
+    assert told[2] is None
+    assert told[:2] == [
+        f"no k in {name} {unit} {n}" if what == "text" else f"no {what} in {name} {unit} {n}: nothing in the column 'k'"
+        for n in (1, 2)
+    ]
+    assert [row["id"] for row in rows] == [f"{name}#1", f"{name}#2", "b" if what == "id" else f"{name}#3"]
 
 
 @pytest.mark.parametrize("what", ["label", "group"])

@@ -13,8 +13,8 @@ GOOD = {"kind": "files", "files": ["a.txt"]}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "ftp"}, r"recipes/x\.yaml: ingest: .*'files', 'package', 'url', 'hub'"),
-        ({"fils": 1}, r"recipes/x\.yaml: ingest\.fils: unknown key"),
+        ({"kind": "ftp"}, r"recipes/x\.yaml: ingest\.kind: expected one of files, package, url, hub, apt, not \"ftp\""),
+        ({"fils": 1}, r"recipes/x\.yaml: ingest\.fils: unknown key; did you mean files\?"),
         ({"files": []}, r"recipes/x\.yaml: ingest\.files: .*at least 1"),
         ({"files": ["/etc/passwd"]}, r"recipes/x\.yaml: ingest\.files\.0: must be relative"),
         (

@@ -2,14 +2,16 @@
 
 import hashlib
 import io
+import shutil
 import threading
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
 from tasks.fetch.downloads import alone, cache_folder
 from tasks.stage.errors import GristmillError, RecipeError, TransientError
-from tests.ingest.conftest import BODY, Server
+from tests.web import BODY, Server
 
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
@@ -72,12 +74,48 @@ def test_another_checksum_is_the_users_mistake(run, server):
         run(**section(server, sha256="0" * 64))
 
 
-@pytest.mark.parametrize(("status", "error", "code"), [(404, GristmillError, 2), (503, TransientError, 75)])
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [(401, GristmillError, 2), (403, GristmillError, 2), (404, GristmillError, 2), (503, TransientError, 75)],
+)
 def test_what_the_server_answers_decides_whether_to_come_again(run, server, status, error, code):
     server.status = status
     with pytest.raises(error, match=rf"ingest\.url: http.*: the server returned {status}$") as raised:
         run(**section(server))
     assert raised.value.exit_code == code
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher:x"])
+def test_a_redirect_to_what_is_no_web_page_is_not_tried_again(run, server, location):
+    server.location = location
+    with pytest.raises(GristmillError, match=r"^recipes/x\.yaml: ingest\.url: http.*text\.txt: ") as raised:
+        run(**section(server))
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "1e3", "9" * 5000, ""])
+def test_a_download_ends_before_the_disk_is_full(run, server, monkeypatch, length):
+    server.length = length
+    free = shutil.disk_usage(cache_folder(SHA256)).free
+    monkeypatch.setattr("tasks.fetch.downloads.RESERVE", free - 100_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    told = "more bytes than the disk of .* has room for$" if length == "" else ""
+    with pytest.raises(GristmillError, match=rf"^recipes/x\.yaml: ingest\.url: http.*: {told}"):
+        run(**section(server))
+    assert not list(cache_folder(SHA256).glob("*.part"))
+
+
+def test_a_download_that_is_too_big_is_not_begun(run, server, monkeypatch):
+    monkeypatch.setattr("tasks.fetch.downloads.RESERVE", 1 << 60)
+    with pytest.raises(GristmillError, match=rf": {len(BODY):,} bytes, but the disk of .* has room for 0 only$"):
+        run(**section(server))
+
+
+@pytest.mark.parametrize("name", ["a%00b.txt", "%0a.txt", "x" * 300 + ".txt", "%E9" * 90, "..%2Fa.txt", "%2e%2e"])
+def test_a_name_that_no_file_can_have_is_told(run, server, name):
+    with pytest.raises(RecipeError, match=r"ingest\.filename: required, because the URL does not end in a file name"):
+        run(**section(server, url=server.url(name)))
+    assert server.asked == []
 
 
 def test_no_server_may_be_one_later(run):

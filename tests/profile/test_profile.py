@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tasks.clean.__main__ import STAGE
+from tasks.formats.pages import POLICY
 from tasks.profile.measure import measure
 from tasks.profile.page import page
 from tasks.profile.tables import Table, tables
@@ -66,6 +67,7 @@ def test_the_page_needs_nothing_beside_it_and_is_the_same_each_time(tmp_path: Pa
     by_title(tmp_path, "  min_words: 2\n", given)
     made = page(measure("small"))
     assert page(measure("small")) == made
+    assert made.index(POLICY) < made.index("<style>")
     assert "&lt;script&gt;: value 1" in made and "<script>" not in made
     assert made.count("<img ") == made.count("data:image/png;base64,") == 3
     assert not re.search(r'(?:src|href)="(?!data:)', made)

@@ -38,7 +38,7 @@ def test_the_metrics_of_a_run_have_the_names_of_its_family(project_of, task):
     names = set()
     for metric, baselines in FAMILIES[task].metrics.items():
         names |= {f"test_{metric}", f"test_{metric}_low", f"test_{metric}_high"}
-        names |= {f"baseline_{name}_{metric}" for name in baselines if name != "base"}
+        names |= {f"test_{metric}_{name}" for name in baselines if name != "base"}
     assert set(the_run().data.metrics) == names | CURVES | TRAINING | COUNTS
     first = next(iter(FAMILIES[task].metrics))
     assert the_run().data.metrics[f"test_{first}"] == 2.5
@@ -140,3 +140,33 @@ def test_a_base_without_a_report_is_told(project):
     (project / "data/tiny/base/report.json").write_text("{}")
     with pytest.raises(DataError, match=r"data/tiny/base/report\.json: cannot be read"):
         read_results("tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("training/report.json", b"{}", r"training/report\.json: details: missing; delete"),
+        ("training/report.json", b"[]", r"training/report\.json: damaged; delete"),
+        ("training/report.json", b"\xff", r"training/report\.json: invalid JSON"),
+        ("evaluation/report.json", b'{"details": 7}', r"evaluation/report\.json: details: missing; delete"),
+        ("evaluation/metrics.json", b"[1]", r"evaluation/metrics\.json: damaged; delete"),
+        ("evaluation/samples.json", b"{}", r"evaluation/samples\.json: damaged; delete"),
+        ("training/history.csv", b"step,loss\n\xff\xfe,1\n", r"history\.csv line 2: expected a step and its metrics"),
+        ("training/history.csv", b"step,loss\n1,2,3\n", r"history\.csv line 2: expected a step and its metrics"),
+    ],
+)
+def test_a_damaged_output_is_named(project: Path, name: str, content: bytes, sentence: str) -> None:
+    (project / "data/tiny" / name).write_bytes(content)
+    with pytest.raises(DataError, match=sentence):
+        run("tiny")
+
+
+@pytest.mark.parametrize("name", ["' '", "'\\t'", "' a'", "'a '", "'\u3000'", "''"])
+def test_a_name_of_blanks_is_no_name(name: str) -> None:
+    from pydantic import ValidationError
+
+    from tasks.register.settings import RegisterSettings
+
+    with pytest.raises(ValidationError, match="model_name"):
+        RegisterSettings(model_name=name.strip("'").replace("\\t", "\t"))
+    assert RegisterSettings(model_name="my model").model_name == "my model"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from flows.cli.ui import experiment_pages
 from tasks.register import champion as questions
 from tasks.register.recorded import files_are_known, whole
 from tasks.register.registration import run
@@ -110,6 +111,14 @@ def test_a_deleted_database_is_seen_and_made_again(project: Path) -> None:
 @pytest.mark.parametrize("damage", THROUGH_MLFLOW)
 def test_so_it_is_behind_a_server(on_server: Path, damage: str) -> None:
     seen_and_made_whole(THROUGH_MLFLOW[damage])
+
+
+def test_make_ui_names_the_pages_of_the_runs(on_server: Path, server: str) -> None:
+    registration = run("tiny")
+    page = f"{server}/#/experiments/{registration['experiment_id']}/runs"
+    opened = f"{page}?workflowType=machine_learning&viewStateShareKey=gristmill"
+    assert experiment_pages(server)["tiny"] == opened
+    assert registration["url"] == f"{page}/{registration['run_id']}?workflowType=machine_learning"
 
 
 def test_a_server_that_is_away_or_wants_a_password_is_left_to_mlflow(on_server: Path, monkeypatch) -> None:

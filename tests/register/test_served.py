@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 
 from tasks.formats.usage import TOKEN_SETTINGS
 from tasks.serve.pairs import KEPT, PairModel
+from tasks.serve.shared import _device
 from tests.register import GENERATION
 from tests.register.models import LABELS, save_model
 
@@ -234,6 +237,90 @@ def test_a_text_has_the_probabilities_of_all_classes(load):
 def test_a_parameter_out_of_bounds_is_told(load, task, params, sentence):
     with pytest.raises(MlflowException, match=sentence):
         ask(load(task), task, TEXTS.get(task, OTHERS), **params)
+
+
+@pytest.fixture
+def serve(load, monkeypatch):
+    """The model of a task as in MLflow's server."""
+
+    def make(task: str) -> Any:
+        monkeypatch.setattr(load(task), "serving", True)
+        return load(task)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("task", "texts", "params", "sentence"),
+    [
+        ("classification", ["a"] * 1025, {}, "inputs: 1,025 in one request, more than the 1,024 that a server accepts"),
+        ("summarization", ["a", "b" * (1 << 20)], {}, "characters of all inputs: 1,048,577 in"),
+        ("causal-lm", ["a"] * 1000, {"max_new_tokens": 300}, "inputs x num_beams x max_new_tokens: 300,000 in"),
+        ("translation", ["a"] * 500, {"num_beams": 50, "max_new_tokens": 16}, "inputs x num_beams x max_new_tokens: "),
+        ("translation", ["a"], {"num_beams": 65}, "num_beams: 65 in"),
+        ("classification", ["a"], {"batch_size": 10**9}, "batch_size: 1,000,000,000 in"),
+        ("masked-lm", ["[MASK]"], {"top_k": 10**6}, "top_k of filled masks: 1,000,000 in"),
+    ],
+)
+def test_a_request_to_a_server_has_bounds_and_a_call_in_python_has_none(load, serve, task, texts, params, sentence):
+    with pytest.raises(MlflowException, match=sentence):
+        ask(serve(task), task, texts, **params)
+    if task == "classification" and len(texts) > 1:
+        load(task).serving = False
+        assert len(ask(load(task), task, texts)) == len(texts)
+
+
+def test_a_request_ends_when_the_server_has_given_up_on_it(serve, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "1")
+    began = time.monotonic()
+    with pytest.raises(MlflowException, match="stopped after 1 s, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"):
+        ask(serve("causal-lm"), "causal-lm", ["the cat"] * 4, max_new_tokens=60_000)
+    assert time.monotonic() - began < 5
+    assert ask(serve("causal-lm"), "causal-lm", ["the cat"]), "the next request waits for nobody"
+
+
+def test_a_small_request_is_answered_while_a_large_one_is_at_work(serve):
+    model, order = serve("causal-lm"), []
+
+    def work(name: str, texts: list[str]) -> None:
+        ask(model, "causal-lm", texts, max_new_tokens=20)
+        order.append(name)
+
+    large = threading.Thread(target=work, args=("large", ["the cat"] * 20))
+    large.start()
+    for _ in range(3):
+        work("small", ["a dog"])
+    large.join()
+    assert order == ["small"] * 3 + ["large"]
+
+
+@pytest.mark.parametrize("task", [task for task in KINDS if task not in TEXTS])
+def test_a_text_of_megabytes_is_cut_before_it_is_tokenized_and_answered_alike(load, monkeypatch, task):
+    model = load(task)
+    assert len(model.shorten("the cat " * 700_000, 32)) < 10_000
+    for unit in ("the cat sat on the mat ", "a", " ", "été 1,5 ", "supercalifragilistic", "\u200b"):
+        long = unit * (20_000 // len(unit)) + " the end"
+        found, ids = ask(model, task, [long]), model.encode([long])
+        with monkeypatch.context() as patch:
+            patch.setattr(model, "shorten", lambda text, *_, **__: text)
+            assert (found, ids) == (ask(model, task, [long]), model.encode([long])), unit
+
+
+def test_positions_of_a_model_of_text_and_pictures_are_those_of_its_text(load, monkeypatch):
+    from transformers import Gemma3Config, Gemma3TextConfig
+
+    model = load("causal-lm")
+    config = Gemma3Config(text_config=Gemma3TextConfig(max_position_embeddings=24))
+    with monkeypatch.context() as patch:
+        patch.setattr(model.model, "config", config)
+        assert model.positions() == 24
+
+
+def test_a_device_that_is_not_there_is_told(load, monkeypatch):
+    for device in ("mps" if torch.cuda.is_available() else "cuda", "tpu"):
+        monkeypatch.setenv("GRISTMILL_DEVICE", device)
+        with pytest.raises(MlflowException, match=f"^GRISTMILL_DEVICE: torch finds no '{device}' on this machine"):
+            _device()
 
 
 SPECIALS = {"translation": "</s>", "summarization": "<pad>", "classification": "[SEP]"}

@@ -35,16 +35,39 @@ def serve(project: Path) -> Iterator[Ask]:
     del env["PYTHONPATH"]  # the served model is self-contained
     command = ("models", "serve", "-m", "models:/tiny@champion", "--env-manager", "local")
     with serving(project, *command, **env) as url:
-        yield lambda texts, **more: _post(f"{url}/invocations", {"inputs": texts, **more})
+        url = f"{url}/invocations"
+        yield lambda texts, params=None: _post(
+            url, texts.decode() if isinstance(texts, bytes) else json.dumps(texts), json.dumps(params or {})
+        )
 
 
-def _post(url: str, content: dict[str, Any]) -> list[Any]:
-    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+def _post(url: str, inputs: str, params: str = "{}") -> list[Any]:
+    content = f'{{"inputs": {inputs}, "params": {params}}}'.encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())["predictions"]
     except urllib.error.HTTPError as error:
         raise Refused(error.code, json.loads(error.read())["message"]) from error
+
+
+WRONG = {
+    '["a", null]': "input 2 is null, expected a string",
+    '[NaN, "a"]': "input 1 is null, expected a string",
+    "null": "input 1 is null, expected a string",
+    "[1.5]": "input 1 is 1.5, expected a string",
+    '["a", true]': "input 2 is True, expected a string",
+    '[["a", "b"]]': r"input 1 is \['a', 'b'\], expected a string",
+    '[{"a": "b"}]': "input 1 is {'a': 'b'}, expected a string",
+    json.dumps(["a"] * 2000): "inputs: 2,000 in one request, more than the 1,024",
+    json.dumps(["a" * 100_000, *"b" * 20_000]): "inputs: 20,001 in one request, more than the 1,024",
+    json.dumps(["a" * 2_000_000]): "characters of all inputs: 2,000,000 in one request, more than",
+    json.dumps(["a" * 9_000_000]): "a request of [0-9,]* bytes, more than the 8,388,608",
+    "[" * 100_000 + "]" * 100_000: "no JSON that can be read: maximum recursion depth",
+    '{"a": ' * 2_000 + "1" + "}" * 2_000: "no JSON that can be read: maximum recursion depth",
+    '["a"' + " " * 1000: "no JSON that can be read: Expecting ',' delimiter",
+}
+"""JSON of `inputs` → why the server refuses it."""
 
 
 @pytest.mark.slow
@@ -87,3 +110,7 @@ def test_a_classifier_answers_with_the_probabilities_of_all_labels(project_of):
         assert [sorted(answer["scores"]) for answer in found] == [LABELS, LABELS]
         assert found[0]["score"] == found[0]["scores"][found[0]["label"]] == max(found[0]["scores"].values())
         assert sum(found[1]["scores"].values()) == pytest.approx(1, abs=1e-6)
+        assert ask([["the cat"]]) == ask("the cat") == ask(["the cat"]) and ask([]) == []
+        for inputs, sentence in WRONG.items():
+            with pytest.raises(Refused, match=rf"(?s)400.*{sentence}"):
+                ask(inputs.encode())

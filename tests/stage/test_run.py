@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.errors import DataError, GristmillError, TransientError
-from tasks.stage.run import Drop, Job, Report, Stage, main, run
+from tasks.stage.run import Drop, Job, Report, Stage, command_line, main, run
 from tests.corpora import write_recipe
 from tests.scratch import ROOT, command
 
@@ -88,9 +89,13 @@ def test_the_exit_code_tells_what_to_do(
     with pytest.raises(SystemExit) as caught:
         main(stage(bad), ["x"])
     assert caught.value.code == code
-    assert capsys.readouterr().err == "one sentence\n"
+    assert capsys.readouterr().err == ""  # the flow tells it
     outcome = json.loads(Path("outcome.json").read_text())
     assert (outcome["stage"], outcome["exit_code"], outcome["error"]) == ("clean", code, "one sentence")
+    monkeypatch.delenv("GRISTMILL_OUTCOME")
+    with pytest.raises(SystemExit):
+        main(stage(bad), ["x"])
+    assert capsys.readouterr().err == "one sentence\n"
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -108,6 +113,41 @@ def test_a_full_disk_is_one_sentence_and_changes_nothing(project: Path, wrapped:
     with pytest.raises(GristmillError, match=r"data/x: no space left on the disk \(data/x/part\); nothing was changed"):
         run(stage(full), "x")
     assert Path("data/x/clean/part").read_text() == "one"
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "bytearray(1 << 60)",
+        "__import__('numpy').empty(1 << 50, 'b')",
+        "__import__('pyarrow').allocate_buffer(1 << 50)",
+        "__import__('torch').empty(1 << 50)",
+        "__import__('mmap').mmap(-1, 1 << 50)",
+    ],
+)
+def test_too_little_memory_is_one_sentence_and_changes_nothing(project: Path, work: str) -> None:
+    run(stage(good), "x")
+    with pytest.raises(GristmillError, match=r"^data/x: not enough memory; use fewer workers .*; nothing was changed$"):
+        run(stage(lambda job: eval(work)), "x")
+    assert Path("data/x/clean/part").read_text() == "one"
+
+
+def test_what_a_machine_refuses_work_that_is_no_stage_is_one_sentence_too(capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(recipe: str) -> None:
+        with sqlite3.connect("file::memory:?mode=ro&immutable=1", uri=True) as database:
+            database.execute("pragma query_only = on")
+            database.execute("create table t (a)")
+
+    def killed(recipe: str) -> None:
+        raise GristmillError("a worker was killed, probably out of memory") from MemoryError()
+
+    for work, told in (
+        (refused, "x: the file system is read-only"),
+        (killed, "a worker was killed, probably out of mem"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            command_line("register", work, ["x"])
+        assert end.value.code == 2 and capsys.readouterr().err.startswith(told)
 
 
 @pytest.mark.skipif(

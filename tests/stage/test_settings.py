@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field
 
 from tasks.stage.errors import RecipeError
 from tasks.stage.settings import Section, read_section
@@ -11,10 +13,20 @@ class Inner(Section):
     share: float = 0.5
 
 
+class Big(Section):
+    kind: Literal["big"]
+    size: int = 1
+
+
+class Small(Section):
+    kind: Literal["small"]
+
+
 class Example(Section):
     words: int
     inner: Inner = Inner()
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] | Literal["all", "none"] = ()
+    kinds: tuple[Annotated[Big | Small, Field(discriminator="kind")], ...] = ()
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +53,31 @@ def test_all_errors_come_at_once_with_the_path_of_each_key(project: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
+        ("{wrods: 3}", "clean.wrods: unknown key; did you mean words?"),
+        ("{words: 3, inner: {shape: 1}}", "clean.inner.shape: unknown key; did you mean share?"),
+        ("{words: 3, share: 1}", "clean.share: unknown key; did you mean clean.inner.share?"),
+        ("{words: 3, kinds: [{kind: big, sise: 1}]}", "clean.kinds.0.sise: unknown key; did you mean size?"),
+        ("{words: 3, 1: x}", "clean.1: unknown key"),
+        (
+            "{words: 3, kinds: [{kind: bog}]}",
+            'clean.kinds.0.kind: expected one of big, small, not "bog"; did you mean big?',
+        ),
+        ("{words: 3, kinds: [{}]}", "clean.kinds.0.kind: missing"),
+        ("{words: 3, names: [a, 2]}", "clean.names.1: expected a string, not 2"),
+        ("{words: 3, names: 2}", "clean.names: expected a list or one of all, none, not 2"),
+        ("{words: true}", "clean.words: expected an integer, not true"),
+    ],
+)
+def test_a_wrong_key_is_told_in_the_words_of_the_file(project: Path, text: str, sentence: str) -> None:
+    write_recipe(project, "x", f"clean: {text}")
+    with pytest.raises(RecipeError) as caught:
+        read_section("x", "clean", Example)
+    assert sentence in [line.partition(": ")[2] for line in str(caught.value).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
         ("clean: [", r"recipes/x\.yaml line 2: not valid YAML"),
         ("clean: {words: 1}\nclean: {words: 2}\n", r"recipes/x\.yaml line 2: not valid YAML: .*duplicate key"),
         ("- 1\n", r"recipes/x\.yaml: expected a mapping"),
@@ -61,6 +98,8 @@ def test_a_recipe_that_is_not_there_says_which_are(project: Path) -> None:
     write_recipe(project, "plays", "clean: {words: 1}\n")
     with pytest.raises(RecipeError, match=r"recipes/novels\.yaml: no such recipe \(available: plays\)"):
         read_section("novels", "clean", Example)
+    with pytest.raises(RecipeError, match=r"recipes/play\.yaml: .*; did you mean plays\?"):
+        read_section("play", "clean", Example)
     with pytest.raises(RecipeError, match="is not a recipe name"):
         read_section("../plays", "clean", Example)
 

@@ -1,3 +1,4 @@
+import getpass
 import json
 import signal
 import subprocess
@@ -53,6 +54,7 @@ def test_a_training_is_one_run_with_its_settings_and_surroundings(project):
     assert run.data.tags["gristmill.identity"] == IDENTITY
     assert run.data.tags["gristmill.torch"]
     assert int(run.data.tags["gristmill.cores"]) > 0
+    assert run.data.tags["mlflow.user"] == getpass.getuser()
     assert steps() == [1, 2, 3]
 
 
@@ -111,8 +113,9 @@ time.sleep(600)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert runs()[0].info.status == "RUNNING"
+    damaged = ("[]", "7", '{"tags": 1}', '{"metricz": {}}', '{"metrics": {"loss": "x"}, "step": 5, "time": 1}')
     with journal_path("tiny", IDENTITY).open("a") as file:
-        file.write('{"step": 4, "ti')  # as after a crash
+        file.write("\n".join(["", *damaged, '{"step": 4, "ti']))  # as after a fault of the disk, and a crash
     train(3, 6)
     assert runs()[0].info.status == "FINISHED"
     assert steps() == [1, 2, 3, 4, 5, 6]

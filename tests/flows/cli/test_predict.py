@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 from flows.cli.main import main
 from flows.cli.predict import BATCH_TEXTS, Text, batches
 from tests.register import empty_database, make_project
+from tests.scratch import ROOT
 
 CLASSES = ["games", "net", "science"]
 
@@ -222,6 +225,33 @@ def test_a_seed_that_is_none_is_told(gristmill, value):
     done = gristmill("causal-lm", "predict", "tiny", "a", "--param", f"seed={value}")
     assert told(done).startswith(("--param seed=", "seed: must be from 0 to 9223372036854775807, not -1"))
     assert len(good(gristmill("causal-lm", "predict", "tiny", "a", "--param", "seed=9223372036854775807"))) == 1
+
+
+def test_a_device_that_is_not_there_is_told(gristmill, monkeypatch):
+    for device, sentence in ("cuda", "torch finds no cuda device"), ("tpu", "'tpu' is not one of auto, cpu, cuda, mps"):
+        monkeypatch.setenv("GRISTMILL_DEVICE", device)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        assert told(gristmill("classification", "predict", "tiny", "a")).startswith(f"GRISTMILL_DEVICE: {sentence}")
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0,
+    reason="no rights to mount",
+)
+@pytest.mark.parametrize(
+    ("database", "sentence"),
+    [
+        ("mlflow.db", r"MLflow at .* failed \(\[Errno 30\] Read-only file system: .*\)"),
+        ("none.db", ".* cannot be written"),
+    ],
+)
+def test_a_folder_that_is_read_only_is_told_in_one_sentence(registered, database, sentence):
+    root = registered("classification")
+    mount = f"mount --bind {root} {root} && mount -o remount,bind,ro {root} && cd {root}"
+    script = f"{mount} && exec {sys.executable} -m flows predict tiny a"
+    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{database}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, env=env, timeout=60)
+    assert done.returncode == 2 and re.fullmatch(sentence, done.stderr.strip()), done.stderr
 
 
 def test_without_a_champion_it_is_told_what_to_run(tmp_path, monkeypatch):

@@ -134,6 +134,14 @@ def test_a_recipe_that_cannot_be_read_keeps_its_row_with_a_warning():
     there = PAIR.replace("a mill", "the old mill")
     assert written(f"\n{there}\n") == [there, CAUSAL]
     done = results("--write", "README.md")
-    assert done.stderr.startswith("warning: pairs is skipped: recipes/pairs.yaml: task: 'poetry'")
+    assert done.stderr.startswith('warning: pairs is skipped: recipes/pairs.yaml: task: "poetry"')
     Path("data/play/evaluation/metrics.json").write_text("{")
     assert "play is skipped: data/play/evaluation/metrics.json: invalid JSON" in results().stderr
+
+
+def test_a_row_that_is_not_of_the_champion_is_told():
+    write_json(Path("data/play/registration.json"), {"version": 3, "alias": "challenger", "champion": 2})
+    warning = "warning: play: the row is of version 3, challenger; version 2 is champion: gristmill runs play\n"
+    assert results().stderr == warning
+    write_json(Path("data/play/registration.json"), {"version": 3, "alias": "champion", "champion": 3})
+    assert results().stderr == ""

@@ -79,8 +79,9 @@ def test_one_broken_recipe_does_not_hide_the_runs_of_the_others(gristmill):
 
 def test_the_runs_of_one_recipe_have_its_metric_as_a_column(gristmill):
     header, *rows = [line for line in lines(gristmill("runs", "news")) if line]
-    assert header.startswith("run started status macro_f1 validation loss")
-    assert "finished 2.5000 5.1000 4,321 4 1 champion" in rows[-1]
+    assert header.startswith("run started time machine who status macro_f1 validation loss")
+    shown = " ".join(rows)
+    assert "12.5 s" in shown and "finished" in shown and "2.5000 5.1000" in shown and "there was no" in shown
 
 
 def test_a_broken_recipe_that_is_asked_for_is_an_error(gristmill):
@@ -92,8 +93,32 @@ def test_the_summary_of_a_run_shows_intervals_baselines_and_counts(project, monk
     monkeypatch.chdir(project)
     metrics = read_metrics("news")
     assert "classes" not in metrics  # too long for a summary
-    print_summary(Summary("news", None, [Row("train@news", "ran", 1.5)], metrics))
+    found = {"model": "news", "version": 3, "alias": "champion", "reason": "better", "champion": 3}
+    print_summary(Summary("news", None, [Row("train@news", "ran", 1.5)], metrics, found))
     shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "macro_f1 2.5000 2.2500 to 2.7500 majority 4.5000, tfidf 3.0000" in shown
     assert "documents 2" in shown
     assert any("gristmill predict news" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("registration", "command"),
+    [
+        (
+            {"alias": "challenger", "version": 3, "champion": 2},
+            'gristmill predict news "…" run the champion, version 2,',
+        ),
+        (
+            {"alias": "challenger", "version": 3, "champion": None},
+            "gristmill promote news 3 make this version champion",
+        ),
+        ({}, "gristmill run news complete the record"),
+    ],
+)
+def test_summary_names_a_command_that_works(project, capsys, monkeypatch, registration, command):
+    monkeypatch.chdir(project)
+    found = {"model": "news", "reason": "so", **registration} if registration else {}
+    print_summary(Summary("news", None, [], {}, found))
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith(command) for line in shown)
+    assert any("gristmill predict" in line for line in shown) == (registration.get("champion") is not None)

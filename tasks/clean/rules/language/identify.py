@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tasks.clean.rules.language.settings import LanguageSettings
 from tasks.clean.verdict import Verdict, shown
 from tasks.stage.errors import RecipeError
+from tasks.stage.problems import nearest
 from tasks.stage.settings import recipe_path
 
 if TYPE_CHECKING:
@@ -107,10 +107,9 @@ def require_languages(settings: LanguageSettings | None, recipe: str) -> None:
     known = sorted(model().languages)
     for side, code in (("text", settings.text), ("target", settings.target)):
         if code is not None and code not in known:
-            near = ", ".join(get_close_matches(code, known))
             raise RecipeError(
                 f"{recipe_path(recipe)}: clean.languages.{side}: {code!r} is not one of the {len(known)} languages "
-                "the model knows" + (f"; similar codes: {near}" if near else "")
+                f"the model knows{nearest(code, known)}"
             )
 
 

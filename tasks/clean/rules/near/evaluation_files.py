@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.formats.corpus import read_shard
+from tasks.formats.folders import require_no_gaps
 from tasks.stage.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ LINES = 10_000
 def texts_in(path: Path) -> "Iterator[pa.Array]":
     """All texts of a file or folder, in batches.
 
-    Raises DataError for a damaged or unsupported file, and for a folder without supported files.
+    Raises DataError for a damaged or unsupported file, for a folder without supported files, and for one with links to
+    folders.
     """
     for file in _files(path):
         if file.suffix == ".parquet":
@@ -39,6 +41,7 @@ def texts_in(path: Path) -> "Iterator[pa.Array]":
 
 
 def _files(path: Path) -> list[Path]:
+    require_no_gaps(path)
     found = sorted(file for file in path.rglob("*") if file.suffix in KINDS) if path.is_dir() else [path]
     if not found or not found[0].is_file() or found[0].suffix not in KINDS:
         raise DataError(f"{path}: no evaluation texts; expected a {', '.join(KINDS)} file or a folder of them")

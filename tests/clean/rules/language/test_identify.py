@@ -166,6 +166,6 @@ def test_a_language_that_the_model_does_not_know_is_told(tmp_path: Path, monkeyp
     require_languages(LanguageSettings(text="en", target="zh"), "x")
     with pytest.raises(
         RecipeError,
-        match=r"^recipes/x\.yaml: clean\.languages\.target: 'fra' is not one of the 176 .* similar codes: .*fr",
+        match=r"^recipes/x\.yaml: clean\.languages\.target: 'fra' is not one of the 176 .* knows; did you mean fr",
     ):
         require_languages(LanguageSettings(text="en", target="fra"), "x")

@@ -70,11 +70,14 @@ def test_thresholds_are_those_that_were_published() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"preset": "gofer"}, "recipes/x.yaml: clean.quality.preset: Input should be"),
-        ({"preset": ["gopher"]}, "recipes/x.yaml: clean.quality.preset: Input should be"),
+        (
+            {"preset": "gofer"},
+            'clean.quality.preset: expected one of none, gopher, c4, fineweb, not "gofer"; did you mean gopher?',
+        ),
+        ({"preset": ["gopher"]}, "recipes/x.yaml: clean.quality.preset: expected one of none, gopher, c4, fineweb"),
         ({"gopher": {}}, "recipes/x.yaml: clean.quality.gopher: unknown key"),
         ({"preset": "gopher", "gopher_quality": {"words": 1}}, "clean.quality.gopher_quality.words: unknown key"),
-        ({"preset": "gopher", "gopher_quality": 3}, "clean.quality.gopher_quality: Input should be"),
+        ({"preset": "gopher", "gopher_quality": 3}, "clean.quality.gopher_quality: expected a mapping"),
         ({"fineweb": {"max_short_lines": 1.5}}, "clean.quality.fineweb.max_short_lines: "),
         ({"gopher_quality": {"min_words": 9, "max_words": 8}}, "max_words 8 is less than min_words 9"),
         ({"gopher_quality": {"stop_words": ["the"]}}, "min_stop_words 2 exceeds the 1 stop_words"),

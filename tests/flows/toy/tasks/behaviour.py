@@ -30,4 +30,6 @@ def act(stage: str) -> None:
         case "hang":
             grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             Path("pids.txt").write_text(f"{os.getppid()} {os.getpid()} {grandchild.pid}")
-            time.sleep(600)
+            while not Path("behave/go").exists():
+                time.sleep(0.05)
+            grandchild.kill()

@@ -17,7 +17,7 @@ def work(job: Job) -> Report:
     folder = job.output("second")
     folder.mkdir()
     (folder / "text.txt").write_text(f"{text} {read_section(job.recipe, 'second', Settings).text}")
-    write_json(job.output("evaluation/metrics.json"), {"bits_per_byte": 1.5})
+    write_json(job.output("evaluation/metrics.json"), {"bits_per_byte": 1.5, "signature": "a:1|b:2"})
     return Report({"documents": 1}, {"documents": 1}, [Drop("too_short", 2, ["a (3 words)"])])
 
 
