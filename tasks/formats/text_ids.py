@@ -6,6 +6,7 @@ Registered models run a copy of this file, so it imports nothing of the project.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,13 @@ class Frame:
     @classmethod
     def of(cls, tokenizer: Any) -> "Frame":
         """The frame of a `transformers` tokenizer. Raises ValueError if it adds special tokens inside the text."""
-        whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        special, plain, text = set(tokenizer.all_special_ids), [], ""
+        # A text that becomes ordinary tokens: the unknown one may also be the one that begins a text.
+        for text in chain("a", (tokenizer.decode([number]) for number in range(len(tokenizer)))):
+            plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+            if plain and special.isdisjoint(plain):
+                break
+        whole = tokenizer(text)["input_ids"]
         for start in range(len(whole) - len(plain) + 1):
             if plain and whole[start : start + len(plain)] == plain:
                 return cls(whole[:start], whole[start + len(plain) :])

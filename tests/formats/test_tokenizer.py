@@ -127,3 +127,16 @@ def llama(folder: Path, template: str) -> Path:
 )
 def test_how_a_text_begins_is_found_in_the_tokenizer(tmp_path: Path, template: str, begin: list) -> None:
     assert opening(load_tokenizer(llama(tmp_path, template))) == begin
+
+
+@pytest.mark.parametrize("unknown", [None, "<s>"])
+def test_how_a_text_begins_is_found_without_any_letter_of_ours(tmp_path: Path, unknown: str | None) -> None:
+    """A vocabulary of other letters, whose unknown token is that which begins a text, or which has none."""
+    tokenizer = Tokenizer(models.BPE({"<s>": 0, "</s>": 1, "C": 2, "G": 3}, [], unk_token=unknown))
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    given = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": unknown}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **given).save_pretrained(tmp_path)
+    assert Frame.of(load_tokenizer(tmp_path)) == Frame([0], [1])
