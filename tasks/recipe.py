@@ -15,7 +15,7 @@ from tasks.ingest.settings import IngestSettings
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
 from tasks.stage.settings import Section, read_yaml, recipe_path, validate
-from tasks.stage.task import FAMILIES, PAIRS, TASKS, Task, is_causal, read_task
+from tasks.stage.task import PAIRS, TASKS, Task, is_causal, read_task
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.train.catalogue import architecture_problem, is_encoder_decoder
 from tasks.train.settings import SETTINGS as TRAINING
@@ -61,22 +61,13 @@ class Recipe(Section):
         return self
 
     def _source(self) -> Iterator[str]:
-        source, needs = self.ingest.root, FAMILIES[self.task].needs
-        gives = source.columns()
-        if needs is not None and needs not in gives:
-            yield f"ingest.{source.key_of(needs)}: no {needs}; {self.task} needs one for each text"
+        source = self.ingest.root
+        yield from (f"ingest.{problem}" for problem in source.problems(self.task))
         for column in ("target", "label"):
-            if column in gives and column != needs:
-                readers = " or ".join(task for task, family in FAMILIES.items() if family.needs == column)
-                yield (
-                    f"ingest.{source.key_of(column)}: {self.task} does not read the {column}; remove or change this "
-                    f"key, or use task: {readers}" + (" (causal models can do both)" if column == "target" else "")
-                )
-            elif column not in gives:
-                yield from (
-                    f"clean.{key}: the documents of this source have no {column}; remove this key"
-                    for key in self.clean.keys_about(column)
-                )
+            if column not in source.columns():
+                no = f"the documents of this source have no {column}; remove this"
+                yield from (f"clean.{key}: {no} key" for key in self.clean.keys_about(column))
+                yield from (f"validate.{key}: {no} expectation" for key in self.expectations.keys_about(column))
 
     def _vocabulary(self) -> Iterator[str]:
         yield from self.tokenize.problems(self.task)

@@ -174,3 +174,38 @@ def test_a_source_gives_what_the_task_reads_and_nothing_else(
     if (needs := FAMILIES[task].needs) is not None:
         lacking = "content" if source["kind"] == "apt" else f"documents.{needs}_column"
         assert f"ingest.{lacking}: no {needs}; {task} needs one for each text" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "column"),
+    [
+        ({"expectation": "expect_column_values_to_be_in_set", "column": "label", "value_set": ["a"]}, "label"),
+        ({"expectation": "expect_column_to_exist", "column": "label"}, "label"),
+        ({"expectation": "ExpectColumnMeanToBeBetween", "column": "target_words", "min_value": 5}, "target"),
+        ({"expectation": "expect_column_values_to_be_between", "column": "length_ratio", "max_value": 2}, "target"),
+        ({"expectation": "expect_column_pair_values_to_be_equal", "column_A": "text", "column_B": "target"}, "target"),
+        ({"expectation": "expect_compound_columns_to_be_unique", "column_list": ["text", "label"]}, "label"),
+        ({"expectation": "expect_column_values_to_be_between", "column": "words", "min_value": 1,
+          "row_condition": 'col("label") == "target"', "condition_parser": "great_expectations"}, "label"),
+        ({"expectation": "expect_column_values_to_be_in_set", "column": "group", "value_set": ["label"]}, None),
+        ({"expectation": "expect_column_values_to_be_between", "column": "words", "min_value": 1,
+          "row_condition": 'group == "label"', "condition_parser": "pandas"}, None),
+    ],
+)  # fmt: skip
+def test_an_expectation_about_a_column_that_the_source_lacks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict, column: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for task in ("causal-lm", "translation", "classification"):
+        given = [{"expectation": "expect_column_values_to_be_unique", "column": "id"}, arguments]
+        recipe = tiny_recipe(task, "a.jsonl") | {"validate": {"expectations": given}}
+        write_recipe(tmp_path, "x", json.dumps(recipe))
+        if column in (None, FAMILIES[task].needs):
+            assert load("x").task == task
+            continue
+        with pytest.raises(RecipeError) as told:
+            load("x")
+        assert str(told.value) == (
+            f"recipes/x.yaml: validate.expectations[1]: the documents of this source have no {column}; remove this "
+            "expectation"
+        )

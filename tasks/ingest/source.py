@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from tasks.ingest.encodings import known_encoding
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.settings import Name, Section
+from tasks.stage.task import FAMILIES
 
 LONGEST = 2**31 - 1
 """Maximum bytes of a document's text and of its target: the rules of `clean` use 32-bit offsets."""
@@ -160,6 +161,18 @@ class Source(Section, ABC):
         """The key that decides whether its documents have a column: `documents.target_column`."""
         of_path = column == "label" and self.documents.label_pattern is not None
         return f"documents.{column}_{'pattern' if of_path else 'column'}"
+
+    def problems(self, task: str) -> Iterator[str]:
+        """Columns that a task lacks or does not read; each begins with the key."""
+        needs, gives = FAMILIES[task].needs, self.columns()
+        if needs is not None and needs not in gives:
+            yield f"{self.key_of(needs)}: no {needs}; {task} needs one for each text"
+        for column in sorted(gives - {needs}):
+            readers = " or ".join(name for name, family in FAMILIES.items() if family.needs == column)
+            yield (
+                f"{self.key_of(column)}: {task} does not read the {column}; remove or change this key, or use task: "
+                f"{readers}" + (" (causal models can do both)" if column == "target" else "")
+            )
 
     def local_paths(self) -> list[str]:
         """Project files and folders that it reads, for DVC to watch; empty for a pinned source."""

@@ -8,9 +8,11 @@ from tasks.formats.corpus import BATCH_BYTES, CorpusWriter, corpus_schema
 from tasks.ingest.ids import Ids
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench, Document, require_lengths
+from tasks.stage.errors import RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Job, Report
 from tasks.stage.settings import read_section, recipe_path
+from tasks.stage.task import read_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,10 +43,13 @@ class Problems:
 def ingest(job: Job) -> Report:
     """Read the recipe's source and write its documents to `raw`.
 
-    Raises what `Source.read` raises, RecipeError for a corpus without text, and DataError for a duplicate id.
+    Raises what `Source.read` raises, RecipeError for a column that the task lacks or does not read and for a corpus
+    without text, and DataError for a duplicate id.
     """
     source = read_section(job.recipe, "ingest", IngestSettings).root
     bench = Bench(recipe_path(job.recipe), job.partial / "scratch")
+    if unfit := [f"{bench.recipe}: ingest.{problem}" for problem in source.problems(read_task(job.recipe))]:
+        raise RecipeError("\n".join(unfit))
     problems, ids = Problems(), Ids()
     given = source.documents.id_column is not None  # others are file names and row numbers, which are unique
     with (

@@ -1,14 +1,13 @@
 """A registered masked language model: texts with masks in, the texts with the masks filled out."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModelContext
 
-from tasks.formats.text_ids import Frame, encode_masked
+from tasks.formats.text_ids import Frame, encode_masked, mask_pattern
 from tasks.serve.shared import Served
 
 LOGITS = 1 << 26
@@ -25,9 +24,7 @@ class MaskedModel(Served):
     def load_context(self, context: PythonModelContext) -> None:
         """Also compile the pattern of masks."""
         super().load_context(context)
-        spelled = "|".join(re.escape(mask) for mask in dict.fromkeys(("[MASK]", self.tokenizer.mask_token)))
-        # Tokens carry their own leading space, so the space before a mask is removed.
-        self.mask = re.compile(rf"(\s*)(?:{spelled})")
+        self.mask = mask_pattern(self.tokenizer)
 
     def check(self, texts: Sequence[str]) -> dict[int, str]:
         """A text needs a mask, and all its masks within the model's length."""
@@ -69,8 +66,7 @@ class MaskedModel(Served):
         return [ids if most is None or len(ids) <= most else [*ids[: most - len(behind)], *behind] for ids in whole]
 
     def _whole(self, texts: Sequence[str]) -> list[list[int]]:
-        mask = self.tokenizer.mask_token
-        return [encode_masked(self.tokenizer, self.mask.sub(lambda _: mask, text), [mask]) for text in texts]
+        return [encode_masked(self.tokenizer, text) for text in texts]
 
     def count_cut(self, texts: Sequence[str]) -> int:
         """See `Served.count_cut`."""

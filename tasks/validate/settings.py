@@ -40,6 +40,11 @@ COLUMNS = {
 """Columns for expectations: those of the corpus, and statistics of each document's text. Most expectations skip nulls;
 expect_column_values_to_not_be_null counts them."""
 
+OF_COLUMN = {"target": ("target", "target_characters", "target_words", "length_ratio"), "label": ("label",)}
+"""By a column that a source may lack, those that are null without it."""
+NAMES = ("column", "column_A", "column_B", "column_list")
+"""Arguments that name columns."""
+
 
 class ExpectationSettings(Section):
     """One expectation. All keys but `expectation` and `severity` are its arguments."""
@@ -66,6 +71,13 @@ class ExpectationSettings(Section):
         """The columns it may use: those named in any of its arguments."""
         return {name for name in COLUMNS if name in set(re.findall(r"\w+", repr(self.arguments)))}
 
+    def judges(self, column: str) -> bool:
+        """Whether it judges a column, alone, with others or in its condition."""
+        named = [self.arguments.get(key) for key in NAMES]
+        condition = str(self.arguments.get("row_condition", ""))
+        named.append(re.sub(r"""col\(["'](\w+)["']\)|(["']).*?\2""", r"\1", condition))  # without texts in quotes
+        return not set(OF_COLUMN[column]).isdisjoint(re.findall(r"\w+", repr(named)))
+
     @property
     def about_the_table(self) -> bool:
         """Whether it checks which columns exist."""
@@ -88,7 +100,7 @@ class ExpectationSettings(Section):
             )
         if missing := sorted(takes.required - set(self.arguments)):
             raise ValueError(f"{name} requires the argument {', '.join(missing)}")
-        for key in ("column", "column_A", "column_B", "column_list"):
+        for key in NAMES:
             given = self.arguments.get(key, [])
             for column in given if isinstance(given, list) else [given]:
                 if name != "expect_column_to_exist" and column not in COLUMNS:
@@ -122,3 +134,7 @@ class ValidateSettings(Section):
     max_problem_share: float = Field(default=0.05, ge=0, le=1)
     """Documents with a problem in the source (bytes that are not UTF-8, a missing value) are quarantined before any
     expectation runs; a larger share of them stops the stage."""
+
+    def keys_about(self, column: Literal["target", "label"]) -> list[str]:
+        """Expectations about a column that the corpus lacks: nulls are skipped, so they would hold for any corpus."""
+        return [f"expectations[{index}]" for index, one in enumerate(self.expectations) if one.judges(column)]

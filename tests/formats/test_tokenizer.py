@@ -96,8 +96,8 @@ def test_a_mask_in_an_input_masks_and_nothing_else_controls(tmp_path: Path, kind
     folder = learned(tmp_path / "it", "masked-lm", kind=kind, vocab_size=300 if kind == "byte-level-bpe" else 48)
     text, control = load_tokenizer(folder), load_tokenizer(folder, control=True)
     for sentence in ("the [MASK] sat", "[MASK]", "[MASK] [MASK]cat[MASK] . [MASK]", " the cat [MASK]"):
-        assert encode_masked(text, sentence, ["[MASK]"]) == control(sentence)["input_ids"]
-    ids = encode_masked(text, "the [SEP] ??? [PAD]", ["???"])
+        assert encode_masked(text, sentence) == control(sentence)["input_ids"]
+    ids = encode_masked(text, "the [SEP] [MASK] [PAD]")
     assert ids.count(text.sep_token_id) == 1 and ids[-1] == text.sep_token_id and text.pad_token_id not in ids
     assert ids.count(text.mask_token_id) == 1
 
@@ -127,3 +127,16 @@ def llama(folder: Path, template: str) -> Path:
 )
 def test_how_a_text_begins_is_found_in_the_tokenizer(tmp_path: Path, template: str, begin: list) -> None:
     assert opening(load_tokenizer(llama(tmp_path, template))) == begin
+
+
+@pytest.mark.parametrize("unknown", [None, "<s>"])
+def test_how_a_text_begins_is_found_without_any_letter_of_ours(tmp_path: Path, unknown: str | None) -> None:
+    """A vocabulary of other letters, whose unknown token is that which begins a text, or which has none."""
+    tokenizer = Tokenizer(models.BPE({"<s>": 0, "</s>": 1, "C": 2, "G": 3}, [], unk_token=unknown))
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    given = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": unknown}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **given).save_pretrained(tmp_path)
+    assert Frame.of(load_tokenizer(tmp_path)) == Frame([0], [1])

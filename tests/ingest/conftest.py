@@ -28,13 +28,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(project: Path) -> Callable[..., Rows]:
-    def ingest(**section: Any) -> Rows:
+    def ingest(task: str | None = None, **section: Any) -> Rows:
         section = {"licence": "CC0", **section}
-        (project / "recipes/x.yaml").write_text(json.dumps({"ingest": section}))
+        (project / "recipes/x.yaml").write_text(json.dumps({"task": task or task_for(section), "ingest": section}))
         run_stage(STAGE, "x")
         return read_raw()
 
     return ingest
+
+
+def task_for(section: dict[str, Any]) -> str:
+    """A task that reads what a source gives."""
+    keys = {*section.get("documents", {}), section.get("content")}
+    if keys & {"target_column", "translations", "synopses"}:
+        return "translation"
+    return "classification" if keys & {"label_column", "label_pattern", "sections"} else "causal-lm"
 
 
 def read_raw() -> Rows:

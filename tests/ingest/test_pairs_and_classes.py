@@ -61,15 +61,16 @@ def test_a_document_without_its_target_or_label_has_a_problem(run, what):
 
 
 def test_a_value_that_is_no_text_and_no_class_is_a_problem(run):
-    fine = {"text": "a", "target": "b", "label": "x"}
-    write_rows("a.jsonl", [fine | wrong for wrong in ({"target": 1.5}, {"label": ["x"]}, {"text": 3}, {"text": None})])
-    rows = run(kind="files", files=["a.jsonl"], documents={"target_column": "target", "label_column": "label"})
-    assert [(row["text"], row["target"], row["label"], row["problem"]) for row in rows] == [
-        ("a", "1.5", "x", "target is no text, but float, in a.jsonl line 1"),
-        ("a", "b", '["x"]', "label is no text, but list, in a.jsonl line 2"),
-        ("3", "b", "x", "text is no text, but int, in a.jsonl line 3"),
-        ("", "b", "x", "no text in a.jsonl line 4"),
-    ]
+    for what, value, said, kind in (("target", 1.5, "1.5", "float"), ("label", ["x"], '["x"]', "list")):
+        write_rows(
+            "a.jsonl", [{"text": "a", what: "b"} | wrong for wrong in ({what: value}, {"text": 3}, {"text": None})]
+        )
+        rows = run(kind="files", files=["a.jsonl"], documents={f"{what}_column": what})
+        assert [(row["text"], row[what], row["problem"]) for row in rows] == [
+            ("a", said, f"{what} is no text, but {kind}, in a.jsonl line 1"),
+            ("3", "b", "text is no text, but int, in a.jsonl line 2"),
+            ("", "b", "no text in a.jsonl line 3"),
+        ]
 
 
 def test_wrong_bytes_and_surrogates_in_a_target_or_label_are_mended_and_told(run):
@@ -79,19 +80,43 @@ def test_wrong_bytes_and_surrogates_in_a_target_or_label_are_mended_and_told(run
     pq.write_table(pa.table({"text": fine, "t": wrong["t"], "c": fine}), "b.parquet")
     nested = pa.StructArray.from_arrays([wrong["c"]], ["c"])
     pq.write_table(pa.table({"text": fine, "t": fine, "c": wrong["c"]}), "c.parquet")
-    wanted = {"target_column": "t", "label_column": "c"}
-    rows = run(kind="files", files=["a.jsonl", "b.parquet", "c.parquet"], documents=wanted)
-    assert [(row["target"], row["label"], row["problem"]) for row in rows] == [
-        ("x\ufffdy", "k", "lone surrogate at character 1 of t in a.jsonl line 1"),
-        ("b", "\ufffd", "lone surrogate at character 0 of c in a.jsonl line 2"),
-        ("ok", "a", None),
-        ("a\ufffd", "a", "not UTF-8 at byte 1 of t in b.parquet row 2"),
-        ("a", "ok", None),
-        ("a", "a\ufffd", "not UTF-8 at byte 1 of c in c.parquet row 2"),
+    rows = run(kind="files", files=["a.jsonl", "b.parquet"], documents={"target_column": "t"})
+    assert [(row["target"], row["problem"]) for row in rows] == [
+        ("x\ufffdy", "lone surrogate at character 1 of t in a.jsonl line 1"),
+        ("b", None),
+        ("ok", None),
+        ("a\ufffd", "not UTF-8 at byte 1 of t in b.parquet row 2"),
+    ]
+    rows = run(kind="files", files=["a.jsonl", "c.parquet"], documents={"label_column": "c"})
+    assert [(row["label"], row["problem"]) for row in rows] == [
+        ("k", None),
+        ("\ufffd", "lone surrogate at character 0 of c in a.jsonl line 2"),
+        ("ok", None),
+        ("a\ufffd", "not UTF-8 at byte 1 of c in c.parquet row 2"),
     ]
     pq.write_table(pa.table({"text": fine, "x": nested}), "d.parquet")
     rows = run(kind="files", files=["d.parquet"], documents={"label_column": "x.c"})
     assert [row["problem"] for row in rows] == [None, "not UTF-8 at byte 1 of x.c in d.parquet row 2"]
+
+
+@pytest.mark.parametrize(
+    ("task", "documents", "sentences"),
+    [
+        ("causal-lm", {"target_column": "t"}, ["target_column: causal-lm does not read the target; "]),
+        ("masked-lm", {"label_column": "c"}, ["label_column: masked-lm does not read the label; "]),
+        ("translation", {"label_column": "c"}, ["target_column: no target; ", "label_column: translation does not "]),
+        ("classification", {"target_column": "t", "label_column": "c"}, ["target_column: classification does not"]),
+    ],
+)
+def test_a_column_that_the_task_does_not_read_is_refused_without_check_too(run, task, documents, sentences):
+    write_rows("a.jsonl", [{"text": "a", "t": "b", "c": "k"}])
+    with pytest.raises(RecipeError) as told:
+        run(task, kind="files", files=["a.jsonl"], documents=documents)
+    lines = str(told.value).splitlines()
+    assert len(lines) == len(sentences)
+    for line, sentence in zip(lines, sentences, strict=True):
+        assert line.startswith(f"recipes/x.yaml: ingest.documents.{sentence}")
+    assert not Path("data/x/raw").exists()
 
 
 def test_an_absent_column_is_told_with_those_there_are(run):
