@@ -38,7 +38,6 @@ def check(name: str) -> "Recipe":
 
     Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
     """
-    from tasks.ingest.source import Bench
     from tasks.recipe import load
 
     recipe = load(name)
@@ -75,7 +74,10 @@ def check(name: str) -> "Recipe":
             inner = (part for part in (path, *path.parents) if watched in part.parents)
             if link := next((part for part in inner if Path(part).is_symlink() and Path(part).is_dir()), None):
                 raise RecipeError(f"{where} not the folder that the link {link} leads to; read that folder by itself")
-    if not any(path.startswith(f"{DATA}/") and not Path(path).exists() for path in texts):  # a stage writes it later
+    later = any(path.startswith(f"{DATA}/") and not Path(path).exists() for path in texts)  # a stage writes it
+    if texts and not later:
+        from tasks.ingest.source import Bench
+
         recipe.ingest.root.look(Bench(place, DATA / name))
     return recipe
 

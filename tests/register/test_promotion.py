@@ -75,7 +75,7 @@ def test_mistakes_in_the_section_name_file_and_key(tmp_path, monkeypatch):
         "{metric: speed}": "speed",
         "{metric: loss, at_least: 2.0}": "at_least: lower loss is better; use at_most",
         "{metrics: loss}": "unknown key",
-        "{min_improvement: -1}": "greater than or equal to 0",
+        "{min_improvement: -1}": "must be at least 0, not -1",
     }.items():
         (tmp_path / "recipes" / "x.yaml").write_text(f"register: {text}\n")
         with pytest.raises(RecipeError, match=f"recipes/x.yaml: register.*{problem}"):

@@ -175,4 +175,4 @@ def test_missing_or_unknown_task_is_told(project: Project) -> None:
     project()
     recipe = Path("recipes/tiny.yaml")
     recipe.write_text(recipe.read_text().replace("causal-lm", "poetry"))
-    refuses(RecipeError, r"recipes/tiny.yaml: task: 'poetry'; expected one of causal-lm, ")
+    refuses(RecipeError, r'recipes/tiny.yaml: task: "poetry"; expected one of causal-lm, ')

@@ -31,6 +31,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     def make(task: str) -> Path:
         root = tmp_path_factory.mktemp(task)
         make_project(root, task=task)
+        beat_its_baselines(root / "data/tiny/evaluation/metrics.json")
         (root / "mlflow.db").write_bytes(empty_database())
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -39,6 +40,15 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return root
 
     return make
+
+
+def beat_its_baselines(path: Path) -> None:
+    """Else every command warns of the champion."""
+    metrics = json.loads(path.read_text())
+    for name in metrics:
+        if name.startswith(("copy_", "first_sentence_", "majority_", "tfidf_")):
+            metrics[name] /= 10
+    path.write_text(json.dumps(metrics))
 
 
 @pytest.fixture
