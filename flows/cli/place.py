@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from tasks.stage.errors import RecipeError
-from tasks.stage.settings import RECIPES
+
+RECIPES = "recipes"  # as in tasks.stage.settings, whose pydantic takes longer to import than all help needs
 
 
 class Command(click.Command):

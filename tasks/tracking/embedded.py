@@ -62,8 +62,9 @@ def local_folder(uri: str) -> Path | None:
 
 
 def stored_files(folder: Path) -> list[Path]:
-    """The files of a run or model, sorted, without the one that MLflow adds when it loads a model."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "registered_model_meta")
+    """The files of a run or model, sorted, without what loading a model adds: one by MLflow, and compiled code."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return sorted(path for path in found if path.name != "registered_model_meta")
 
 
 def displaced(connection: sqlite3.Connection) -> dict[str, str]:

@@ -31,7 +31,7 @@ CALL = "from tasks.clean.one import one; print(one(20), sum(one.stats.cache_hits
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A project of a kernel, and a helper in another file."""
-    for name in ("clean/compiled.py", "stage/code.py", "stage/errors.py", "stage/identity.py"):
+    for name in ("clean/compiled.py", "stage/code.py", "stage/errors.py", "stage/identity.py", "stage/redact.py"):
         path = tmp_path / "project" / "tasks" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "tasks" / name, path)

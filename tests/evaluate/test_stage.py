@@ -184,5 +184,5 @@ def test_unusable_settings_name_their_key(project, section, sentence):
 
 def test_a_task_without_an_evaluation_is_refused(project):
     (project / "recipes/tiny.yaml").write_text("task: juggling\n")
-    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: task: 'juggling'; expected one of causal-lm, "):
+    with pytest.raises(RecipeError, match=r'recipes/tiny.yaml: task: "juggling"; expected one of causal-lm, '):
         run(STAGE, "tiny")
