@@ -120,13 +120,19 @@ def _read(recipe: str) -> list[Node]:
     return read_graph(recipe)
 
 
-def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str, State[Any]]]:
-    """Run all stages in order, one at a time. Raises StageFailed for the first that fails."""
-    addresses = [node.address for node in nodes]
+def _stale(addresses: Sequence[str]) -> dict[str, str]:
+    """What DVC would run and why, once its cache has unchanged outputs back that it lost or that are damaged there."""
     stale = changes(addresses)
     if stale and (kept := fill_cache(list(stale))):
         get_run_logger().info("re-added lost outputs to DVC's cache: %s", ", ".join(kept))
         stale = changes(addresses)
+    return stale
+
+
+def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str, State[Any]]]:
+    """Run all stages in order, one at a time. Raises StageFailed for the first that fails."""
+    addresses = [node.address for node in nodes]
+    stale = _stale(addresses)
     rows: list[Row] = []
     states: dict[str, State[Any]] = {}
     touched: set[str] = set()
@@ -186,9 +192,7 @@ def _result(state: State[Any]) -> Any:
 
 def _require_clean(nodes: Sequence[Node]) -> None:
     """After a flow DVC has nothing to do. Raises GristmillError with the changed stages and why they changed."""
-    stale = changes([node.address for node in nodes])
-    if stale and fill_cache(list(stale)):  # DVC does not replace a damaged listing
-        stale = changes(list(stale))
+    stale = _stale([node.address for node in nodes])
     if reasons := "; ".join(f"{address} ({reason})" for address, reason in stale.items() if reason != ALWAYS):
         raise GristmillError(f"dvc status: files changed while the flow ran: {reasons}; run it again")
 

@@ -65,15 +65,7 @@ def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "", place:
             raise StageFailed(node.address, f"{sentence} {', '.join(missing)}; `dvc pull`, or unfreeze it", EXIT_USER)
     try:
         with working(": ".join(filter(None, (place, node.address))), say) as hear:
-            try:
-                happened = _ask(node, hear, flow_run)
-            except StageFailed as error:
-                if error.exit_code != 1 or not discard_all_damaged_listings():
-                    raise
-                happened = _ask(node, hear, flow_run)  # DVC itself had failed, over a listing of an earlier run
-            if (happened == "restored" or _linked(node)) and (damaged := discard_damaged_of(node)):
-                say(f"DVC's cache had damaged copies of {', '.join(damaged)}: discarded, and the stage runs again")
-                happened = _ask(node, hear, flow_run)
+            happened = _ask_despite_damage(node, hear, flow_run)
     except BaseException:
         try:
             restore(node, say)
@@ -81,6 +73,20 @@ def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "", place:
             say(f"could not restore the outputs of the last good run ({trouble}); run `dvc checkout`")
         raise
     return Row(node.address, happened, round(time.monotonic() - began, 1))
+
+
+def _ask_despite_damage(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
+    """`_ask`, and again once damaged objects of DVC's cache are discarded."""
+    try:
+        happened = _ask(node, say, flow_run)
+    except StageFailed as error:
+        if error.exit_code != 1 or not discard_all_damaged_listings():
+            raise
+        happened = _ask(node, say, flow_run)  # DVC itself had failed, over a listing of an earlier run
+    if (happened == "restored" or _linked(node)) and (damaged := discard_damaged_of(node)):
+        say(f"DVC's cache had damaged copies of {', '.join(damaged)}: discarded, and the stage runs again")
+        happened = _ask(node, say, flow_run)
+    return happened
 
 
 def _linked(node: Node) -> bool:

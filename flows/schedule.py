@@ -26,7 +26,7 @@ ENTRYPOINT = "flows/pipeline.py:gristmill"
 
 
 def unschedule(recipe: str) -> str:
-    """Delete the deployment of a recipe; returns a sentence. Raises what `schedule` raises, or if there is none."""
+    """Delete the deployment of a recipe; returns a sentence. Raises like `schedule`, and for a recipe without one."""
     with _deployment(recipe) as (client, found):
         client.delete_deployment(found)
     return f"gristmill/{recipe}: no longer scheduled"

@@ -9,8 +9,6 @@ import click
 
 from tasks.stage.errors import RecipeError
 
-RECIPES = "recipes"  # as in tasks.stage.settings, whose pydantic takes longer to import than all help needs
-
 
 class Command(click.Command):
     """A command that runs in the root of the project around the working directory."""
@@ -35,6 +33,8 @@ class RecipeName(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name. Raises RecipeError for a file that is not in recipes/."""
+        from tasks.stage.settings import RECIPES
+
         path, here = Path(str(value)), Path.cwd()
         if len(path.parts) == 1 and path.suffix not in (".yaml", ".yml"):
             return str(value)
@@ -45,5 +45,7 @@ class RecipeName(click.ParamType):
 
 def _root(here: Path) -> Path:
     """The nearest folder with dvc.yaml and recipes/; `here` outside a project."""
+    from tasks.stage.settings import RECIPES
+
     folders = (here, *here.parents)
     return next((folder for folder in folders if (folder / "dvc.yaml").is_file() and (folder / RECIPES).is_dir()), here)

@@ -130,7 +130,7 @@ def _lead(table: Table, step: int, part: np.uint64, spaced: bool) -> int:
 
 @helper
 def _follow(text: Text, at: int, end: int, characters: Characters, table: Table, step: int) -> tuple[int, int]:
-    """End of the longest phrase that continues from a step, and its further words; (0, 0) if there is none."""
+    """End of the longest phrase that continues from a step, and its further words; (0, 0) without a match."""
     found, passed, words, blanks = 0, 0, 0, 0
     if table.ends[step]:
         found = at

@@ -127,7 +127,7 @@ def _border(data: Any, at: int, stop: int) -> int:
 
 @helper
 def _behind_blank(data: Any, at: int, stop: int) -> int:
-    """The position after the next blank, or `at` if there is none nearby, as in scripts without spaces."""
+    """The position after the next blank, or `at` if no blank is near, as in scripts without spaces."""
     for place in range(at, min(at + LONGEST_WORD, stop)):
         if _is_blank(data[place]):
             return int64(place + 1)

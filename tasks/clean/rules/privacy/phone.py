@@ -160,7 +160,7 @@ def _subscriber(text: Text, at: int, end: int, code: int, code_length: int, brac
 
 @helper
 def _joint(text: Text, at: int, end: int, brackets: int) -> tuple[int, int]:
-    """End of what separates two groups (`) `, `-`, ` (`), and the state of the brackets after it."""
+    """End of the separator of two groups (`) `, `-`, ` (`), and the state of brackets after it: NEVER, OPEN or DONE."""
     i = at
     if brackets == OPEN and i < end and text[i] == ord(")"):
         i, brackets = i + 1, DONE

@@ -68,7 +68,7 @@ def key_of_word(raw: bytes) -> int:
 
 
 def table_of_bytes() -> "NDArray[np.uint16]":
-    """Classes of what a byte begins [256]: of characters of ASCII, and OTHER."""
+    """Classes by first byte [256]: those of ASCII characters, OTHER for all others."""
     first = np.full(256, OTHER, np.uint16)
     first[:BLOCK] = BLOCKS[PAGES[0] * BLOCK :][:BLOCK]
     return first
