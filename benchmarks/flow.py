@@ -7,12 +7,14 @@ three-minutes  the same with two minutes of training: realistic overhead
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from benchmarks.targets import Target
 from flows.temporary import TemporaryServer, free_port
@@ -91,9 +93,9 @@ def measure_three_minutes(folder: Path) -> Iterator[str | Target]:
         )
 
 
-def warmed_projects(folder: Path, recipes: dict[str, Path] | None = None) -> tuple[dict[str, Path], dict[str, str]]:
+def warmed_projects(folder: Path, recipes: dict[str, Path] | None = None) -> tuple[dict[str, Path], dict[str, Any]]:
     """Fresh projects, and environment variables with which they share compiled kernels and Prefect's database."""
-    more = {"NUMBA_CACHE_DIR": str(folder / "numba"), "PREFECT_HOME": str(folder / "prefect")}
+    more: dict[str, Any] = {"NUMBA_CACHE_DIR": str(folder / "numba"), "PREFECT_HOME": str(folder / "prefect")}
     warm, *others = (make_project(folder / name, recipes) for name in ("warm", "bare", "served", "flowed"))
     write_code(warm)
     for stage in WORK[: WORK.index("tokenize")]:
@@ -102,13 +104,13 @@ def warmed_projects(folder: Path, recipes: dict[str, Path] | None = None) -> tup
     return {project.name: project for project in others}, more
 
 
-def run_bare(folder: Path, **more: str) -> float:
+def run_bare(folder: Path, **more: Any) -> float:
     """Seconds for all stages and register in sequence."""
     write_code(folder)
     return sum(seconds(folder, sys.executable, "-m", f"tasks.{stage}", "tiny", **more) for stage in WORK)
 
 
-def run_flow(folder: Path, **more: str) -> Timeline:
+def run_flow(folder: Path, **more: Any) -> Timeline:
     """Time a first run through the flow. Raises AssertionError if it fails."""
     line, started, ended = Timeline(), 0.0, 0.0
     began = time.perf_counter()
@@ -136,7 +138,7 @@ def run_flow(folder: Path, **more: str) -> Timeline:
     return line
 
 
-def seconds(folder: Path, *arguments: str, **more: str) -> float:
+def seconds(folder: Path, *arguments: str, **more: Any) -> float:
     """Seconds for a command in a project."""
     began = time.perf_counter()
     command(folder, *arguments, **more)
@@ -144,20 +146,21 @@ def seconds(folder: Path, *arguments: str, **more: str) -> float:
 
 
 @contextmanager
-def prefect_server(folder: Path, **more: str) -> Iterator[str]:
+def prefect_server(folder: Path, **more: Any) -> Iterator[str]:
     """A Prefect server on loopback; yields its URL."""
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-        cwd=folder,
-        env=environment(folder, **more),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        server = TemporaryServer(port, process)
-        server.wait(120)
-        yield server.url
-    finally:
-        process.terminate()
-        process.wait(30)
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+            cwd=folder,
+            env=environment(folder, **more),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            server = TemporaryServer(port, process, said)
+            server.wait(120)
+            yield server.url
+        finally:
+            process.terminate()
+            process.wait(30)

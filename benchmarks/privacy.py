@@ -20,7 +20,7 @@ from tasks.clean.rules.blocked.count import count
 from tasks.clean.rules.blocked.settings import BlockedWords
 from tasks.clean.rules.privacy.mask import mask
 from tasks.clean.rules.privacy.settings import PrivacySettings
-from tests.clean.rules.privacy.labelled import Labelled, labelled
+from tests.clean.rules.privacy.labelled import Labelled, Span, labelled
 from tests.clean.rules.privacy.scores import Score, score
 from tests.clean.rules.privacy.test_search import find
 
@@ -95,9 +95,13 @@ def surety(texts: Sequence[Labelled]) -> Iterator[str | Target]:
 def best_scores(peer: Finder, texts: Sequence[Labelled]) -> dict[str, tuple[Score, float]]:
     """Kind → the highest F1 and the lowest threshold that reaches it."""
     found = {one.text: peer(one.text) for one in texts}
+
+    def spans_above(least: float, text: str) -> list[Span]:
+        return surest(found[text], least)
+
     reached: dict[str, tuple[Score, float]] = {}
     for least in sorted({sure for spans in found.values() for sure, _ in spans}):
-        for kind, one in score(texts, lambda text, least=least: surest(found[text], least)).items():
+        for kind, one in score(texts, partial(spans_above, least)).items():
             if one.right and (kind not in reached or one.f1 > reached[kind][0].f1):
                 reached[kind] = one, least
     return reached
@@ -118,5 +122,5 @@ def blocked_words(prose: Sequence[str]) -> Iterator[str | Target]:
         yield Target(f"privacy, {length:,} blocked words", ours, "MB/s a core", TO_REACH)
         if length <= SOME:
             pattern = re.compile(rf"(?:\W|^)({'|'.join(map(re.escape, words))})(?:\W|$)", re.IGNORECASE)
-            yield beside("a regular expression", lambda pattern=pattern: pattern.search, some, ours, 1)
+            yield beside("a regular expression", partial(getattr, pattern, "search"), some, ours, 1)
         yield beside("ahocorasick_rs, also within words", partial(aho_corasick, words), prose, ours, 2)

@@ -5,7 +5,7 @@ still slows it, so the ratio to a peer says more.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def _hostile() -> Iterator[str]:
     yield f"  4 times the text takes at most       {growths[steepest]:8.1f} times as long ({steepest}); 4 is linear"
 
 
-def _beside_datatrove(samples: dict[str, Sequence[str]]) -> Iterator[str | Target]:
+def _beside_datatrove(samples: Mapping[str, Sequence[str]]) -> Iterator[str | Target]:
     """Agreement on kept documents and speedup, for each section alone and for all."""
     sections = datatrove()
     for name, texts in samples.items():

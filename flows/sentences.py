@@ -6,7 +6,7 @@ import sqlite3
 import traceback
 from pathlib import Path
 
-from tasks.stage.errors import GristmillError, TransientError
+from tasks.stage.errors import GristmillError, TransientError, one_line
 
 WAYS_OUT = {
     "rwlock": "delete .dvc/tmp/rwlock when no DVC process runs",
@@ -50,7 +50,7 @@ def _sentence(error: BaseException) -> str:
     parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        text = " ".join(str(cause).split())
+        text = one_line(cause)
         if text and not any(text in part for part in parts):
             parts.append(text)
         cause = cause.__cause__

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.errors import DataError
+from tasks.stage.errors import DataError, one_line
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
@@ -25,7 +25,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **place)
         read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **place)
     except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
-        raise DataError(f"{file.name}: cannot be read as GGUF: {' '.join(str(error).split())}") from error
+        raise DataError(f"{file.name}: cannot be read as GGUF: {one_line(error)}") from error
     known = read.config.to_dict()
     known.pop("quantization_config", None)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**known))

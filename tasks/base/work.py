@@ -12,7 +12,7 @@ from tasks.base.settings import BaseSettings
 from tasks.fetch.answers import hub_errors, may_pass
 from tasks.fetch.package import open_package
 from tasks.formats.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch, title
-from tasks.stage.errors import DataError, RecipeError, TransientError
+from tasks.stage.errors import DataError, RecipeError, TransientError, one_line
 from tasks.stage.identity import hash_file
 from tasks.stage.run import DATA, Job, Report, write_json
 from tasks.stage.settings import read_section, recipe_path
@@ -102,7 +102,7 @@ def _snapshot(origin: FromHub, job: Job) -> Path:
     except unanswered as error:
         if may_pass(error):
             raise TransientError(f"{key}: the Hub cannot be reached, and the model is not in its cache") from error
-        raise RecipeError(f"{key}: {' '.join(str(error.__cause__ or error).split())}") from error
+        raise RecipeError(f"{key}: {one_line(error.__cause__ or error)}") from error
 
 
 def _require_plain(folder: Path, where: str) -> None:

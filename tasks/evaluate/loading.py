@@ -10,7 +10,7 @@ from tasks.formats.tokens import Index
 from tasks.formats.usage import Usage, read_usage
 from tasks.formats.weights import hold_in_bf16
 from tasks.formats.weights import positions as positions_of
-from tasks.stage.errors import DataError
+from tasks.stage.errors import DataError, one_line
 from tasks.stage.runtime import find_device
 from tasks.stage.task import model_class
 
@@ -73,12 +73,12 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
     if not any(folder.glob("*.safetensors")):
         raise DataError(f"{folder}: *.safetensors is missing; the model has no weights")
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model, info = getattr(transformers, model_class(task, config.is_encoder_decoder)).from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        raise DataError(f"{folder}: cannot be loaded: {' '.join(str(error).split())}") from error
+        raise DataError(f"{folder}: cannot be loaded: {one_line(error)}") from error
     if absent := sorted(info["missing_keys"]):
         raise DataError(f"{folder}: {len(absent)} weights are missing, e.g. {absent[0]}")
     for name, weights in model.named_parameters():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.formats.text_ids import open_tokenizer
-from tasks.stage.errors import DataError
+from tasks.stage.errors import DataError, one_line
 from tasks.stage.identity import fingerprint, hash_file
 
 VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "*.spm", "*.model")
@@ -30,4 +30,4 @@ def load_tokenizer(folder: Path, control: bool = False) -> Any:
     try:
         return open_tokenizer(folder, control)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise DataError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())}") from error
+        raise DataError(f"{folder}: the tokenizer cannot be loaded: {one_line(error)}") from error

@@ -42,7 +42,9 @@ class PairModel(Served):
         super().load_context(context)
         folder = self.folder / "target"
         own = folder.is_dir()
-        self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True) if own else self.tokenizer
+        self.target = self.tokenizer
+        if own:
+            self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         found = {name: getattr(self.model.generation_config, name, None) for name in KEPT}
         self.tokens = {name: value for name, value in found.items() if value is not None}
         self.model.generation_config = GenerationConfig(**self.tokens)  # or a search would take other settings from it

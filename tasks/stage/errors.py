@@ -33,3 +33,8 @@ class TransientError(GristmillError):
     """An external failure; a retry may succeed."""
 
     exit_code = EXIT_TRANSIENT
+
+
+def one_line(text: object) -> str:
+    """An error's text, or any other, on one line."""
+    return " ".join(str(text).split())

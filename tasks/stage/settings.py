@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.stage.errors import RecipeError
+from tasks.stage.errors import RecipeError, one_line
 from tasks.stage.problems import nearest, problems
 from tasks.stage.redact import secret_keys
 
@@ -85,7 +85,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: not UTF-8 at byte {error.start}") from error
     except MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = " ".join(str(error.problem or error.context).split())
+        problem = one_line(error.problem or error.context)
         raise RecipeError(f"{path}{line}: not valid YAML: {problem}") from error
     except YAMLError as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from error

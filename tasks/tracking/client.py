@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from tasks.stage.errors import GristmillError, TransientError
+from tasks.stage.errors import GristmillError, TransientError, one_line
 from tasks.stage.identity import fingerprint
 from tasks.stage.redact import redact
 from tasks.tracking.dead import is_dead, place
@@ -66,7 +66,7 @@ def connect() -> "MlflowClient":
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
     except MlflowException as error:  # refused as invalid: MLflow does not support this kind of address
-        raise GristmillError(f"MLFLOW_TRACKING_URI: {uri}: {redact(' '.join(str(error).split()))[:200]}") from error
+        raise GristmillError(f"MLFLOW_TRACKING_URI: {uri}: {redact(one_line(error))[:200]}") from error
     return client
 
 
@@ -102,7 +102,7 @@ def lost_is_transient() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
         if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
             raise
-        uri, reason = get_tracking_uri(), " ".join(str(error).split())
+        uri, reason = get_tracking_uri(), one_line(error)
         # Alembic's error: another process is creating the tables of a new database.
         passing = urlsplit(uri).hostname is not None or "locked" in reason or isinstance(error, CommandError)
         raise (TransientError if passing else GristmillError)(

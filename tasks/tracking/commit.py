@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tasks.stage.errors import GristmillError
+from tasks.stage.errors import GristmillError, one_line
 
 NO_REPOSITORY = "fatal: not a git repository ("
 
@@ -36,7 +36,7 @@ def _git(*arguments: str) -> str | None:
         return done.stdout.strip()
     if not done.stderr or done.stderr.startswith(NO_REPOSITORY):
         return None
-    raise GristmillError(" ".join(done.stderr.removeprefix("fatal: ").split()))
+    raise GristmillError(one_line(done.stderr.removeprefix("fatal: ")))
 
 
 def _environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.formats.weights import positions
-from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import PAIRS, is_causal, model_class
 from tasks.train.batches import Batches, find_asked
 from tasks.train.loss import summed_loss
@@ -71,7 +71,7 @@ def _fresh(design: Design) -> "PreTrainedModel":
         config = AutoConfig.for_model(architecture, **from_data, **design.settings.config)
         return design.loader(config).from_config(config, attn_implementation=design.attention)
     except (*UNFIT, StrictDataclassError) as error:
-        sentence = " ".join(str(error).split())
+        sentence = one_line(error)
         raise design.wrong("model.config", f"{architecture} cannot be built: {sentence}") from error
 
 
@@ -113,15 +113,15 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
     if not (design.base / "config.json").is_file():
         raise DataError(f"{design.base}: no model found; run the stage `base` for this model.init first")
     try:
-        config = AutoConfig.from_pretrained(design.base, local_files_only=True)
+        config = AutoConfig.from_pretrained(design.base, local_files_only=True, trust_remote_code=False)
         _override(config, design)
         model, info = design.loader(config).from_pretrained(
             design.base, config=config, dtype=torch.float32, attn_implementation=design.attention,
-            local_files_only=True, output_loading_info=True,
+            local_files_only=True, trust_remote_code=False, output_loading_info=True,
         )  # fmt: skip
     except (*UNFIT, OSError, SafetensorError, StrictDataclassError) as error:
         _require_shapes(design)
-        raise DataError(f"{design.base}: cannot be loaded for {design.task}: {' '.join(str(error).split())}") from error
+        raise DataError(f"{design.base}: cannot be loaded for {design.task}: {one_line(error)}") from error
     if (size := model.get_input_embeddings().num_embeddings) < design.vocabulary.size:
         raise DataError(f"{design.base}: {size:,} embeddings, but its tokenizer has {design.vocabulary.size:,} tokens")
     _require_weights(model, info, design)
@@ -138,7 +138,7 @@ def _override(config: "PretrainedConfig", design: Design) -> None:
         try:
             setattr(config, key, value)
         except StrictDataclassFieldValidationError as error:
-            raise design.wrong(f"model.config.{key}", " ".join(str(error.__cause__ or error).split())) from error
+            raise design.wrong(f"model.config.{key}", one_line(error.__cause__ or error)) from error
     for key, value in _classes(design).items():
         setattr(config, key, value)
     if design.labels is not None:  # decoder classifiers find the last token of a text by the padding id
@@ -164,7 +164,7 @@ def _require_shapes(design: Design) -> None:
     from transformers import AutoConfig
 
     def shapes(**changed: Any) -> dict[str, "torch.Size"]:
-        config = AutoConfig.from_pretrained(design.base, local_files_only=True)
+        config = AutoConfig.from_pretrained(design.base, local_files_only=True, trust_remote_code=False)
         for key, value in changed.items():
             setattr(config, key, value)
         with torch.device("meta"):
@@ -180,7 +180,7 @@ def _require_shapes(design: Design) -> None:
             if shapes(**{key: value}) != plain:
                 problems.append(f"model.config.{key}: changes the shapes of the base's weights; remove it")
         except (*UNFIT, StrictDataclassError) as error:
-            problems.append(f"model.config.{key}: invalid for the base: {' '.join(str(error).split())}")
+            problems.append(f"model.config.{key}: invalid for the base: {one_line(error)}")
     if problems:
         raise RecipeError("\n".join(f"{design.where}: {problem}" for problem in problems))
 
@@ -204,7 +204,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
             summed_loss(model, find_asked(small))
             sees = is_causal(design.task, model.config.is_encoder_decoder) and _sees_later_tokens(model)
     except UNFIT as error:
-        raise design.wrong(key, f"{architecture} fails to run: {' '.join(str(error).split())}") from error
+        raise design.wrong(key, f"{architecture} fails to run: {one_line(error)}") from error
     model.train()
     if sees:
         raise design.wrong(
@@ -250,7 +250,7 @@ def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, des
     try:
         return get_peft_model(model, config)
     except ValueError as error:
-        raise design.wrong("model.lora.targets", " ".join(str(error).split())) from error
+        raise design.wrong("model.lora.targets", one_line(error)) from error
 
 
 def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder: Path) -> None:
@@ -261,8 +261,7 @@ def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder
         model = model.merge_and_unload()
     model.config.use_cache = True
     if is_causal(design.task, model.config.is_encoder_decoder):
-        eos, pad = design.vocabulary.eos, design.vocabulary.padding
-        padding = eos if design.task == "causal-lm" else pad
+        eos, padding = design.vocabulary.eos, design.vocabulary.padding
         bos = design.vocabulary.opening[-1] if design.vocabulary.opening else eos
         model.generation_config = GenerationConfig(bos_token_id=bos, eos_token_id=eos, pad_token_id=padding)
     elif design.task in PAIRS:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.stage.errors import RecipeError
+from tasks.stage.errors import RecipeError, one_line
 from tasks.validate.catalogue import signature
 from tasks.validate.parts import LISTED, ask_in_parts, kind_of
 from tasks.validate.settings import ExpectationSettings
@@ -170,7 +170,7 @@ def _exception(info: dict[str, Any]) -> str | None:
         message = info.get("exception_message") if info["raised_exception"] else None
     else:
         message = next((one["exception_message"] for one in info.values() if one.get("raised_exception")), None)
-    return " ".join(str(message).split()) if message is not None else None
+    return one_line(message) if message is not None else None
 
 
 def _bounded(value: Any) -> Any:
