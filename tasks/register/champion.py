@@ -11,7 +11,7 @@ from tasks.register.registry import METRIC, model_name, score_of, warn_of_champi
 from tasks.register.settings import RegisterSettings
 from tasks.stage.settings import read_section
 from tasks.stage.task import METRICS, read_task
-from tasks.tracking.client import IDENTITY, connect, lost_is_transient
+from tasks.tracking.client import IDENTITY, connect, find_experiment, lost_is_transient
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -71,7 +71,7 @@ def runs(recipe: str) -> list[dict[str, Any]]:
     name, metric = model_name(recipe, settings), settings.metric_of(task)
     with lost_is_transient():
         client = connect()
-        experiment = client.get_experiment_by_name(recipe)
+        experiment = find_experiment(client, recipe)
         if experiment is None:
             return []
         found = client.search_runs([experiment.experiment_id], f"tags.`{IDENTITY}` != ''", max_results=MOST_RUNS)
