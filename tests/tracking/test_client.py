@@ -45,7 +45,10 @@ def becomes_folder(path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:300_000]), r"damaged, or not MLflow's database; .*"),
         (becomes_folder, r"a folder, not MLflow's database; move it away, and `gristmill run` of each recipe makes"),
         (has_schema("ffffffffffff"), r"written by another MLflow, newer than 3\.\S+; use that one, or move it away"),
-        (has_schema("534353b11cbc"), r"written by an older MLflow; make a copy of it, then run: mlflow db upgrade \S+$"),
+        (
+            has_schema("534353b11cbc"),
+            r"written by an older MLflow; make a copy of it, then run: mlflow db upgrade \S+$",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_read_says_why_and_what_to_do(
