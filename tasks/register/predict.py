@@ -125,6 +125,8 @@ class Champion:
             raise
         except Exception as error:
             cause = error.__cause__ if isinstance(error, GristmillError) else error
+            if cause is not error and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+                raise  # a read-only folder, a missing permission: the model is not at fault
             reason = redact(one_line(cause or error))[:300] or type(error).__name__
             raise GristmillError(f"{self._named} cannot be loaded ({reason}){self._way_out}") from error
 
