@@ -89,9 +89,10 @@ def test_what_was_read_in_another_encoding_is_repaired() -> None:
 
 
 CORRECT = (
-    "Le café d’à côté – naïve, “cité”|«É», «à» !|ПРИВЕТ…|Ã|São Tomé|日本|A palavra do dia e «MAÇÃ».|“HÂLÂ”|“AMANHÔ e"
-    "|Â is the third|the letters “Ã”, “Â” and “Å”|«\u00a0MAÇÃ\u00a0»|« Â »|MAÇÃ’S|AMANHÃ—HOJE|MAMÃ®|HÂLÂ®|MAÇù|Ω²"
-    "|a volume of 12 Å³|« olé »¹|«MAÇÃ»…|ΑΒΗ†|“РОССИЯ”|ГОСТ†|“CAFɔ – e|«café»¹|Ð»|“Ж” и «Я»|“é”—|A MAÇÃ é|À€."
+    "Le café d’à côté – naïve, “cité”|«É», «à» !|ПРИВЕТ…|Ã|São Tomé|日本|A palavra do dia e «MAÇÃ».|“HÂLÂ”|“AMANHÃ” e"
+    "|Â is the third|the letters “Ã”, “Â” and “Å”|«\u00a0MAÇÃ\u00a0»|« Â »|MAÇÃ’S|AMANHÃ—HOJE|MAMÃ®|HÂLÂ®|MAÇÃ¹|Ω²"
+    "|a volume of 12 Å³|« olé »¹|«MAÇÃ»…|ΑΒΗ†|“РОССИЯ”|ГОСТ†|“CAFÉ” – e|«café»¹|Ð»|“Ж” и «Я»|“é”—|A MAÇÃ é|À€."
+    "|«está»…|«LÃ»|´AMANHÃ´|NÃO É AMANHÃ–HOJE|LÃ\u00a0- HOJE|LÃ  E SEDA|PARANÁ²|„«TÁ»“"
 )
 
 
@@ -104,6 +105,7 @@ def test_correct_text_is_not_repaired(text: str) -> None:
 REAL = (
     "Österreich|KÖLN|isto é bom|goût|3×4|ACME®|20 °C, £5|etc.\u00a0 Next|\u00a0Bar|it’s|déjà vu, à la carte|à la carte"
     "|«città» più|Привет, «СССР» – это|Ελληνικά «ΑΒΓ»|naïve 😀|日本語のテキスト。|مرحبا بالعالم|É|DÉJÀ"
+    "|Où est-il?|Sé|R² = 0.9|KM²|Dû|Là-bas|Dà retta|Việt Nam|Hồ|cầu|Mỹ"
 )
 
 
