@@ -38,11 +38,13 @@ def check(name: str) -> "Recipe":
 
     Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
     """
+    from tasks.ingest.source import Bench
     from tasks.recipe import load
 
     recipe = load(name)
-    graph = _read_graph()
+    graph, bench = _read_graph(), Bench(recipe_path(name), DATA / name)
     wired = _mapping(graph)
+    recipe.ingest.root.locate(bench)
     texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
     unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
     if "." in texts:
@@ -76,9 +78,7 @@ def check(name: str) -> "Recipe":
                 raise RecipeError(f"{where} not the folder that the link {link} leads to; read that folder by itself")
     later = any(path.startswith(f"{DATA}/") and not Path(path).exists() for path in texts)  # a stage writes it
     if texts and not later:
-        from tasks.ingest.source import Bench
-
-        recipe.ingest.root.look(Bench(place, DATA / name))
+        recipe.ingest.root.look(bench, recipe.expectations.max_problem_share)
     return recipe
 
 
@@ -178,7 +178,13 @@ def listed_recipes() -> dict[str, Any]:
 def _read_graph() -> dict[str, Any]:
     if not GRAPH.is_file():
         raise RecipeError(f"{GRAPH}: not found; run gristmill in the project's folder")
-    return read_yaml(GRAPH)
+    graph = read_yaml(GRAPH)
+    for key, kind, told in (("vars", list, "a list"), ("stages", dict, "a mapping")):
+        if not isinstance(graph.get(key) or kind(), kind):
+            raise RecipeError(f"{GRAPH}: {key}: expected {told}")
+    if not all(isinstance(stage, dict) for stage in (graph.get("stages") or {}).values()):
+        raise RecipeError(f"{GRAPH}: stages: expected a mapping for each stage")
+    return graph
 
 
 def _mapping(graph: dict[str, Any]) -> dict[str, Any]:

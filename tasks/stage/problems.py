@@ -48,6 +48,12 @@ def nearest(word: object, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def missing(key: str, given: Any) -> str:
+    """`missing`, and the key of a mapping that may stand for it."""
+    close = difflib.get_close_matches(key, [str(other) for other in given if other != key], 1) if given else []
+    return f"missing, but there is {close[0]}" if close else "missing"
+
+
 def problems(error: ValidationError, model: type[BaseModel], content: Any, prefix: str) -> Iterator[str]:
     """`key: what is wrong`, a line per bad key of `content`, the section `prefix` that was read as `model`."""
     found: dict[str, list[str]] = {}
@@ -99,7 +105,7 @@ def _sentence(item: Any, model: type[BaseModel], prefix: str) -> str:
         case "extra_forbidden":
             return f"unknown key{_similar_key(model, item['loc'], prefix)}"
         case "union_tag_not_found":
-            return "missing"
+            return missing(_discriminator(item), given)
         case "union_tag_invalid":
             return _one_of(context["expected_tags"], given[_discriminator(item)])
         case "literal_error":

@@ -51,7 +51,7 @@ def recipe_path(recipe: str) -> Path:
             raise RecipeError(f"{RECIPES}: not found in {Path.cwd()}; run this in the project's folder")
         if recipe in (others := misnamed()):
             raise RecipeError(others[recipe])
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml"))) or "none"
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml") if p.is_file())) or "none"
         raise RecipeError(f"{path}: no such recipe (available: {known}){nearest(recipe, known.split(', '))}")
     return path
 
@@ -80,17 +80,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 at byte {error.start}") from error
+        raise RecipeError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        content = YAML(typ="safe").load(text)
     except MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        number = error.problem_mark.line if error.problem_mark else None
+        place = f"{path}" if number is None else f"{path} line {number + 1}"
         problem = one_line(error.problem or error.context)
-        raise RecipeError(f"{path}{line}: not valid YAML: {problem}") from error
+        if problem.startswith("but "):
+            problem = f"{one_line(error.context)} {problem}"
+        tab = number is not None and "\t" in "".join(text.split("\n")[number : number + 1])
+        told = "; it has a tab: indent with blanks" if tab else ""
+        raise RecipeError(f"{place}: not valid YAML: {problem}{told}") from error
     except YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {error}") from error
+        raise RecipeError(f"{path}: not valid YAML: {str(error).partition(chr(10))[0]}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: not valid YAML: nested too deeply") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected a mapping of sections, found {type(content).__name__}")
+        found = (
+            "nothing"
+            if content is None
+            else "a list"
+            if isinstance(content, list)
+            else json.dumps(content, default=str)
+        )
+        raise RecipeError(f"{path}: expected a mapping of sections, found {found}")
     return content
 
 
@@ -100,7 +118,9 @@ def validate(model: type[AnySection], content: Any, path: Path, prefix: str = ""
         text = json.dumps(content)
     except TypeError as error:
         key = ".".join(filter(None, (prefix, *_no_json(content))))
-        raise RecipeError(f"{path}: {key}: {error}; put dates in quotes") from error
+        raise RecipeError(
+            f"{path}: {key}: expected text, a number, a list or a mapping; put dates and keys in quotes"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: {prefix or 'a value'}: a YAML anchor refers to itself") from error
     if secret := list(secret_keys(content, prefix)):
