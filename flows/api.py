@@ -26,6 +26,7 @@ from prefect.settings import (
 )
 from prefect.states import Crashed
 
+from flows.stop import last_stop
 from flows.temporary import STARTUP, TemporaryServer, temporary_server
 from tasks.stage.errors import GristmillError, TransientError
 
@@ -67,7 +68,10 @@ def reachable_api(starting: TemporaryServer | None = None) -> Iterator[None]:
 
 @contextmanager
 def told_if_lost() -> Iterator[None]:
-    """Raises ServerLost if the server no longer answers in the block, and lets no later request wait for it."""
+    """Raises ServerLost if the server no longer answers in the block, and lets no later request wait for it.
+
+    Whoever has stopped the command hears that instead: Stopped.
+    """
     try:
         yield
     except (httpx.TransportError, httpx.HTTPStatusError) as error:
@@ -75,14 +79,17 @@ def told_if_lost() -> Iterator[None]:
             raise
         get_current_settings().client.max_retries = 0
         url = strip_auth_from_url(PREFECT_API_URL.value() or "")
-        raise ServerLost(
+        raise last_stop() or ServerLost(
             f"the Prefect server at {url} no longer answers ({_reason(error)}); "
             "finished stages are kept: run again when it is back"
         ) from error
 
 
 def end_killed(flow_runs: set[str]) -> list[str]:
-    """Mark these flow runs and their tasks as crashed where they seem to run; returns the flow runs that did."""
+    """Mark these flow runs, whose processes are gone, and their tasks as crashed where they seem to run.
+
+    Returns the flow runs that did.
+    """
     ended = []
     with get_client(sync_client=True) as client:
         for flow_run in sorted(flow_runs):
@@ -90,7 +97,7 @@ def end_killed(flow_runs: set[str]) -> list[str]:
             for found in client.read_flow_runs(flow_run_filter=chosen):  # none if another server knows it
                 if found.state is None or not found.state.is_final():
                     state: State[Any] = Crashed(
-                        message="killed, with all its processes; the next run of its recipe found out"
+                        message="killed, or its server was lost; the next run of its recipe found out"
                     )
                     for task in client.read_task_runs(flow_run_filter=chosen):
                         if task.state is None or not task.state.is_final():
@@ -108,8 +115,9 @@ def _sends_the_rest() -> Iterator[None]:
     logging.getLogger("prefect.flow_runs").addFilter(_is_no_lost_request)
     try:
         yield
-    except ServerLost:
-        patience = 0
+    except BaseException as error:
+        if isinstance(error.__cause__, httpx.HTTPError):  # lost
+            patience = 0
         raise
     finally:
         # The events first: task states are sent as events. `at_exit` would wait for both without an end.

@@ -93,8 +93,8 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
         nodes = _READY.get() or _read(recipe)
         bases = [node.recipe for node in nodes if node.recipe]
         mine = str(flow_run.id)
-        with stoppable(again=True), told_if_lost(), claim(recipe, bases, logger.info, mine) as killed:
-            for dead in end_killed(killed):
+        with stoppable(again=True), told_if_lost(), claim(recipe, bases, logger.info, mine) as before:
+            for dead in end_killed(before):
                 logger.warning("flow run %s was killed: it is now marked as crashed", dead)
             rows, states = _run_stages(recipe, nodes)
             registration, warning = _register(recipe, list(states.values()))
