@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from flows.cli.place import Command, RecipeName
+from flows.configured import bad_setting, home_of_prefect
 from flows.stop import Stopped, stoppable
 from tasks.stage.errors import EXIT_USER, GristmillError
 from tasks.stage.machine import refusal
@@ -27,9 +28,9 @@ class _Commands(click.Group):
         except (GristmillError, Stopped) as error:
             sentence, code = str(error), error.exit_code
         except Exception as error:
-            if (refused := refusal(error)) is None:
+            if (refused := bad_setting(error) or refusal(error)) is None:
                 raise
-            sentence, code = refused, EXIT_USER
+            sentence, code = str(refused), EXIT_USER
         click.echo(sentence, err=True)
         sys.exit(code)
 
@@ -43,6 +44,7 @@ def main() -> None:
     """
     switch_off_telemetry()
     keep_loopback_direct()
+    home_of_prefect()
 
 
 @main.command()
