@@ -1,6 +1,7 @@
 """The `gristmill` command. Commands import what they need when they run, so that help and errors appear at once."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -31,7 +32,8 @@ class _Commands(click.Group):
             if (refused := bad_setting(error) or refusal(error)) is None:
                 raise
             sentence, code = str(refused), EXIT_USER
-        click.echo(sentence, err=True)
+        with suppress(BrokenPipeError):  # nobody reads it
+            click.echo(sentence, err=True)
         sys.exit(code)
 
 

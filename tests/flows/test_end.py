@@ -1,5 +1,6 @@
 """However a run ends, it leaves no process behind, and the next run finds a clean state."""
 
+import json
 import os
 import signal
 import subprocess
@@ -143,6 +144,18 @@ def test_it_ends_at_once_on_a_temporary_server(hanging, lost):
     assert any("still running" in line for line in said)
     assert not any("Starting temporary server" in line for line in said)  # Prefect's own, beside ours
     assert took < 50  # 79 s when the log worker asked a server that was gone
+
+
+def test_an_output_that_nobody_reads_ends_the_run_as_a_closed_terminal_does(hanging, prefect_api, run_flow):
+    command = _command({"PREFECT_API_URL": prefect_api})
+    started = _pids()
+    assert command.stdout is not None
+    command.stdout.close()
+    assert command.wait(60) == 128 + signal.SIGHUP
+    assert not any(map(_lives, started))
+    assert _last_flow_run().state.name == "Cancelled"
+    assert not any(json.loads(Path(".dvc/tmp/rwlock").read_text()).values())
+    _next_run_succeeds(run_flow)
 
 
 def test_a_flow_run_that_was_killed_is_ended_by_the_next(hanging, prefect_api, run_flow):
