@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cache import discard_damaged, discard_damaged_listings
+from flows.locks import release_of_killed
 from flows.sentences import as_sentence
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.runtime import switch_off_telemetry
@@ -192,6 +193,7 @@ def _patiently(repo: "Repo", ask: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
+            release_of_killed(repo)
             with lock_repo(repo):
                 return ask()
         except LockError as error:

@@ -1,11 +1,13 @@
 """The `gristmill` command. Commands import what they need when they run, so that help and errors appear at once."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from flows.cli.place import Command, RecipeName
+from flows.configured import bad_setting, home_of_prefect
 from flows.stop import Stopped, stoppable
 from tasks.stage.errors import EXIT_USER, GristmillError
 from tasks.stage.machine import refusal
@@ -27,10 +29,11 @@ class _Commands(click.Group):
         except (GristmillError, Stopped) as error:
             sentence, code = str(error), error.exit_code
         except Exception as error:
-            if (refused := refusal(error)) is None:
+            if (refused := bad_setting(error) or refusal(error)) is None:
                 raise
-            sentence, code = refused, EXIT_USER
-        click.echo(sentence, err=True)
+            sentence, code = str(refused), EXIT_USER
+        with suppress(BrokenPipeError):  # nobody reads it
+            click.echo(sentence, err=True)
         sys.exit(code)
 
 
@@ -43,6 +46,7 @@ def main() -> None:
     """
     switch_off_telemetry()
     keep_loopback_direct()
+    home_of_prefect()
 
 
 @main.command()
