@@ -35,7 +35,8 @@ class Design:
     training: TrainSettings
     vocabulary: Vocabulary
     labels: list[str] | None
-    attention: str
+    attention: str | None
+    """None: sdpa, or eager for an architecture without it."""
     base: Path
 
     def loader(self, config: "PretrainedConfig") -> Any:
@@ -71,8 +72,15 @@ def _fresh(design: Design) -> "PreTrainedModel":
         config = AutoConfig.for_model(architecture, **from_data, **design.settings.config)
         return design.loader(config).from_config(config, attn_implementation=design.attention)
     except (*UNFIT, StrictDataclassError) as error:
-        sentence = one_line(error)
-        raise design.wrong("model.config", f"{architecture} cannot be built: {sentence}") from error
+        _require_attention(design, error)
+        raise design.wrong("model.config", f"{architecture} cannot be built: {one_line(error)}") from error
+
+
+def _require_attention(design: Design, error: Exception) -> None:
+    """Raises RecipeError if the architecture lacks the attention that the recipe asks for."""
+    if "attn_implementation=" in str(error):  # in transformers' sentence about it
+        sentence = f"this architecture has no {design.attention} attention; use auto"
+        raise design.wrong("train.attention", sentence) from error
 
 
 def _from_data(design: Design, encoder_decoder: bool) -> dict[str, Any]:
@@ -120,6 +128,7 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
             local_files_only=True, trust_remote_code=False, output_loading_info=True,
         )  # fmt: skip
     except (*UNFIT, OSError, SafetensorError, StrictDataclassError) as error:
+        _require_attention(design, error)
         _require_shapes(design)
         raise DataError(f"{design.base}: cannot be loaded for {design.task}: {one_line(error)}") from error
     if (size := model.get_input_embeddings().num_embeddings) < design.vocabulary.size:
