@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.tokens import TARGET, Index, Labels, Tokens
@@ -79,11 +79,13 @@ def train(job: Job) -> Report:
     identity = identify(job, order, machine)
     make_deterministic(order.train.seed, machine)
     labels = splits["train"].labels
+    free = order.train.attention == "auto" and machine.attention == "sdpa"
     design = Design(
         order.where, order.task, order.model, order.train, vocabulary, None if labels is None else labels.names,
-        machine.attention, job.input("base"),
+        None if free else machine.attention, job.input("base"),
     )  # fmt: skip
     model, drawn = build_model(design)
+    machine = replace(machine, attention=model.config._attn_implementation)
     data = make_data(order, splits, vocabulary, model.config)
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
