@@ -44,8 +44,9 @@ EXPECTED = {
 
 def nearest(word: object, known: Iterable[str]) -> str:
     """`; did you mean X?` with the known word most like a wrong one; empty if none is similar."""
-    close = difflib.get_close_matches(str(word), sorted(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    spelled = {name.casefold(): name for name in sorted(known)}
+    close = difflib.get_close_matches(str(word).casefold(), spelled, 1)
+    return f"; did you mean {spelled[close[0]]}?" if close else ""
 
 
 def missing(key: str, given: Any) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.recipes import LIST, check, listed_recipes, new_recipe
+from flows.recipes import LIST, check, listed_recipes
+from flows.rewire import new_recipe
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY
@@ -68,7 +69,8 @@ def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
     [
         ("Sonnets", "shakespeare", "'Sonnets' is not a recipe name"),
         ("2024", "shakespeare", "'2024' is not a recipe name"),
-        ("true", "shakespeare", "'true' is not a recipe name"),
+        ("true", "shakespeare", "'true' cannot name a recipe"),
+        ("code", "shakespeare", r"'code' cannot name a recipe, because it means something else in YAML or in data/"),
         ("s" * 65, "shakespeare", "is not a recipe name"),
         ("shakespeare", "shakespeare", r"recipes/shakespeare\.yaml: the recipe shakespeare already exists"),
         ("sonnets", "novels", r"recipes/novels\.yaml: no such recipe"),
