@@ -6,7 +6,6 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
-PLACE := $(shell pwd -P)
 BIN := $(VENV)/bin
 RECIPE ?= shakespeare
 
@@ -53,12 +52,19 @@ prove-schedule: $(READY) # schedules on a real server with a worker
 
 setup: $(READY)
 
-$(READY): requirements.lock pyproject.toml infra/install.sh infra/installer.lock
-	@grep -sqxF '$(PLACE)' $@ || rm -rf $(VENV) # copied or moved: its scripts and imports name the old folder
-	infra/install.sh $(PYTHON) $(VENV)
-	@echo '$(PLACE)' > $@
+# Copied or moved: scripts and imports of the environment name the old folder. Or it has another Python: the one that it
+# was made with is gone, or PYTHON= names a new one. The shell compares, because a path may hold quotes, commas or `$`.
+GIVEN := $(if $(filter command environment,$(firstword $(origin PYTHON))),$(PYTHON),$(BIN)/python)
+VERSION := import sys; print(sys.version_info[:2])
+FITS := test "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" && \
+	test "$$($(BIN)/python -c '$(VERSION)' 2>/dev/null || echo none)" = "$$($(GIVEN) -c '$(VERSION)' 2>/dev/null)"
 
-ifneq ($(shell cat $(READY) 2>/dev/null),$(PLACE))
+$(READY): requirements.lock pyproject.toml infra/install.sh infra/installer.lock
+	@echo "setting up $(VENV)"
+	@infra/install.sh $(PYTHON) $(VENV) $$({ $(FITS); } && echo install || echo anew)
+	@pwd -P > $@
+
+ifneq ($(shell { $(FITS); } || echo not),)
 .PHONY: $(READY)
 endif
 

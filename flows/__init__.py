@@ -8,6 +8,7 @@ progress    a bar on a terminal, signs of life in a log
 stage       runs one stage as a Prefect task
 graph       the stages of a recipe in dvc.yaml, and DVC's status of them
 launch      runs a program in its own process group, which ends with this process (`child`)
+locks       DVC's locks that killed processes left behind
 workspace   one run per recipe and workspace at a time
 api         the configured Prefect server, or a temporary one
 configured  detects a configured Prefect server without importing Prefect

@@ -3,6 +3,7 @@
 DVC runs in this process: a status takes 0.25 s, the `dvc` command three times as long.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cache import discard_damaged, discard_damaged_listings
+from flows.locks import release_of_killed
 from flows.sentences import as_sentence
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.runtime import switch_off_telemetry
@@ -25,6 +27,8 @@ ALWAYS = "always changed"
 
 CODE = "code"
 """The stage that hashes the code of all others; it belongs to no recipe."""
+
+LOCK = Path("dvc.lock")
 
 PATIENCE = 15.0
 """Seconds to wait for another DVC process; DVC itself waits for 3 s per attempt."""
@@ -110,15 +114,68 @@ def fill_cache(addresses: Sequence[str]) -> list[str]:
     return kept
 
 
-def forget(recipe: str) -> None:
-    """Remove the stages of a recipe from dvc.lock."""
-    from dvc.dvcfile import Lockfile
+def users(recipe: str) -> dict[str, str]:
+    """The stages outside a recipe that read or write its data, each with the path."""
+    with opened() as repo:
+        folder = Path(repo.root_dir, "data", recipe)
+        return {
+            stage.addressing: Path(item.fs_path).relative_to(repo.root_dir).as_posix()
+            for stage in repo.index.stages
+            for item in (*stage.deps, *stage.outs)
+            if _recipe_of(stage.addressing) != recipe and Path(item.fs_path).is_relative_to(folder)
+        }
+
+
+@contextmanager
+def held(paths: Sequence[Path]) -> Iterator[None]:
+    """Keep DVC from these paths for the length of a block. Raises TransientError if it works on them."""
+    from dvc.lock import LockError
+    from dvc.rwlock import rwlock
 
     with opened() as repo:
-        lock = Lockfile(repo, "dvc.lock")
-        for stage in repo.index.stages:
-            if _recipe_of(stage.addressing) == recipe and lock.exists():
-                _patiently(repo, partial(lock.remove_stage, stage))
+        try:
+            Path(repo.tmp_dir).mkdir(exist_ok=True)
+            hardlink = repo.config["core"].get("hardlink_lock", False)
+            mine = rwlock(repo.tmp_dir, repo.fs, "gristmill", [], [str(path.absolute()) for path in paths], hardlink)
+            mine.__enter__()
+        except LockError as error:
+            raise TransientError(f"{paths[0]}: a DVC process works on it; wait for it to finish") from error
+        try:
+            yield
+        finally:
+            mine.__exit__(None, None, None)
+
+
+def edit_lock(change: Callable[[Any], object]) -> None:
+    """Change the stages of dvc.lock, while no DVC process does; the rest of the file stays as it is written."""
+    from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
+    def edit() -> None:
+        if not LOCK.is_file():
+            return
+        text = LOCK.read_text(encoding="utf-8")
+        content = parse_yaml_for_update(text, str(LOCK))
+        change(content["stages"])
+        if not content["stages"]:
+            LOCK.unlink()
+        elif (new := dumps_yaml(content)) != text:
+            replace_text(LOCK, new)
+
+    with opened() as repo:
+        _patiently(repo, edit)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole, or leave the old one as it is."""
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        if path.exists():
+            shutil.copymode(path, partial)
+        partial.replace(path.resolve())
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def discard_damaged_of(node: Node) -> list[str]:
@@ -192,6 +249,7 @@ def _patiently(repo: "Repo", ask: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
+            release_of_killed(repo)
             with lock_repo(repo):
                 return ask()
         except LockError as error:

@@ -21,6 +21,9 @@ from tasks.stage.redact import redact
 GRACE = 10.0
 """Seconds from SIGINT to SIGKILL."""
 
+THEIRS: dict[str, str] = {}
+"""Variables that this process has changed for itself only: programs see these values."""
+
 LONGEST_LINE = 8_192
 """Bytes kept of a line; the rest is dropped."""
 
@@ -61,7 +64,7 @@ def launch(
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
     """Our environment with this interpreter first on PATH, so that `python` in dvc.yaml is the same one."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
+    return {**os.environ, **THEIRS, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
 
 
 def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[str]:

@@ -1,11 +1,14 @@
 """The flow of `gristmill run shakespeare`: all stages in graph order, then register; `dvc status` is clean after it."""
 
 import logging
+import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, tags
@@ -54,25 +57,35 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
 
 @contextmanager
 def _console() -> Iterator[None]:
-    """Prefect's log on the terminal: above the bar, and without the outcome, which the caller tells."""
+    """Prefect's log on the terminal: above the bar, and without the outcome, which the caller tells.
+
+    If nobody reads it any more, as after `| head`, the run ends as if its terminal was closed.
+    """
 
     def passes(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(
             ("Finished in state Failed", "Finished in state RecordIncomplete", _RECORD)
         )
 
+    def end() -> None:
+        for handler in handlers:
+            handler.console.file = nowhere
+        os.kill(os.getpid(), signal.SIGHUP)
+
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, PrefectConsoleHandler)]
     for handler in handlers:
         handler.addFilter(passes)
     streams = [handler.console.file for handler in handlers]
-    try:
-        for handler in handlers:
-            handler.console.file = stream_above_bar(handler.console.file)
-        yield
-    finally:
-        for handler, stream in zip(handlers, streams, strict=True):
-            handler.console.file = stream
-            handler.removeFilter(passes)
+    with Path(os.devnull).open("w") as nowhere:
+        try:
+            for handler in handlers:
+                handler.console.file = stream_above_bar(handler.console.file)
+                handler.console.on_broken_pipe = end  # type: ignore[method-assign]
+            yield
+        finally:
+            for handler, stream in zip(handlers, streams, strict=True):
+                handler.console.file = stream
+                handler.removeFilter(passes)
 
 
 def _name() -> str:
@@ -93,8 +106,8 @@ def gristmill(recipe: str = "shakespeare") -> State[Any]:
         nodes = _READY.get() or _read(recipe)
         bases = [node.recipe for node in nodes if node.recipe]
         mine = str(flow_run.id)
-        with stoppable(again=True), told_if_lost(), claim(recipe, bases, logger.info, mine) as killed:
-            for dead in end_killed(killed):
+        with stoppable(again=True), told_if_lost(), claim(recipe, bases, logger.info, mine) as before:
+            for dead in end_killed(before):
                 logger.warning("flow run %s was killed: it is now marked as crashed", dead)
             rows, states = _run_stages(recipe, nodes)
             registration, warning = _register(recipe, list(states.values()))

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import IO, TYPE_CHECKING
 
 from tasks.stage.progress import duration
@@ -118,7 +118,8 @@ def working(label: str, say: Callable[[str], None]) -> Iterator[Callable[[str], 
             if time.monotonic() - last >= SILENCE:
                 hear(f"{label}: still running after {duration(time.monotonic() - began)}")
 
-    thread = threading.Thread(target=watch, name="silence", daemon=True)
+    # With our context: Prefect's log would start a server of its own for a thread that does not know ours.
+    thread = threading.Thread(target=copy_context().run, args=(watch,), name="silence", daemon=True)
     thread.start()
     try:
         yield hear

@@ -12,16 +12,16 @@ are kept out of training (`clean.contamination.files`).
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from flows.workspace import LOCKS
 from tasks.formats.origin import FromFolder, FromRecipe
 from tasks.stage.errors import RecipeError
 from tasks.stage.problems import nearest
 from tasks.stage.run import DATA
-from tasks.stage.settings import NAME, RECIPES, read_section, read_yaml, recipe_path, require_name
+from tasks.stage.settings import NAME, read_section, read_yaml, recipe_path
 from tasks.stage.task import read_task
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 GRAPH, LOCK = Path("dvc.yaml"), Path("dvc.lock")
 RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@{name}`, and nothing trains again"
 """How a recipe that was up to date before the stage `code` keeps its models."""
+RENAMING = LOCKS / "gristmill-mv"
+"""`old new` while a recipe is renamed."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
 
@@ -38,11 +40,14 @@ def check(name: str) -> "Recipe":
 
     Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
     """
+    from tasks.ingest.source import Bench
     from tasks.recipe import load
 
+    require_none_half_renamed()
     recipe = load(name)
-    graph = _read_graph()
-    wired = _mapping(graph)
+    graph, bench = load_graph(), Bench(recipe_path(name), DATA / name)
+    wired = mapping(graph)
+    recipe.ingest.root.locate(bench)
     texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
     unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
     if "." in texts:
@@ -53,32 +58,30 @@ def check(name: str) -> "Recipe":
         "init": start,
         "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
     }
-    entry = f"write `{name}: {_entry({key: path for key, path in wanted.items() if path is not None})}`"
+    line = f"write `{name}: {entry({key: path for key, path in wanted.items() if path is not None})}`"
     if "code" not in (graph.get("stages") or {}):
         raise RecipeError(
             f"{GRAPH}: the stage `code` is missing, and all others depend on it: copy `vars.alone` and `stages` from "
             f"the dvc.yaml of this version, {RENEW.format(name=name)}"
         )
     if name not in wired:
-        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {entry}")
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: missing; {line}")
     for key in wired[name] if isinstance(wired[name], dict) else ():
         if key not in wanted:
-            raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {entry}")
+            raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {line}")
     _require_outputs(graph, name)
     for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
-        watched = _watched(name, wired[name], key, entry)
+        watched = _watched(name, wired[name], key, line)
         where = f"{GRAPH}: vars.recipes.{name}.{key}: DVC watches {watched}, but"
         for path in map(PurePosixPath, paths):
             if not path.is_relative_to(watched):
-                raise RecipeError(f"{where} the recipe reads {path}; {entry}")
+                raise RecipeError(f"{where} the recipe reads {path}; {line}")
             inner = (part for part in (path, *path.parents) if watched in part.parents)
             if link := next((part for part in inner if Path(part).is_symlink() and Path(part).is_dir()), None):
                 raise RecipeError(f"{where} not the folder that the link {link} leads to; read that folder by itself")
     later = any(path.startswith(f"{DATA}/") and not Path(path).exists() for path in texts)  # a stage writes it
     if texts and not later:
-        from tasks.ingest.source import Bench
-
-        recipe.ingest.root.look(Bench(place, DATA / name))
+        recipe.ingest.root.look(bench, recipe.expectations.max_problem_share)
     return recipe
 
 
@@ -107,82 +110,45 @@ def _locked() -> dict[str, Any]:
     return dict(read_yaml(LOCK).get("stages") or {}) if LOCK.is_file() else {}
 
 
-def _entry(own: dict[str, Any]) -> str:
+def entry(own: dict[str, Any]) -> str:
     """The value of a recipe's key in dvc.yaml."""
     if not own:
         return "*alone"
     return f"{{<<: *alone, {', '.join(f'{key}: {json.dumps(path).strip(chr(34))}' for key, path in own.items())}}}"
 
 
-def new_recipe(name: str, like: str) -> Path:
-    """Copy the recipe `like` to `name`, add it to dvc.yaml, and return the path of the new file.
-
-    Raises RecipeError if `name` is invalid or taken, `like` is missing, or dvc.yaml has no block of recipes.
-    """
-    require_name(name)
-    parsed = _read_graph()
-    path, wired = RECIPES / f"{name}.yaml", _mapping(parsed)
-    if path.exists() or name in wired:
-        raise RecipeError(f"{path if path.exists() else GRAPH}: the recipe {name} already exists")
-    source = recipe_path(like)
-    graph = GRAPH.read_text(encoding="utf-8")
-    found = LIST.search(graph)
-    if found is None or like not in wired:
-        raise RecipeError(f"{GRAPH}: vars: cannot add {name}: {like} is not in a `- recipes:` block")
-    alone = _variable(parsed, "alone") or {}
-    own = {key: path for key, path in (wired[like] or {}).items() if path != alone.get(key)}
-    end = found.start() + len(found[0].rstrip()) + 1
-    path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    line = f"{found['indent']}    {name}: {_entry(own)}\n"
-    GRAPH.write_text(graph[:end] + line + graph[end:], encoding="utf-8")
-    return path
-
-
-def remove_recipe(name: str) -> list[str]:
-    """Remove a recipe: its file, its line in dvc.yaml, its stages in dvc.lock, and data/NAME. Returns what is gone.
-
-    DVC's cache and MLflow's record stay. Raises RecipeError if the recipe is missing or another one starts from it.
-    """
-    from flows.graph import forget
-    from flows.workspace import claim
-
-    path, wired = recipe_path(name), _mapping(_read_graph())
-    for other, item in wired.items():
-        for key, place in (item or {}).items():
-            if other != name and PurePosixPath(str(place)).is_relative_to(DATA / name):
-                raise RecipeError(f"{GRAPH}: vars.recipes.{other}.{key}: {place} is of {name}; remove {other} first")
-    text = GRAPH.read_text(encoding="utf-8")
-    block = LIST.search(text)
-    line = re.compile(rf"^(?P<indent> +){re.escape(name)}:.*\n(?:(?P=indent) +.*\n)*", re.MULTILINE)
-    found = line.search(text, block.start(), block.end()) if block else None
-    if name in wired and found is None:
-        raise RecipeError(f"{GRAPH}: vars.recipes.{name}: not on a line of its own in a `- recipes:` block; remove it")
-    with claim(name, [], print):
-        gone = [str(path)]
-        if found is not None:
-            forget(name)
-            GRAPH.write_text(text[: found.start()] + text[found.end() :], encoding="utf-8")
-            gone.append(f"its line in {GRAPH}")
-        if (DATA / name).is_dir():
-            shutil.rmtree(DATA / name)
-            gone.append(str(DATA / name))
-        path.unlink()
-    return gone
-
-
 def listed_recipes() -> dict[str, Any]:
     """The mapping `vars.recipes` of dvc.yaml. Raises RecipeError if it is missing or has an invalid name."""
-    return _mapping(_read_graph())
+    return mapping(load_graph())
 
 
-def _read_graph() -> dict[str, Any]:
+def require_none_half_renamed() -> None:
+    """Raises RecipeError if `gristmill mv` was interrupted."""
+    if names := half_renamed():
+        raise RecipeError(f"`gristmill mv {' '.join(names)}` was interrupted; run it again, and it goes on")
+
+
+def half_renamed() -> tuple[str, ...]:
+    """The old and the new name of a recipe whose renaming was interrupted."""
+    return tuple(RENAMING.read_text(encoding="utf-8").split()) if RENAMING.is_file() else ()
+
+
+def load_graph() -> dict[str, Any]:
+    """dvc.yaml as it is written. Raises RecipeError if it is missing or no YAML."""
     if not GRAPH.is_file():
         raise RecipeError(f"{GRAPH}: not found; run gristmill in the project's folder")
-    return read_yaml(GRAPH)
+    graph = read_yaml(GRAPH)
+    for key, kind, told in (("vars", list, "a list"), ("stages", dict, "a mapping")):
+        if not isinstance(graph.get(key) or kind(), kind):
+            raise RecipeError(f"{GRAPH}: {key}: expected {told}")
+    if not all(isinstance(stage, dict) for stage in (graph.get("stages") or {}).values()):
+        raise RecipeError(f"{GRAPH}: stages: expected a mapping for each stage")
+    return graph
 
 
-def _mapping(graph: dict[str, Any]) -> dict[str, Any]:
-    found = _variable(graph, "recipes")
+def mapping(graph: dict[str, Any]) -> dict[str, Any]:
+    """`vars.recipes`. Raises RecipeError if it is missing or has an invalid name."""
+    found = variable(graph, "recipes")
     if found is None:
         raise RecipeError(f"{GRAPH}: vars: the mapping `recipes` is missing")
     for name in found:
@@ -191,21 +157,21 @@ def _mapping(graph: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _variable(graph: dict[str, Any], name: str) -> dict[str, Any] | None:
+def variable(graph: dict[str, Any], name: str) -> dict[str, Any] | None:
     """A mapping of `vars`; None if there is no such mapping."""
     items = (item for item in graph.get("vars") or [] if isinstance(item, dict))
     return next((dict(item[name]) for item in items if isinstance(item.get(name), dict)), None)
 
 
-def _watched(name: str, item: Any, key: str, entry: str) -> PurePosixPath:
+def _watched(name: str, item: Any, key: str, line: str) -> PurePosixPath:
     """The folder or file that DVC watches for a recipe. Raises RecipeError if it is missing or unusable."""
     path = item.get(key) if isinstance(item, dict) else None
     place = f"{GRAPH}: vars.recipes.{name}"
     if not isinstance(path, str) or not path:
-        raise RecipeError(f"{place}: {key} is missing; {entry}")
+        raise RecipeError(f"{place}: {key} is missing; {line}")
     if PurePosixPath(path).parts[:1] == ("tasks",):
         renew = RENEW.format(name=name)
-        raise RecipeError(f"{place}.{key}: {path} is from a version before the stage `code`; {entry}, {renew}")
+        raise RecipeError(f"{place}.{key}: {path} is from a version before the stage `code`; {line}, {renew}")
     if PurePosixPath(path) == PurePosixPath() or not (Path(path).exists() or path.startswith(f"{DATA}/")):
         raise RecipeError(f"{place}.{key}: {path} is not a file or folder of the project")
     return PurePosixPath(path)

@@ -12,7 +12,7 @@ from typing import Any
 from flows.graph import Node, discard_all_damaged_listings, discard_damaged_of, restore
 from flows.launch import TookTooLong, launch
 from flows.progress import seconds_between_lines, working
-from flows.stop import Stopped
+from flows.stop import stopped_at
 from flows.summary import Happened, Row
 from tasks.stage.errors import EXIT_TRANSIENT, EXIT_USER, GristmillError
 from tasks.stage.redact import redact
@@ -139,7 +139,7 @@ def run_watched(
         raise StageFailed(address, f"{error} ({variable})", error.exit_code) from error
     except KeyboardInterrupt as stop:
         where = _outcome(told).get("error") or "stopped; the next run starts this stage again"
-        raise Stopped(getattr(stop, "number", signal.SIGINT), f"{address}: {where}") from None
+        raise stopped_at(getattr(stop, "number", signal.SIGINT), f"{address}: {where}") from None
     if (outcome := _outcome(told)) and outcome["exit_code"] != 0:
         raise StageFailed(address, outcome["error"] or "failed", outcome["exit_code"])
     return code, lines

@@ -19,6 +19,7 @@ class Stopped(KeyboardInterrupt):
 
 class _State:
     received: int | None = None
+    last: Stopped | None = None
     polled = False
     in_command = False
 
@@ -33,7 +34,7 @@ def stoppable(again: bool = False) -> Iterator[None]:
         yield
         return
     if not again:
-        _State.received = None
+        _State.received = _State.last = None
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         _State.in_command = True
@@ -62,6 +63,17 @@ def stop_if_asked() -> None:
     """Raise Stopped if a signal has come."""
     if _State.received is not None:
         raise Stopped(_State.received)
+
+
+def stopped_at(number: int, sentence: str) -> Stopped:
+    """A Stopped that tells where a stage stopped, and that `last_stop` finds if it gets lost on its way up."""
+    _State.last = Stopped(number, sentence)
+    return _State.last
+
+
+def last_stop() -> Stopped | None:
+    """What has stopped the command, if a signal has."""
+    return _State.last or (None if _State.received is None else Stopped(_State.received))
 
 
 def _hear(number: int, _frame: FrameType | None) -> None:

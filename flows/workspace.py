@@ -1,8 +1,8 @@
 """One run per recipe and workspace at a time.
 
 A file lock guards exactly the files of one workspace and ends with its process. A Prefect concurrency limit would also
-count runs in other workspaces, and would keep its slot after a `kill -9`. The file names the process and its flow run,
-which it forgets at the end; so who finds a flow run in a file that nobody locks knows that it was killed.
+count runs in other workspaces, and would keep its slot after a `kill -9`. The file names the process and its flow run:
+who locks the next one asks Prefect whether that flow run has ended, unless its process is just about to say so.
 """
 
 import fcntl
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.stage.errors import GristmillError, TransientError
+from flows.locks import lives
+from tasks.stage.errors import GristmillError
 
 LOCKS = Path(".dvc/tmp")
 
@@ -24,28 +25,27 @@ class BusyWorkspace(GristmillError):
 def claim(recipe: str, bases: list[str], say: Callable[[str], None], flow_run: str = "") -> Iterator[set[str]]:
     """Lock the recipe, and the recipes that it depends on, for the length of a block, for a flow run if one is given.
 
-    Yields the ids of flow runs that were killed here, once, to the next flow run. Raises BusyWorkspace if another run
-    holds the recipe; waits for the others.
+    Yields to a flow run the ids of those before it, whose processes are gone. Raises BusyWorkspace if another run holds
+    the recipe; waits for the others.
     """
     held: list[int] = []
-    killed: set[str] = set()
-    forget = flow_run
+    before: set[str] = set()
     try:
         for name in sorted({recipe, *bases}):  # a fixed order, against deadlocks
             held.append(_lock(name, say if name != recipe else None))
-            _, left = _read(held[-1])
+            owner, left = _read(held[-1])
+            if flow_run and left and not _is_ending(owner, held[-1]):
+                before.add(left)
             _write(held[-1], flow_run or left)
-            if flow_run and left:
-                killed.add(left)
-        yield killed
-    except TransientError:  # Prefect's server may be lost, so that this flow run stays as it is there
-        forget = ""
-        raise
+        yield before
     finally:
         for descriptor in held:
-            if forget:
-                _write(descriptor, "")
             os.close(descriptor)
+
+
+def _is_ending(owner: str, descriptor: int) -> bool:
+    """Whether the process that has just released this file still runs, and will report its flow run by itself."""
+    return owner.isdecimal() and int(owner) != os.getpid() and lives(int(owner), os.fstat(descriptor).st_mtime)
 
 
 def _lock(recipe: str, say: Callable[[str], None] | None) -> int:

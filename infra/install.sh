@@ -1,14 +1,21 @@
 #!/bin/sh
-# Make .venv from the committed lock: `infra/install.sh python3 .venv`, called by `make setup`.
+# Make .venv from the committed lock: `infra/install.sh python3 .venv [install|anew|bench|lock]`, called by `make`.
 # uv installs the packages, with the index, find-links and certificate that pip is configured with.
 set -eu
 python=$1 venv=$2
+fail() { echo "$1" >&2; exit 1; }
+other="name another with \`make setup PYTHON=python3.12\`"
 
-"$python" - <<'PYTHON'
-import sys
-sys.exit(None if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
-PYTHON
-test -x "$venv/bin/python" || "$python" -m venv "$venv"
+command -v "$python" >/dev/null || fail "$python: not found; install Python 3.11 or newer, or $other"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$("$python" -V 2>&1) is too old: 3.11 or newer is needed; install it, or $other"
+python=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))') # not of $venv itself
+case ${3:-install} in
+anew) rm -rf "$venv" ;;
+install) rm -f "$venv/.ready" ;; # if this is interrupted, the next one begins anew
+esac
+test -x "$venv/bin/python" || "$python" -m venv "$venv" ||
+    fail "$python cannot make a virtual environment (on Debian: apt install python3-venv), or $other"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
     --requirement infra/installer.lock
 
@@ -33,7 +40,7 @@ export UV_INDEX_STRATEGY=unsafe-best-match # like pip: the best version of all i
 
 uv() { "$venv/bin/python" -m uv "$@" --quiet; }
 case ${3:-install} in
-install)
+install | anew)
     uv pip install --python "$venv/bin/python" --requirements requirements.lock
     uv pip install --python "$venv/bin/python" --no-deps --editable .
     ;;

@@ -71,7 +71,7 @@ def tiny_recipe(task: str, source: str, init: Any = "scratch", like: str = "", *
         "validate": {},
         "clean": {"splits": {"validation": 0.1, "test": 0.2, "seed": 1}},
         "tokenize": {"vocab_size": 300} if scratch else {"kind": "base"},
-        "model": {"init": "scratch", "architecture": architecture, "config": config} if scratch else {"init": init},
+        "model": {"init": "scratch", "architecture": architecture, "config": {**config}} if scratch else {"init": init},
         "train": {
             "steps": 6, "evaluate_every": 3, "checkpoint_every": 3, "log_every": 2,
             "optimizer": {"name": "adamw", "learning_rate": 0.003}, **TRAIN[task], **train,

@@ -13,7 +13,9 @@ import pytest
 from tests.scratch import ROOT
 
 INSTALL = """#!/bin/sh
+test "$3" != anew || rm -rf "$2"
 mkdir -p "$2/bin"
+ln -sf "$(command -v "$1")" "$2/bin/python"
 pwd -P >>"$2/bin/installed"
 """
 
@@ -21,7 +23,7 @@ pwd -P >>"$2/bin/installed"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The Makefile and a stand-in for the minute of real installation: it notes the folders it ran in."""
-    folder = tmp_path / "first place"
+    folder = tmp_path / "John's, first é $d"
     (folder / "infra").mkdir(parents=True)
     for name in ("Makefile", "requirements.lock", "pyproject.toml", "infra/installer.lock"):
         shutil.copy2(ROOT / name, folder / name)
@@ -31,8 +33,8 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def set_up(folder: Path) -> list[str]:
-    subprocess.run(["make", "setup"], cwd=folder, check=True, capture_output=True)
+def set_up(folder: Path, *given: str) -> list[str]:
+    subprocess.run(["make", "setup", *given], cwd=folder, check=True, capture_output=True)
     return (folder / ".venv/bin/installed").read_text().splitlines()
 
 
@@ -48,6 +50,65 @@ def test_a_moved_or_copied_environment_is_made_anew(project: Path, move: object)
     other = project.with_name("second")
     move(project, other)  # type: ignore[operator]
     assert set_up(other) == [str(other)]
+
+
+def stand_in(tmp_path: Path, name: str, says: str) -> Path:
+    """A Python that says what the set-up asks it about."""
+    path = tmp_path / name
+    path.write_text(f"#!/bin/sh\n{says}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None:
+    set_up(project)
+    (project / ".venv/bin/python").unlink()
+    (project / ".venv/bin/python").symlink_to("/nowhere/python")
+    (project / ".venv/bin/old").touch()
+    assert set_up(project) == [str(project)]
+    assert not (project / ".venv/bin/old").exists()
+
+
+def test_another_python_makes_another_environment(project: Path, tmp_path: Path) -> None:
+    set_up(project)
+    other = stand_in(tmp_path, "python3.99", "echo '(3, 99)'")
+    assert set_up(project, f"PYTHON={sys.executable}") == [str(project)]
+    (project / ".venv/bin/old").touch()
+    assert set_up(project, f"PYTHON={other}") == [str(project)]
+    assert not (project / ".venv/bin/old").exists()
+    assert set_up(project) == [str(project)]  # without a wish, any Python will do
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "told"),
+    [
+        (
+            "python2",
+            'test "$1" = -c && exit 1; echo Python 2.7.18',
+            "Python 2.7.18 is too old: 3.11 or newer is needed",
+        ),
+        ("python3", 'test "$1" = -m && exit 1; echo "$0"', "cannot make a virtual environment (on Debian: apt install"),
+        (None, "", "nowhere: not found; install Python 3.11 or newer, or name another with `make setup PYTHON="),
+    ],
+)
+def test_a_python_that_does_not_do_is_told(tmp_path: Path, name: str | None, says: str, told: str) -> None:
+    python = stand_in(tmp_path, name, says) if name else tmp_path / "nowhere"
+    venv = tmp_path / ".venv"
+    venv.mkdir()
+    script = [ROOT / "infra/install.sh", python, venv, "anew"]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert venv.exists() == (name != "python3")  # what was there stays until a Python does
+
+
+def test_an_update_that_is_interrupted_begins_anew(tmp_path: Path) -> None:
+    python = stand_in(tmp_path, "python3", 'test "$1" = -c && echo "$0"')
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/.ready").touch()
+    stand_in(tmp_path, ".venv/bin/python", "kill -9 $PPID")
+    subprocess.run([ROOT / "infra/install.sh", python, tmp_path / ".venv", "install"], cwd=ROOT, capture_output=True)
+    assert not (tmp_path / ".venv/.ready").exists()
 
 
 def test_an_environment_that_another_project_lends_is_left_alone(project: Path) -> None:

@@ -1,11 +1,13 @@
 """The `gristmill` command. Commands import what they need when they run, so that help and errors appear at once."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from flows.cli.place import Command, RecipeName
+from flows.configured import bad_setting, home_of_prefect
 from flows.stop import Stopped, stoppable
 from tasks.stage.errors import EXIT_USER, GristmillError
 from tasks.stage.machine import refusal
@@ -16,8 +18,36 @@ LONG = 2**63 - 1
 """The largest integer that a model accepts as a parameter."""
 
 
+OTHER_WORDS = {
+    "list": "recipes", "ls": "recipes", "show": "recipes", "models": "recipes", "remove": "rm", "delete": "rm",
+    "rename": "mv", "move": "mv", "copy": "new", "cp": "new", "create": "new", "train": "run", "start": "run",
+    "validate": "check", "lint": "check", "metrics": "results", "help": "--help", "version": "--version",
+}  # fmt: skip
+"""What others call our commands."""
+
+
+class Integer(click.IntRange):
+    """An integer in a range, which errors call what it is."""
+
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number in a range, which errors call what it is."""
+
+    name = "number"
+
+
 class _Commands(click.Group):
     command_class = Command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Also knows the words of other tools, and other cases. Raises UsageError for an unknown command."""
+        word = args[0].lower()
+        meant = OTHER_WORDS.get(word) or (word if word in self.commands and word != args[0] else None)
+        if meant is not None:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Print a command's errors as sentences on stderr and exit with their exit code."""
@@ -27,10 +57,11 @@ class _Commands(click.Group):
         except (GristmillError, Stopped) as error:
             sentence, code = str(error), error.exit_code
         except Exception as error:
-            if (refused := refusal(error)) is None:
+            if (refused := bad_setting(error) or refusal(error)) is None:
                 raise
-            sentence, code = refused, EXIT_USER
-        click.echo(sentence, err=True)
+            sentence, code = str(refused), EXIT_USER
+        with suppress(BrokenPipeError):  # nobody reads it
+            click.echo(sentence, err=True)
         sys.exit(code)
 
 
@@ -43,6 +74,7 @@ def main() -> None:
     """
     switch_off_telemetry()
     keep_loopback_direct()
+    home_of_prefect()
 
 
 @main.command()
@@ -66,9 +98,9 @@ def check(recipe: tuple[str, ...]) -> None:
     """
     from flows.recipes import check as check_recipe
     from flows.recipes import listed_recipes
-    from tasks.stage.settings import RECIPES, misnamed
+    from tasks.stage.settings import known_recipes, misnamed
 
-    names = recipe or tuple(sorted({path.stem for path in RECIPES.glob("*.yaml")} | set(listed_recipes())))
+    names = recipe or tuple(sorted({*known_recipes(), *listed_recipes()}))
     problems = [] if recipe else list(misnamed().values())
     for name in names:
         try:
@@ -105,10 +137,10 @@ def profile(recipe: str) -> None:
 @main.command()
 @click.argument("recipe", type=RecipeName())
 @click.argument("prompt")
-@click.option("--max-new-tokens", type=click.IntRange(1, LONG), help="Maximum number of new tokens.")
-@click.option("--temperature", type=click.FloatRange(0), help="0 always picks the most likely token.")
-@click.option("--top-k", type=click.IntRange(0, LONG), help="Sample from the k most likely tokens; 0 means all.")
-@click.option("--seed", type=click.IntRange(0, LONG), help="Random seed; the same seed gives the same text.")
+@click.option("--max-new-tokens", type=Integer(1, LONG), help="Maximum number of new tokens.")
+@click.option("--temperature", type=Number(0), help="0 always picks the most likely token.")
+@click.option("--top-k", type=Integer(0, LONG), help="Sample from the k most likely tokens; 0 means all.")
+@click.option("--seed", type=Integer(0, LONG), help="Random seed; the same seed gives the same text.")
 def generate(recipe: str, prompt: str, **given: float | None) -> None:
     """Continue PROMPT with the champion of RECIPE, a causal model.
 
@@ -174,7 +206,7 @@ def results(file: str | None) -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName())
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=Integer(1))
 def promote(recipe: str, version: int) -> None:
     """Make VERSION the champion of RECIPE, whatever its score."""
     from tasks.register.champion import promote as make_champion
@@ -221,14 +253,32 @@ def pause(recipe: str, resume: bool) -> None:
 def rm(recipe: str, yes: bool) -> None:
     """Remove RECIPE and its data.
 
-    Removes its file, its line in dvc.yaml, its stages in dvc.lock and data/RECIPE. DVC's cache and the record in MLflow
-    stay.
+    Removes its file, its line in dvc.yaml, its stages in dvc.lock and data/RECIPE. DVC's cache, the record in MLflow
+    and a schedule stay.
     """
-    from flows.recipes import remove_recipe
+    from flows.rewire import removal, remove_recipe
 
+    things = ", ".join(removal(recipe))
     if not yes:
-        click.confirm(f"remove recipes/{recipe}.yaml and data/{recipe}, checkpoints included?", abort=True)
-    click.echo(f"removed {', '.join(remove_recipe(recipe))}")
+        click.confirm(f"remove {things}?", abort=True)
+    remove_recipe(recipe)
+    click.echo(f"removed {things}")
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.argument("name", type=RecipeName())
+def mv(recipe: str, name: str) -> None:
+    """Rename RECIPE to NAME.
+
+    Renames its file, its line in dvc.yaml, its stages in dvc.lock and its folder in data/, so that no stage runs again.
+    The record in MLflow and a schedule keep the old name.
+    """
+    from flows.rewire import rename_recipe
+
+    click.echo(f"renamed {recipe} to {name}: {', '.join(rename_recipe(recipe, name))}")
+    click.echo(f"`gristmill run {name}` registers its model as {name}; the record of {recipe} in MLflow stays")
+    click.echo(f"if {recipe} was scheduled: gristmill unschedule {recipe}, then gristmill schedule {name} --cron …")
 
 
 @main.command()
@@ -239,7 +289,7 @@ def new(name: str, like: str) -> None:
 
     Also adds it to dvc.yaml.
     """
-    from flows.recipes import new_recipe
+    from flows.rewire import new_recipe
 
     path = new_recipe(name, like)
     click.echo(f"{path}: a copy of {like}, added to dvc.yaml; edit it, then run: gristmill check {name}")

@@ -2,6 +2,8 @@
 recipe is also its file."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,17 @@ class Command(click.Command):
                 if isinstance(parameter.type, click.Path) and given not in (None, "-"):
                     ctx.params[name] = str(here / given)
             os.chdir(root)
+        self._require_names(ctx)
         return super().invoke(ctx)
+
+    def _require_names(self, ctx: click.Context) -> None:
+        from tasks.stage.settings import require_name
+
+        for parameter in self.params:
+            given = ctx.params.get(str(parameter.name))
+            for name in given if isinstance(given, tuple) else (given,):
+                if isinstance(parameter.type, RecipeName) and name is not None:
+                    require_name(name)
 
 
 class RecipeName(click.ParamType):
@@ -36,11 +48,25 @@ class RecipeName(click.ParamType):
         from tasks.stage.settings import RECIPES
 
         path, here = Path(str(value)), Path.cwd()
-        if len(path.parts) == 1 and path.suffix not in (".yaml", ".yml"):
-            return str(value)
-        if len(path.parts) > 1 and (here / path).parent.resolve() != (_root(here) / RECIPES).resolve():
+        inside, is_file = len(path.parts) > 1, path.suffix.lower() in (".yaml", ".yml")
+        if inside and (here / path).parent.resolve() != (_root(here) / RECIPES).resolve():
             raise RecipeError(f"{value}: not in the folder {RECIPES} of this project; move it there")
-        return path.stem
+        if inside and path.suffix and not is_file:
+            raise RecipeError(f"{value}: not a recipe: recipes end in .yaml")
+        return path.stem if is_file else path.name if inside else str(value)
+
+
+def way_here() -> dict[str, str]:
+    """The commands without which those that we print do not work in the user's shell, each with its reason."""
+    typed, active, root = os.environ.get("PWD"), os.environ.get("VIRTUAL_ENV"), Path.cwd()
+    found = {}
+    if typed and Path(typed).resolve() != root:
+        found[f"cd {shlex.quote(str(root))}"] = "the folder for these commands"
+    script = Path(sys.prefix, "bin", "activate")
+    if script.is_file() and (not active or Path(active).resolve() != Path(sys.prefix).resolve()):
+        script = script.relative_to(root) if script.is_relative_to(root) else script
+        found[f"source {shlex.quote(str(script))}"] = "once per shell: puts these commands on the path"
+    return found
 
 
 def _root(here: Path) -> Path:

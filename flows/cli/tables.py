@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.place import way_here
 from flows.summary import Summary, figure, machine_of, read_metrics, timing_of
 from tasks.stage.errors import RecipeError, TransientError
 from tasks.stage.progress import duration
@@ -44,6 +45,7 @@ def print_summary(summary: Summary) -> None:
     else:
         first = {f'gristmill predict {name} "…"': f"run the champion, version {found['champion']}, on a text"}
     more = {
+        **way_here(),
         **first,
         f"gristmill runs {name}": "compare this run with the others",
         "make ui": "serve the MLflow and Prefect pages",

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from tasks.base.gguf import convert_gguf
@@ -12,6 +11,8 @@ from tasks.base.settings import BaseSettings
 from tasks.fetch.answers import hub_errors, may_pass
 from tasks.fetch.package import open_package
 from tasks.formats.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch, title
+from tasks.formats.text_ids import open_tokenizer
+from tasks.formats.weights import unfit
 from tasks.stage.errors import DataError, RecipeError, TransientError, one_line
 from tasks.stage.identity import hash_file
 from tasks.stage.run import DATA, Job, Report, write_json
@@ -23,8 +24,10 @@ OURS = ("report.json", "gristmill.json")
 """Files that our stages write next to a model; they do not apply to a model that starts from it."""
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 """An object in DVC's cache, to which files of a tracked folder may be links."""
-UNFIT = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, EOFError, UnpicklingError)
-"""What transformers and torch raise for weights or a configuration that they cannot read."""
+CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
+"""Files that transformers reads as JSON objects; of a damaged one it may take defaults without a word."""
+FOREIGN = ("auto_map", "attn_implementation", "_attn_implementation", "experts_implementation", "use_kernels")
+"""Keys of a configuration with which transformers runs code from elsewhere, or asks on the terminal whether to."""
 
 
 def base(job: Job) -> Report:
@@ -48,6 +51,7 @@ def base(job: Job) -> Report:
             _unpack(origin, job, folder, where)
     _require_plain(folder, where)
     _plain_weights(folder, where)
+    _require_readable(folder, where)
     weights = {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
     job.say(f"{origin.kind}: {sum(path.stat().st_size for path in folder.iterdir()):,} bytes")
     return Report(
@@ -59,6 +63,8 @@ def base(job: Job) -> Report:
 def _copy(source: Path, folder: Path, where: str, around: Path | None = None) -> None:
     """Copy the files of a model and no others, its target side's tokenizer included; `where` is the origin, for
     messages. Raises DataError for a link that leads out of `around`."""
+    if (source / "adapter_config.json").is_file():  # transformers would load the model that it names
+        raise DataError(f"{where}: adapter_config.json: a LoRA adapter; merge it into its model and take the result")
     if not (source / "config.json").is_file():
         raise DataError(f"{where}: no config.json found; expected a model in Hugging Face format")
     patterns = WANTED if any(source.glob("*.safetensors")) else (*WANTED, "*.bin")
@@ -106,24 +112,60 @@ def _snapshot(origin: FromHub, job: Job) -> Path:
 
 
 def _require_plain(folder: Path, where: str) -> None:
-    """Raises DataError for a model that needs code of its own, or whose weights are files elsewhere.
+    """Raises DataError for a model that needs code of its own, is quantized, or whose weights are files elsewhere.
 
-    The key `auto_map` goes where transformers can do without: with it, it may ask on the terminal whether to run code.
+    FOREIGN keys are removed where transformers can do without.
     """
-    config = _json(folder / "config.json", where)
-    if config.pop("auto_map", None) is not None:
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-        if config.get("model_type") not in CONFIG_MAPPING_NAMES:
-            raise DataError(
-                f"{where}: config.json: auto_map: the model needs code of its own, which is not run; choose one of an "
-                "architecture of transformers"
-            )
-        write_json(folder / "config.json", config)
+    for path in (folder / part / name for part in (".", "target") for name in CONFIGS):
+        content = _json(path, where) if path.is_file() else {}
+        if path == folder / "config.json":
+            _require_trainable(content, where)
+        if _drop_foreign(content):
+            write_json(path, content)
     for index in folder.glob("*.index.json"):
         names = _json(index, where).get("weight_map")
         if not isinstance(names, dict) or not all(isinstance(n, str) and Path(n).name == n for n in names.values()):
             raise DataError(f"{where}: {index.name}: weight_map: expected names of files beside it")
+
+
+def _require_trainable(config: dict[str, Any], where: str) -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if config.get("auto_map") is not None and not (isinstance(kind, str) and kind in CONFIG_MAPPING_NAMES):
+        raise DataError(
+            f"{where}: config.json: auto_map: the model needs code of its own, which is not run; choose one of an "
+            "architecture of transformers"
+        )
+    if config.get("quantization_config") is not None:
+        raise DataError(
+            f"{where}: config.json: quantization_config: quantized weights cannot be trained; take the model that was "
+            "not quantized"
+        )
+
+
+def _drop_foreign(content: Any) -> bool:
+    """Remove FOREIGN keys at any depth; returns whether there were any."""
+    parts = list(content.values()) if isinstance(content, dict) else []
+    found = [key for key in FOREIGN if content.pop(key, None) is not None] if isinstance(content, dict) else []
+    return any([_drop_foreign(part) for part in parts]) or bool(found)
+
+
+def _require_readable(folder: Path, where: str) -> None:
+    """Raises DataError if transformers can read the configuration or the tokenizer only by running other code, or not
+    at all."""
+    from transformers import AutoConfig
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    for what, read in (
+        ("config.json", lambda: AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)),
+        ("the tokenizer", lambda: open_tokenizer(folder, control=False)),
+    ):
+        try:
+            read()
+        except unfit() as error:
+            raise DataError(f"{where}: {what} cannot be read: {one_line(error) or type(error).__name__}") from error
 
 
 def _json(path: Path, where: str) -> dict[str, Any]:
@@ -149,7 +191,6 @@ def _plain_weights(folder: Path, where: str) -> None:
 def _convert_bin(folder: Path, where: str) -> None:
     """Pickled weights to safetensors; torch reads tensors from them and runs nothing."""
     import transformers
-    from huggingface_hub.errors import StrictDataclassError
 
     named = _json(folder / "config.json", where).get("architectures") or ["AutoModel"]
     name = named[0] if isinstance(named, list) else named
@@ -159,7 +200,7 @@ def _convert_bin(folder: Path, where: str) -> None:
         raise DataError(f"{where}: config.json: architectures: transformers has no model {name!r}")
     try:
         model = getattr(transformers, name).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (*UNFIT, StrictDataclassError) as error:
+    except unfit() as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{where}: the weights cannot be read: {told}") from error
     for path in folder.glob("*.bin"):

@@ -209,7 +209,7 @@ def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, pa
     index = EvaluationIndex.of_columns(columns(), chosen)
     facts: dict[str, object] = {"evaluation_texts_too_short": index.skipped}
     if chosen.boilerplate is not None:
-        index, boilerplate = without_boilerplate(index, partial(_sample, places), chosen.boilerplate)
+        index, boilerplate = without_boilerplate(index, columns(), partial(_sample, places), chosen.boilerplate)
         facts |= {"boilerplate": boilerplate} if boilerplate else {}
     index.write(path)
     return facts

@@ -13,8 +13,11 @@ NEL = "\x85"
 BLANKS = " \u00a0"
 CLOSING = f"»›”’“‘…–—•·¹²³{BLANKS}"
 """What often stands right after a word."""
-SIGNS = "™®©ªº°†‡£€§¶"
+SIGNS = "™®©ªº°†‡£€§¶´¨"
 """What sometimes does."""
+RAISED = "¹²³"
+JOINING = f"’‘“–—…•·{BLANKS}"
+"""Marks between which and the next word nothing has to stand."""
 OPENING = "«‹“‘„(['\""
 LETTER_AND_MARKS = rf"[^\W\d_a-zA-Z¹²³ªº](?:[{CLOSING}{SIGNS}]+|(?<=[Â-ß]){NEL})"
 LINE_END = rf"(?<![Â-ß])(?<![à-ô](?={NEL}[\x80-¿]))(?<![à-ô][\x80-¿])(?<![ð-ô][\x80-¿][\x80-¿]){NEL}"
@@ -72,16 +75,26 @@ def _may_be_text(line: str, at: int, stop: int) -> bool:
     word, before = line[start:at], line[at - 1 : at]
     if (letter.isupper() and before.islower()) or (before.isdigit() and after.isdigit()):  # `goÃ»t`, `3Ã—4`
         return False
-    inside = after.isalpha() and len(marks) == 1
-    if mark in SIGNS:  # `isto Ã©`, `ACMEÂ®` and `â€™`, but `MAMÃ®` and `HÂLÂ®`
-        return not (letter == "â" or inside or (letter in "ÂÃ" and not word) or (letter == "Â" and word.isascii()))
-    if mark in BLANKS:  # `etc.Â `, `Ã  la`, but `Â is a letter` and `« Â »`
+    inside = after.isalpha() and (len(marks) == 1 or marks[-1] not in JOINING)
+    of_a_capital = letter in "ÂÃ" and len(word) < 2  # `OÃ¹ est`, `RÂ²`, but `MAÇÃ¹`
+    if letter == "á" and mark in "»º" and len(marks) > 1 and marks[1] != " ":  # `Viá»‡t`, but `«está»…`
+        return not inside and mark == "»" and "«" in line[:at]
+    if mark == "»" and of_a_capital:  # `DÃ»`, but `«LÃ»`
+        return "«" in line[:start]
+    if mark in SIGNS or mark in RAISED:  # `isto Ã©`, `ACMEÂ®` and `â€™`, but `MAMÃ®` and `HÂLÂ®`
+        return not (letter == "â" or inside or of_a_capital or (letter == "Â" and word.isascii()))
+    if mark in BLANKS:  # `etc.Â `, `Ã  la` and `LÃ\u00a0-bas`, but `Â is a letter` and `« Â »`
         attached = before != "" and not before.isspace() and before not in OPENING
-        wide = marks.isspace() and (len(marks) > 1 or (mark == "\u00a0" and after.isalnum()))
-        return word != "" or not (attached or (wide and letter in "ÂÃ"))
+        wide = marks.isspace() and (len(marks) > 1 or (mark == "\u00a0" and after.isalnum() and not word))
+        wide |= marks == "\u00a0" and after == "-" and line[stop + 1 : stop + 2].isalnum()
+        if word:
+            return not (wide and of_a_capital and "\u00a0" in marks)
+        return not (attached or (wide and of_a_capital))
     if mark == NEL:  # `Ã\x85ngström`
         return word != "" or not inside or letter != "Ã"
-    return not inside or mark in "’—" or not word.isascii()  # `GRÃ–SSE`, `Ã–sterreich`
+    if not inside or mark in "’—" or not word.isascii():
+        return True
+    return re.search(rf"{letter}(?:[A-Za-z]|$)", line) is not None  # `GRÃ–SSE`, `Ã–sterreich`, but `NÃO É MAÇÃ–UVA`
 
 
 def _is_mojibake(text: str, rest: str) -> bool:

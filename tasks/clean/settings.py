@@ -15,6 +15,8 @@ from tasks.stage.settings import Section
 
 OTHER_FULL_STOPS = re.compile("am|bn|bo|dz|hi|hy|ja|km|lo|mr|my|ne|or|pa|sa|th|ur|wuu|yue|zh")
 """Languages whose sentences end in other marks than a full stop, or in none."""
+NO_FULL_STOPS = re.compile("bo|dz|th")
+"""Languages whose sentences end in no mark that Unicode calls terminal punctuation."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -110,6 +112,12 @@ class CleanSettings(Lengths):
             problems.append(
                 f"quality.c4: no sentence in {language} ends in the terminal_marks, so every line would be dropped; "
                 f"list the marks of {language}, or set terminal_marks to null"
+            )
+        fineweb = self.quality.fineweb
+        if fineweb is not None and fineweb.min_punctuated_lines and NO_FULL_STOPS.fullmatch(language or ""):
+            problems.append(
+                f"quality.fineweb: no sentence in {language} ends in terminal punctuation, so every text would be "
+                "dropped; set min_punctuated_lines to null"
             )
         if problems:
             raise ValueError("\n".join(problems))

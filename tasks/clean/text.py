@@ -33,10 +33,21 @@ ZERO_WIDTH = {
 LONGEST_RUN_OF_MARKS = 30
 """Limit of the Stream-Safe Text Format (UAX #15, section 13); no language puts more marks on one letter."""
 
-TAGS = "a|article|b|blockquote|body|br|code|div|em|h[1-6]|head|html|i|img|li|ol|p|pre|section|span|strong|table|td|ul"
-ENTITY = r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+TAGS = (
+    "a|article|b|blockquote|body|br|code|div|dl|em|figcaption|h[1-6]|head|html|i|iframe|img|li|nav|noscript|ol|p|pre"
+    "|section|span|strike|strong|table|tbody|td|textarea|tfoot|thead|tr|tt|ul"
+)
+"""Elements that show a text to be HTML. Not `s`: `<s>` and `</s>` are tokens of language models."""
+WORDS = (
+    "abbr|address|aside|big|button|caption|center|cite|dd|del|dt|figure|font|footer|form|header|hr|input|ins|kbd|label"
+    "|link|main|meta|option|script|select|small|style|sub|sup|svg|th|title|u"
+)
+"""Elements that do so only with a value (`<font size=2>`) or a slash (`</font>`, `<hr/>`), because prose has such words
+in angle brackets for what a reader fills in or presses: `cp <link> <main>`, `<yyyy>-<mm>-<dd>`, `press <Del>`."""
+ATTRIBUTE = r"""\s+[a-z][\w:.-]*(?:\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+))?"""
+ENTITY = r"&(?:#0*\d{1,7}|#[xX]0*[0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 """Only with its semicolon: `?a=1&copy=2` has none."""
-TAG = rf"<(?:/?(?:{TAGS})(?:\s[^<>]*)?/?|!doctype[^<>]*)>"
+TAG = rf"<(?:/?(?:{TAGS})(?:{ATTRIBUTE})*\s*/?|/(?:{WORDS})\s*|(?:{WORDS})(?:\s[^<>]*=[^<>]*|\s*/)|!doctype[^<>]*)>"
 
 HTML, DEEP_HTML = "html", "deep_html"
 """A page gets exactly one of these steps, once, because its output may look like tags."""

@@ -8,7 +8,7 @@ from tasks.formats.text_ids import opening
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import Index
 from tasks.formats.usage import Usage, read_usage
-from tasks.formats.weights import hold_in_bf16
+from tasks.formats.weights import hold_in_bf16, unfit
 from tasks.formats.weights import positions as positions_of
 from tasks.stage.errors import DataError, one_line
 from tasks.stage.runtime import find_device
@@ -63,8 +63,6 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
     """Load a model without its tokenizer. Raises DataError like `load_model`."""
     import torch
     import transformers
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -77,7 +75,7 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
         model, info = getattr(transformers, model_class(task, config.is_encoder_decoder)).from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+    except unfit() as error:
         raise DataError(f"{folder}: cannot be loaded: {one_line(error)}") from error
     if absent := sorted(info["missing_keys"]):
         raise DataError(f"{folder}: {len(absent)} weights are missing, e.g. {absent[0]}")

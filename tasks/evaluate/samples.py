@@ -4,7 +4,7 @@ from typing import Any
 
 from tasks.evaluate.batches import one_thread
 from tasks.evaluate.loading import Loaded
-from tasks.evaluate.settings import GenerationSettings
+from tasks.formats.sampling import GenerationSettings
 from tasks.formats.text_ids import encode_masked
 
 FILLS = 5
@@ -61,17 +61,20 @@ def masked_prompt_ids(loaded: Loaded, prompt: str) -> list[int]:
 
 
 def fill(loaded: Loaded, prompt: str) -> dict[str, Any]:
-    """{prompt, text, fills}: the most likely tokens for each [MASK] independently, and the text with the best ones."""
+    """{prompt, text, fills}: the most likely tokens for each [MASK] independently, and the text with the best ones;
+    never special tokens, as in the served model."""
     import torch
 
     ids = masked_prompt_ids(loaded, prompt)
     with one_thread(), torch.inference_mode():
         logits = loaded.model(input_ids=torch.tensor([ids], device=loaded.model.device)).logits[0].float()
-        best = logits.softmax(-1).topk(FILLS)
+        chances = logits.softmax(-1)
+        chances[:, loaded.tokenizer.all_special_ids] = 0
+        best = chances.topk(FILLS)
     fills = []
     for place in [at for at, token in enumerate(ids) if token == loaded.tokenizer.mask_token_id]:
-        tokens, chances = best.indices[place].tolist(), best.values[place].tolist()
-        shown = zip([loaded.tokenizer.decode([token]) for token in tokens], chances, strict=True)
+        tokens, values = best.indices[place].tolist(), best.values[place].tolist()
+        shown = zip([loaded.tokenizer.decode([token]) for token in tokens], values, strict=True)
         fills.append([{"token": token, "probability": round(chance, 6)} for token, chance in shown])
         ids[place] = tokens[0]
     return {"prompt": prompt, "text": loaded.tokenizer.decode(ids, skip_special_tokens=True), "fills": fills}

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.formats.sampling import GenerationSettings, Seed
 from tasks.formats.text_ids import MASK
 from tasks.stage.settings import Section
 
@@ -32,7 +33,6 @@ def _installed(tokenize: str) -> str:
 
 Prompt = Annotated[str, AfterValidator(_not_blank)]
 MaskedPrompt = Annotated[str, AfterValidator(_with_a_mask)]
-Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class _Batched(Section):
@@ -40,21 +40,6 @@ class _Batched(Section):
     """Inputs per batch; reduced for large vocabularies. Affects scores only by rounding errors."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Precision of matrix products, part of the signature; bf16 is less exact, and fast only with hardware support."""
-
-
-class GenerationSettings(Section):
-    """Sampling settings; `temperature: 0` means greedy decoding."""
-
-    max_new_tokens: int = Field(200, ge=1)
-    """Maximum length of a sample, in tokens."""
-    temperature: float = Field(0.8, ge=0)
-    """Divides the logits before sampling; 0 picks the most likely token."""
-    top_k: int = Field(0, ge=0)
-    """Sample from the k most likely tokens; 0: from all."""
-    top_p: float = Field(1.0, gt=0, le=1)
-    """Sample from the most likely tokens with this total probability (arXiv 1904.09751); 1: from all."""
-    seed: Seed = 0
-    """Seed, set anew for each prompt, so samples do not depend on earlier prompts."""
 
 
 class CausalEvaluateSettings(_Batched):

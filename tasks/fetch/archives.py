@@ -21,6 +21,8 @@ BLOCK = 4096
 LONGEST_LINK = 4096
 """Maximum bytes of the path that a link names."""
 
+ENCRYPTED = 1
+"""The bit in the flags of a zip's member."""
 INVALID = (
     *DAMAGED, ValueError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -48,6 +50,8 @@ def unpack(archive: Path, folder: Path) -> int:
             for name, content in members:
                 bound.spend(BLOCK)
                 path = _place(archive, folder, name)
+                if path.exists() or path.is_symlink():
+                    raise DataError(f"{archive.name}: two files are named {name!r}; unpack it yourself")
                 if isinstance(content, str):
                     links.append((path, content))
                     continue
@@ -94,6 +98,8 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
 
 
 def _of_zip(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
+    if info.flag_bits & ENCRYPTED:
+        raise DataError(f"{Path(zipped.filename or '').name}: {info.filename} needs a password; unpack it yourself")
     stream = zipped.open(info)
     if not stat.S_ISLNK(info.external_attr >> 16):
         return info.filename, stream

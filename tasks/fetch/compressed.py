@@ -8,7 +8,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -32,9 +32,9 @@ ZSTD_WINDOW = 1 << 31
 class Bound:
     """Counts what comes out of a file."""
 
-    def __init__(self, name: str, packed: int) -> None:
-        self.name, self.packed, self.most = name, packed, FREE + RATIO * packed
-        self.left = self.most
+    def __init__(self, name: str, packed: int, way_out: str = "unpack it yourself") -> None:
+        self.name, self.packed, self.way_out = name, packed, way_out
+        self.left = self.most = FREE + RATIO * packed
 
     def spend(self, size: int) -> None:
         """Count bytes. Raises DataError for too many."""
@@ -42,7 +42,7 @@ class Bound:
         if self.left < 0:
             raise DataError(
                 f"{self.name}: refused, its {self.packed:,} bytes unpack to more than {self.most:,}; if you trust it, "
-                "unpack it yourself"
+                f"{self.way_out}"
             )
 
 
@@ -54,7 +54,9 @@ def opened(path: Path, name: str) -> "Iterator[io.BufferedReader[Any]]":
         if suffix not in PACKED:
             yield cast(Any, raw)
             return
-        pieces = bounded(_unpacked(raw, suffix), Bound(name, path.stat().st_size))
+        if not (size := path.stat().st_size):
+            raise EOFError("the file is empty")
+        pieces = bounded(_unpacked(raw, suffix), Bound(name, size))
         yield io.BufferedReader(Pieces(pieces), PIECE)
 
 
@@ -88,11 +90,32 @@ def bounded(pieces: Iterator[bytes], bound: Bound) -> Iterator[bytes]:
 
 
 def _unpacked(raw: BinaryIO, suffix: str) -> Iterator[bytes]:
-    if suffix == ".zst":
-        return _unzstd(raw)
-    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    stream = openers[suffix](raw)
-    return iter(lambda: stream.read(PIECE), b"")
+    match suffix:
+        case ".zst":
+            return _unzstd(raw)
+        case ".gz":
+            stream = gzip.GzipFile(fileobj=raw)
+            return iter(lambda: stream.read(PIECE), b"")
+        case _:
+            return _streams(raw, bz2.BZ2Decompressor if suffix == ".bz2" else lzma.LZMADecompressor)
+
+
+def _streams(raw: BinaryIO, begin: Callable[[], Any]) -> Iterator[bytes]:
+    """Decompress stream after stream; Python's own readers stop in silence at one that begins with damage."""
+    stream: Any = None
+    while data := raw.read(PIECE):
+        while data:
+            if stream is None:
+                if not (data := data.lstrip(b"\0")):  # padding
+                    break
+                stream = begin()
+            yield stream.decompress(data, PIECE)
+            while not stream.eof and not stream.needs_input:
+                yield stream.decompress(b"", PIECE)
+            data = stream.unused_data
+            stream = None if stream.eof else stream
+    if stream is not None:
+        raise EOFError("truncated")
 
 
 def _unzstd(raw: BinaryIO) -> Iterator[bytes]:

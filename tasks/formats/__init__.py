@@ -7,6 +7,7 @@ rows        batches of token ids: padded, joined, shifted
 tokens      token ids in memory-mapped shards
 tokenizer   a tokenizer on disk
 origin      where a model's weights come from: `model.init`
+sampling    how a causal model continues a prompt
 usage       how a trained model is used: gristmill.json
 weights     a model in memory: positions, bfloat16
 utf8        the UTF-8 bytes of a column of texts

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.formats.text_ids import open_tokenizer
+from tasks.formats.weights import unfit
 from tasks.stage.errors import DataError, one_line
 from tasks.stage.identity import fingerprint, hash_file
 
@@ -29,5 +30,5 @@ def load_tokenizer(folder: Path, control: bool = False) -> Any:
     hash_tokenizer(folder)  # without one, transformers would make an empty tokenizer
     try:
         return open_tokenizer(folder, control)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except unfit() as error:
         raise DataError(f"{folder}: the tokenizer cannot be loaded: {one_line(error)}") from error

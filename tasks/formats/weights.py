@@ -1,6 +1,18 @@
-"""A model in memory: its positions, and the number format of its matrices."""
+"""A model in memory: its positions, the number format of its matrices, and what is raised if it cannot be loaded."""
 
+from pickle import UnpicklingError
 from typing import Any
+
+
+def unfit() -> tuple[type[Exception], ...]:
+    """What transformers, torch and safetensors raise for files of a model that are damaged, inconsistent or hostile."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    return (
+        OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, RuntimeError,
+        ImportError, EOFError, UnpicklingError, StrictDataclassError, SafetensorError,
+    )  # fmt: skip
 
 
 def positions(model: Any) -> int | None:

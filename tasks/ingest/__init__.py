@@ -9,7 +9,9 @@ A document's path through the modules:
 
 settings   the recipe's source, selected by `kind`; one module per kind: `files`, `package`, `url`, `hub`, `apt`
            (downloads stay in the user's cache: `tasks.fetch.downloads`)
-formats    file bytes to rows or text; `decoding` reports invalid bytes, `markdown` makes plain text
+look       what `gristmill check` sees before anything runs; `hub_files`: of a dataset's files
+formats    file bytes to rows or text; `parquet` bounds what it unpacks to, `decoding` reports invalid bytes,
+           `markdown` makes plain text
 rows       a row to text, target, label, id and group
 documents  rows and texts to documents with an id and a group, in several processes
 ids        uniqueness of ids from a column

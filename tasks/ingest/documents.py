@@ -2,19 +2,17 @@
 
 import io
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Literal
 
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.encodings import not_valid
-from tasks.ingest.formats import TEXTS, SourceFile, open_utf8, read_lines, read_rows, read_text
+from tasks.ingest.formats import TEXTS, SourceFile, read_lines, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
-from tasks.ingest.rows import FIRST, Row
+from tasks.ingest.rows import Row
 from tasks.ingest.source import Bench, Document, Documents, require_bound, require_length
-from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.runtime import workers
 from tasks.workers.parallel_map import parallel_map
 
@@ -22,8 +20,6 @@ TITLE = 60
 """Maximum characters of a part's headings in `source`."""
 ALONE = 1 << 20
 """Up to this many bytes of Markdown are parsed in one process."""
-LOOKED = 20
-"""Files whose first rows `gristmill check` reads, and problems that it tells."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +34,15 @@ class Text:
 
 def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> Iterator[Document]:
     """The documents of files, in order. Raises DataError, or RecipeError for settings that do not fit a file."""
-    for file in files:  # check all names before reading the first
-        _check(file, wanted, bench)
+    require_fit(files, wanted, bench)  # all names before reading the first
+    for file in files:
         bench.count("files")
         size = file.path.stat().st_size
         if file.format in TEXTS and wanted.split_at is None:
             require_length(size, file.name)
         bench.count("bytes", size)
-    if "text_column" in wanted.model_fields_set and all(file.format in TEXTS for file in files):
-        raise bench.wrong("documents.text_column", f"{files[0].name} and all others are text files without columns")
     for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
-        told = ((f, _of_path("group", f, wanted, bench), _of_path("label", f, wanted, bench)) for f in run)
+        told = ((f, of_path("group", f, wanted, bench), of_path("label", f, wanted, bench)) for f in run)
         if are_texts:
             texts = [Text(file, group or file.stem, label, wanted) for file, group, label in told]
             if (processes := _processes(texts)) == 1:
@@ -63,37 +57,27 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
                 yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, label)
 
 
-def look_at_files(files: list[SourceFile], wanted: Documents, bench: Bench) -> None:
-    """Look at the names of all files and at the first rows of the first ones. Raises what `documents_of_files` would,
-    with one line per file."""
-    problems: list[GristmillError] = []
-    for number, file in enumerate(files):
-        try:
-            _check(file, wanted, bench)
-            _of_path("group", file, wanted, bench), _of_path("label", file, wanted, bench)
-            if number < LOOKED and file.format in TEXTS:
-                with open_utf8(file, wanted):
-                    pass
-            elif number < LOOKED:
-                deque(islice(read_rows(file, wanted), FIRST), maxlen=0)
-        except (DataError, RecipeError) as error:
-            problems.append(error)
-    if problems:
-        told = [str(problem) for problem in problems[:LOOKED]]
-        more = [f"… and {len(problems) - LOOKED:,} more files"] if len(problems) > LOOKED else []
-        raise DataError("\n".join([*told, *more]))
+def require_fit(files: list[SourceFile], wanted: Documents, bench: Bench) -> None:
+    """Raises RecipeError for settings that do not fit the format of a file."""
+    for key, sentence in unfit(files, wanted):
+        raise bench.wrong(key, sentence)
 
 
-def _check(file: SourceFile, wanted: Documents, bench: Bench) -> None:
-    if file.format not in TEXTS and wanted.split_at is not None:
-        raise bench.wrong("documents.split_at", f"{file.name} is a table; only text files can be split")
-    if file.format not in (".csv", ".tsv") and wanted.delimiter is not None:
-        raise bench.wrong("documents.delimiter", f"{file.name} is not a CSV file")
-    if file.format == ".parquet" and wanted.encoding is not None:
-        raise bench.wrong("documents.encoding", f"{file.name} is a Parquet file, always UTF-8")
-    for key in ("target_column", "label_column", "group_column", "id_column"):
-        if file.format in TEXTS and getattr(wanted, key) is not None:
-            raise bench.wrong(f"documents.{key}", f"{file.name} is a text file and has no columns")
+def unfit(files: list[SourceFile], wanted: Documents) -> Iterator[tuple[str, str]]:
+    """Keys that do not fit the format of a file, each with a sentence. Raises DataError for an unsupported format."""
+    for file in files:
+        if file.format not in TEXTS and wanted.split_at is not None:
+            yield "documents.split_at", f"{file.name} is a table; only text files can be split"
+        if file.format not in (".csv", ".tsv") and wanted.delimiter is not None:
+            yield "documents.delimiter", f"{file.name} is not a CSV file"
+        if file.format == ".parquet" and wanted.encoding is not None:
+            yield "documents.encoding", f"{file.name} is a Parquet file, always UTF-8"
+        for key in ("target_column", "label_column", "group_column", "id_column"):
+            if file.format in TEXTS and getattr(wanted, key) is not None:
+                yield f"documents.{key}", f"{file.name} is a text file and has no columns"
+    if "text_column" in wanted.model_fields_set and all(file.format in TEXTS for file in files):
+        others = " and all others are text files" if len(files) > 1 else " is a text file"
+        yield "documents.text_column", f"{files[0].name}{others} without columns"
 
 
 def _processes(texts: list[Text]) -> int:
@@ -169,7 +153,7 @@ def _plain(raw: str, of: Text, offset: int) -> tuple[str, str | None]:
     return (markdown_to_text(text) if of.file.format == ".md" else text), problem
 
 
-def _of_path(what: Literal["group", "label"], file: SourceFile, wanted: Documents, bench: Bench) -> str | None:
+def of_path(what: Literal["group", "label"], file: SourceFile, wanted: Documents, bench: Bench) -> str | None:
     """The group or label from a file's path, or None without a pattern in the settings."""
     key = f"{what}_pattern"
     pattern: str | None = getattr(wanted, key)

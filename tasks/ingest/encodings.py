@@ -27,6 +27,26 @@ CONTROL_SHARE = 0.2
 """Above this share of control characters, bytes are tried as UTF-16 and UTF-32: in these, Latin letters have every
 other byte 0, Cyrillic ones 4, so that the share is about 0.5."""
 NO_TEXT = ("Cc", "Cn", "Co", "Cs")
+OFFICE = "export its text or table, as .txt or .csv"
+PACK = "end its name in {}"
+OTHER = (
+    (b"PK\x03\x04", "a ZIP archive or an Office file (.xlsx, .docx)", OFFICE),
+    (b"PK\x05\x06", "an empty ZIP archive", "remove it"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls, .doc)", OFFICE),
+    (b"%PDF-", "a PDF", "extract its text"),
+    (b"PAR1\x15", "a Parquet file", PACK.format(".parquet")),
+    (b"ARROW1\0\0", "an Arrow file", "save it as .parquet"),
+    (b"SQLite format 3\0", "an SQLite database", "export its table, as .csv"),
+    (b"\x1f\x8b\x08", "compressed by gzip", PACK.format(".gz")),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", PACK.format(".zst")),
+    (b"\xfd7zXZ\0", "compressed by xz", PACK.format(".xz")),
+    (b"BZh91AY&SY", "compressed by bzip2", PACK.format(".bz2")),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
+    (b"\x89PNG\r\n", "an image", "remove it"),
+    (b"\xff\xd8\xff", "an image", "remove it"),
+    (b"\x7fELF", "a program", "remove it"),
+)  # fmt: skip
+"""How files begin that are not text: what each is, and the way out."""
 
 
 def known_encoding(name: str) -> str:
@@ -38,6 +58,11 @@ def known_encoding(name: str) -> str:
     if found is None or found.incrementaldecoder is None or not found._is_text_encoding:
         raise ValueError(f"unknown encoding {name!r}; names are those of Python, such as utf-16, cp1252 or shift_jis")
     return name
+
+
+def no_text(sample: bytes) -> str | None:
+    """What a file that begins with these bytes is and what to do with it, if it is certain not to be text."""
+    return next((f"{what}, not text; {out}" for begin, what, out in OTHER if sample.startswith(begin)), None)
 
 
 def foreign_encoding(sample: bytes) -> str | None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,9 +11,10 @@ from typing import Any, BinaryIO, cast
 
 from tasks.fetch.compressed import DAMAGED, PACKED, PIECE, Pieces, opened
 from tasks.ingest.decoding import Lines, escape, escaped_lines
-from tasks.ingest.encodings import SAMPLE, foreign_encoding, not_valid, recoded
-from tasks.ingest.json_records import DECODER, json_records
-from tasks.ingest.rows import Row, Values, columns_wanted, make_row, make_rows, name_columns, require_column
+from tasks.ingest.encodings import SAMPLE, foreign_encoding, no_text, not_valid, recoded
+from tasks.ingest.json_records import DECODER, json_problem, json_records
+from tasks.ingest.parquet import parquet_rows
+from tasks.ingest.rows import Row, Values, columns_wanted, make_row, make_rows, name_columns, require_column, visible
 from tasks.ingest.source import Documents, require_length
 from tasks.stage.errors import DataError
 
@@ -28,10 +29,9 @@ PLAIN = (
     "scm rkt pro v sv vhd vhdl asm s pas ada adb ads vb cob cmake gradle proto graphql tf"
 )
 """Source code and markup, read as text; so are names without a suffix, such as `Makefile`."""
+_KEY = "ingest.documents.delimiter"
 FIELD_LIMIT = (1 << 31) - 1
 """Maximum characters of a CSV field; the csv module's default is 131,072."""
-PARQUET_ROWS = 1024
-"""Rows of a Parquet file in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
         case ".csv" | ".tsv":
             return _csv_rows(file, wanted)
         case _:
-            return _parquet_rows(file, wanted)
+            return parquet_rows(file.path, file.name, wanted)
 
 
 def _jsonl_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
@@ -106,7 +106,13 @@ def _jsonl_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
             try:
                 values = DECODER.decode(line)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{file.name} line {number}: not valid JSON: {error}") from error
+                lines_only = (
+                    "; a .jsonl file has one object per line" if isinstance(error, json.JSONDecodeError) else ""
+                )
+                told = f"{json_problem(error)}{lines_only}"
+                raise DataError(f"{file.name} line {number}: not valid JSON: {told}") from error
+            if isinstance(values, list):
+                raise DataError(f"{file.name} line {number}: expected a JSON object, found list; end its name in .json")
             yield number, _of_object(values, f"{file.name} line {number}"), _problem(wrong, file, wanted)
 
 
@@ -117,7 +123,7 @@ def _json_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
             for number, (values, wrong) in enumerate(json_records(stream, file.name), 1):
                 yield number, _of_object(values, f"{file.name} row {number}"), _problem(wrong, file, wanted)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file.name} row {number + 1}: not valid JSON: {error}") from error
+        raise DataError(f"{file.name} row {number + 1}: not valid JSON: {json_problem(error)}") from error
 
 
 def _of_object(values: Any, place: str) -> dict[str, Any]:
@@ -134,70 +140,42 @@ def _csv_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
         reader = csv.reader(lines, strict=True, delimiter=delimiter)
         number = 0
         try:
-            header = next(reader, [])
-            _require_columns(header, file.name, wanted)
-            lines.wrong_byte()
+            header = next(filter(None, reader), [])
+            _require_columns(header, file.name, wanted, delimiter, lines.wrong_byte())
             for number, fields in enumerate(filter(None, reader), 1):
                 if len(fields) != len(header):
                     counted = f"{len(fields)} fields, but {len(header)} columns"
                     raise DataError(f"{file.name} row {number} (line {reader.line_num}): {counted}")
+                if len(header) > 1 and visible(fields[0]) == visible(header[0]) and fields[1:] == header[1:]:
+                    again = "the header again; were tables joined? Remove this line"
+                    raise DataError(f"{file.name} row {number} (line {reader.line_num}): {again}")
                 values = dict(zip(header, fields, strict=True))
                 yield make_row(file.name, "row", number, values, wanted, _problem(lines.wrong_byte(), file, wanted))
         except csv.Error as error:
             raise DataError(f"{file.name} row {number + 1} (line {reader.line_num}): {error}") from error
 
 
-def _require_columns(header: list[str], name: str, wanted: Documents) -> None:
+def _require_columns(header: list[str], name: str, wanted: Documents, delimiter: str, wrong: int | None) -> None:
     """Raises DataError for a column that is missing, or not the only one of its name."""
-    signs = [sign for sign in ";\t|," if sign in header[0]] if len(header) == 1 else []
-    if signs and wanted.text_column not in header:
-        raise DataError(
-            f"{name}: one column, {header[0][:100]!r}; if {signs[0]!r} separates columns, set "
-            f"ingest.documents.delimiter: {json.dumps(signs[0])}"
-        )
+    if not header:
+        raise DataError(f"{name}: empty, not even a header")
+    line = delimiter.join(header)
+    if wanted.text_column not in header:
+        if line.startswith("sep="):
+            raise DataError(f"{name}: begins with {line!r}, a line for Excel; remove it, and set {_KEY}: {line[4:5]!r}")
+        for sign in ";\t|,":
+            if sign in line and (len(header) == 1 or wanted.text_column in line.split(sign)):
+                raise DataError(
+                    f"{name}: no column {wanted.text_column!r}, but {line[:100]!r}; if {sign!r} separates columns, set "
+                    f"{_KEY}: {json.dumps(sign)}"
+                )
     for column in columns_wanted(wanted):
+        if column not in header and wrong is not None:
+            raise DataError(
+                f"{name}: no column {column!r}, but the header is {not_valid(wrong, name, wanted.encoding)}; set "
+                "ingest.documents.encoding, such as cp1252"
+            )
         require_column(column, name_columns(header), name)
-
-
-def _parquet_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        table = pq.ParquetFile(file.path)
-        there = nested_names(table.schema_arrow)
-        paths = {name: require_column(name, there, file.name) for name in columns_wanted(wanted)}
-        for batch in table.iter_batches(PARQUET_ROWS, columns=list({path[0]: None for path in paths.values()})):
-            values = [_parquet_values(batch, path) for path in paths.values()]
-            for row in zip(*values, strict=True):
-                number += 1
-                yield make_row(file.name, "row", number, dict(zip(paths, row, strict=True)), wanted, None)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file.name}: damaged after row {number}: {error}") from error
-
-
-def nested_names(fields: Iterable[Any]) -> dict[str, Any]:
-    """Names of Arrow fields, nested under each struct, for `rows.path_of`."""
-    import pyarrow as pa
-
-    known = list(fields)
-    inside = (nested_names(field.type) if pa.types.is_struct(field.type) else None for field in known)
-    return name_columns((field.name for field in known), inside)
-
-
-def _parquet_values(batch: Any, path: tuple[str, ...]) -> list[Any]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    column = batch.column(path[0])
-    for name in path[1:]:
-        column = pc.struct_field(column, name)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = column.cast(pa.large_binary())  # decode row by row: an invalid byte affects one row only
-    return column.to_pylist()
 
 
 def _problem(wrong: int | None, file: SourceFile, wanted: Documents) -> str | None:
@@ -210,10 +188,13 @@ def open_utf8(file: SourceFile, wanted: Documents) -> Iterator[BinaryIO]:
     that has to be named."""
     try:
         with opened(file.path, file.name) as stream:
+            sample = stream.peek(SAMPLE)[:SAMPLE]
+            if (other := no_text(sample)) is not None:
+                raise DataError(f"{file.name}: {other}")
             if wanted.encoding is not None:
                 yield cast(BinaryIO, io.BufferedReader(Pieces(recoded(stream, wanted.encoding)), PIECE))
                 return
-            if (found := foreign_encoding(stream.peek(SAMPLE)[:SAMPLE])) is not None:
+            if (found := foreign_encoding(sample)) is not None:
                 raise DataError(
                     f"{file.name}: not UTF-8, but apparently {found}; set ingest.documents.encoding: {found}, or "
                     "convert the file"

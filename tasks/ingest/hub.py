@@ -11,10 +11,13 @@ from pydantic import Discriminator, Field, Tag
 from tasks.fetch.answers import hub_errors, may_pass
 from tasks.formats.folders import require_no_gaps
 from tasks.ingest.documents import documents_of_rows
-from tasks.ingest.formats import nested_names
-from tasks.ingest.rows import Row, columns_wanted, make_row, path_of, require_column
+from tasks.ingest.hub_files import require_told
+from tasks.ingest.look import First
+from tasks.ingest.parquet import nested_names
+from tasks.ingest.rows import Row, Values, columns_wanted, make_rows, path_of, require_column
 from tasks.ingest.source import Bench, Document, Source
 from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
+from tasks.stage.run import DATA
 from tasks.stage.settings import Name
 
 Splits = Annotated[
@@ -40,15 +43,8 @@ class HubSource(Source):
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
-        for key in ("split_at", "group_pattern", "label_pattern", "encoding", "delimiter"):
-            if getattr(self.documents, key) is not None:
-                raise bench.wrong(f"documents.{key}", "only for files; each row of a dataset is a document")
         if isinstance(self.split, str):
             return self._documents(self.split, None, bench)
-        if self.documents.group_column is not None:
-            raise bench.wrong("documents.group_column", "not allowed with a list of splits: the split is the group")
-        if len(set(self.split)) < len(self.split):
-            raise bench.wrong("split", "duplicate split")
         groups = (None, *self.split[1:])
         return chain.from_iterable(
             self._documents(split, group, bench) for split, group in zip(self.split, groups, strict=True)
@@ -62,12 +58,42 @@ class HubSource(Source):
             rows = (row if row.id is None else replace(row, id=f"{split}/{row.id}") for row in rows)
         return documents_of_rows(rows, name, "row", group)
 
-    def look(self, bench: Bench) -> None:
-        """See `Source.look`: the first row of each split of a folder; the Hub is not asked."""
-        if self.revision is None:
-            self.read(bench)
-            for split in [self.split] if isinstance(self.split, str) else self.split:
-                next(iter(self._documents(split, None, bench)), None)
+    def misplaced(self) -> Iterator[str]:
+        """See `Source.misplaced`."""
+        for key in ("split_at", "group_pattern", "label_pattern", "encoding", "delimiter"):
+            if getattr(self.documents, key) is not None:
+                yield f"documents.{key}: only for files; each row of a dataset is a document"
+        if not isinstance(self.split, str):
+            if self.documents.group_column is not None:
+                yield "documents.group_column: not allowed with a list of splits: the split is the group"
+            if len(set(self.split)) < len(self.split):
+                yield "split: duplicate split"
+
+    def locate(self, bench: Bench) -> None:
+        """See `Source.locate`: a folder of the project, or a revision of the Hub."""
+        is_folder = Path(self.dataset).is_dir()
+        if self.revision is None and not is_folder and not self.dataset.startswith(f"{DATA}/"):  # a stage may write it
+            raise bench.wrong("revision", f"missing; {self.dataset} is not a local folder, and the Hub changes")
+        if self.revision is not None and is_folder:
+            told = f"{self.dataset} is a folder of the project, which has no revisions; remove this key"
+            raise bench.wrong("revision", told)
+
+    def columns(self) -> set[str]:
+        """See `Source.columns`: a row has no path for a label."""
+        return super().columns() - ({"label"} if self.documents.label_column is None else set())
+
+    def key_of(self, column: str) -> str:
+        """See `Source.key_of`."""
+        return f"documents.{column}_column"
+
+    def look(self, bench: Bench, most: float = 1) -> None:
+        """See `Source.look`: the first rows of each split of a folder; the Hub is not asked."""
+        if self.revision is not None:
+            return
+        first = First(self.documents)
+        for split in [self.split] if isinstance(self.split, str) else self.split:
+            first.add_rows(_rows(self, split, "/".join(filter(None, (self.config, split))), bench, whole=False))
+        first.require_good(bench, most)
 
     def local_paths(self) -> list[str]:
         """See `Source.local_paths`: the folder, if the dataset is one."""
@@ -78,12 +104,9 @@ class HubSource(Source):
         return self.dataset
 
 
-def _rows(source: HubSource, split: str, name: str, bench: Bench) -> Iterator[Row]:
-    import pyarrow as pa
-    from datasets.exceptions import DatasetsError
-
-    number = 0
-    stream = _stream(source, split, bench)
+def _rows(source: HubSource, split: str, name: str, bench: Bench, whole: bool = True) -> Iterator[Row]:
+    """The rows of a split; its files are looked at `whole` before, or only their first rows."""
+    stream = _stream(source, split, bench, whole)
     classes: dict[str, str] | None = None
     if stream.features is not None:
         there = nested_names(stream.features.arrow_schema)
@@ -91,15 +114,27 @@ def _rows(source: HubSource, split: str, name: str, bench: Bench) -> Iterator[Ro
         paths = [require_column(column, there, place) for column in columns_wanted(source.documents)]
         classes = _class_names(stream.features, source.documents.label_column)
         stream = stream.select_columns(list({path[0]: None for path in paths}))
-    try:
-        for number, values in enumerate(stream, 1):
-            bench.count("rows")
-            row = make_row(name, "row", number, values, source.documents, None)
-            yield row if classes is None else _with_class_name(row, classes, f"{name} row {number}")
-    except hub_errors() as error:
-        raise _unanswered(source, bench, error) from error
-    except (pa.ArrowException, DatasetsError, OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{source.dataset} {name}: damaged after row {number}: {_first_line(error)}") from error
+    for row in make_rows(name, "row", _values(stream, source, name, bench), source.documents):
+        yield row if classes is None else _with_class_name(row, classes, f"{name} row {row.number}")
+
+
+def _values(stream: Any, source: HubSource, name: str, bench: Bench) -> Iterator[Values]:
+    """The rows of a split. Raises DataError where `datasets` cannot go on."""
+    from datasets.exceptions import DatasetsError
+
+    rows, number = iter(stream), 0
+    while True:
+        try:
+            values = next(rows, None)
+        except hub_errors() as error:
+            raise _unanswered(source, bench, error) from error
+        except (DatasetsError, OSError, EOFError, ValueError) as error:  # ValueError: pyarrow, pandas, encodings
+            raise DataError(f"{source.dataset} {name}: damaged after row {number}: {_first_line(error)}") from error
+        if values is None:
+            return
+        number += 1
+        bench.count("rows")
+        yield number, values, None
 
 
 def _class_names(features: Any, column: str | None) -> dict[str, str] | None:
@@ -124,25 +159,26 @@ def _with_class_name(row: Row, classes: dict[str, str], place: str) -> Row:
     return replace(row, label=label, problem=row.problem or problem)
 
 
-def _stream(source: HubSource, split: str, bench: Bench) -> Any:
+def _stream(source: HubSource, split: str, bench: Bench, whole: bool) -> Any:
     """A split as an iterable dataset. Raises RecipeError for a wrong key, TransientError for network errors."""
     folder = Path(source.dataset)
     if local := folder.is_dir():
         require_no_gaps(folder)
-    if not local and source.revision is None:
-        raise bench.wrong("revision", f"missing; {source.dataset} is not a local folder, and the Hub changes")
+    source.locate(bench)
     import datasets
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it logs what it raises
     try:
-        return datasets.load_dataset(
+        builder = datasets.load_dataset_builder(
             str(folder.resolve()) if local else source.dataset,
             name=source.config,
-            split=split,
             revision=None if local else source.revision,
-            streaming=True,
         )
+        stream = builder.as_streaming_dataset(split=split)
+        require_told(builder, split, source.documents, whole)
+        return stream
     except hub_errors() as error:
         raise _unanswered(source, bench, error) from error
     except (DatasetNotFoundError, FileNotFoundError) as error:

@@ -15,12 +15,21 @@ NEAR = 16
 """An error this near to the end of what was read may come from a word that is cut off: `tru`, `\\u00`."""
 
 
+class TwiceError(ValueError):
+    """An object has two values for a key."""
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name in found if sum(name == other for other, _ in pairs) > 1)
-        raise ValueError(f"two values for {twice!r} in one object")
+        raise TwiceError(f"two values for {twice!r} in one object")
     return found
+
+
+def json_problem(error: Exception) -> str:
+    """What is wrong with invalid JSON, without advice about Python."""
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_object)

@@ -6,6 +6,7 @@ from typing import Literal
 from tasks.fetch.package import Package, open_package
 from tasks.ingest.documents import documents_of_files
 from tasks.ingest.files import Globs, find_files
+from tasks.ingest.look import unfit_globs
 from tasks.ingest.source import Bench, Document, Source
 
 
@@ -20,6 +21,10 @@ class PackageSource(Package, Source):
         """See `Source.read`."""
         folder = open_package(self, bench.scratch, bench.wrong)
         return documents_of_files(find_files(folder, self.files, bench), self.documents, bench)
+
+    def misplaced(self) -> Iterator[str]:
+        """See `Source.misplaced`."""
+        return unfit_globs(self.files, self.documents)
 
     def title(self) -> str:
         """See `Source.title`."""

@@ -9,9 +9,14 @@ from typing import Any
 from tasks.ingest.decoding import mend_surrogates, plain_newlines
 from tasks.ingest.source import Documents
 from tasks.stage.errors import DataError
+from tasks.stage.problems import nearest
 
 KNOWN = 50
 """Columns listed in an error message."""
+LONGEST_NAME = 80
+"""Characters of a column's name in an error message."""
+INVISIBLE = " \t\r\n\ufeff\u200b\u00a0"
+"""What tells two names apart that look the same: blanks, the byte order mark."""
 FIRST = 1000
 """A column that all of so many rows leave out does not exist."""
 
@@ -44,6 +49,11 @@ def name_columns(names: Iterable[str], inside: Iterable[Any] | None = None) -> d
     return found
 
 
+def visible(name: str) -> str:
+    """A name without what does not show at its ends."""
+    return name.strip(INVISIBLE)
+
+
 def columns_wanted(wanted: Documents) -> list[str]:
     """The columns that documents use, the text first; each once."""
     columns = (
@@ -70,15 +80,31 @@ def require_column(name: str, there: Mapping[str, Any], place: str) -> tuple[str
     """`path_of`; raises DataError for a missing column, with the available ones, and for two of one name."""
     path = path_of(name, there)
     if path is None:
-        known = [column if column.isprintable() else repr(column) for column in map(str, there)]
+        known = {_shown(column): column for column in map(str, there)}
         more = f", … ({len(known)} in all)" if len(known) > KNOWN else ""
-        raise DataError(f"{place}: no column {name!r} (available: {', '.join(known[:KNOWN]) or 'none'}{more})")
-    inside: Any = there
+        inside = (f"{column}.{part}" for column in there for part in _inside(there[column]))
+        alike = [shown for shown, column in known.items() if visible(column) == visible(name)]
+        similar = f"; did you mean {alike[0]}?" if alike else nearest(name, [*known, *inside])
+        listed = ", ".join([*known][:KNOWN]) or "none"
+        raise DataError(f"{place}: no column {name!r} (available: {listed}{more}){similar}")
+    nested: Any = there
     for part in path:
-        inside = inside[part]
-        if inside is TWICE:
+        if twins := [other for other in map(str, nested) if other != part and visible(other) == visible(part)]:
+            raise DataError(f"{place}: the columns {part!r} and {twins[0]!r} look the same; rename or remove one")
+        nested = nested[part]
+        if nested is TWICE:
             raise DataError(f"{place}: two columns are named {part!r}; rename or remove one of them")
     return path
+
+
+def _shown(name: str) -> str:
+    """A column's name in an error message."""
+    short = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    return short if name.isprintable() and name == name.strip() else repr(short)
+
+
+def _inside(nested: Any) -> list[str]:
+    return list(map(str, nested)) if isinstance(nested, Mapping) else []
 
 
 def make_row(file: str, unit: str, number: int, values: dict[str, Any], wanted: Documents, problem: str | None) -> Row:
@@ -126,10 +152,12 @@ def _require_seen(unseen: list[str], first: dict[str, Any] | None, file: str) ->
         require_column(name, first or {}, file)
 
 
-def _names(name: str, values: dict[str, Any]) -> bool:
-    """Whether a row has the column, or one around it, which may be null."""
-    return path_of(name, values) is not None or any(
-        name[:dot] in values for dot, sign in enumerate(name) if sign == "."
+def _names(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a row has the column, or one around it that is null or has no columns."""
+    return name in values or any(
+        _names(name[dot + 1 :], inside) if isinstance(inside := values[name[:dot]], Mapping) else True
+        for dot, sign in enumerate(name)
+        if sign == "." and name[:dot] in values
     )
 
 

@@ -128,6 +128,14 @@ class Bench:
         """An error about a key of the section `ingest`."""
         return RecipeError(f"{self.recipe}: ingest.{key}: {sentence}")
 
+    def empty(self, documents: int) -> RecipeError:
+        """The error for a source without text."""
+        return self.wrong("kind", f"the corpus is empty: {documents} documents, none with text")
+
+    def one_class(self, key: str, label: str) -> RecipeError:
+        """The error for labels that are all the same."""
+        return self.wrong(key, f"every document has the class {label!r}; a classifier needs two or more")
+
     def count(self, what: str, amount: int = 1) -> None:
         """Add to the report's count of received items."""
         self.received[what] = self.received.get(what, 0) + amount
@@ -148,8 +156,16 @@ class Source(Section, ABC):
         Raises RecipeError, DataError, or TransientError for a temporary network failure.
         """
 
-    def look(self, bench: Bench) -> None:
-        """What `gristmill check` can tell before anything runs: raises what `read` would for what is on this disk."""
+    def look(self, bench: Bench, most: float = 1) -> None:
+        """What `gristmill check` can tell before anything runs: raises what `read` would for what is on this disk, and
+        DataError if a larger share than `most` of the documents has a problem."""
+
+    def locate(self, bench: Bench) -> None:
+        """Raises RecipeError for a source that is not where the recipe says, before anything else is asked."""
+
+    def misplaced(self) -> Iterator[str]:
+        """Keys that this source does not allow, as far as the recipe tells; each line begins with the key."""
+        yield from ()
 
     def columns(self) -> set[str]:
         """The columns of its documents besides the text: `target`, `label`."""
@@ -163,7 +179,9 @@ class Source(Section, ABC):
         return f"documents.{column}_{'pattern' if of_path else 'column'}"
 
     def problems(self, task: str) -> Iterator[str]:
-        """Columns that a task lacks or does not read; each begins with the key."""
+        """Keys that the source does not allow, and columns that a task lacks or does not read; each begins with the
+        key."""
+        yield from self.misplaced()
         needs, gives = FAMILIES[task].needs, self.columns()
         if needs is not None and needs not in gives:
             yield f"{self.key_of(needs)}: no {needs}; {task} needs one for each text"

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from tasks.fetch.archives import is_archive, unpack
 from tasks.fetch.downloads import alone, cache_folder, cached
-from tasks.ingest.documents import documents_of_files
+from tasks.ingest.documents import documents_of_files, unfit
 from tasks.ingest.files import Globs, find_files
 from tasks.ingest.formats import SourceFile
+from tasks.ingest.look import unfit_globs
 from tasks.ingest.source import Bench, Document, Source
-from tasks.stage.errors import TransientError
+from tasks.stage.errors import DataError, TransientError
 from tasks.stage.identity import hash_file
 from tasks.stage.settings import Sha256
 
@@ -39,14 +40,7 @@ class UrlSource(Source):
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
-        name = self.filename or unquote(PurePosixPath(urlsplit(self.url).path).name)
-        odd = name in ("", ".", "..") or not name.isprintable() or len(name.encode(errors="replace")) > LONGEST_NAME
-        if odd or "/" in name or "\\" in name:
-            raise bench.wrong("filename", "required, because the URL does not end in a file name")
-        if is_archive(name) != (self.files is not None):
-            raise bench.wrong(
-                "files", f"{name} is " + ("an archive; name its files" if self.files is None else "not an archive")
-            )
+        name = self._name()
         with alone(cache := cache_folder(self.sha256)):
             path = cached(self.sha256) or _download(self, cache / name, bench)
         if self.files is None:
@@ -55,6 +49,27 @@ class UrlSource(Source):
         if left_out := unpack(path, folder):
             bench.count("links_left_out", left_out)
         return documents_of_files(find_files(folder, self.files, bench), self.documents, bench)
+
+    def _name(self) -> str:
+        return self.filename or unquote(PurePosixPath(urlsplit(self.url).path).name)
+
+    def misplaced(self) -> Iterator[str]:
+        """See `Source.misplaced`."""
+        name = self._name()
+        odd = name in ("", ".", "..") or not name.isprintable() or len(name.encode(errors="replace")) > LONGEST_NAME
+        if odd or "/" in name or "\\" in name:
+            yield "filename: required, because the URL does not end in a file name"
+        elif self.files is None and is_archive(name):
+            yield f"files: {name} is an archive; name its files"
+        elif self.files is not None and not is_archive(name):
+            yield f"files: {name} is not an archive"
+        elif self.files is not None:
+            yield from unfit_globs(self.files, self.documents)
+        else:
+            try:
+                yield from (f"{key}: {told}" for key, told in unfit([SourceFile(name, Path(name))], self.documents))
+            except DataError as error:
+                yield f"{'url' if self.filename is None else 'filename'}: {error}"
 
     def title(self) -> str:
         """See `Source.title`."""

@@ -51,6 +51,7 @@ def ingest(job: Job) -> Report:
     if unfit := [f"{bench.recipe}: ingest.{problem}" for problem in source.problems(read_task(job.recipe))]:
         raise RecipeError("\n".join(unfit))
     problems, ids = Problems(), Ids()
+    labels: set[str] = set()
     given = source.documents.id_column is not None  # others are file names and row numbers, which are unique
     with (
         CorpusWriter(job.output("raw"), corpus_schema("problem")) as writer,
@@ -59,6 +60,8 @@ def ingest(job: Job) -> Report:
         for documents in _batches(source.read(bench)):
             for document in documents:
                 require_lengths(document)
+                if document.label is not None and len(labels) < 2:
+                    labels.add(document.label)
                 if document.problem is not None:
                     problems.add(document)
             if given:
@@ -66,7 +69,9 @@ def ingest(job: Job) -> Report:
             writer.write(_record_batch(documents, writer.schema))
             shown.advance(len(documents))
     if writer.bytes == 0:
-        raise bench.wrong("kind", f"the corpus is empty: {writer.documents} documents, none with text")
+        raise bench.empty(writer.documents)
+    if len(labels) == 1:
+        raise bench.one_class(source.key_of("label"), *labels)
     ids.require_unique(writer.folder)
     job.say(f"{writer.documents:,} documents, {writer.bytes:,} bytes of text")
     return Report(

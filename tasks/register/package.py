@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "numpy")
 TASKS = Path(__file__).parents[1]
-ALONE = ("formats/text_ids.py", "serve/shared.py")
+ALONE = ("formats/text_ids.py", "serve/server.py", "serve/shared.py")
 """Files that every served model includes, before its own."""
-IMPORTED = re.compile(r"^from tasks\.(?:formats\.text_ids|serve\.shared) import .+\n", re.MULTILINE)
+IMPORTED = re.compile(r"^from tasks\.(?:formats\.text_ids|serve\.server|serve\.shared) import .+\n", re.MULTILINE)
 WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
 AROUND = "gristmill.package"

@@ -6,6 +6,7 @@ always computes in fp32.
 
 from typing import TYPE_CHECKING, Any
 
+from tasks.formats.sampling import GenerationSettings
 from tasks.register.results import Results
 from tasks.stage.errors import DataError
 
@@ -20,9 +21,6 @@ KINDS = {
 """The module of `tasks.serve` for each task."""
 
 Defaults = dict[str, bool | int | float]
-
-SAMPLING: Defaults = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 0}
-"""Causal models: the defaults of `evaluate.generation`."""
 
 GENERATION = {
     "num_beams": int, "max_new_tokens": int, "length_penalty": float, "repetition_penalty": float,
@@ -39,7 +37,7 @@ def defaults(results: Results) -> Defaults:
     match KINDS[results.task]:
         case "causal":
             said = (results.settings.get("evaluate") or {}).get("generation") or {}
-            return {name: type(value)(said.get(name, value)) for name, value in SAMPLING.items()}
+            return GenerationSettings.model_validate(said).model_dump()
         case "pairs":
             return _generation(results) | BATCH
         case "masked":

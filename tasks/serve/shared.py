@@ -1,7 +1,8 @@
 """The base class of served models: loads the folder, encodes texts, batches texts of similar length.
 
-In MLflow's server the work of a request is bounded, requests take turns after each batch, and a request stops when the
-server has given up on it (MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT), so that none keeps the others waiting.
+In MLflow's server the work of a request is bounded, requests take turns after each batch, and a request stops when its
+client has gone or the server has given up on it (MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT), so that none keeps the others
+waiting. See `server`.
 """
 
 import json
@@ -10,25 +11,21 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from tasks.formats.text_ids import open_tokenizer
+from tasks.serve.server import GONE, SERVER, guard, invalid
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
-
-SERVER = "mlflow.pyfunc.scoring_server"
-BODY_BYTES = 8 << 20
 TEXTS = 1024
 CHARACTERS = 1 << 20
 BEAMS = 64
@@ -68,7 +65,7 @@ class Served(PythonModel):
         self.lock, self.queue, self.request = threading.Lock(), threading.Lock(), threading.local()
         self.serving = "__pyfunc_model_path__" in os.environ  # MLflow's server sets it for itself
         if self.serving:
-            _read_strictly(sys.modules[SERVER])
+            guard(sys.modules[SERVER])
 
     def class_of(self, config: "PretrainedConfig") -> str:
         """The class of `transformers` for a model with this configuration."""
@@ -82,23 +79,25 @@ class Served(PythonModel):
         for place, text in enumerate(texts, 1):
             if not isinstance(text, str):
                 found = "null" if pd.api.types.is_scalar(text) and pd.isna(text) else f"{text!r:.60}"
-                raise _invalid(f"input {place} is {found}, expected a string")
+                raise invalid(f"input {place} is {found}, expected a string")
             if not text.isascii() and (bad := next((c for c in text if "\ud800" <= c <= "\udfff"), None)):
-                raise _invalid(f"input {place} is not Unicode: it contains {bad!a}")
+                raise invalid(f"input {place} is not Unicode: it contains {bad!a}")
         for name, value in given.items():
+            if value is None:
+                raise invalid(f"{name}: must be a number, not null; leave it out for its default")
             least, most = self.bounds.get(name, (-math.inf, math.inf))
             if not (math.isfinite(value) and least <= value <= most):
                 limits = f"at least {least}" if most == math.inf else f"from {least} to {most}"
                 limits = limits if math.isfinite(value) else "a finite number"
-                raise _invalid(f"{name}: must be {limits}, not {value}")
-        self.request.end = math.inf
+                raise invalid(f"{name}: must be {limits}, not {value}")
+        self.request.end, self.request.gone = math.inf, GONE.get()
         if self.serving:
             self._require_little(texts, given)
             self.request.end = time.monotonic() + _patience()
         with self.turn():
             problems = self.check(texts)
         for place, problem in problems.items():
-            raise _invalid(f"input {place + 1}: {problem}")
+            raise invalid(f"input {place + 1}: {problem}")
         return self.answer(texts, given) if texts else []
 
     @contextmanager
@@ -118,9 +117,11 @@ class Served(PythonModel):
         return None if self.request.end == math.inf else max(self.request.end - time.monotonic(), 0.01)
 
     def require_time(self) -> None:
-        """Raise MlflowException if the server has given up on the request."""
+        """Raise MlflowException if the client has gone or the server has given up on the request."""
+        if self.request.gone is not None and self.request.gone.is_set():
+            raise invalid("stopped: the client has closed the connection")
         if time.monotonic() > self.request.end:
-            raise _invalid(f"stopped after {_patience()} s, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT; send fewer inputs")
+            raise invalid(f"stopped after {_patience()} s, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT; send fewer inputs")
 
     def _require_little(self, texts: Sequence[str], params: Mapping[str, Any]) -> None:
         """Raise MlflowException if a request asks for too much work."""
@@ -134,7 +135,7 @@ class Served(PythonModel):
             ("inputs x num_beams x max_new_tokens", work, NEW_TOKENS),
         ):
             if amount > most:
-                raise _invalid(f"{what}: {amount:,} in one request, more than the {most:,} that a server accepts")
+                raise invalid(f"{what}: {amount:,} in one request, more than the {most:,} that a server accepts")
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """The predictions for one or more texts."""
@@ -221,12 +222,8 @@ def _device() -> "torch.device":
     wanted = os.environ.get("GRISTMILL_DEVICE") or "auto"
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted != "auto" and not there.get(wanted):
-        raise _invalid(f"GRISTMILL_DEVICE: torch finds no {wanted!r} on this machine; one of auto, cpu, cuda, mps")
+        raise invalid(f"GRISTMILL_DEVICE: torch finds no {wanted!r} on this machine; one of auto, cpu, cuda, mps")
     return torch.device(next(name for name, found in there.items() if found) if wanted == "auto" else wanted)
-
-
-def _invalid(sentence: str) -> MlflowException:
-    return MlflowException.invalid_parameter_value(sentence)
 
 
 def _patience() -> int:
@@ -234,38 +231,3 @@ def _patience() -> int:
     from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
 
     return int(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
-
-
-def _read_strictly(server: Any) -> None:
-    """Let MLflow's server refuse what it cannot read, and hand on what it was sent.
-
-    Alone it answers deep nesting with 500, and makes one numpy array of fixed width of the texts: null becomes the
-    text "None", and a long text costs its length for each of the others.
-    """
-    invocations: Callable[..., Any] = server.invocations
-
-    @wraps(invocations)
-    def strict(data: bytes, content_type: str | None, *more: Any) -> Any:
-        if len(data) > BODY_BYTES:
-            raise _invalid(f"a request of {len(data):,} bytes, more than the {BODY_BYTES:,} that a server accepts")
-        content_type = content_type or ""
-        if not content_type.lower().startswith("application/json"):
-            return invocations(data, content_type, *more)
-        try:
-            content = _as_table(json.loads(data))
-        except (ValueError, RecursionError) as error:
-            raise _invalid(f"the request is no JSON that can be read: {error}") from None
-        return invocations(content if isinstance(content, dict) else data, content_type, *more)
-
-    server.invocations = strict
-
-
-def _as_table(request: Any) -> Any:
-    """The `inputs` or `instances` of a request as a table of one column, which keeps each value as it is."""
-    name = next((name for name in ("inputs", "instances") if isinstance(request, dict) and name in request), None)
-    if name is None or isinstance(request[name], dict):
-        return request
-    texts = request.pop(name)
-    texts = texts if isinstance(texts, list) else [texts]
-    rows = [text if isinstance(text, list) and len(text) == 1 else [text] for text in texts]
-    return {**request, "dataframe_split": {"columns": [0], "data": rows}}

@@ -1,4 +1,4 @@
-"""What a machine refuses, in words: disk and memory, however a library words it."""
+"""What a machine refuses, in words: disk, memory, a GPU's kernels, however a library words it."""
 
 import errno
 import os
@@ -21,6 +21,7 @@ NO_MEMORY = re.compile(
     r"can(?:no|')t allocate memory|unable to allocate|out of memory|bad_alloc|failed to map segment", re.IGNORECASE
 )
 """Messages of torch, numpy, pyarrow, C++ and the loader of shared libraries."""
+UNREPEATABLE = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
 def refusal(error: BaseException | None) -> str | None:
@@ -40,5 +41,7 @@ def refusal(error: BaseException | None) -> str | None:
         said = isinstance(error, RuntimeError | OSError | ImportError) and NO_MEMORY.search(text)
         if isinstance(error, MemoryError) or said:
             return MEMORY
+        if found := UNREPEATABLE.match(text):
+            return f"{found[1]} gives other numbers each time on this GPU; train another architecture, or on the CPU"
         error = error.__cause__ or error.__context__
     return None

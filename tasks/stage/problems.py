@@ -44,8 +44,15 @@ EXPECTED = {
 
 def nearest(word: object, known: Iterable[str]) -> str:
     """`; did you mean X?` with the known word most like a wrong one; empty if none is similar."""
-    close = difflib.get_close_matches(str(word), sorted(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    spelled = {name.casefold(): name for name in sorted(known)}
+    close = difflib.get_close_matches(str(word).casefold(), spelled, 1)
+    return f"; did you mean {spelled[close[0]]}?" if close else ""
+
+
+def missing(key: str, given: Any) -> str:
+    """`missing`, and the key of a mapping that may stand for it."""
+    close = difflib.get_close_matches(key, [str(other) for other in given if other != key], 1) if given else []
+    return f"missing, but there is {close[0]}" if close else "missing"
 
 
 def problems(error: ValidationError, model: type[BaseModel], content: Any, prefix: str) -> Iterator[str]:
@@ -99,7 +106,7 @@ def _sentence(item: Any, model: type[BaseModel], prefix: str) -> str:
         case "extra_forbidden":
             return f"unknown key{_similar_key(model, item['loc'], prefix)}"
         case "union_tag_not_found":
-            return "missing"
+            return missing(_discriminator(item), given)
         case "union_tag_invalid":
             return _one_of(context["expected_tags"], given[_discriminator(item)])
         case "literal_error":

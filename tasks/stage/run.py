@@ -144,31 +144,34 @@ def command_line(name: str, work: Callable[[str], object], arguments: Sequence[s
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(f"usage: python -m tasks.{name} RECIPE", file=sys.stderr)
         sys.exit(EXIT_USER)
+    end(name, lambda: work(arguments[0]), arguments[0])
+
+
+def end(name: str, work: Callable[[], object], where: str) -> NoReturn:
+    """Do a stage's work, then exit: with 0, or with one sentence and the error's code; a flow tells the sentence."""
     end_with_parent()
     switch_off_telemetry()
     keep_loopback_direct()
     began = time.monotonic()
-    code, sentence = 0, None
+    code, sentence, speaker = 0, None, ""
     try:
-        work(arguments[0])
+        work()
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", [])
-        where = [note for note in notes if note.startswith("at ")][:1]
+        place = [note for note in notes if note.startswith("at ")][:1]
         goes_on = [note for note in notes if "goes on" in note] or ["the next run starts this stage again"]
-        sentence = f"{' '.join(['stopped', *where])}; {goes_on[0]}"
-        if outcome_file() is None:
-            print(f"{name}: {sentence}", file=sys.stderr, flush=True)
-        _tell_outcome(name, EXIT_STOPPED, sentence, time.monotonic() - began)
-        os._exit(EXIT_STOPPED)  # at once: torch and MLflow take seconds to leave, and nothing is left to write
+        code, sentence, speaker = EXIT_STOPPED, f"{' '.join(['stopped', *place])}; {goes_on[0]}", f"{name}: "
     except GristmillError as error:
         code, sentence = error.exit_code, str(error)
     except Exception as error:
         if (sentence := refusal(error)) is None:
             raise
-        code, sentence = EXIT_USER, f"{arguments[0]}: {sentence}"
-    if sentence is not None and outcome_file() is None:  # else the flow tells it
-        print(sentence, file=sys.stderr, flush=True)
+        code, sentence = EXIT_USER, f"{where}: {sentence}"
+    if sentence is not None and outcome_file() is None:
+        print(f"{speaker}{sentence}", file=sys.stderr, flush=True)
     _tell_outcome(name, code, sentence, time.monotonic() - began)
+    if code == EXIT_STOPPED:
+        os._exit(code)  # at once: torch and MLflow take seconds to leave, and nothing is left to write
     sys.exit(code)
 
 

@@ -16,8 +16,8 @@ from tasks.stage.problems import nearest, problems
 from tasks.stage.redact import secret_keys
 
 RECIPES = Path("recipes")
-NAME = re.compile(r"(?!(?:true|false|null)$)[a-z][a-z0-9-]{0,63}")
-"""A recipe name: always a string in YAML, and safe in a file name."""
+NAME = re.compile(r"(?!(?:true|false|null|code)$)[a-z][a-z0-9-]{0,63}")
+"""A recipe name: always a string in YAML, safe in a file name, and not the folder data/code."""
 
 LONGEST_NAME = 255
 """Bytes of a file's name."""
@@ -51,27 +51,39 @@ def recipe_path(recipe: str) -> Path:
             raise RecipeError(f"{RECIPES}: not found in {Path.cwd()}; run this in the project's folder")
         if recipe in (others := misnamed()):
             raise RecipeError(others[recipe])
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml"))) or "none"
-        raise RecipeError(f"{path}: no such recipe (available: {known}){nearest(recipe, known.split(', '))}")
+        known = known_recipes()
+        raise RecipeError(f"{path}: no such recipe (available: {', '.join(known) or 'none'}){nearest(recipe, known)}")
     return path
 
 
+def known_recipes() -> list[str]:
+    """The names of all recipes that have a file."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml") if NAME.fullmatch(path.stem) and path.is_file())
+
+
 def misnamed() -> dict[str, str]:
-    """Files that look like recipes but are not read: name → sentence."""
-    others = (path for path in sorted(RECIPES.glob("*")) if path.suffix.lower() in (".yaml", ".yml"))
-    return {
-        path.stem: f"{path}: not read, since recipes end in .yaml; rename it to {path.stem}.yaml, or delete it"
-        for path in others
-        if path.suffix != ".yaml"
-    }
+    """Files that look like recipes but are not read: name → sentence. Editors' own files (`.#a.yaml`) do not count."""
+    found = {}
+    for path in sorted(RECIPES.glob("[!.#]*")):
+        if path.suffix.lower() in (".yaml", ".yml") and path.suffix != ".yaml":
+            told = f"not read, since recipes end in .yaml; rename it to {path.stem}.yaml, or delete it"
+            found[path.stem] = f"{path}: {told}"
+        elif path.suffix == ".yaml" and not NAME.fullmatch(path.stem):
+            found[path.stem] = f"{path}: not read, since {_no_name(path.stem)}; rename or delete it"
+    return found
 
 
 def require_name(recipe: str) -> None:
     """Raises RecipeError if a recipe name is invalid."""
     if not NAME.fullmatch(recipe):
-        raise RecipeError(
-            f"{recipe!r} is not a recipe name: a lowercase letter, then up to 63 lowercase letters, digits or dashes"
-        )
+        raise RecipeError(_no_name(recipe) + nearest(recipe, known_recipes()))
+
+
+def _no_name(recipe: str) -> str:
+    if NAME.fullmatch(f"{recipe}-"):
+        return f"{recipe!r} cannot name a recipe, because it means something else in YAML or in data/"
+    told = repr(recipe) if len(recipe) <= LONGEST_NAME else f"{recipe[:20]!r}… ({len(recipe):,} characters)"
+    return f"{told} is not a recipe name: a lowercase letter, then up to 63 lowercase letters, digits or dashes"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -80,17 +92,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 at byte {error.start}") from error
+        raise RecipeError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        content = YAML(typ="safe").load(text)
     except MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        number = error.problem_mark.line if error.problem_mark else None
+        place = f"{path}" if number is None else f"{path} line {number + 1}"
         problem = one_line(error.problem or error.context)
-        raise RecipeError(f"{path}{line}: not valid YAML: {problem}") from error
+        if problem.startswith("but "):
+            problem = f"{one_line(error.context)} {problem}"
+        tab = number is not None and "\t" in "".join(text.split("\n")[number : number + 1])
+        told = "; it has a tab: indent with blanks" if tab else ""
+        raise RecipeError(f"{place}: not valid YAML: {problem}{told}") from error
     except YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {error}") from error
+        raise RecipeError(f"{path}: not valid YAML: {str(error).partition(chr(10))[0]}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: not valid YAML: nested too deeply") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected a mapping of sections, found {type(content).__name__}")
+        found = (
+            "nothing"
+            if content is None
+            else "a list"
+            if isinstance(content, list)
+            else json.dumps(content, default=str)
+        )
+        raise RecipeError(f"{path}: expected a mapping of sections, found {found}")
     return content
 
 
@@ -100,7 +130,9 @@ def validate(model: type[AnySection], content: Any, path: Path, prefix: str = ""
         text = json.dumps(content)
     except TypeError as error:
         key = ".".join(filter(None, (prefix, *_no_json(content))))
-        raise RecipeError(f"{path}: {key}: {error}; put dates in quotes") from error
+        raise RecipeError(
+            f"{path}: {key}: expected text, a number, a list or a mapping; put dates and keys in quotes"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: {prefix or 'a value'}: a YAML anchor refers to itself") from error
     if secret := list(secret_keys(content, prefix)):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tasks.stage.errors import RecipeError
-from tasks.stage.problems import nearest
+from tasks.stage.problems import missing, nearest
 from tasks.stage.settings import read_yaml, recipe_path
 
 Task = Literal["causal-lm", "translation", "summarization", "masked-lm", "classification"]
@@ -81,10 +81,9 @@ def is_baseline(key: str) -> bool:
 def read_task(recipe: str) -> str:
     """The key `task` of a recipe. Raises RecipeError if it is missing or unknown."""
     path = recipe_path(recipe)
-    task = read_yaml(path).get("task")
+    content = read_yaml(path)
+    task = content.get("task")
     if task not in TASKS:
-        raise RecipeError(
-            f"{path}: task: {'missing' if task is None else json.dumps(task)}; expected one of {', '.join(TASKS)}"
-            f"{nearest(task, TASKS)}"
-        )
+        given = missing("task", content) if task is None else json.dumps(task, default=str)
+        raise RecipeError(f"{path}: task: {given}; expected one of {', '.join(TASKS)}{nearest(task, TASKS)}")
     return str(task)

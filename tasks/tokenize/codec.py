@@ -8,6 +8,7 @@ from typing import Any
 from tasks.formats.text_ids import opening, read_as_text, special_tokens
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import TARGET
+from tasks.formats.weights import unfit
 from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import FAMILIES, PAIRS, is_causal
 from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
@@ -94,7 +95,7 @@ def _is_encoder_decoder(base: Path) -> bool:
 
     try:
         return bool(AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).is_encoder_decoder)
-    except (OSError, ValueError, KeyError) as error:
+    except unfit() as error:
         raise DataError(f"{base}/config.json: {one_line(error)}") from error
 
 

@@ -35,6 +35,8 @@ OPTIMIZER = "optimizer.pt"
 RANDOM = "random.pt"
 HISTORY = "history.json"
 MARK = "whole.json"
+MARK_BYTES = 1 << 16
+"""A larger mark is none of ours."""
 BEST = "best.safetensors"
 TIMING = "timing.json"
 """Timing and hardware facts; not an output of the stage."""
@@ -74,7 +76,7 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
     for path in (checkpoint / MARK, checkpoint, folder):
         _sync(path)
     for old in _by_step(folder)[:-KEPT]:
-        _remove(old)
+        _discard(old)
 
 
 def load(checkpoint: Path, model: Any, optimizer: "Optimizer", device: "torch.device") -> History:
@@ -108,15 +110,20 @@ def load_best(folder: Path, model: Any, history: History) -> None:
 def clear(folder: Path) -> None:
     """Remove the checkpoints and best weights of a finished run; timing.json stays."""
     for path in _of(folder):
-        _remove(path)
+        _discard(path)
 
 
 def clear_others(folder: Path, keep: int) -> None:
-    """Clear the checkpoints of earlier versions of the recipe, all but the `keep` newest, and say so."""
-    others = [other for other in folder.parent.iterdir() if other.is_dir() and other != folder and _of(other)]
+    """Clear the checkpoints of earlier versions of the recipe, all but the `keep` newest, and say so.
+
+    A link to a folder is somebody's own, and stays.
+    """
+    folders = [other for other in folder.parent.iterdir() if other != folder and other.is_dir()]
+    others = [other for other in folders if not other.is_symlink() and _may_read(other) and _of(other)]
     for other in sorted(others, key=lambda path: path.stat().st_mtime)[: len(others) - keep]:
         clear(other)
-        _say(f"{other}: removed the checkpoints of an earlier version of the recipe or of the code")
+        if not _of(other):
+            _say(f"{other}: removed the checkpoints of an earlier version of the recipe or of the code")
 
 
 def save_weights(model: Any, path: Path) -> None:
@@ -171,6 +178,10 @@ def _set_random_state(state: dict[str, Any], device: "torch.device") -> None:
         restore(state[name])
 
 
+def _may_read(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _of(folder: Path) -> list[Path]:
     """All that a training leaves to resume from."""
     return [*_by_step(folder), *folder.glob(f"{BEST}*")]
@@ -182,16 +193,21 @@ def _by_step(folder: Path) -> list[Path]:
 
 
 def _is_whole(path: Path) -> bool:
+    mark = path / MARK
     try:
-        return bool(json.loads((path / MARK).read_text(encoding="utf-8")) == _mark(path))
+        if not mark.is_file() or mark.stat().st_size > MARK_BYTES:
+            return False
+        return bool(json.loads(mark.read_text(encoding="utf-8")) == _mark(path))
     except (OSError, ValueError, RecursionError):
         return False
 
 
 def _mark(checkpoint: Path) -> dict[str, Any]:
     """The content of `whole.json`. Raises OSError if a file is missing or cannot be read."""
-    best = (BEST,) if (checkpoint / BEST).exists() else ()
-    hashes = {name: hash_file(checkpoint / name) for name in (WEIGHTS, OPTIMIZER, RANDOM, HISTORY, *best)}
+    names = (WEIGHTS, OPTIMIZER, RANDOM, HISTORY, *((BEST,) if (checkpoint / BEST).exists() else ()))
+    if odd := [name for name in names if not (checkpoint / name).is_file()]:  # a pipe would never end
+        raise FileNotFoundError(f"{checkpoint / odd[0]} is no file")
+    hashes = {name: hash_file(checkpoint / name) for name in names}
     return {"step": step_of(checkpoint), "sha256": hashes}
 
 
@@ -213,6 +229,14 @@ def _sync(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _discard(path: Path) -> None:
+    """Remove what is not needed any more; what cannot be removed is said, and training goes on."""
+    try:
+        _remove(path)
+    except OSError as error:
+        _say(f"{path}: cannot be removed: {error.strerror}; remove it yourself")
 
 
 def _remove(path: Path) -> None:

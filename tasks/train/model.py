@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.usage import TOKEN_SETTINGS, Usage
-from tasks.formats.weights import positions
+from tasks.formats.weights import positions, unfit
 from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import PAIRS, is_causal, model_class
 from tasks.train.batches import Batches, find_asked
@@ -16,9 +16,6 @@ from tasks.train.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
-
-UNFIT = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ZeroDivisionError, IndexError)
-"""Exceptions that transformers raises for inconsistent configs."""
 
 KNOWN = 12
 """Layer names listed in an error message."""
@@ -35,7 +32,8 @@ class Design:
     training: TrainSettings
     vocabulary: Vocabulary
     labels: list[str] | None
-    attention: str
+    attention: str | None
+    """None: sdpa, or eager for an architecture without it."""
     base: Path
 
     def loader(self, config: "PretrainedConfig") -> Any:
@@ -62,7 +60,6 @@ def build_model(design: Design) -> "tuple[PreTrainedModel, list[str]]":
 
 
 def _fresh(design: Design) -> "PreTrainedModel":
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     architecture = design.settings.architecture or ""
@@ -70,9 +67,16 @@ def _fresh(design: Design) -> "PreTrainedModel":
         from_data = _from_data(design, AutoConfig.for_model(architecture).is_encoder_decoder)
         config = AutoConfig.for_model(architecture, **from_data, **design.settings.config)
         return design.loader(config).from_config(config, attn_implementation=design.attention)
-    except (*UNFIT, StrictDataclassError) as error:
-        sentence = one_line(error)
-        raise design.wrong("model.config", f"{architecture} cannot be built: {sentence}") from error
+    except unfit() as error:
+        _require_attention(design, error)
+        raise design.wrong("model.config", f"{architecture} cannot be built: {one_line(error)}") from error
+
+
+def _require_attention(design: Design, error: Exception) -> None:
+    """Raises RecipeError if the architecture lacks the attention that the recipe asks for."""
+    if "attn_implementation=" in str(error):  # in transformers' sentence about it
+        sentence = f"this architecture has no {design.attention} attention; use auto"
+        raise design.wrong("train.attention", sentence) from error
 
 
 def _from_data(design: Design, encoder_decoder: bool) -> dict[str, Any]:
@@ -106,8 +110,6 @@ def _classes(design: Design) -> dict[str, Any]:
 
 def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
     from transformers import AutoConfig
 
     if not (design.base / "config.json").is_file():
@@ -119,12 +121,16 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
             design.base, config=config, dtype=torch.float32, attn_implementation=design.attention,
             local_files_only=True, trust_remote_code=False, output_loading_info=True,
         )  # fmt: skip
-    except (*UNFIT, OSError, SafetensorError, StrictDataclassError) as error:
+    except unfit() as error:
+        _require_attention(design, error)
         _require_shapes(design)
         raise DataError(f"{design.base}: cannot be loaded for {design.task}: {one_line(error)}") from error
     if (size := model.get_input_embeddings().num_embeddings) < design.vocabulary.size:
         raise DataError(f"{design.base}: {size:,} embeddings, but its tokenizer has {design.vocabulary.size:,} tokens")
     _require_weights(model, info, design)
+    for name, weights in model.named_parameters():
+        if not torch.isfinite(weights).all():
+            raise DataError(f"{design.base}: {name} has NaN or infinite weights")
     return model, sorted({name.rpartition(".")[0] for name in info["missing_keys"]})
 
 
@@ -160,7 +166,6 @@ def _require_weights(model: "PreTrainedModel", info: dict[str, Any], design: Des
 def _require_shapes(design: Design) -> None:
     """Raises RecipeError with a line per key of `model.config` that changes the base's shapes or breaks it."""
     import torch
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     def shapes(**changed: Any) -> dict[str, "torch.Size"]:
@@ -173,13 +178,13 @@ def _require_shapes(design: Design) -> None:
     problems = []
     try:
         plain = shapes()
-    except (*UNFIT, OSError, StrictDataclassError):  # broken without `model.config` too
+    except unfit():  # broken without `model.config` too
         return
     for key, value in design.settings.config.items():
         try:
             if shapes(**{key: value}) != plain:
                 problems.append(f"model.config.{key}: changes the shapes of the base's weights; remove it")
-        except (*UNFIT, StrictDataclassError) as error:
+        except unfit() as error:
             problems.append(f"model.config.{key}: invalid for the base: {one_line(error)}")
     if problems:
         raise RecipeError("\n".join(f"{design.where}: {problem}" for problem in problems))
@@ -203,7 +208,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
         with torch.no_grad():
             summed_loss(model, find_asked(small))
             sees = is_causal(design.task, model.config.is_encoder_decoder) and _sees_later_tokens(model)
-    except UNFIT as error:
+    except unfit() as error:
         raise design.wrong(key, f"{architecture} fails to run: {one_line(error)}") from error
     model.train()
     if sees:

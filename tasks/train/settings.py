@@ -141,7 +141,7 @@ class TrainSettings(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Precision of matrix products; weights stay float32. `auto`: bf16 where the hardware supports it."""
     attention: Literal["auto", "eager", "sdpa"] = "auto"
-    """`auto`: sdpa, but eager for bf16 on a CPU, where the backward pass of sdpa takes three times as long."""
+    """`auto`: sdpa if the architecture has it; eager for bf16 on a CPU, where training with sdpa is 3 times slower."""
     optimizer: Annotated[AdamWSettings | MuonSettings, Field(discriminator="name")] = MuonSettings(name="muon")
     """AdamW for all parameters, or Muon for the hidden matrices and AdamW for the rest."""
     schedule: ScheduleSettings = ScheduleSettings()

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.tokens import TARGET, Index, Labels, Tokens
@@ -77,13 +77,15 @@ def train(job: Job) -> Report:
         job.input("tokenizer"), {job.input(f"tokens/{name}"): sides.text.index for name, sides in splits.items()}
     )
     identity = identify(job, order, machine)
-    _make_deterministic(order.train.seed, machine)
+    make_deterministic(order.train.seed, machine)
     labels = splits["train"].labels
+    free = order.train.attention == "auto" and machine.attention == "sdpa"
     design = Design(
         order.where, order.task, order.model, order.train, vocabulary, None if labels is None else labels.names,
-        machine.attention, job.input("base"),
+        None if free else machine.attention, job.input("base"),
     )  # fmt: skip
     model, drawn = build_model(design)
+    machine = replace(machine, attention=model.config._attn_implementation)
     data = make_data(order, splits, vocabulary, model.config)
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
@@ -186,7 +188,7 @@ def _usage(order: Order, index: Index) -> Usage:
     return Usage(order.task, index.prefix, order.train.source_length, target, closing, index.control)
 
 
-def _make_deterministic(seed: int, machine: Machine) -> None:
+def make_deterministic(seed: int, machine: Machine) -> None:
     """Same machine and thread count, same numbers; threads matter because they change the order of summation."""
     import torch
     from transformers import set_seed
@@ -195,7 +197,7 @@ def _make_deterministic(seed: int, machine: Machine) -> None:
     torch.set_num_threads(workers())
     if machine.device == "cuda":  # CPU kernels are deterministic, and the call imports a compiler, which takes seconds
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)  # with `warn_only`, the backward pass of attention would not be
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

@@ -158,8 +158,10 @@ def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe
             for position, value in zip(positions, values if len(values) == len(positions) else positions, strict=True)
         }
         kept = {key: _bounded(full[key]) for key in KEPT if key in full}
-        one.result = kept  # plain numbers, which the library's renderers need, without the list of all failing rows
         row_level = "unexpected_count" in full and "element_count" in full
+        # For the library's renderers: plain numbers without the list of all failing rows. They trip over an aggregate
+        # with unexpected values, which the observed value shows anyway: they want their share of the rows.
+        one.result = {key: value for key, value in kept.items() if row_level or "unexpected" not in key}
         outcomes.append(Outcome(index, settings, bool(one.success), kept, row_level, failing))
     return outcomes
 

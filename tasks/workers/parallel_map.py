@@ -2,13 +2,18 @@
 
 It runs on processes of this machine, or on a Ray or Dask cluster if GRISTMILL_ENGINE names one (`clusters`), with the
 same results. A killed worker is replaced, and its unfinished work is redone.
+
+Ctrl-C reaches the whole process group of a terminal. Only this process heeds it and ends its workers.
 """
 
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process, resource_tracker
 from typing import TypeVar
 
 from tasks.stage.errors import GristmillError
@@ -27,6 +32,8 @@ DEATHS = 3
 
 WORTH_A_PROCESS = 48 << 20
 """Bytes of a corpus below which one process finishes before a second one has started."""
+
+WARNINGS, TRACKER_QUIET = "PYTHONWARNINGS", "ignore:resource_tracker"
 
 NO_MORE = object()
 
@@ -68,7 +75,8 @@ def _by_processes(work: Callable[[Item], Result], items: Iterator[Item], process
                     waiting.append((item, None))  # type: ignore[arg-type]  # not the sentinel
                 for place, (item, future) in enumerate(waiting):
                     if future is None:
-                        waiting[place] = item, pool.submit(work, item)
+                        with _interrupts_held():
+                            waiting[place] = item, pool.submit(work, item)
                 if not waiting:
                     return
                 first = waiting[0][1]
@@ -88,13 +96,49 @@ def _by_processes(work: Callable[[Item], Result], items: Iterator[Item], process
                 waiting.popleft()
                 deaths = 0
                 yield result
+    except KeyboardInterrupt:
+        for worker in active_children():
+            worker.kill()  # its item may take minutes, and outputs are renamed into place
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
-    # spawn: a fork would copy the locks of pyarrow's threads. Children end with this process, even if it is killed.
-    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_parent)
+    _start_tracker()
+    # spawn: a fork would copy the locks of pyarrow's threads
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_tie)
+
+
+def _tie() -> None:
+    """End this worker with the process that started it, even one that is killed."""
+    end_with_parent()
+    starter = parent_process()
+    if starter is None or not starter.is_alive():  # it ended before anything watched it
+        os._exit(1)
+
+
+def _start_tracker() -> None:
+    """Start the process that removes the semaphores of a killed process, without a word about them. Started together
+    with the first worker it would lift the mask of `_interrupts_held`."""
+    before = os.environ.get(WARNINGS)
+    os.environ[WARNINGS] = f"{before},{TRACKER_QUIET}" if before else TRACKER_QUIET
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ[WARNINGS]
+        if before:
+            os.environ[WARNINGS] = before
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that never get SIGINT: they inherit the mask of signals. One for this process comes later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _has_result(future: "Future[Result] | None") -> bool:

@@ -14,11 +14,14 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: i
 
     An error in `work` is raised in place of its result.
     """
-    pool = ThreadPoolExecutor(threads)
+    pool, wait = ThreadPoolExecutor(threads), True
     try:
         yield from in_order(lambda item: pool.submit(work, item), Future.result, items, threads + 1)
+    except KeyboardInterrupt:
+        wait = False  # a stage then ends at once
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait, cancel_futures=True)
 
 
 def in_order(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -120,6 +121,42 @@ def test_no_code_of_a_model_is_run_or_asked_about(bert: Path, monkeypatch: pytes
     folder = start(changed(bert, "known", auto_map=code))
     assert "auto_map" not in json.loads((folder / "config.json").read_text())
     assert (folder / "model.safetensors").read_bytes() == (bert / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "sentence"),
+    [
+        ("config.json", {"model_type": ["bert"]}, "config.json cannot be read: unhashable type"),
+        ("config.json", {"hidden_size": "big"}, "config.json cannot be read: Validation error for field 'hidden_size'"),
+        ("config.json", {"dtype": "float99"}, "config.json cannot be read: module 'torch' has no attribute 'float99'"),
+        ("config.json", {"quantization_config": {"bits": 4}}, "config.json: quantization_config: quantized weights ca"),
+        ("tokenizer_config.json", {"tokenizer_class": 7}, "the tokenizer cannot be read: 'int' object has no attribut"),
+        ("tokenizer_config.json", {"eos_token": ["x"]}, "the tokenizer cannot be read: Special token eos_token has to"),
+        ("tokenizer_config.json", None, "tokenizer_config.json: expected a JSON object, found list"),
+        ("generation_config.json", None, "generation_config.json: expected a JSON object, found list"),
+        ("adapter_config.json", {"base_model_name_or_path": "models/other"}, "adapter_config.json: a LoRA adapter; me"),
+    ],
+)  # fmt: skip
+def test_what_transformers_cannot_read_is_told_where_it_comes_in(
+    bert: Path, file: str, keys: dict[str, object] | None, sentence: str
+) -> None:
+    shutil.copytree(bert, "models/odd")
+    path = Path("models/odd", file)
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text("[]" if keys is None else json.dumps(content | keys))
+    with pytest.raises(DataError, match=f"^{re.escape(f'recipes/tiny.yaml: model.init: models/odd: {sentence}')}"):
+        start({"kind": "folder", "path": "models/odd"})
+
+
+def test_keys_that_lead_to_code_elsewhere_are_removed(bert: Path) -> None:
+    code = {"auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]}, "attn_implementation": "evil/kernel"}
+    shutil.copytree(bert, "models/odd")
+    for name in ("config.json", "tokenizer_config.json"):
+        content = json.loads((bert / name).read_text())
+        Path("models/odd", name).write_text(json.dumps(content | code | {"text_config": code}))
+    folder = start({"kind": "folder", "path": "models/odd"})
+    for name in ("config.json", "tokenizer_config.json"):
+        assert json.loads((folder / name).read_text()) == json.loads((bert / name).read_text()) | {"text_config": {}}
 
 
 def test_a_link_out_of_a_folder_is_not_followed(bert: Path) -> None:

@@ -253,3 +253,13 @@ def test_the_funnel_tells_cut_paragraphs_from_rewriting(tmp_path: Path) -> None:
     steps = report(out)["details"]["funnel"]
     assert [step["rules"] for step in steps] == ["received", "repeated paragraphs cut"]
     assert steps[0]["bytes"] - steps[1]["bytes"] == len(f"\n\n{notice}")
+
+
+def test_a_line_that_varies_beside_boilerplate_is_no_contamination(tmp_path: Path) -> None:
+    licence = "Permission is hereby granted to any person obtaining a copy of this work and its papers to deal in it"
+    year = [2000 + number % 15 for number in range(60)]  # each in too few documents to be boilerplate itself
+    body = [" ".join(f"w{60 * word + number}" for word in range(30)) for number in range(60)]
+    rows = [(f"d{n}", "t" if n < 6 else f"g{n}", f"{body[n]}\nCopyright {year[n]} {licence} {n}") for n in range(60)]
+    rows.append(("leak", "g", f"{body[0]} and more\nCopyright 1999 {licence} x"))
+    out = clean(tmp_path, "  contamination: {}\n  splits: {validation: 0, test: 0, test_groups: [t]}\n", rows)
+    assert list(rejected(out)) == ["leak"]

@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +131,13 @@ def test_a_clone_with_the_shared_cache_runs_nothing(made: Path, tmp_path: Path, 
     assert "Running stage" not in said
     assert (clone / "data/tiny/model/model.safetensors").is_file()
     assert command(clone, "dvc", "status").stdout.strip() == CLEAN
+
+
+def test_a_flow_tells_why_the_stage_code_failed_once_with_its_exit_code(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    lock = project / "requirements.lock"
+    lock.write_text(re.sub(r"(?m)^numpy==", "other==", lock.read_text()))
+    done = command(project, sys.executable, "-m", "flows", "run", "tiny", check=False)
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).count("numpy is missing") == 1
+    assert "last line" not in done.stderr

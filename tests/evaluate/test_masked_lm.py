@@ -216,3 +216,17 @@ def test_unusable_settings_name_their_key(masked, section, sentence):
     write_masked_recipe(masked, **section)
     with pytest.raises(RecipeError, match=f"recipes/tiny.yaml: {sentence}"):
         run(STAGE, "tiny")
+
+
+def test_samples_never_show_a_special_token(masked, tokenizer):
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    model = AutoModelForMaskedLM.from_pretrained("data/tiny/model")
+    with torch.no_grad():
+        model.cls.predictions.bias[tokenizer.all_special_ids] = 1000.0
+    model.save_pretrained("data/tiny/model")
+    run(STAGE, "tiny")
+    (sample,) = read_output("samples.json")
+    shown = {each["token"] for fills in sample["fills"] for each in fills}
+    assert shown and shown.isdisjoint(tokenizer.all_special_tokens)

@@ -91,7 +91,10 @@ def test_deployments_run_when_their_schedules_fire(tmp_path, monkeypatch):
 
 
 def _completed(url: str, recipe: str) -> bool:
-    wanted = {"flow_runs": {"name": {"any_": [recipe]}, "state": {"type": {"any_": ["COMPLETED"]}}}}
+    wanted = {
+        "deployments": {"name": {"any_": [recipe]}},
+        "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+    }
     token = httpx.get(f"{url}/csrf-token?client=test", timeout=30).json()["token"]
     headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
     runs = httpx.post(f"{url}/flow_runs/filter", json=wanted, headers=headers, timeout=30).json()

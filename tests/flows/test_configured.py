@@ -78,3 +78,33 @@ def test_so_it_is_for_variables(tmp_path: Path, variables: dict[str, str]) -> No
     files["p.toml"] = files["home/profiles.toml"]
     ours, theirs, _ = answers(tmp_path, files, **variables)
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("variables", "profiles", "sentence"),
+    [
+        ({"PREFECT_CLIENT_MAX_RETRIES": "x"}, "", "PREFECT_CLIENT_MAX_RETRIES: 'x': Input should be a valid integer"),
+        ({"PREFECT_CLIENT_CUSTOM_HEADERS": "{"}, "", "PREFECT_CLIENT_CUSTOM_HEADERS: not valid JSON"),
+        ({}, 'active = "x\n', "profiles.toml: Illegal character"),
+    ],
+)
+def test_a_setting_that_prefect_cannot_read_is_named(tmp_path, variables, profiles, sentence) -> None:
+    (tmp_path / "profiles.toml").write_text(profiles)
+    environment = {**os.environ, **variables, "PREFECT_HOME": str(tmp_path)}
+    program = [sys.executable, "-m", "flows", "unschedule", "shakespeare"]
+    done = subprocess.run(program, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert sentence in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("home", ["absent", "file"])
+def test_a_home_that_cannot_be_written_is_no_matter(tmp_path, home) -> None:
+    (tmp_path / "file").touch()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    program = "from flows.configured import home_of_prefect; home_of_prefect()\n"
+    program += "import prefect.settings; print(prefect.settings.PREFECT_HOME.value())"
+    environment = {**kept, "HOME": str(tmp_path / home), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == (f"{tmp_path}/.prefect\n", "")

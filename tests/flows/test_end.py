@@ -1,5 +1,6 @@
 """However a run ends, it leaves no process behind, and the next run finds a clean state."""
 
+import json
 import os
 import signal
 import subprocess
@@ -86,7 +87,8 @@ def test_ctrl_c_ends_the_whole_group_and_keeps_the_last_good_outputs(hanging, ru
 
 
 COMMAND = """
-import click
+import click, flows.progress
+flows.progress.SILENCE = 0.5
 from flows.cli.main import _Commands
 from flows.pipeline import run
 click.Group.invoke = lambda self, context: run("toy")
@@ -131,15 +133,29 @@ def test_a_signal_ends_the_command_with_a_sentence_and_no_trace_in_prefect_or_dv
 def test_it_ends_at_once_on_a_temporary_server(hanging, lost):
     command = _command({"PREFECT_API_URL": "", "PREFECT_HOME": str(Path("home").absolute())})
     started = _pids()
+    time.sleep(2)  # longer than SILENCE
     if lost:
         psutil.Process(command.pid).children()[0].kill()
     command.send_signal(signal.SIGINT)
     code, said, took = _end(command)
     assert not any(map(_lives, started))
     assert not any("Crash" in line or "Traceback" in line for line in said)
-    assert code == (75 if lost else 130)
-    assert ("no longer answers" if lost else "second@toy: stopped") in said[-1]
+    assert (code, said[-1]) == (130, "second@toy: stopped; the next run starts this stage again")
+    assert any("still running" in line for line in said)
+    assert not any("Starting temporary server" in line for line in said)  # Prefect's own, beside ours
     assert took < 50  # 79 s when the log worker asked a server that was gone
+
+
+def test_an_output_that_nobody_reads_ends_the_run_as_a_closed_terminal_does(hanging, prefect_api, run_flow):
+    command = _command({"PREFECT_API_URL": prefect_api})
+    started = _pids()
+    assert command.stdout is not None
+    command.stdout.close()
+    assert command.wait(60) == 128 + signal.SIGHUP
+    assert not any(map(_lives, started))
+    assert _last_flow_run().state.name == "Cancelled"
+    assert not any(json.loads(Path(".dvc/tmp/rwlock").read_text()).values())
+    _next_run_succeeds(run_flow)
 
 
 def test_a_flow_run_that_was_killed_is_ended_by_the_next(hanging, prefect_api, run_flow):

@@ -1,6 +1,10 @@
 """The graph comes from dvc.yaml through DVC; errors in it are one sentence."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +89,31 @@ def test_a_folder_in_the_place_of_a_lock_is_named(toy, path):
     Path(path).mkdir(parents=True)
     with pytest.raises(GristmillError, match=rf"{path}: .*Is a directory"), claim("toy", [], print):
         changes(["first@toy"])
+
+
+@pytest.mark.parametrize("dead", ["gone", "zombie", "number given to another program"])
+def test_locks_of_killed_processes_are_released_without_a_word(toy, dead):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        if dead != "number given to another program":
+            process.kill()
+        if dead == "gone":
+            process.wait()
+        place = str(Path("data/toy/first").absolute())
+        holder = {"pid": process.pid, "cmd": "dvc repro"}
+        lock = Path(".dvc/tmp/rwlock")
+        lock.parent.mkdir(exist_ok=True)
+        lock.write_text(json.dumps({"write": {place: holder}, "read": {place: [holder]}}))
+        if dead == "number given to another program":
+            os.utime(lock, (0, 0))
+        assert "first@toy" in changes(["first@toy"])
+        assert not any(json.loads(lock.read_text()).values())
+        process.kill()
+
+
+def test_the_locks_of_a_running_process_stay(toy):
+    lock = Path(".dvc/tmp/rwlock")
+    lock.parent.mkdir(exist_ok=True)
+    holders = {"write": {str(Path("data/toy/second").absolute()): {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}
+    lock.write_text(json.dumps(holders))
+    changes(["first@toy"])
+    assert json.loads(lock.read_text())["write"] == holders["write"]

@@ -14,7 +14,7 @@ import pytest
 
 from flows.runner import StageFailed
 from flows.workspace import BusyWorkspace, claim
-from tasks.stage.errors import EXIT_TRANSIENT, GristmillError, RecipeError
+from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
 from tests.flows.conftest import attempts, changed, dvc, edit
 
 
@@ -205,17 +205,6 @@ def test_change_during_the_run_is_told(ran_toy, run_flow):
     Path("behave/register").write_text("edit")
     with pytest.raises(GristmillError, match=r"dvc status: .*first@toy \(.*recipes/toy.yaml"):
         run_flow("toy")
-
-
-def test_a_removed_recipe_leaves_the_others_as_they_are(ran_toy, monkeypatch):
-    from flows.recipes import remove_recipe
-
-    with pytest.raises(RecipeError, match=r"vars\.recipes\.child\.init: data/toy/second is of toy; remove child first"):
-        remove_recipe("toy")
-    assert remove_recipe("child") == ["recipes/child.yaml", "its line in dvc.yaml"]
-    assert remove_recipe("toy") == ["recipes/toy.yaml", "its line in dvc.yaml", "data/toy"]
-    assert not Path("data/toy").exists() and "toy" not in Path("dvc.yaml").read_text()
-    assert "toy" not in (Path("dvc.lock").read_text() if Path("dvc.lock").exists() else "")
 
 
 def test_what_is_saved_while_a_stage_runs_fails_it_and_the_next_run_uses_it(ran_toy, run_flow):

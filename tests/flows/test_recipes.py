@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.recipes import LIST, check, listed_recipes, new_recipe
+from flows.recipes import LIST, check, listed_recipes
+from flows.rewire import new_recipe
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY
@@ -28,7 +29,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
     (tmp_path / "texts/a.txt").write_text("some text")
-    (tmp_path / "texts/all.jsonl").write_text('{"text": "a", "target": "b", "label": "c", "group": "d"}')
+    rows = [{"text": text, "target": "b", "label": text, "group": "d"} for text in "ac"]
+    (tmp_path / "texts/all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
 
@@ -67,7 +69,8 @@ def test_a_new_recipe_changes_one_line_of_the_graph(project: Path) -> None:
     [
         ("Sonnets", "shakespeare", "'Sonnets' is not a recipe name"),
         ("2024", "shakespeare", "'2024' is not a recipe name"),
-        ("true", "shakespeare", "'true' is not a recipe name"),
+        ("true", "shakespeare", "'true' cannot name a recipe"),
+        ("code", "shakespeare", r"'code' cannot name a recipe, because it means something else in YAML or in data/"),
         ("s" * 65, "shakespeare", "is not a recipe name"),
         ("shakespeare", "shakespeare", r"recipes/shakespeare\.yaml: the recipe shakespeare already exists"),
         ("sonnets", "novels", r"recipes/novels\.yaml: no such recipe"),
@@ -150,7 +153,7 @@ def test_dvc_must_watch_the_files_that_a_recipe_reads(project: Path) -> None:
         (
             "[texts/x.csv]",
             {},
-            "texts/x.csv: one column, 'text;x'; if ';' separates columns, set ingest.documents.delimi",
+            "texts/x.csv: no column 'text', but 'text;x'; if ';' separates columns, set ingest.docum",
         ),
         ("[texts/x.csv]", {"delimiter": ";", "group_column": "y"}, "texts/x.csv: no column 'y' (available: text, x)"),
         (
@@ -320,6 +323,20 @@ def test_a_base_must_do_for_the_task(task: str, base: str, like: str, sentence: 
     refused("b", f"^{re.escape(told)}")
     starts(a=first, between=between, b={**last, "model": {"init": "recipe:between"}})
     refused("b", f"^{re.escape(told)}")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("vars: 3\nstages: {}\n", "vars: expected a list"),
+        ("vars: [{recipes: {x: {}}}]\nstages: [a]\n", "stages: exp"),
+        ("vars: [{recipes: {x: {}}}]\nstages: {a: 3}\n", "stages: exp"),
+        ("vars: [recipes]\nstages: {}\n", "vars: the mapping `recipes` is missing"),
+    ],
+)
+def test_a_graph_of_another_form_is_told(text: str, told: str) -> None:
+    Path("dvc.yaml").write_text(text)
+    refused("shakespeare", rf"^dvc\.yaml: {told}")
 
 
 def test_a_graph_from_before_the_stage_code_says_what_to_do() -> None:

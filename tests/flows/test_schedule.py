@@ -49,6 +49,11 @@ class Gateway(BaseHTTPRequestHandler):
     """A server that stands before Prefect's and wants a header."""
 
     def do_GET(self) -> None:
+        if self.path.startswith("/moved"):
+            self.send_response(301)
+            self.send_header("Location", self.path.removeprefix("/moved"))
+            self.end_headers()
+            return
         known = self.headers.get("X-Key") == "open"
         body = {"/api/hello": b'"hello"', "/api/admin/version": b'"3.8.8"'}.get(self.path) if known else b"{}"
         self.send_response((200 if body else 404) if known else 401)
@@ -74,10 +79,64 @@ def test_a_server_behind_a_gateway_is_asked_as_prefect_asks_it(gateway: str, end
     from flows.api import reachable_api
 
     with temporary_settings({PREFECT_API_URL: gateway + end}):
-        with pytest.raises(GristmillError, match="answers with HTTP 401"), reachable_api():
+        with pytest.raises(GristmillError, match=r"answers with HTTP 401; set PREFECT_API_AUTH"), reachable_api():
             pass
         with temporary_settings({PREFECT_CLIENT_CUSTOM_HEADERS: {"X-Key": "open"}}), reachable_api():
             pass
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda url: url.replace("/api", "/moved/api"), r"redirects to http://\S+/api; set it to that"),
+        (lambda url: url.replace("/api", ""), "HTTP 404; Prefect's API usually ends with /api"),
+        (lambda url: url.replace("http:", "https:"), "does not speak https; set it to http"),
+    ],
+)
+def test_a_url_that_is_almost_right_names_the_right_one(gateway: str, change, sentence: str) -> None:
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_CUSTOM_HEADERS, temporary_settings
+
+    from flows.api import reachable_api
+
+    changes = {PREFECT_API_URL: change(gateway), PREFECT_CLIENT_CUSTOM_HEADERS: {"X-Key": "open"}}
+    with temporary_settings(changes), pytest.raises(GristmillError, match=sentence) as told, reachable_api():
+        pass
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("file", ["absent.pem", __file__])
+def test_a_file_without_certificates_is_named(gateway: str, file: str) -> None:
+    from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_API_URL, temporary_settings
+
+    from flows.api import reachable_api
+
+    changes = {PREFECT_API_URL: gateway.replace("http:", "https:"), PREFECT_API_SSL_CERT_FILE: file}
+    sentence = f"PREFECT_API_SSL_CERT_FILE: {file}: not a file of certificates"
+    with temporary_settings(changes), pytest.raises(GristmillError, match=sentence), reachable_api():
+        pass
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks://127.0.0.1:9"])
+def test_a_proxy_that_httpx_cannot_use_is_named_but_for_a_server_on_this_machine(
+    gateway: str, monkeypatch, tmp_path, proxy: str
+) -> None:
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_CUSTOM_HEADERS, temporary_settings
+
+    from flows.api import reachable_api
+    from flows.launch import launch
+
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("no_proxy", "a.example")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+    (tmp_path / "says_no_proxy.py").write_text("import os; print(os.environ['no_proxy'])")
+    changes = {PREFECT_API_URL: gateway, PREFECT_CLIENT_CUSTOM_HEADERS: {"X-Key": "open"}}
+    lines: list[str] = []
+    with temporary_settings(changes), reachable_api():
+        launch("says_no_proxy", [], lines.append)
+    assert (lines, os.environ["no_proxy"]) == (["a.example,127.0.0.1,localhost,::1"], "a.example")
+    elsewhere = temporary_settings({PREFECT_API_URL: "http://example.test/api"})
+    with elsewhere, pytest.raises(GristmillError, match="the proxy in ALL_PROXY cannot be used"), reachable_api():
+        pass
 
 
 def test_a_server_on_this_machine_is_not_asked_through_a_proxy(gateway: str, monkeypatch) -> None:

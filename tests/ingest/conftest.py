@@ -60,3 +60,10 @@ def write_rows(name: str, rows: list[dict[str, Any]]) -> None:
         pq.write_table(pa.Table.from_pylist(rows), name)
     else:
         Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write(name: str, content: bytes | str) -> None:
+    """A file, with its folders."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())

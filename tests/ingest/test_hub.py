@@ -1,5 +1,6 @@
 """A Hugging Face dataset, from a local folder."""
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
@@ -181,3 +182,66 @@ def test_a_hub_out_of_reach_may_be_back_later(run, monkeypatch, project):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(TransientError, match=r"ingest\.dataset: owner/name: "):
         run(kind="hub", dataset="owner/name", revision="main", split="train")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "told"),
+    [
+        ("train.csv", "text,text\na,b\n", "text", "train.csv: two columns are named 'text'"),
+        ("train.csv", "id,text,text\n1,a,b\n", "id", None),
+        (
+            "train.csv",
+            "txet,x\na,b\n",
+            "text",
+            r"train.csv: no column 'text' \(available: txet, x\); did you mean",
+        ),
+        ("train.csv.gz", "text,text\na,b\n", "text", "train.csv.gz: two columns are named 'text'"),
+        (
+            "train.csv",
+            "text,x\na,b\nc,d,e\n",
+            "text",
+            "train: damaged after row 0: .*Expected 2 fields in line 3",
+        ),
+        (
+            "train.jsonl",
+            '{"text": "a"}\n{"text": "b", "text": "c"}\n',
+            "text",
+            "train.jsonl row 2: two values for 't",
+        ),
+        ("train.json", '[{"text": "b", "text": "c"}]', "text", "train.json row 1: two values for 'text'"),
+        ("train.jsonl", '{"m": {"k": "a", "k": "b"}}\n', "m.k", "train.jsonl row 1: two values for 'k'"),
+    ],
+)
+def test_what_datasets_reads_in_silence_is_told(run, project, folder, name, content, column, told):
+    place = Path("sets/loose", name)
+    place.parent.mkdir()
+    place.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    given = {"kind": "hub", "dataset": "sets/loose", "split": "train", "documents": {"text_column": column}}
+    if told is None:
+        assert len(run(**given)) == 1
+        return
+    with pytest.raises(DataError, match=f"^sets/loose.{told}"):
+        run(**given)
+    with pytest.raises(DataError, match=f"^sets/loose.{told}"):
+        HubSource(licence="x", **{**given, "documents": Documents(text_column=column)}).look(
+            Bench(Path("recipes/x.yaml"), Path())
+        )
+
+
+def test_bombs_in_a_dataset_are_refused(run, folder, monkeypatch):
+    monkeypatch.setattr("tasks.fetch.compressed.FREE", 1 << 20)
+    root = Path("sets/loose")
+    root.mkdir()
+    wide = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array(["x" * 100_000]))
+    pq.write_table(pa.table({"text": wide}), "a.parquet", compression="zstd")
+    lines = b"some words\n" * 1_000_000
+    for name, content in {
+        "train.parquet": Path("a.parquet").read_bytes(),
+        "train.csv.gz": gzip.compress(b"text\n" + lines),
+        "train.txt.gz": gzip.compress(lines),
+        "train.jsonl.gz": gzip.compress(b'{"text": "some words"}\n' * 500_000),
+    }.items():
+        (root / name).write_bytes(content)
+        with pytest.raises(DataError, match=f"^sets/loose/{name}: refused, its .* bytes unpack to more than "):
+            run(kind="hub", dataset="sets/loose", split="train")
+        (root / name).unlink()

@@ -47,7 +47,7 @@ def test_labels_are_texts_whole_numbers_and_booleans(run):
 
 @pytest.mark.parametrize("what", ["target", "label"])
 def test_a_document_without_its_target_or_label_has_a_problem(run, what):
-    write_rows("a.jsonl", [{"text": "a", "x": {"y": value}} for value in ("fine", None, "", " \n")])
+    write_rows("a.jsonl", [{"text": "a", "x": {"y": value}} for value in ("fine", None, "", " \n", "good")])
     write_rows("b.jsonl", [{"text": "a", "x": None}, {"text": "a", "x": {}}])
     pq.write_table(pa.table({"text": ["a", "a"], "x": pa.array([None, {"y": ""}])}), "c.parquet")
     rows = run(kind="files", files=["a.jsonl", "b.jsonl", "c.parquet"], documents={f"{what}_column": "x.y"})
@@ -55,7 +55,9 @@ def test_a_document_without_its_target_or_label_has_a_problem(run, what):
     places += [f"c.parquet row {n}" for n in (1, 2)]
     assert [(row[what], row["problem"]) for row in rows] == [
         ("fine", None),
-        *((None, f"no {what} in {place}: nothing in the column 'x.y'") for place in places),
+        *((None, f"no {what} in {place}: nothing in the column 'x.y'") for place in places[:3]),
+        ("good", None),
+        *((None, f"no {what} in {place}: nothing in the column 'x.y'") for place in places[3:]),
     ]
     assert read_report()["details"]["problems"]["documents"] == 7
 
@@ -126,7 +128,9 @@ def test_an_absent_column_is_told_with_those_there_are(run):
     write_rows("c.parquet", [{"text": "a", "x": {"y": "b"}}])
     for name, column in {"a.jsonl": "y", "b.csv": "x.y", "c.parquet": "x.z", "d.jsonl": "y"}.items():
         for what in ("text", "target", "label", "id", "group"):
-            with pytest.raises(DataError, match=rf"^{name}: no column '{column}' \(available: text, x\)$"):
+            with pytest.raises(
+                DataError, match=rf"^{name}: no column '{column}' \(available: text, x\)(; did you mean x\.y\?)?$"
+            ):
                 run(kind="files", files=[name], documents={f"{what}_column": column})
 
 
@@ -134,16 +138,17 @@ def test_an_absent_column_is_told_with_those_there_are(run):
 @pytest.mark.parametrize("what", ["text", "target", "label", "id", "group"])
 def test_a_row_that_leaves_out_a_key_is_put_aside_as_with_null(run, name, what):
     whole = {"text": "a", "k": "b"}
-    write_rows(name, [{"text": "a"}, {"text": "a", "k": None}, whole])
+    write_rows(name, [{"text": "a"}, {"text": "a", "k": None}, whole, whole | {"k": "c"}])
     rows = run(kind="files", files=[name], documents={f"{what}_column": "k"})
     unit = "line" if name == "a.jsonl" else "row"
     told = [row["problem"] for row in rows]
-    assert told[2] is None
+    assert told[2:] == [None, None]
     assert told[:2] == [
         f"no k in {name} {unit} {n}" if what == "text" else f"no {what} in {name} {unit} {n}: nothing in the column 'k'"
         for n in (1, 2)
     ]
-    assert [row["id"] for row in rows] == [f"{name}#1", f"{name}#2", "b" if what == "id" else f"{name}#3"]
+    last = ["b", "c"] if what == "id" else [f"{name}#3", f"{name}#4"]
+    assert [row["id"] for row in rows] == [f"{name}#1", f"{name}#2", *last]
 
 
 @pytest.mark.parametrize("what", ["label", "group"])
@@ -155,8 +160,10 @@ def test_a_folder_per_class_or_group_gives_the_labels_or_groups_of_text_files(ru
     rows = run(kind="files", files=["mail/**/*.txt"], documents=wanted)
     folders = [("mail/ham/1.txt", "ham"), ("mail/ham/2.txt", "ham"), ("mail/spam/1.txt", "spam")]
     assert [(row["id"], row[what]) for row in rows] == folders
-    parts = run(kind="files", files=["mail/spam/*.txt"], documents={**wanted, "split_at": "^#"})
-    assert [(row["id"], row[what]) for row in parts] == [("mail/spam/1.txt#1", "spam"), ("mail/spam/1.txt#2", "spam")]
+    parts = run(kind="files", files=["mail/*/1.txt"], documents={**wanted, "split_at": "^#"})
+    assert [(row["id"], row[what]) for row in parts] == [
+        (f"mail/{name}/1.txt#{n}", name) for name in ("ham", "spam") for n in (1, 2)
+    ]
     told = rf"x\.yaml: ingest\.documents\.{what}_pattern: no {what} found in the path 'mail/"
     with pytest.raises(RecipeError, match=told):
         run(kind="files", files=["mail/**/*.txt"], documents={f"{what}_pattern": "spam"})
@@ -176,3 +183,9 @@ def test_a_text_file_has_no_columns(run, key):
     Path("a.txt").write_text("a")
     with pytest.raises(RecipeError, match=rf"ingest\.documents\.{key}: a\.txt is a text file and has no columns"):
         run(kind="files", files=["a.txt"], documents={key: "x"})
+
+
+def test_a_single_class_is_refused(run):
+    write_rows("a.jsonl", [{"text": "a", "c": "x"}, {"text": "b", "c": "x"}])
+    with pytest.raises(RecipeError, match=r"^recipes/x\.yaml: ingest\.documents\.label_column: every document"):
+        run(kind="files", files=["a.jsonl"], documents={"label_column": "c"})

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import shutil
+import tarfile
 import threading
 import zipfile
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.fetch.downloads import alone, cache_folder
-from tasks.stage.errors import GristmillError, RecipeError, TransientError
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tests.web import BODY, Server
 
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -151,3 +152,34 @@ def test_a_name_that_says_nothing_can_be_mended(run, server):
         run(**section(server, files=["*"]))
     with pytest.raises(RecipeError, match=r"ingest\.files: a\.zip is an archive; name its files"):
         run(**section(server, url=server.url("a.zip")))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_two_files_of_one_name_in_an_archive_are_refused(run, server, kind):
+    packed = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(packed, "w") as zipped:
+            for text in ("one", "two"):
+                zipped.writestr("a.txt", text)
+    else:
+        with tarfile.open(fileobj=packed, mode="w") as tarred:
+            for name in ("a.txt", "./a.txt"):
+                tarred.addfile(tarfile.TarInfo(name), io.BytesIO())
+    server.body = packed.getvalue()
+    sha256 = hashlib.sha256(server.body).hexdigest()
+    with pytest.raises(DataError, match=rf"^texts\.{kind}: two files are named '(\./)?a\.txt'; unpack it yourself$"):
+        run(**section(server, url=server.url(f"texts.{kind}"), sha256=sha256, files=["*.txt"]))
+
+
+def test_a_locked_file_in_an_archive_is_named(run, server):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as zipped:
+        zipped.writestr("a.txt", "one")
+    locked = bytearray(packed.getvalue())
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        locked[locked.index(header) + flags] |= 1
+    server.body = bytes(locked)
+    sha256 = hashlib.sha256(server.body).hexdigest()
+    with pytest.raises(DataError, match=r"^texts\.zip: a\.txt needs a password; unpack it yourself$"):
+        run(**section(server, url=server.url("texts.zip"), sha256=sha256, files=["*.txt"]))

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tasks.stage.errors import RecipeError
 from tasks.stage.settings import Section, read_section
+from tasks.stage.task import read_task
 from tests.corpora import write_recipe
 
 
@@ -86,12 +87,46 @@ def test_a_wrong_key_is_told_in_the_words_of_the_file(project: Path, text: str, 
         ("clean: {}\n", r"recipes/x\.yaml: clean\.words: missing"),
         ("clean: &a {words: 1, inner: *a}\n", r"recipes/x\.yaml: clean: a YAML anchor refers to itself"),
         ("clean: 7\n", r"recipes/x\.yaml: clean: "),
+        ("", r"recipes/x\.yaml: expected a mapping of sections, found nothing$"),
+        ("- clean\n", r"recipes/x\.yaml: expected a mapping of sections, found a list$"),
+        ("clean\n", r'recipes/x\.yaml: expected a mapping of sections, found "clean"$'),
+        ("clean:\n\twords: 1\n", r"recipes/x\.yaml line 2: not valid YAML: .*; it has a tab: indent with blanks$"),
+        (
+            "clean: {words: 1}\n---\nx: 1\n",
+            r"recipes/x\.yaml line 2: .*: expected a single document in the stream but ",
+        ),
+        ('clean: {words: "\0"}', r"recipes/x\.yaml: not valid YAML: unacceptable character #x0000[^\n]*$"),
+        ("clean: {words: !!set {a}}", r"recipes/x\.yaml: clean\.words: expected text, a number, a list or a mapping; "),
+        ("clean: {[a, b]: 1}", r"recipes/x\.yaml: clean\.\('a', 'b'\): expected text, .* keys in quotes$"),
+        (
+            "clean: {words: 1, kinds: [{knd: big}]}",
+            r"recipes/x\.yaml: clean\.kinds\.0\.kind: missing, but there is knd$",
+        ),
     ],
 )
 def test_a_broken_recipe_is_one_clear_sentence(project: Path, text: str, sentence: str) -> None:
     write_recipe(project, "x", text)
-    with pytest.raises(RecipeError, match=sentence):
+    with pytest.raises(RecipeError, match=sentence) as told:
         read_section("x", "clean", Example)
+    assert "\n" not in str(told.value)
+
+
+def test_a_recipe_that_cannot_be_read_is_told(project: Path) -> None:
+    write_recipe(project, "x", "clean: {words: 1}\n")
+    Path("recipes/x.yaml").write_bytes("clean: {words: é}".encode("latin-1"))
+    with pytest.raises(RecipeError, match=r"^recipes/x\.yaml: not UTF-8 at byte 15; save it as UTF-8$"):
+        read_section("x", "clean", Example)
+    Path("recipes/y.yaml").mkdir()
+    with pytest.raises(RecipeError, match=r"^recipes/y\.yaml: no such recipe \(available: x\)$"):
+        read_section("y", "clean", Example)
+
+
+def test_a_misspelt_task_is_told_with_the_key_that_may_stand_for_it(project: Path) -> None:
+    write_recipe(project, "x", "taks: causal-lm\n")
+    with pytest.raises(
+        RecipeError, match=r"^recipes/x\.yaml: task: missing, but there is taks; expected one of causal"
+    ):
+        read_task("x")
 
 
 def test_a_recipe_that_is_not_there_says_which_are(project: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,16 @@ def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
 FILES = ("model.safetensors", "optimizer.pt", "random.pt", "history.json", MARK, BEST)
 MARKS = (b"", b"[]", b"{}", b"null", b"7", b'{"model.safetensors": 1}', b"\xff\xfe", b"[" * 100_000)
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -49,6 +60,10 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a file": lambda path: (shutil.rmtree(path), path.write_text("")),
     "a link": lambda path: (path.rename(path.with_name("elsewhere")), path.symlink_to("nowhere")),
     "empty": lambda path: (shutil.rmtree(path), path.mkdir()),
+    **{f"{name} is a pipe": lambda path, name=name: pipe(path / name) for name in FILES},
+    **{f"{name} without end": lambda path, name=name: endless(path / name) for name in FILES},
+    "a huge mark": lambda path: os.truncate(path / MARK, 1 << 40),
+    "a loop": lambda path: ((path / MARK).unlink(), (path / MARK).symlink_to(MARK)),
     "of another step": lambda path: (shutil.rmtree(path), shutil.copytree(path.with_name("checkpoint-6"), path)),
 }
 
@@ -137,3 +152,37 @@ def test_checkpoints_of_earlier_recipes_do_not_pile_up(
     assert "checkpoints/old: removed the checkpoints of an earlier version" in capfd.readouterr().err
     assert not [*folder.glob("checkpoints/*/checkpoint-*"), *folder.glob("checkpoints/*/best*")]
     assert len([*folder.glob("checkpoints/old*/*.json*")]) == 4, "the record of these trainings stays"
+
+
+NOBODY = 65534
+
+
+def test_checkpoints_of_another_user_are_said_and_stop_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        own, theirs, hidden = (Path(name, folder) for folder in ("own", "theirs", "hidden"))
+        for folder in (own, theirs, hidden):
+            (folder / "checkpoint-3").mkdir(parents=True)
+        for path, mode in ((Path(name), 0o777), (own, 0o777), (theirs, 0o555), (hidden, 0)):
+            path.chmod(mode)
+        user = os.geteuid()
+        if user == 0:  # to whom nothing is forbidden
+            os.chown(own / "checkpoint-3", NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            checkpoints.clear_others(own, keep=0)
+            checkpoints.clear(own)
+        finally:
+            os.seteuid(user)
+            theirs.chmod(0o777)
+            hidden.chmod(0o777)
+        assert not [*own.iterdir()] and [*theirs.iterdir()] and [*hidden.iterdir()]
+        told = f"train: {theirs}/checkpoint-3: cannot be removed: Permission denied; remove it yourself\n"
+        assert capfd.readouterr().err == told
+
+
+def test_a_link_beside_the_checkpoints_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "backup/checkpoint-3").mkdir(parents=True)
+    (tmp_path / "checkpoints/own").mkdir(parents=True)
+    (tmp_path / "checkpoints/old").symlink_to(tmp_path / "backup")
+    checkpoints.clear_others(tmp_path / "checkpoints/own", keep=0)
+    assert (tmp_path / "backup/checkpoint-3").is_dir()

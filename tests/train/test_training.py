@@ -176,3 +176,15 @@ def test_missing_or_unknown_task_is_told(project: Project) -> None:
     recipe = Path("recipes/tiny.yaml")
     recipe.write_text(recipe.read_text().replace("causal-lm", "poetry"))
     refuses(RecipeError, r'recipes/tiny.yaml: task: "poetry"; expected one of causal-lm, ')
+
+
+BLOOM = {"hidden_size": 16, "n_layer": 1, "n_head": 2}
+
+
+def test_an_architecture_without_sdpa_takes_eager_unless_the_recipe_asks_for_sdpa(project: Callable[..., Path]) -> None:
+    project("bloom", BLOOM)
+    assert run(STAGE, "tiny").details["attention"] == "eager"
+    project("bloom", BLOOM, attention="sdpa")
+    refuses(RecipeError, r"^recipes/tiny\.yaml: train\.attention: this architecture has no sdpa attention; use auto$")
+    project("llama")
+    assert run(STAGE, "tiny").details["attention"] == "sdpa"

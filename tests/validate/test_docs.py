@@ -47,11 +47,14 @@ class Tags(HTMLParser):
         self.seen += data
 
 
-def test_what_a_corpus_says_is_shown_and_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_corpus_says_is_shown_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     project(EXPECTATIONS, [*HOSTILE], target=[f"t {text}" for text in HOSTILE], label=[*HOSTILE])
     with pytest.raises(GristmillError, match="critical expectations not met"):
         run(STAGE, "small")
+    assert "Traceback" not in caplog.text  # of a renderer that fails
     page = Tags((DATA / "validation-failed/docs/index.html").read_text(encoding="utf-8"))
     for tag, attributes in page.elements:
         assert tag not in ("svg", "script", "iframe", "img", "b", "u", "object"), tag

@@ -1,7 +1,9 @@
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from tasks.stage.errors import DataError, GristmillError
 from tasks.workers.parallel_map import parallel_map
 from tests.clusters import DASK_ALONE, DASK_THAT_GROWS, RAY_ALONE, serving
+from tests.scratch import ROOT
 
 
 def slow_square(number: int) -> int:
@@ -120,3 +123,75 @@ def test_a_library_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(GristmillError, match=r"ray is not installed: pip install 'gristmill\[ray\]'"):
         list(parallel_map(slow_square, range(3), 2))
+
+
+def sleeps(folder: Path, number: int) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+STARTS_WORKERS = """
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tasks.workers.parallel_map import parallel_map
+from tests.workers.test_parallel_map import sleeps
+if __name__ == "__main__":
+    print("begun", flush=True)
+    try:
+        list(parallel_map(partial(sleeps, Path(sys.argv[1])), range(8), 2))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["while they start", "while they work"])
+@pytest.mark.parametrize(
+    ("sent", "to_group", "said"),
+    [
+        (signal.SIGINT, True, "stopped\n"),
+        (signal.SIGTERM, True, ""),
+        (signal.SIGTERM, False, ""),
+        (signal.SIGKILL, False, ""),
+    ],
+)
+def test_workers_end_with_their_parent_without_a_word(
+    tmp_path: Path, sent: signal.Signals, to_group: bool, said: str, early: bool
+) -> None:
+    script, seen = tmp_path / "starts.py", tmp_path / "seen"
+    script.write_text(STARTS_WORKERS, encoding="utf-8")
+    seen.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(seen)], start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "begun\n"
+    wait_until(lambda: len(members(parent.pid)) >= 4 if early else len(list(seen.iterdir())) == 2)
+    time.sleep(0.1 * early)  # the parent has sent them their work, and they import its modules
+    began = time.monotonic()
+    os.killpg(parent.pid, sent) if to_group else os.kill(parent.pid, sent)
+    _, errors = parent.communicate(timeout=30)  # workers hold the other end, too
+    assert errors == said and time.monotonic() - began < 20
+    wait_until(lambda: not members(parent.pid))
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = place.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(its_group) == group and state != "Z":
+            found.append(int(place.parent.name))
+    return found
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -1,3 +1,5 @@
+import os
+import signal
 import threading
 import time
 
@@ -40,3 +42,13 @@ def test_nothing_is_begun_any_more_where_nobody_asks() -> None:
     next(results)
     results.close()
     assert len(begun) <= 4
+
+
+def test_ctrl_c_waits_for_no_thread() -> None:
+    let_go = threading.Event()
+    began = time.monotonic()
+    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(in_threads(lambda _: let_go.wait(5), range(4), 2))
+    let_go.set()
+    assert time.monotonic() - began < 4

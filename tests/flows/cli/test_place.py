@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli.main import main
+from flows.cli.place import way_here
 from flows.recipes import LIST
 from tests.scratch import ROOT, TINY
 
@@ -97,3 +98,46 @@ def test_a_file_that_is_not_read_is_told(project: Path, name: str) -> None:
         assert (done.exit_code, done.output) == (2, sentence)
     listed = gristmill("recipes")
     assert listed.exit_code == 0 and sentence in listed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("run", "a" * 300), f"'{'a' * 20}'… (300 characters) is not a recipe name: "),
+        (("unschedule", "Tiny"), "digits or dashes; did you mean tiny?\n"),
+        (("check", "recipes/schema.json"), "recipes/schema.json: not a recipe: recipes end in .yaml\n"),
+        (("run", "."), "'.' is not a recipe name: "),
+        (("RUN",), "No such command 'RUN'. Did you mean 'run'?\n"),
+        (("remove", "tiny"), "No such command 'remove'. Did you mean 'rm'?\n"),
+        (("list",), "No such command 'list'. Did you mean 'recipes'?\n"),
+        (("promote", "tiny", "two"), "'two' is not a valid integer.\n"),
+    ],
+)
+def test_what_a_newcomer_types_is_answered_in_a_sentence(project: Path, arguments: tuple[str, ...], told: str) -> None:
+    done = gristmill(*arguments)
+    assert done.exit_code == 2 and told in done.output
+
+
+def test_files_that_no_recipe_can_be_are_told_and_those_of_editors_are_not(project: Path) -> None:
+    for name in ("Tiny", "draft.v2", "code", ".hidden", "#tiny"):
+        Path(f"recipes/{name}.yaml").write_text(TINY.read_text())
+    Path("recipes/.#tiny.yaml").symlink_to("nowhere")
+    done = gristmill("check")
+    assert done.exit_code == 2
+    assert [line.partition(": not read, since")[0] for line in done.output.splitlines()] == [
+        "recipes/Tiny.yaml", "recipes/code.yaml", "recipes/draft.v2.yaml"
+    ]  # fmt: skip
+    assert "(available: tiny)" in gristmill("check", "nobody").output
+
+
+def test_printed_commands_say_how_to_reach_them(project: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(project / ".venv"))
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin/activate").touch()
+    monkeypatch.setenv("PWD", str(project))
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert list(way_here()) == ["source .venv/bin/activate"]
+    monkeypatch.setenv("VIRTUAL_ENV", str(project / ".venv"))
+    assert way_here() == {}
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert list(way_here()) == [f"cd {project}"]

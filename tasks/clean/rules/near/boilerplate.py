@@ -1,7 +1,8 @@
 """Boilerplate: n-grams of evaluation texts that many documents share, such as a licence.
 
 They are no contamination: a training document that has them says nothing about a test. Without this rule, a line that
-all documents share would empty the training split. Document frequencies are those of a sample.
+all documents share would empty the training split. Document frequencies are those of a sample. An n-gram that has
+mostly words of boilerplate, and beside it a year or a name that varies, is none either.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,18 +31,21 @@ PASSAGES, LONGEST_PASSAGE = 5, 300
 
 
 def without_boilerplate(
-    index: EvaluationIndex, sample: Sample, share: float
+    index: EvaluationIndex, texts: "Iterable[pa.Array]", sample: Sample, share: float
 ) -> tuple[EvaluationIndex, dict[str, object]]:
-    """The index without boilerplate, and for the report what it was; the same index and {} if none."""
+    """The index without boilerplate, and for the report what it was; the same index and {} if none.
+
+    `texts`: columns of the evaluation texts.
+    """
     common = EvaluationIndex(_common(index, sample, share), 0)
     count = sum(map(len, common.sets.values()))
     if not count:
         return index, {}
-    left = {}
+    left, beside = {}, _beside(texts, common)
     for length, hashes in index.sets.items():
         members = hashes.hashes()
         left[length] = HashSet(len(members))
-        left[length].add(members[~common.sets[length].contains(members)])
+        left[length].add(members[~(common.sets[length].contains(members) | beside[length].contains(members))])
     return EvaluationIndex(left, index.skipped), {"ngrams": count, "passages": _passages(common, sample)}
 
 
@@ -65,6 +69,22 @@ def _common(index: EvaluationIndex, sample: Sample, share: float) -> Mapping[int
         common[length] = HashSet()
         common[length].add(hits[(counts > share * documents) & (counts >= LEAST_DOCUMENTS)])
     return common
+
+
+def _beside(texts: "Iterable[pa.Array]", common: EvaluationIndex) -> Mapping[int, HashSet]:
+    """The n-grams of these texts of whose words more than half are in boilerplate, by length."""
+    found = {length: HashSet() for length in common.sets}
+    for column in texts:
+        words = words_of(column)
+        _, covered = marked(words, common)
+        before, firsts = np.concatenate(([0], np.cumsum(covered))), np.cumsum(words.counts) - words.counts
+        for length, hashes in found.items():
+            ngrams = ngrams_of(words, length)
+            first = np.repeat(firsts - np.cumsum(ngrams.counts) + ngrams.counts, ngrams.counts)
+            starts = first + np.arange(len(ngrams.hashes))
+            shared = before[np.minimum(starts + length, len(covered))] - before[starts]
+            hashes.add(ngrams.hashes[2 * shared > length])
+    return found
 
 
 def _passages(common: EvaluationIndex, sample: Sample) -> list[str]:

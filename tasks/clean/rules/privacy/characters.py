@@ -15,7 +15,7 @@ Numbers = NDArray[np.int64]
 Marks = NDArray[np.bool_]
 
 BLANK, HYPHEN, DOT, SLASH = 1, 2, 3, 4
-"""Kinds of separators; a no-break space is a BLANK, a non-breaking hyphen a HYPHEN."""
+"""Kinds of separators; spaces of any width are BLANKs, hyphens of any kind, en dashes and minus signs are HYPHENs."""
 
 COUNTED_DIGITS = 20
 
@@ -103,12 +103,25 @@ def separator(text: Text, at: int, end: int) -> tuple[int, int]:
         return SLASH, 1
     if byte == 0xC2 and at + 1 < end and text[at + 1] == 0xA0:
         return BLANK, 2
-    if byte == 0xE2 and at + 2 < end and text[at + 1] == 0x80:
-        if text[at + 2] == 0xAF:
-            return BLANK, 3
-        if text[at + 2] == 0x91:
-            return HYPHEN, 3
+    if byte >= 0xE2 and at + 2 < end:
+        kind = _wide(byte, text[at + 1], text[at + 2])
+        return kind, 3 if kind else 0
     return 0, 0
+
+
+@helper
+def _wide(first: int, second: int, third: int) -> int:
+    """The kind of separator that these three bytes are; 0 if none."""
+    if first == 0xE2 and second == 0x80:
+        if third <= 0x8A or third == 0xAF:  # U+2000 to U+200A, U+202F
+            return BLANK
+        return HYPHEN if 0x90 <= third <= 0x93 else 0  # U+2010 to U+2013
+    if (first == 0xE2 and second == 0x81 and third == 0x9F) or (first == 0xE3 and second == 0x80 and third == 0x80):
+        return BLANK  # U+205F, U+3000
+    if first == 0xE2 and second == 0x88 and third == 0x92:
+        return HYPHEN  # U+2212
+    small = first == 0xEF and second == 0xB9 and third == 0xA3
+    return HYPHEN if small or (first == 0xEF and second == 0xBC and third == 0x8D) else 0  # U+FE63, U+FF0D
 
 
 @helper
@@ -118,7 +131,7 @@ def before_blank(text: Text, at: int, begin: int) -> int:
         return at - 1
     if at - 1 > begin and text[at - 2] == 0xC2 and text[at - 1] == 0xA0:
         return at - 2
-    if at - 2 > begin and text[at - 3] == 0xE2 and text[at - 2] == 0x80 and text[at - 1] == 0xAF:
+    if at - 2 > begin and _wide(text[at - 3], text[at - 2], text[at - 1]) == BLANK:
         return at - 3
     return -1
 

@@ -3,14 +3,17 @@
     local part   letters, digits, . _ % + ' - ; begins with a letter or digit, does not end in . or ', no two dots in a
                  row, at most 64 bytes (RFC 5321, section 4.5.3.1)
     domain       labels of letters, digits and inner hyphens, at most 63 bytes each, 253 in total (RFC 1035, section
-                 2.3.4)
+                 2.3.4), with full stops or their ideographic and full-width forms between (RFC 3490, section 3.1)
 
 Letters are ASCII and Latin with diacritics (`müller.de`); a domain label that begins with a letter of another script
-may have letters and marks of all scripts (`joe@пример.рф`). The top-level domain is in the root zone, written in ASCII
-(`xn--p1ai`) or decoded in lower case, which distinguishes `joe@site.com` from `icon@2x.png`. If a dot and more follow,
-the longest domain counts, but a capital after a lower-case label begins a new sentence: `joe@site.com.Then`.
+may have letters and marks of all scripts (`joe@пример.рф`), and so may a local part whose last letter is of a script
+with spaces between words (`иван@пример.рф`); without spaces, nothing shows where it begins. The top-level domain is in
+the root zone, written in ASCII (`xn--p1ai`) or decoded in lower case, which distinguishes `joe@site.com` from
+`icon@2x.png`. If a dot and more follow, the longest domain counts, but a capital after a lower-case label begins a new
+sentence: `joe@site.com.Then`.
 
-A remote is not an address: `git@github.com:user/repo.git`, `deploy@site.com:/srv/app`, `ssh://git@site.com/repo`.
+A remote is not an address: `git@github.com:user/repo.git`, `deploy@site.com:/srv/app`, `joe@site.com::backup`,
+`ssh://git@site.com/repo`, `https://joe@site.com/repo.git`.
 """
 
 import unicodedata
@@ -19,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.clean.compiled import helper
+from tasks.clean.rules.near.words import WITHOUT_BLANKS
 from tasks.clean.rules.privacy.characters import (
     ALPHANUMERIC,
     IS_DIGIT,
+    IS_LETTER,
     IS_UPPER,
     IS_WORD,
     Text,
@@ -39,7 +44,7 @@ BEGINS_LOCAL = table(ALPHANUMERIC)
 IN_LOCAL = table(ALPHANUMERIC + "._%+'-")
 IN_NAME = table(ALPHANUMERIC + "._~+-")
 """Of a file or folder."""
-SSH = np.frombuffer(b"ssh://", np.uint8)
+SCHEMES = np.frombuffer(b"sshftp://", np.uint8)
 GIT = np.frombuffer(b".git", np.uint8)
 IN_LABEL = table(ALPHANUMERIC + "-")
 TOP_LEVEL = hashes({form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))})
@@ -55,7 +60,16 @@ def _other_letters() -> NDArray[np.bool_]:
     return found
 
 
+def _of_spaced_scripts() -> NDArray[np.bool_]:
+    """The same without scripts that have no spaces between words."""
+    found = OTHER_LETTERS.copy()
+    for first, last in WITHOUT_BLANKS:
+        found[first : last + 1] = False
+    return found
+
+
 OTHER_LETTERS = _other_letters()
+SPACED_LETTERS = _of_spaced_scripts()
 
 
 @helper
@@ -70,12 +84,20 @@ def mail(text: Text, at: int, begin: int, end: int) -> tuple[int, int]:
 
 @helper
 def _is_remote(text: Text, start: int, at: int, stop: int, begin: int, end: int) -> bool:
-    """Is it the host of a path, with or without `ssh://`?"""
+    """Is it the host of a path, with or without `ssh://` and its kin?"""
     by_git = at - start == 3 and same(text, start, GIT, 1, 3)
-    if start - begin >= 3 and same(text, start - 3, SSH, 3, 3):
-        return by_git or (start - begin >= len(SSH) and same(text, start - len(SSH), SSH, 0, 3))
+    if start - begin >= 3 and same(text, start - 3, SCHEMES, 6, 3):
+        by_scheme = start - begin >= 6 and (
+            same(text, start - 6, SCHEMES, 0, 3) or same(text, start - 6, SCHEMES, 3, 3)
+        )
+        i = stop
+        while i < end and ((i > stop and IN_NAME[text[i]]) or text[i] == ord("/") or text[i] == ord(":")):
+            i += 1
+        return by_git or by_scheme or _ends_in_git(text, stop + 1, i)
     if stop >= end or (text[stop] != ord(":") and not (by_git and text[stop] == ord("/"))):
         return False
+    if stop + 2 < end and text[stop + 1] == ord(":") and IN_NAME[text[stop + 2]]:
+        return True
     i, port = stop + 1, True
     while i < end and IN_NAME[text[i]]:
         port &= IS_DIGIT[text[i]]
@@ -83,9 +105,17 @@ def _is_remote(text: Text, start: int, at: int, stop: int, begin: int, end: int)
     is_path = text[stop] == ord(":") and i + 1 < end and text[i] == ord("/") and text[i + 1] != ord("/")
     if is_path and (i == stop + 1 or not port):
         return True
-    while text[i - 1] == ord("."):
+    while by_git and text[i - 1] == ord("."):
         i -= 1
-    return i > stop + 1 if by_git else i > stop + len(".git") + 1 and same(text, i - len(GIT), GIT, 0, len(GIT))
+    return i > stop + 1 if by_git else _ends_in_git(text, stop + 1, i)
+
+
+@helper
+def _ends_in_git(text: Text, start: int, stop: int) -> bool:
+    """Is it a name with `.git` at its end, but for full stops?"""
+    while stop > start and text[stop - 1] == ord("."):
+        stop -= 1
+    return stop > start + len(GIT) and same(text, stop - len(GIT), GIT, 0, len(GIT))
 
 
 @helper
@@ -100,9 +130,16 @@ def _latin(first: int, second: int) -> bool:
 def _local(text: Text, at: int, begin: int) -> int:
     """Start of the local part that ends at `at`; -1 if none."""
     i = start = at
+    while i > begin and at - i <= LONGEST_LOCAL and IN_LOCAL[text[i - 1]] and not IS_LETTER[text[i - 1]]:
+        i -= 1
+    of_others, i = _spaced_before(text, i, begin) > 0, at
     while i > begin and at - i <= LONGEST_LOCAL:
         byte = text[i - 1]
-        if byte < 0x80:
+        other = _spaced_before(text, i, begin) if of_others else 0
+        if other:
+            i -= other
+            start = i
+        elif byte < 0x80:
             if not IN_LOCAL[byte] or (byte == ord(".") and i < at and text[i] == ord(".")):
                 break
             i -= 1
@@ -132,11 +169,26 @@ def _domain(text: Text, start: int, end: int) -> int:
         at_word = stop == i and i < end and (IS_WORD[text[i]] or (i + 1 < end and _latin(text[i], text[i + 1])))
         if label > start and not at_word and is_among(TOP_LEVEL, text, label, stop):
             found = stop
-        if stop < i or i + 1 >= end or text[i] != ord("."):
+        dot = _dot(text, i, end)
+        if stop < i or not dot or i + dot >= end:
             return found
-        if found == stop and IS_UPPER[text[i + 1]] and not IS_UPPER[text[label]]:
+        if found == stop and IS_UPPER[text[i + dot]] and not IS_UPPER[text[label]]:
             return found
-        label = i + 1
+        label = i + dot
+
+
+@helper
+def _dot(text: Text, at: int, end: int) -> int:
+    """Bytes of the full stop at `at`: `.`, `。` (U+3002), `．` (U+FF0E) or `｡` (U+FF61); 0 if none."""
+    if at < end and text[at] == ord("."):
+        return 1
+    if at + 2 >= end:
+        return 0
+    first, second, third = text[at], text[at + 1], text[at + 2]
+    if first == 0xE3:
+        return 3 if second == 0x80 and third == 0x82 else 0
+    wide = first == 0xEF and ((second == 0xBC and third == 0x8E) or (second == 0xBD and third == 0xA1))
+    return 3 if wide else 0
 
 
 @helper
@@ -154,6 +206,20 @@ def _label(text: Text, start: int, end: int) -> int:
         else:
             break
     return i
+
+
+@helper
+def _spaced_before(text: Text, at: int, begin: int) -> int:
+    """Bytes of the letter or mark, of another script with spaces between words, that ends at `at`; 0 if none."""
+    if at - 2 < begin or text[at - 1] & 0xC0 != 0x80:
+        return 0
+    width = 2 if text[at - 2] & 0xC0 != 0x80 else 3
+    if at - width < begin or _other(text, at - width, at) != width:
+        return 0
+    code = np.int64(text[at - 2] & 0x3F) << 6 | text[at - 1] & 0x3F
+    code = np.int64(text[at - 2] & 0x1F) << 6 | text[at - 1] & 0x3F if width == 2 else code
+    code = code if width == 2 else np.int64(text[at - 3] & 0x0F) << 12 | code
+    return width if SPACED_LETTERS[code] else 0
 
 
 @helper

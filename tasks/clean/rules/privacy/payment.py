@@ -3,7 +3,7 @@
 Cards have no separators, or a space or hyphen between groups of 4-4-4-4 (and up to 3 more digits), 4-6-5 or 4-6-4. If
 the issuer has no numbers that long, the extra digits are a security code. Four groups next to another group of four
 digits are a series of numbers, unless the groups after them are also a card. Account numbers have no separators, or one
-after every fourth character.
+after every fourth character, which may be a tab.
 """
 
 import numpy as np
@@ -181,13 +181,13 @@ def iban(text: Text, at: int, begin: int, end: int) -> int:
     if end - at < 15 or (at > begin and IS_WORD[text[at - 1]]) or not (IS_UPPER[text[at]] and IS_UPPER[text[at + 1]]):
         return -1
     length = LENGTH_BY_COUNTRY[text[at] - ord("A"), text[at + 1] - ord("A")]
-    grouped, _ = separator(text, at + 4, end)
+    grouped, _ = _joint(text, at + 4, end)
     if length == 0 or (grouped != 0 and grouped != BLANK and grouped != HYPHEN):
         return -1
     rest, check, i = 0, 0, at
     for k in range(length):
         if grouped and k and k % 4 == 0:
-            kind, width = separator(text, i, end)
+            kind, width = _joint(text, i, end)
             if kind != grouped:
                 return -1
             i += width
@@ -202,6 +202,14 @@ def iban(text: Text, at: int, begin: int, end: int) -> int:
     if not 2 <= check_digits <= 98 or (i < end and IS_WORD[text[i]]):
         return -1
     return i if (rest * 1_000_000 + check) % 97 == 1 else -1
+
+
+@helper
+def _joint(text: Text, at: int, end: int) -> tuple[int, int]:
+    """A `separator`, or a tab as a BLANK."""
+    if at < end and text[at] == ord("\t"):
+        return BLANK, 1
+    return separator(text, at, end)
 
 
 @helper

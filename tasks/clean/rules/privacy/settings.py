@@ -42,8 +42,8 @@ class PrivacySettings(Section):
     ASCII."""
 
     email: Treatment = Treatment()
-    """Addresses under a top-level domain of the root zone, in any script. Before the @, letters are ASCII or Latin with
-    diacritics. Remotes such as `git@github.com:user/repo.git` are not addresses."""
+    """Addresses under a top-level domain of the root zone, in any script. Before the @, letters are of any script with
+    spaces between words. Remotes such as `git@github.com:user/repo.git` are not addresses."""
     private_key: Treatment = Treatment()
     """PEM and PGP private key blocks, from BEGIN to END, or to the last line of base64 if truncated."""
     jwt: Treatment = Treatment()

@@ -79,6 +79,8 @@ BESIDE_THE_CATEGORY = {
 }
 
 TIBETAN = (0x0F40, 0x0FBC)
+TSHEGS = (0x0F0B, 0x0F0C)
+"""The marks between the syllables of Tibetan: they belong to the letter before them, as vowel signs do."""
 FIRST_IDEOGRAPH = 0x3000
 BLOCK = 128
 ASSIGNED = (range(0x33480), range(0xE0000, 0xE0200))
@@ -97,6 +99,7 @@ def classes() -> tuple["NDArray[np.uint16]", "NDArray[np.uint16]"]:
     for added, characters in BESIDE_THE_CATEGORY.items():
         bits[[ord(character) for character in characters]] |= added
     bits[[ord(character) for character in KEPT_ON_WORDS]] &= 0xFFFF ^ MARK
+    bits[list(TSHEGS)] = LETTER | PUNCTUATION
     for first, last in (*WITHOUT_BLANKS, TIBETAN):
         part = bits[first : last + 1]
         part[part & ALPHABETIC != 0] |= IDEOGRAPH if FIRST_IDEOGRAPH <= first < 0xA000 or first >= 0xF900 else UNSPACED

@@ -6,6 +6,7 @@ import string
 import unicodedata
 from collections.abc import Iterator
 
+from tasks.clean.rules.near.words import WITHOUT_BLANKS
 from tasks.clean.rules.privacy.credentials import PREFIXES
 from tasks.clean.rules.privacy.ip import WORDS
 from tasks.clean.rules.privacy.payment import ACCOUNT_LENGTHS, ISSUERS
@@ -18,7 +19,7 @@ Found = tuple[int, int, str]
 
 W = "[A-Za-z0-9_]"
 LATIN = "À-ÖØ-öø-ɏ"
-BLANK, HYPHEN = "[ \u00a0\u202f]", "[-\u2011]"
+BLANK, HYPHEN = "[ \u00a0\u2000-\u200a\u202f\u205f\u3000]", "[-\u2010-\u2013\u2212\ufe63\uff0d]"
 BEGINS = r"(?<![A-Za-z0-9_.\-/+])"
 STOPS = rf"(?![A-Za-z0-9_@])(?![.\-+]{W})"
 
@@ -31,6 +32,13 @@ FOREIGN = (
     "".join(DIGITS) + "﹫﹢" + "".join(wide for wide, narrow in FULL_WIDTH.items() if re.match(r"[\w@+(]", narrow))
 )
 
+SPACED = "".join(
+    character
+    for character in map(chr, range(0x250, 0x10000))
+    if unicodedata.category(character)[0] in "LM"
+    and character not in FULL_WIDTH
+    and not any(first <= ord(character) <= last for first, last in WITHOUT_BLANKS)
+)
 KNOWN = {form for name in TOP_LEVEL_DOMAINS.split() for form in (name, shown(name))}
 SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 LENGTHS = {item[:2]: int(item[3:]) for item in ACCOUNT_LENGTHS.split()}
@@ -81,8 +89,9 @@ def everywhere(pattern: str, text: str, flags: int = 0) -> Iterator[re.Match[str
 
 def emails(text: str) -> Iterator[Found]:
     for at in (place for place, character in enumerate(text) if character == "@"):
-        run = re.match(rf"(?:[A-Za-z0-9_%+'\-{LATIN}]|(?<!\.)\.)*", text[:at][::-1]).group()[::-1]
-        begin = re.search(rf"[A-Za-z0-9{LATIN}]", run)
+        other = SPACED if re.search(rf"[{SPACED}][0-9_%+'.\-]*\Z", text[:at]) else ""
+        run = re.match(rf"(?:[A-Za-z0-9_%+'\-{LATIN}{other}]|(?<!\.)\.)*", text[:at][::-1]).group()[::-1]
+        begin = re.search(rf"[A-Za-z0-9{LATIN}{other}]", run)
         if begin is None or len(run.encode()) > 64 or run[-1] in ".'":
             continue
         if end := domain(text[at + 1 :]):
@@ -94,7 +103,11 @@ def emails(text: str) -> Iterator[Found]:
 def is_remote(before: str, local: str, after: str) -> bool:
     """Is it the host of a path?"""
     if before.endswith("://"):
-        return local == "git" or before.endswith("ssh://")
+        path = re.match("[:/][A-Za-z0-9._~+/:-]*", after)
+        git = path is not None and re.search(r".\.git\.*\Z", path.group()[1:]) is not None
+        return local == "git" or before.endswith(("ssh://", "ftp://")) or git
+    if re.match("::[A-Za-z0-9._~+-]", after):
+        return True
     if re.match(r":(?![0-9]+/)[A-Za-z0-9._~+-]*/[^/]", after, re.DOTALL):
         return True
     name = re.match("[:/]([A-Za-z0-9._~+-]*)(?![A-Za-z0-9._~+-])", after)
@@ -123,7 +136,7 @@ def domain(text: str) -> int:
         ends = re.compile(rf"(?![A-Za-z0-9_{LATIN}])").match(text, match.end())
         if len(labels) > 1 and ends and match.group().translate(SMALL) in KNOWN:
             end = match.end()
-        if text[match.end() : match.end() + 1] != ".":
+        if text[match.end() : match.end() + 1] not in tuple(".。．｡"):
             break
         place = match.end() + 1
         if end == match.end() and re.match("[A-Z]", text[place:]) and not re.match("[A-Z]", match.group()):
@@ -213,7 +226,7 @@ def cards(text: str) -> Iterator[Found]:
 
 def ibans(text: str) -> Iterator[Found]:
     for start in everywhere(f"(?<!{W})[A-Z]{{2}}[0-9]{{2}}", text):
-        for separator in ("", BLANK, HYPHEN):
+        for separator in ("", BLANK.replace(" ", " \t"), HYPHEN):
             length = LENGTHS.get(start.group()[:2], 4)
             groups = ["[A-Z0-9]" * min(4, length - place) for place in range(0, length, 4)]
             match = re.compile(f"{separator.join(groups)}(?!{W})").match(text, start.start())
@@ -293,7 +306,7 @@ def country_codes() -> dict[str, tuple[int, int]]:
     return found
 
 
-SEPARATOR = "[ \u00a0\u202f\\-\u2011./]"
+SEPARATOR = f"(?:{BLANK}|{HYPHEN}|[./])"
 CODES = "|".join(country_codes())
 
 

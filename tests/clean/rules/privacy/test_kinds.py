@@ -30,6 +30,11 @@ WHOLE = {
         "joe＠example.org",
         "ｊｏｅ＠ｅｘａｍｐｌｅ．ｏｒｇ",
         "joe﹫example.org",
+        "joe@mail。example｡org",
+        "joe@例子．中国",
+        "иван.петров@пример.рф",
+        "संपर्क@उदाहरण.भारत",
+        "مكتب7@example.org",
     ],
     "private_key": [
         block("PRIVATE KEY", f"\n{TEXT_64}\n"),
@@ -136,6 +141,7 @@ NOTHING = [
     "version 8.8.8.8, v8.8.8.8, Chrome/8.8.8.8, 8.8.8.8-rc1",
     "127.0.0.1 10.0.0.1 192.168.1.1 172.16.0.1 100.64.0.1 224.0.0.1",
     "git@github.com:user/repo.git git@gitlab.com:group/sub/repo deploy@example.com:/srv/app git@example.com:repo",
+    "https://joe@example.com/a/repo.git sftp://joe@example.com/a joe@example.com::backup/a joe@example.com::a",
     "ssh://git@example.com/repo git+ssh://joe@example.com:22/repo https://git@example.com/repo joe@example.com:a.git",
     "版本１２．３　第４１１１号　２０２４－０１－３１　１，２３４，５６７ ١٢٣٤٥٦٧٨",
     "495 123-45-67",
@@ -161,6 +167,27 @@ def test_this_is_none_of_them(text: str) -> None:
     assert find(text) == []
 
 
+@pytest.mark.parametrize("blank", "\u00a0\u2000\u2002\u2003\u2007\u2009\u200a\u202f\u205f\u3000")
+@pytest.mark.parametrize("kind", ["iban", "credit_card", "us_ssn", "phone"])
+def test_blanks_of_any_width_separate_digits(kind: str, blank: str) -> None:
+    for text in WHOLE[kind]:
+        if " " in text:
+            wide = text.replace(" ", blank)
+            assert find(f"Was {wide}, or not?") == [(4, 4 + len(text), kind)]
+
+
+@pytest.mark.parametrize("dash", "‐‑‒–−﹣－")
+@pytest.mark.parametrize("kind", ["credit_card", "us_ssn", "phone"])
+def test_dashes_of_any_kind_separate_digits(kind: str, dash: str) -> None:
+    for text in WHOLE[kind]:
+        if "-" in text:
+            assert find(f"Was {text.replace('-', dash)}, or not?") == [(4, 4 + len(text), kind)]
+
+
+def test_an_account_number_may_be_in_columns() -> None:
+    assert find("DE89\t3704\t0044\t0532\t0130\t00\tJoe") == [(0, 27, "iban")]
+
+
 def test_a_card_may_have_its_security_code_beside_it() -> None:
     assert find("4111 1111 1111 1111 123") == [(0, 19, "credit_card")]
 
@@ -179,6 +206,8 @@ def test_an_address_ends_with_its_sentence() -> None:
     assert find("git@example.com, git@example.com: or") == [(0, 15, "email"), (17, 32, "email")]
     assert find("joe@example.com.Then") == [(0, 15, "email")]
     assert find("joe@example.com谢谢") == [(0, 15, "email")]
+    assert find("联系joe@example.com。谢谢") == [(2, 17, "email")]
+    assert find("https://joe@example.com/repo") == [(8, 23, "email")]
     assert find("joe@example.com.Москва") == [(0, 15, "email")]
     assert find("«joe@пример.рф».") == [(1, 14, "email")]
     assert find("joe@example.com.au.") == [(0, 18, "email")]

@@ -18,7 +18,8 @@ LINES = [block("PRIVATE KEY", "/").split("/")[0], "-----END PRIVATE KEY-----", "
 LINES += ["\n", "\r\n", "\\n", "\\", " ", ">", "<", "Comment: ", "DEK-Info: <x>\n", "a@b.org", "é", "."]
 CARDS = ["4111 1111 1111 1111", "5555 5555 5555 4444", "3782 822463 10005", "3600 000000 0008", "4111 1111 1111 1112"]
 CARDS += ["6264 8276 3076 2023 150", "4111-1111-1111-1111", "4111111111111111", "1234", "123", "12", ".", "x"]
-NASTY = "@:.-_+/()[]<>,' \n\u00a0\u202f\u2011~=é×ßＡ１＠．－（−\u3000中😀٣۴५\u200b0123456789aAfFzxJeyKSG="
+NASTY = "@:.-_+/()[]<>,' \n\t\u00a0\u202f\u2009\u2011\u2013。｡भпю~=é×ßＡ１＠．－（−\u3000中😀٣۴५"
+NASTY += "\u200b0123456789aAfFzxJeyKSG="
 
 
 def find(text: str, special: tuple[str, ...] = ()) -> list[tuple[int, int, str]]:
@@ -83,7 +84,7 @@ LIKE = {
     "cards with one separator": st.builds(
         lambda parts, separator: " ".join(parts).replace(" ", separator),
         NUMBERS,
-        st.sampled_from(["-", "\u00a0", "\u2011"]),
+        st.sampled_from(["-", "\u00a0", "\u2011", "\u2003", "\u205f", "\u3000", "\u2013", "\u2212", "\t"]),
     ),
     "colons": st.text(st.sampled_from("0129adf:.%/2"), max_size=50),
     "lines of keys": st.tuples(

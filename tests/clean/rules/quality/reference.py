@@ -22,6 +22,7 @@ TERMINAL = {
     for code in range(int(ends[0], 16), int(ends[-1], 16) + 1)
 }
 CITATION = re.compile(r"\[(?:[0-9]*|edit|citation needed)\]")
+TSHEGS = "\u0f0b\u0f0c"
 HYPHENS = "-–—~\u2010\u2011"
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")
 LABEL = r"(?:[a-zA-Z0-9]|[^\x00-\x7f])(?:[a-zA-Z0-9_-]|[^\x00-\x7f])*(?<![_-])"
@@ -35,7 +36,7 @@ def category(character: str) -> str:
 
 
 def letter(character: str) -> bool:
-    return category(character)[0] in "LM"
+    return category(character)[0] in "LM" or character in TSHEGS
 
 
 def capital(character: str) -> bool:
@@ -51,7 +52,7 @@ def symbol(character: str) -> bool:
 
 
 def mark(character: str) -> bool:
-    if character in "./\\@-\u2010\u2011":
+    if character in "./\\@-\u2010\u2011" + TSHEGS:
         return False
     return category(character)[0] == "P" or category(character) in ("So", "Sc") or character in "<>=`´"
 
@@ -124,7 +125,7 @@ def words_inside(chunk: str) -> Iterator[str]:
         here, size, beside = chunk[at], letters_a_word(chunk[at]), letters > 0
         if size and 0 < letters < size:
             letters += 1
-        elif size or (letters and category(here)[0] != "M"):
+        elif size or (letters and category(here)[0] != "M" and here not in TSHEGS):
             if at > begin:
                 yield chunk[begin:at]
             begin, letters = at, int(size > 0)

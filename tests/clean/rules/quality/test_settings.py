@@ -109,6 +109,7 @@ def test_settings_and_rules_load_neither_kernels_nor_arrays() -> None:
 @pytest.mark.parametrize(("language", "preset", "keys"), [
     ("fr", "gopher", ["gopher_quality"]), ("zh", "fineweb", ["gopher_quality"]), ("th", "c4", ["c4"]),
     ("en", "fineweb", []), ("fr", "c4", []), ("zh", "none", []),
+    ("th", "fineweb", ["gopher_quality", "fineweb"]), ("bo", "fineweb", ["gopher_quality", "fineweb"]),
 ])  # fmt: skip
 def test_a_preset_is_refused_for_a_language_of_which_it_would_drop_all(language: str, preset: str, keys: list) -> None:
     content = {"languages": {"text": language}, "quality": {"preset": preset}}
@@ -117,8 +118,9 @@ def test_a_preset_is_refused_for_a_language_of_which_it_would_drop_all(language:
         told = ""
     except RecipeError as error:
         told = str(error)
-    assert [key for key in ("gopher_quality", "c4") if f"quality.{key}: " in told] == keys
+    assert [key for key in ("gopher_quality", "c4", "fineweb") if f"quality.{key}: " in told] == keys
     if keys:
         own = {"gopher_quality": {"min_stop_words": None}, "c4": {"terminal_marks": ["。"]}}
+        own["fineweb"] = {"min_punctuated_lines": None}
         content["quality"] |= {key: own[key] for key in keys}
         validate(CleanSettings, content, Path("recipes/x.yaml"), prefix="clean")
