@@ -72,6 +72,12 @@ def machine_of(timing: dict[str, Any], tags: dict[str, str]) -> str:
     return ", ".join(filter(None, (" ".join(TRADE.sub(" ", processor).split()), f"{cores} cores" if cores else None)))
 
 
+def timing_of(tags: dict[str, str]) -> dict[str, str]:
+    """The texts of timing.json in the tags of a run."""
+    start = "gristmill.timing."
+    return {key.removeprefix(start): value for key, value in tags.items() if key.startswith(start)}
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; empty if the file is missing. Raises DataError if it is damaged."""
     try:

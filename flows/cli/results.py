@@ -1,6 +1,10 @@
-"""`gristmill results`: the results of all recipes, a row each, from the outputs of their stages.
+"""`gristmill results`: the results of all recipes.
 
-`--write FILE` writes the rows between two markers in a Markdown file:
+On the terminal a recipe's champion comes first, read from MLflow if it is not the model in the working tree, which is
+the newest one and follows in a row of its own.
+
+`--write FILE` takes the models in the working tree, those of dvc.lock, and writes their rows between two markers in a
+Markdown file:
 
     <!-- results -->
     | recipe | task | …
@@ -13,8 +17,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.summary import cell, machine_of, read_json, read_registration
-from tasks.stage.errors import DataError, GristmillError, RecipeError
+from flows.summary import cell, machine_of, read_json, read_registration, timing_of
+from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tasks.stage.progress import duration
 from tasks.stage.run import DATA, checkpoints_of
 
@@ -47,10 +51,13 @@ def print_results(file: str | None) -> None:
     recipes = list(listed_recipes())
     rows, warnings = read_results(recipes)
     if file is not None:
+        warnings += [warning for row in rows for warning in _not_of_champion(row.recipe)]
         write_results(Path(file), rows, recipes)
         show(f"{file}: {len(rows)} of {len(recipes)} recipes have results here")
     elif rows:
-        show(make_table(HEADER, rows))
+        shown, more = with_champions(rows)
+        warnings += more
+        show(make_table(HEADER, shown))
     else:
         show("no results yet; run: gristmill run RECIPE")
     for warning in warnings:
@@ -58,16 +65,57 @@ def print_results(file: str | None) -> None:
 
 
 def read_results(recipes: list[str]) -> tuple[list[Row], list[str]]:
-    """Rows of the recipes with an evaluated model here; warnings for those that cannot be read or are not champions."""
+    """Rows of the recipes with an evaluated model here; warnings for those that cannot be read."""
     rows, warnings = [], []
     for recipe in recipes:
         try:
             if (row := _read(recipe)) is not None:
                 rows.append(row)
-                warnings += _not_of_champion(recipe)
         except (RecipeError, DataError) as error:
             warnings.append(f"{recipe} is skipped: {str(error).splitlines()[0]}")
     return rows, warnings
+
+
+def with_champions(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """Each row that is not of its recipe's champion behind one that is, the others unchanged; and warnings."""
+    found, told = [], []
+    for row in rows:
+        registration = read_registration(row.recipe)
+        try:
+            champion = _champion(row, registration.get("version")) if registration else row
+        except TransientError as error:
+            told.append(f"{row.recipe}: the champion is not shown: {error}")
+            champion = row
+        if champion is row:
+            found.append(row)
+            continue
+        newest = row._replace(recipe=f"{row.recipe} version {registration['version']}, newest")
+        found += [newest] if champion is None else [champion, newest]
+        if champion is None:
+            told.append(f"{row.recipe}: there is no champion: gristmill runs {row.recipe}")
+    return found, told
+
+
+def _champion(newest: Row, version: int | None) -> Row | None:
+    """The row of a recipe's champion: `newest` if it has this version, None without a champion."""
+    from tasks.register.champion import champion, runs
+
+    found = champion(newest.recipe)
+    if found is None or found["version"] == version:
+        return newest if found else None
+    run = next((each for each in runs(newest.recipe) if each["run_id"] == found["run_id"]), None)
+    size, seconds, tags = (run["parameters"], run["seconds"], run["tags"]) if run else (None, None, {})
+    return Row(
+        recipe=f"{newest.recipe} version {found['version']}, champion",
+        task=newest.task,
+        model=", ".join(filter(None, (run["model"] if run else None, _size(size) if size else None))),
+        score=f"{found['metric']} {_score(found['value'])}" if found["value"] is not None else "",
+        more="",
+        baselines=", ".join(f"{name} {_score(value)}" for name, value in found["baselines"].items()),
+        training="" if seconds is None else duration(seconds),
+        machine=machine_of(timing_of(tags), tags),
+        date=timing_of(tags).get("finished", "")[:10],
+    )
 
 
 def _not_of_champion(recipe: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli.place import way_here
-from flows.summary import Summary, figure, machine_of, read_metrics
+from flows.summary import Summary, figure, machine_of, read_metrics, timing_of
 from tasks.stage.errors import RecipeError, TransientError
 from tasks.stage.progress import duration
 from tasks.stage.settings import misnamed
@@ -164,7 +164,7 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
             row["run"],
             row["started"].replace("T", " ")[:16],
             "" if row["seconds"] is None else duration(row["seconds"]),
-            machine_of(_timing(row["tags"]), row["tags"]),
+            machine_of(timing_of(row["tags"]), row["tags"]),
             row["tags"].get("mlflow.user", ""),
             row["status"].lower(),
             f"{row['metric']} {value}" if value and score == "metric" else value,
@@ -175,12 +175,6 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
             row["reason"] or "",
         )
     return table
-
-
-def _timing(tags: Mapping[str, str]) -> dict[str, str]:
-    """The texts of timing.json in the tags of a run."""
-    start = "gristmill.timing."
-    return {key.removeprefix(start): value for key, value in tags.items() if key.startswith(start)}
 
 
 def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":

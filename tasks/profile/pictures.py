@@ -1,11 +1,10 @@
 """Plots of a profile, as PNG bytes."""
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.formats.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_figure, save
 from tasks.profile.measure import Part
+from tasks.stage.scratch import scratch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +56,7 @@ def top(languages: dict[str, int]) -> list[tuple[str, int]]:
 
 
 def _png(figure: "Figure") -> bytes:
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-        path = Path(folder, "picture.png")
+    with scratch("profile") as folder:
+        path = folder / "picture.png"
         save(figure, path)
         return path.read_bytes()

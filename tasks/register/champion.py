@@ -7,11 +7,12 @@ from tasks.register import aliases
 from tasks.register.aliases import REASON, Registered, read_registered
 from tasks.register.package import SHA256
 from tasks.register.promotion import CHAMPION
-from tasks.register.registry import METRIC, model_name, score_of, warn_of_champion
+from tasks.register.registry import METRIC, baselines_of, model_name, score_of, warn_of_champion
 from tasks.register.settings import RegisterSettings
+from tasks.register.sync_run import SIZE
 from tasks.stage.settings import read_section
 from tasks.stage.task import METRICS, read_task
-from tasks.tracking.client import IDENTITY, connect, lost_is_transient
+from tasks.tracking.client import IDENTITY, connect, find_experiment, lost_is_transient
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -20,7 +21,7 @@ MOST_RUNS = 1000
 
 
 def champion(recipe: str) -> dict[str, Any] | None:
-    """{model, version, alias, metric, value, reason, run_id, warnings} of the recipe's champion, or None.
+    """{model, version, alias, metric, value, baselines, reason, run_id, warnings} of the recipe's champion, or None.
 
     Raises TransientError if a tracking server is unreachable.
     """
@@ -37,6 +38,7 @@ def champion(recipe: str) -> dict[str, Any] | None:
         "alias": CHAMPION,
         "metric": version.tags.get(METRIC),
         "value": None if score is None else score.value,
+        "baselines": baselines_of(version),
         "reason": version.tags.get(REASON),
         "run_id": version.run_id,
         "warnings": warn_of_champion(model, settings, recipe),
@@ -63,7 +65,7 @@ def promote(recipe: str, number: int) -> str:
 def runs(recipe: str) -> list[dict[str, Any]]:
     """A row per run of a recipe, best first, runs without a score last.
 
-    {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, steps, version, aliases,
+    {recipe, run, run_id, started, status, metric, value, validation_loss, parameters, model, steps, version, aliases,
     seconds (of training), reason (of the alias), tags, warnings}; unknown values are None, and only the champion has
     warnings. Raises RecipeError for a broken recipe, TransientError if a tracking server is unreachable.
     """
@@ -71,7 +73,7 @@ def runs(recipe: str) -> list[dict[str, Any]]:
     name, metric = model_name(recipe, settings), settings.metric_of(task)
     with lost_is_transient():
         client = connect()
-        experiment = client.get_experiment_by_name(recipe)
+        experiment = find_experiment(client, recipe)
         if experiment is None:
             return []
         found = client.search_runs([experiment.experiment_id], f"tags.`{IDENTITY}` != ''", max_results=MOST_RUNS)
@@ -99,7 +101,8 @@ def _row(recipe: str, run: "Run", model: Registered | None, metric: str) -> dict
         "metric": metric,
         "value": metrics.get(f"test_{metric}"),
         "validation_loss": metrics.get("validation_loss"),
-        "parameters": _whole(metrics.get("model_parameters")),
+        "parameters": _whole(run.data.params.get(SIZE) or metrics.get(SIZE)),  # a metric in older runs
+        "model": run.data.params.get("model.architecture") or run.data.tags.get("gristmill.base"),
         "steps": _whole(metrics.get("training_steps")),
         "version": number,
         "aliases": sorted(alias for alias, of in model.aliases.items() if of == number) if model else [],
@@ -110,5 +113,5 @@ def _row(recipe: str, run: "Run", model: Registered | None, metric: str) -> dict
     }
 
 
-def _whole(number: float | None) -> int | None:
+def _whole(number: str | float | None) -> int | None:
     return None if number is None else int(number)

@@ -6,12 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tasks.tracking.client import IDENTITY, PLACE
+from tasks.tracking.client import IDENTITY, PLACE, RECIPE
 from tasks.tracking.dead import is_dead
 from tasks.tracking.embedded import PATIENCE, displaced, local_folder, stored_files
 
-RUNS = """runs WHERE experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)
-    AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = :key AND value =
+RUNS = """runs WHERE experiment_id = :experiment AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = :key AND value =
         (SELECT value FROM tags WHERE key = :key AND run_uuid = :run_id))"""
 OF_RUNS = f"run_uuid IN (SELECT run_uuid FROM {RUNS})"
 INPUTS = f"""inputs WHERE source_id IN (SELECT run_uuid FROM {RUNS})
@@ -22,11 +21,12 @@ PLACES = f"SELECT artifact_uri FROM {RUNS} UNION SELECT artifact_location FROM {
 RUNNING = """SELECT tags.value, places.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = :key
     LEFT JOIN tags AS places ON places.run_uuid = runs.run_uuid AND places.key = :place
     WHERE status = 'RUNNING' AND lifecycle_stage = 'active' AND runs.run_uuid != :run_id
-    AND experiment_id IN (SELECT experiment_id FROM experiments WHERE name = :recipe)"""
+    AND experiment_id = :experiment"""
 """Identity and place of all other trainings that MLflow calls RUNNING."""
 ROWS = {
     "schema": "alembic_version",
-    "experiments": "experiments WHERE name = :recipe",
+    "experiments": "experiments WHERE experiment_id = :experiment",
+    "experiment_tags": "experiment_tags WHERE experiment_id = :experiment AND key = :recipe_key",
     "runs": RUNS,
     "params": f"params WHERE {OF_RUNS}",
     "tags": f"tags WHERE {OF_RUNS}",
@@ -48,7 +48,10 @@ ROWS = {
 
 def read_database(path: Path, recipe: str, registration: Mapping[str, Any]) -> dict[str, Any] | None:
     """Rows and files of a record; None if the database or the location of the files is not as expected."""
-    wanted = {"recipe": recipe, "key": IDENTITY, "run_id": registration["run_id"], "model": registration["model"]}
+    wanted = {
+        "experiment": registration["experiment_id"], "recipe_key": RECIPE, "key": IDENTITY,
+        "run_id": registration["run_id"], "model": registration["model"],
+    }  # fmt: skip
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
         with closing(connection):
@@ -77,6 +80,7 @@ def _plain(value: Any) -> Any:
     return repr(value) if isinstance(value, (bytes, float)) else value
 
 
-def _files(folder: Path) -> list[tuple[str, int]]:
-    """Names and sizes; MLflow keeps no hashes of artifacts."""
-    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in stored_files(folder)]
+def _files(folder: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of change; MLflow keeps no hashes of artifacts."""
+    found = ((path.relative_to(folder).as_posix(), path.stat()) for path in stored_files(folder))
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in found]

@@ -9,7 +9,6 @@ change. The rest is updated in place when the evaluation, the signature's defaul
 
 import re
 import shutil
-import tempfile
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from tasks.register.card import model_card
 from tasks.register.results import Results
 from tasks.register.schema import KINDS, example, signature
 from tasks.stage.identity import fingerprint
+from tasks.stage.scratch import scratch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,8 +89,7 @@ def _store(
 ) -> None:
     """Write all files of the logged model, or all but the weights, and note what is there now."""
     source = (results.folder / "model").resolve()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with scratch("register") as folder:
         shutil.copytree(source, folder / "model", ignore=shutil.ignore_patterns(WEIGHTS))
         (folder / "model" / "README.md").write_text(model_card(results), encoding="utf-8")
         _save(folder, results, model, run)

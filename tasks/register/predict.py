@@ -1,7 +1,8 @@
 """Runs the champion for the command line; it is looked up in the registry once."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,11 +12,12 @@ from tasks.register.aliases import read_registered
 from tasks.register.promotion import CHAMPION
 from tasks.register.registry import model_name, warn_of_champion
 from tasks.register.settings import RegisterSettings
-from tasks.stage.errors import GristmillError
+from tasks.stage.errors import GristmillError, TransientError, one_line
+from tasks.stage.redact import redact
 from tasks.stage.runtime import find_device
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import read_task
-from tasks.tracking.client import connect, lost_is_transient
+from tasks.tracking.client import IDENTITY, connect, lost_is_transient
 from tasks.tracking.embedded import local_folder
 
 if TYPE_CHECKING:
@@ -39,8 +41,11 @@ class Champion:
             client = connect()
             model = read_registered(client, name)
             version = None if model is None else model.holder(CHAMPION)
-            if model is None or version is None:
+            if model is None or not model.versions:
                 raise GristmillError(f"{name} has no champion yet; run `gristmill run {recipe}`")
+            if version is None:
+                there = ", ".join(map(str, sorted(model.versions)))
+                raise GristmillError(f"{name} has no champion; make one: gristmill promote {recipe} N (N: {there})")
             for warning in warn_of_champion(model, settings, recipe):
                 print(f"warning: {warning}", file=sys.stderr)
             self._uri = f"models:/{name}/{version.version}"
@@ -50,6 +55,9 @@ class Champion:
                 link = Path(self._link.name, "model")
                 link.symlink_to(folder.parent)
                 self._uri = str(link / folder.name)
+            self._named = f"version {version.version} of {name}"
+            self._way_out = f"; `gristmill run {recipe}` stores the model again" if IDENTITY in version.tags else ""
+        with self._loading():
             from mlflow.models import Model
 
             schema = Model.load(self._uri).get_params_schema()
@@ -104,8 +112,23 @@ class Champion:
         import mlflow.pyfunc
 
         find_device()  # the model asks for it, too, but not in our words
-        with lost_is_transient():
+        with self._loading():
             return mlflow.pyfunc.load_model(self._uri)
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Name the version in whatever its store or its code raises: it may be somebody else's, anywhere."""
+        try:
+            with lost_is_transient():
+                yield
+        except TransientError:
+            raise
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, GristmillError) else error
+            if cause is not error and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+                raise  # a read-only folder, a missing permission: the model is not at fault
+            reason = redact(one_line(cause or error))[:300] or type(error).__name__
+            raise GristmillError(f"{self._named} cannot be loaded ({reason}){self._way_out}") from error
 
     def _inside(self) -> Any:
         """The model's Python code, ours or a foreign one's; None without Python code."""

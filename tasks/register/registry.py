@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from tasks.register.aliases import (
@@ -72,6 +73,7 @@ def register(
     if version is None:
         version = _create(client, name, run, model, results, tags)
         registered.versions[int(version.version)] = version
+        _tell_of_renaming(client, name, run, results.recipe)
     set_tags(client, version, tags)
     for each in lost:
         succeed(client, registered, each, version)
@@ -115,7 +117,7 @@ def warn_of_champion(model: Registered, settings: RegisterSettings, recipe: str)
         live = {number: each for number, each in model.versions.items() if REPLACED not in each.tags}
         others = {number: found for number, each in live.items() if (found := score_of(each)) is not None}
     command = f"gristmill promote {recipe}"
-    return list(doubts(settings, int(champion.version), score, _baselines(champion), others, command))
+    return list(doubts(settings, int(champion.version), score, baselines_of(champion), others, command))
 
 
 def score_of(version: "ModelVersion") -> Score | None:
@@ -126,6 +128,14 @@ def score_of(version: "ModelVersion") -> Score | None:
     except (KeyError, ValueError):
         return None
     return Score(tags[METRIC], value, tags.get(SIGNATURE, "")) if METRIC in tags and math.isfinite(value) else None
+
+
+def baselines_of(version: "ModelVersion") -> dict[str, float]:
+    """Recorded baselines; empty if there are none that can be read."""
+    try:
+        return {str(name): float(value) for name, value in dict(json.loads(version.tags[BASELINES])).items()}
+    except (KeyError, ValueError, TypeError):
+        return {}
 
 
 def _decide(
@@ -146,16 +156,34 @@ def _decide(
     return decide(settings, score, results.metrics, rival, str(champion.version) if champion else "")
 
 
+def _tell_of_renaming(client: "MlflowClient", name: str, run: "Run", recipe: str) -> None:
+    """Say that this training is registered under another name, too: somebody renamed the model in MLflow's pages."""
+    found = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    for other in sorted({version.name for version in found if version.name != name and _is_original(version)}):
+        print(
+            f"register: WARNING: this training is also registered as {other}; if somebody renamed {name}, write"
+            f" register.model_name: {other} in {recipe_path(recipe)} and delete {name} in MLflow",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def _source(model: "LoggedModel") -> str:
     return f"models:/{model.model_id}"
 
 
 def _is_of(version: "ModelVersion", results: Results) -> bool:
-    """Whether a version is of this training and these weights, and no copy: its source is a logged model, `m-…`."""
-    logged = (version.source or "").startswith("models:/m-")
+    """Whether a version is of this training and these weights, and no copy."""
     return (
-        logged and version.tags.get(IDENTITY) == results.identity and version.tags.get(SHA256) == results.model_sha256
+        _is_original(version)
+        and version.tags.get(IDENTITY) == results.identity
+        and version.tags.get(SHA256) == results.model_sha256
     )
+
+
+def _is_original(version: "ModelVersion") -> bool:
+    """Whether a version is no copy of another one: its source is a logged model, `m-…`."""
+    return (version.source or "").startswith("models:/m-")
 
 
 def _registered(client: "MlflowClient", name: str, results: Results) -> Registered:
@@ -189,11 +217,3 @@ def _score_tags(results: Results, settings: RegisterSettings) -> dict[str, str]:
     return {
         METRIC: score.metric, VALUE: repr(score.value), SIGNATURE: score.signature, BASELINES: json.dumps(baselines)
     }  # fmt: skip
-
-
-def _baselines(version: "ModelVersion") -> dict[str, float]:
-    """Recorded baselines; empty if there are none that can be read."""
-    try:
-        return {str(name): float(value) for name, value in dict(json.loads(version.tags[BASELINES])).items()}
-    except (KeyError, ValueError, TypeError):
-        return {}

@@ -65,7 +65,7 @@ def _record(uri: str, recipe: str, registration: Mapping[str, Any]) -> dict[str,
     ask, run_id, name = partial(_ask, uri), registration["run_id"], registration["model"]
     run = ask("runs/get", {"run_id": run_id})["run"]
     identity = next(tag["value"] for tag in run["data"]["tags"] if tag["key"] == IDENTITY)
-    experiment = ask("experiments/get-by-name", {"experiment_name": recipe})["experiment"]
+    experiment = ask("experiments/get", {"experiment_id": registration["experiment_id"]})["experiment"]
     within = {"experiment_ids": [experiment["experiment_id"]]}
     runs = ask("runs/search", {**within, "filter": f"tags.`{IDENTITY}` = '{identity}'"}, post=True).get("runs", [])
     if [found["info"]["run_id"] for found in runs] != [run_id]:

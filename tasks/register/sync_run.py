@@ -8,7 +8,6 @@ settings behind a score are in its signature.
 
 import csv
 import json
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -22,6 +21,7 @@ from tasks.register.results import LOCK, Results
 from tasks.register.scores import measured, rest
 from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file
+from tasks.stage.scratch import scratch
 from tasks.stage.settings import recipe_path
 from tasks.tracking.client import (
     VIEW,
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 SECTIONS = ("task", "ingest", "validate", "clean", "tokenize", "model", "train")
-MEASURES = {"parameters": "model_parameters", "steps": "training_steps", "tokens_seen": "training_tokens"}
+SIZE = "model_parameters"
+"""The number of parameters, a parameter of the run: as a metric it would be a chart with one dot."""
+MEASURES = {"steps": "training_steps", "tokens_seen": "training_tokens"}
 TIMINGS = {"seconds": "training_seconds", "tokens_per_second": "training_tokens_per_second"}
 ARTIFACTS = "gristmill.artifacts"
 """The tag with the hash of all artifacts; unchanged ones are not sent again."""
@@ -64,7 +66,8 @@ def sync_run(client: "MlflowClient", results: Results) -> "Run":
     end_dead_runs(client, results.recipe, run)
     resolved = results.training["settings"]
     made_by = {key: results.settings[key] for key in SECTIONS if key in results.settings and key not in resolved}
-    log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by))
+    size = {SIZE: str(results.training["parameters"])} if "parameters" in results.training else {}
+    log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by) | size)
     unknown = {key: value for key, value in journal.tags.items() if key not in run.data.tags}
     log_tags(client, run, unknown | _tags(results))
     client.log_batch(run.info.run_id, metrics=list(_missing_points(client, run, results)))
@@ -189,19 +192,19 @@ def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None
     texts = {"README.md": model_card(results), "environment/requirements.txt": _environment()}
     state = fingerprint({**{name: hash_file(path) for name, path in files.items()}, **texts})
     run_id, uri = run.info.run_id, run.info.artifact_uri
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("register") as folder:
         for name in (*files, *texts):
-            place = Path(folder) / name
+            place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
             if name in texts:
                 place.write_text(texts[name], encoding="utf-8")
             else:
                 place.symlink_to(files[name].resolve())  # MLflow copies the target
-        wanted = {name: mark(Path(folder) / name, uri) for name in (*files, *texts)}
+        wanted = {name: mark(folder / name, uri) for name in (*files, *texts)}
         there = find_files(uri, partial(client.list_artifacts, run_id))
         if run.data.tags.get(ARTIFACTS) == state and holds(there, wanted):
             return
-        client.log_artifacts(run_id, folder)
+        client.log_artifacts(run_id, str(folder))
     client.set_tag(run_id, ARTIFACTS, state)
 
 

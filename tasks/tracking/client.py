@@ -7,6 +7,7 @@ be down at any time, so everything here has a short timeout and can be repeated.
 import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,14 +20,16 @@ from tasks.stage.errors import GristmillError, TransientError, one_line
 from tasks.stage.identity import fingerprint
 from tasks.stage.redact import redact
 from tasks.tracking.dead import is_dead, place
-from tasks.tracking.embedded import bring_home, use_relative_path
+from tasks.tracking.embedded import bring_home, database_of, is_embedded, use_relative_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 IDENTITY = "gristmill.identity"
 """The tag that identifies a run."""
+RECIPE = "gristmill.recipe"
+"""The tag with the recipe of an experiment, a run, a version."""
 PLACE, ENDED = "gristmill.place", "gristmill.ended"
 """Tags: where a run was started, and why another one ended it."""
 
@@ -39,6 +42,11 @@ PROBE_SECONDS = 5
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 LONGEST_VALUE = 500
 """Maximum characters of a parameter value; older servers accept no more."""
+
+SQL = re.compile(r" \[SQL: .*|\(sqlite3\.\w+\) |\(Background on this error at: .*?\)")
+"""What SQLAlchemy adds to the reason of a database."""
+SCHEMA = re.compile(r"database schema \(found version (\w+)")
+DAMAGED = re.compile(r"malformed|file is not a database|unsupported file format|no such (?:table|column)")
 
 LOUD = ("mlflow", "alembic", "urllib3", "huggingface_hub")
 
@@ -102,12 +110,31 @@ def lost_is_transient() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
         if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
             raise
-        uri, reason = get_tracking_uri(), one_line(error)
+        uri = get_tracking_uri()
+        if (told := _explain(uri, error)) is not None:
+            raise GristmillError(told) from error
+        reason = redact(SQL.sub("", one_line(error)))[:200]
         # Alembic's error: another process is creating the tables of a new database.
         passing = urlsplit(uri).hostname is not None or "locked" in reason or isinstance(error, CommandError)
-        raise (TransientError if passing else GristmillError)(
-            f"MLflow at {uri} failed ({redact(reason)[:200]})"
-        ) from error
+        raise (TransientError if passing else GristmillError)(f"MLflow at {uri} failed ({reason})") from error
+
+
+def _explain(uri: str, error: Exception) -> str | None:
+    """What is wrong with a database and what to do, for faults that its user can mend; None for any other."""
+    path, reason = database_of(uri), str(error)
+    shown = redact(uri) if path is None else path.name if is_embedded(uri) else str(path)
+    again = "move it away, and `gristmill run` of each recipe makes the record again from the files"
+    if (schema := SCHEMA.search(reason)) is not None:
+        import mlflow
+
+        if any((Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions").glob(f"{schema[1]}_*.py")):
+            return f"{shown}: written by an older MLflow; make a copy of it, then run: mlflow db upgrade {redact(uri)}"
+        return f"{shown}: written by another MLflow, newer than {mlflow.__version__}; use that one, or {again}"
+    if path is not None and path.is_dir():
+        return f"{shown}: a folder, not MLflow's database; {again}"
+    if path is not None and DAMAGED.search(reason):
+        return f"{shown}: damaged, or not MLflow's database; put a copy back, or {again}"
+    return None
 
 
 @contextmanager
@@ -130,6 +157,11 @@ def hush() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def models_page(server: str) -> str:
+    """The page of the registry."""
+    return f"{server}/#/models?workflowType=machine_learning"
 
 
 def experiment_page(server: str, experiment_id: str) -> str:
@@ -159,7 +191,7 @@ def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, start
     return client.create_run(
         experiment_id,
         start_time=None if started is None else round(started * 1000),
-        tags={IDENTITY: identity, "gristmill.recipe": recipe, PLACE: place()},
+        tags={IDENTITY: identity, RECIPE: recipe, PLACE: place()},
         run_name=f"{recipe}-{identity[:8]}",
     )
 
@@ -176,21 +208,33 @@ def end_dead_runs(client: "MlflowClient", recipe: str, run: "Run") -> None:
             client.set_terminated(other.info.run_id, "KILLED")
 
 
+def find_experiment(client: "MlflowClient", recipe: str) -> "Experiment | None":
+    """The experiment of a recipe: the one with our tag, whatever its name is now, or else the one of that name."""
+    from mlflow.entities import ViewType
+
+    tagged = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{RECIPE}` = '{recipe}'")
+    first = min(tagged, key=lambda each: (each.lifecycle_stage == "deleted", int(each.experiment_id)), default=None)
+    return first or client.get_experiment_by_name(recipe)
+
+
 def _experiment(client: "MlflowClient", recipe: str) -> str:
+    """The id of the recipe's experiment, which is created, restored and tagged if need be."""
     from mlflow.exceptions import MlflowException
 
-    experiment = client.get_experiment_by_name(recipe)
+    experiment = find_experiment(client, recipe)
     if experiment is None:
         try:
-            experiment_id = client.create_experiment(recipe)
+            experiment_id = client.create_experiment(recipe, tags={RECIPE: recipe})
             bring_home()  # MLflow does not quote the path
             return experiment_id
         except MlflowException:  # another process was faster
-            experiment = client.get_experiment_by_name(recipe)
+            experiment = find_experiment(client, recipe)
             if experiment is None:
                 raise
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    if RECIPE not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, RECIPE, recipe)
     return str(experiment.experiment_id)
 
 

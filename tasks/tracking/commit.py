@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tasks.stage.errors import GristmillError, one_line
 
@@ -17,11 +18,19 @@ def commit_tags() -> dict[str, str]:
     try:
         if (commit := _git("rev-parse", "--verify", "--quiet", "HEAD")) is None:
             return {}
+        if (around := _foreign_root()) is not None:
+            raise GristmillError(f"the repository around this project, {around}, does not track it")
         dirty = "true" if _git("status", "--porcelain") else "false"
     except GristmillError as error:
         print(f"record: the git commit is not recorded: {error}", file=sys.stderr, flush=True)
         return {}
     return {"mlflow.source.git.commit": commit, "gristmill.git.dirty": dirty}
+
+
+def _foreign_root() -> str | None:
+    """The root of the repository if it is above the project and tracks none of its files; else None."""
+    root = _git("rev-parse", "--show-toplevel")
+    return root if root is not None and Path(root) != Path.cwd() and not _git("ls-files", "--", "dvc.yaml") else None
 
 
 def _git(*arguments: str) -> str | None:
@@ -34,7 +43,7 @@ def _git(*arguments: str) -> str | None:
         raise GristmillError(str(error)) from error
     if done.returncode == 0:
         return done.stdout.strip()
-    if not done.stderr or done.stderr.startswith(NO_REPOSITORY):
+    if not done.stderr or (done.stderr.startswith(NO_REPOSITORY) and not Path(".git").exists()):
         return None
     raise GristmillError(one_line(done.stderr.removeprefix("fatal: ")))
 

@@ -6,6 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tasks.register import champion as questions
+from tasks.register.predict import Champion
 from tasks.register.recorded import tell, whole
 from tasks.register.registration import run
 from tasks.stage.errors import GristmillError
@@ -182,3 +183,44 @@ def test_a_champion_worse_than_an_earlier_challenger_is_told(project: Path) -> N
         " to promote it: gristmill promote tiny 1"
     ]
     assert IDENTITY in MlflowClient().get_model_version("tiny", "1").tags.values()
+
+
+def test_a_renamed_model_is_told_once(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run("tiny")
+    MlflowClient().rename_registered_model("tiny", "grand")
+    capfd.readouterr()
+    assert run("tiny")["new"]
+    assert (
+        "WARNING: this training is also registered as grand; if somebody renamed tiny, write" in capfd.readouterr().err
+    )
+    MlflowClient().copy_model_version("models:/tiny/1", "production")
+    MlflowClient().delete_registered_model("grand")
+    MlflowClient().delete_model_version("tiny", "1")
+    assert run("tiny")["new"]
+    assert "also registered" not in capfd.readouterr().err
+
+
+def test_a_champion_that_does_not_load_is_named(foreign: MlflowClient, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for number, source in enumerate(("s3://127.0.0.1/none", str(tmp_path / "model")), start=2):
+        foreign.create_model_version("tiny", source)
+        give("champion", number)
+        with pytest.raises(GristmillError, match=rf"^version {number} of tiny cannot be loaded \([^\n]+\)$"):
+            Champion("tiny").predict(["a"], {})
+
+
+def test_a_champion_whose_weights_are_damaged_says_what_to_run(project: Path) -> None:
+    run("tiny")
+    next(Path("mlruns").rglob("*.safetensors")).write_bytes(b"x")
+    with pytest.raises(
+        GristmillError, match=r"^version 1 of tiny cannot .*; `gristmill run tiny` stores the model again"
+    ):
+        Champion("tiny").predict(["a"], {})
+    run("tiny")
+    assert Champion("tiny").predict(["a"], {"max_new_tokens": 2})
+
+
+def test_where_an_alias_was_taken_away_predict_says_how_to_give_it(two: Path) -> None:
+    MlflowClient().delete_registered_model_alias("tiny", "champion")
+    with pytest.raises(GristmillError, match=r"^tiny has no champion; make one: gristmill promote tiny N \(N: 1, 2\)$"):
+        Champion("tiny")

@@ -62,6 +62,11 @@ def append(name: str, text: str) -> None:
     Path(name).write_text(Path(name).read_text() + text)
 
 
+def flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 def gc() -> None:
     uri = "sqlite:///mlflow.db"
     done = CliRunner(env={"MLFLOW_TRACKING_URI": uri}).invoke(mlflow.cli.gc, ["--backend-store-uri", uri])
@@ -96,6 +101,7 @@ IN_FILES: dict[str, Damage] = {
     "artifacts deleted": lambda found: shutil.rmtree("mlruns"),
     "weights deleted": lambda found: next(Path("mlruns").rglob("*.safetensors")).unlink(),
     "other files deleted": lambda found: shutil.rmtree(next(Path("mlruns").rglob("evaluation"))),
+    "a byte of the weights changed": lambda found: flip(next(Path("mlruns").rglob("*.safetensors"))),
     "tokenizer deleted": lambda found: next(Path("mlruns").rglob("artifacts/model/tokenizer.json")).unlink(),
     "code cut off": lambda found: next(Path("mlruns").rglob("served.py")).write_text("import os"),
     "card deleted": lambda found: next(Path("mlruns").glob(f"*/{found['run_id']}/artifacts/README.md")).unlink(),
@@ -119,8 +125,7 @@ def seen_and_made_whole(damage: Damage) -> dict:
 @pytest.mark.parametrize("damage", [*THROUGH_MLFLOW, *IN_FILES])
 def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> None:
     again = seen_and_made_whole((THROUGH_MLFLOW | IN_FILES)[damage])
-    client = MlflowClient()
-    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    runs = MlflowClient().search_runs([again["experiment_id"]])
     assert [run.info.run_id for run in runs if run.info.status != "KILLED"] == [again["run_id"]]
     assert questions.champion("tiny")["version"] == again["version"]
     assert again["run_id"] == MlflowClient().get_model_version_by_alias("tiny", "champion").run_id
@@ -130,6 +135,15 @@ def test_a_damaged_record_is_seen_and_made_whole(project: Path, damage: str) -> 
     assert generate("tiny", "ROMEO:", max_new_tokens=3)
     assert whole("tiny") is not None  # a model that was loaded is not damaged
     assert sum(path.name == "evaluation" for path in Path("mlruns").rglob("*")) > 0
+
+
+def test_a_renamed_experiment_stays_the_one_of_its_recipe(project: Path) -> None:
+    found = run("tiny")
+    MlflowClient().rename_experiment(found["experiment_id"], "plays")
+    assert run("tiny") == {**found, "new": False}
+    train(project / "data/tiny", "c0" * 32, seed=1)
+    assert run("tiny")["experiment_id"] == found["experiment_id"]
+    assert len(questions.runs("tiny")) == 2 and MlflowClient().get_experiment_by_name("tiny") is None
 
 
 def test_a_deleted_database_is_seen_and_made_again(project: Path) -> None:

@@ -24,6 +24,10 @@ from tasks.tracking.client import flatten
         ("https://h/a?sv=1&sig=s3cret%3D", "https://h/a?sv=1&sig=***"),
         ("https://h/a?access_token=s3cret", "https://h/a?access_token=***"),
         ("https://h/a?api_key=s3cret)", "https://h/a?api_key=***)"),
+        ("https://h/a?user=me&pass=s3cret", "https://h/a?user=me&pass=***"),
+        ("AccountName=me;AccountKey=s3cret==;x", "AccountName=me;AccountKey=***;x"),
+        (f"not allowed: hf_{'aB3' * 11}", "not allowed: ***"),
+        (f"github_pat_{'aB_' * 11}, AKIA{'A1B2' * 4}", "***, ***"),
         ("headers: {'Authorization': 'Bearer s3cret'}", "headers: {'Authorization': 'Bearer ***'}"),
     ],
 )
@@ -32,7 +36,15 @@ def test_a_secret_is_taken_out(text: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://h/a?keyword=key&page=2", "mail me@host.org", "a://b c@d", "https://h/@me/x", "monkey=1; token=2"]
+    "text",
+    [
+        "https://h/a?keyword=key&page=2",
+        "mail me@host.org",
+        "a://b c@d",
+        "https://h/@me/x",
+        "monkey=1; token=2",
+        f"hf_{'a_' * 20}",
+    ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text

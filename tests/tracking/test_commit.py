@@ -75,6 +75,28 @@ def test_a_status_that_fails_is_not_a_clean_one(commit: str, capfd: pytest.Captu
     assert "the git commit is not recorded: .git/index: index file smaller" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("ignored", ["", "inner/"])
+def test_a_repository_around_that_does_not_track_the_project_is_not_its_own(
+    commit: str, ignored: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    around = Path.cwd()
+    Path(".gitignore").write_text(ignored)
+    Path("inner").mkdir()
+    monkeypatch.chdir("inner")
+    Path("dvc.yaml").write_text("stages: {}")
+    assert commit_tags() == {}
+    told = f"the repository around this project, {around}, does not track it"
+    assert capfd.readouterr().err == f"record: the git commit is not recorded: {told}\n"
+    subprocess.run(["git", "add", "--force", "dvc.yaml"], check=True)
+    assert commit_tags() == {"mlflow.source.git.commit": commit, "gristmill.git.dirty": "true"}
+
+
+def test_a_damaged_repository_is_not_none(commit: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path(".git/HEAD").write_text("damaged")
+    assert commit_tags() == {}
+    assert capfd.readouterr().err.startswith("record: the git commit is not recorded: not a git repository")
+
+
 def test_a_machine_without_git_says_so(
     commit: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from mlflow import MlflowClient
 
 from flows.cli.main import main
-from tests.register import IDENTITY, make_project, write_json
+from flows.cli.results import Row, read_results, with_champions
+from tasks.register.champion import promote
+from tasks.register.registration import run
+from tests.register import IDENTITY, empty_database, evaluate, make_project, train, write_json
 
 CAUSAL = (
     "| play | causal-lm | llama, 4,321 | bits_per_byte 2.500 (2.250 to 2.750) | perplexity 5.500, loss 8.500 "
@@ -139,9 +143,37 @@ def test_a_recipe_that_cannot_be_read_keeps_its_row_with_a_warning():
     assert "play is skipped: data/play/evaluation/metrics.json: invalid JSON" in results().stderr
 
 
-def test_a_row_that_is_not_of_the_champion_is_told():
+def test_a_row_in_a_file_that_is_not_of_the_champion_is_told():
+    Path("x.md").write_text(PAGE.format(""))
     write_json(Path("data/play/registration.json"), {"version": 3, "alias": "challenger", "champion": 2})
     warning = "warning: play: the row is of version 3, challenger; version 2 is champion: gristmill runs play\n"
-    assert results().stderr == warning
+    assert results("--write", "x.md").stderr == warning
     write_json(Path("data/play/registration.json"), {"version": 3, "alias": "champion", "champion": 3})
-    assert results().stderr == ""
+    assert results("--write", "x.md").stderr == ""
+
+
+def shown() -> list[Row]:
+    """The rows on the terminal."""
+    return with_champions(read_results(["pairs", "play"])[0])[0]
+
+
+def test_the_terminal_shows_the_champion_before_the_newest_model(project, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path("mlflow.db").write_bytes(empty_database())
+    run("play")
+    assert [row.recipe for row in shown()] == ["pairs", "play"]
+    first = shown()[1]
+    train(project / "data/play", "c0" * 32, seed=1)
+    evaluate(project / "data/play", 2.75)
+    run("play")
+    champion, newest = shown()[1:]
+    assert (champion.recipe, newest.recipe) == ("play version 1, champion", "play version 2, newest")
+    assert champion.score == "bits_per_byte 2.500" and newest.score.startswith("bits_per_byte 2.750")
+    assert (champion.model, champion.baselines, champion.date) == (first.model, first.baselines, first.date)
+    promote("play", 2)
+    assert [row.recipe for row in shown()] == ["pairs", "play"]
+    MlflowClient().delete_registered_model_alias("play", "champion")
+    assert [row.recipe for row in shown()] == ["pairs", "play version 2, newest"]
+    assert "play: there is no champion: gristmill runs play" in results().stderr
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert "play: the champion is not shown: MLflow at http://127.0.0.1:9 does not answer" in results().stderr
