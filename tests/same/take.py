@@ -25,7 +25,7 @@ def take(out: Path, stages: list[str], recipes: list[str]) -> None:
     seen = coverage.Coverage(data_file=None, config_file=False, include=[f"{code}/tasks/*"], concurrency="thread")
     seen.start()
     if find_spec("tasks.code"):
-        runpy.run_module("tasks.code", run_name="__main__")
+        import_module("tasks.code.versions").write_versions()
     keep_checkpoints()
     for recipe in recipes:
         try:
