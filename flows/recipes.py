@@ -40,12 +40,11 @@ def check(name: str) -> "Recipe":
 
     Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
     """
-    from tasks.ingest.source import Bench
-    from tasks.recipe import load
+    from tasks.recipe import bench_of, load
 
     require_none_half_renamed()
     recipe = load(name)
-    graph, bench = load_graph(), Bench(recipe_path(name), DATA / name)
+    graph, bench = load_graph(), bench_of(name)
     wired = mapping(graph)
     recipe.ingest.root.locate(bench)
     texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)

@@ -12,8 +12,10 @@ from tasks.clean.settings import CleanSettings
 from tasks.evaluate.settings import SETTINGS as EVALUATION
 from tasks.evaluate.settings import CausalEvaluateSettings, PairEvaluateSettings
 from tasks.ingest.settings import IngestSettings
+from tasks.ingest.source import Bench
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
+from tasks.stage.run import DATA
 from tasks.stage.settings import Section, read_yaml, recipe_path, validate
 from tasks.stage.task import PAIRS, TASKS, Task, is_causal, read_task
 from tasks.tokenize.settings import TokenizeSettings
@@ -156,6 +158,11 @@ def base_problem(task: str, learned: str, architecture: str) -> str | None:
     if of_bert and is_causal(task, is_encoder_decoder(architecture)):
         return f"the vocabulary of {learned} has no end-of-text token"
     return None
+
+
+def bench_of(name: str) -> Bench:
+    """The workspace for a look at a recipe's source."""
+    return Bench(recipe_path(name), DATA / name)
 
 
 def load(name: str) -> Recipe:
