@@ -38,9 +38,12 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class Padded(Batches):
-    """Rows of different lengths."""
+    """Rows of different lengths; a decoder reads the same."""
 
     count, width = 1, LENGTH
+
+    def __init__(self, pairs: bool) -> None:
+        self.pairs = pairs
 
     def batch(self, position: int) -> Batch:
         import torch
@@ -48,7 +51,8 @@ class Padded(Batches):
         generator = torch.Generator().manual_seed(position)
         ids = torch.randint(2, WORDS, (ROWS, LENGTH), generator=generator)
         mask = torch.arange(LENGTH) < torch.randint(40, LENGTH, (ROWS, 1), generator=generator)
-        return {"input_ids": ids * mask, "attention_mask": mask.long(), "labels": ids.masked_fill(~mask, -100)}
+        batch = {"input_ids": ids * mask, "attention_mask": mask.long(), "labels": ids.masked_fill(~mask, -100)}
+        return batch | ({"decoder_input_ids": batch["input_ids"]} if self.pairs else {})
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -68,7 +72,8 @@ def test_the_same_weights_twice_and_over_a_stop(
         return {name: weight.cpu() for name, weight in model.state_dict().items()}
 
     machine = Machine("cuda", precision, "sdpa")
-    plan = Plan("recipes/tiny.yaml", PackedTraining(steps=6), machine, Data(Padded(), Padded()), tmp_path, None)
+    batches = Padded(pairs=MODELS[architecture][1] is PAIR)
+    plan = Plan("recipes/tiny.yaml", PackedTraining(steps=6), machine, Data(batches, batches), tmp_path, None)
     make_deterministic(0, machine)
     try:
         first = trained(tmp_path / "first", build(architecture))
