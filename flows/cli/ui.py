@@ -10,10 +10,11 @@ import time
 import urllib.request
 import webbrowser
 from types import FrameType
+from typing import Any
 
 from flows.temporary import free_port
 from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
-from tasks.tracking.client import EMBEDDED, experiment_page, models_page
+from tasks.tracking.client import EMBEDDED, RECIPE, experiment_page, models_page
 from tasks.tracking.embedded import bring_home
 
 PATIENCE = 120.0
@@ -73,7 +74,15 @@ def experiment_pages(server: str) -> dict[str, str]:
     loopback = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with loopback.open(asked, timeout=PATIENCE) as answer:
         found = json.load(answer)["experiments"]
-    return {item["name"]: experiment_page(server, item["experiment_id"]) for item in found if item["name"] != "Default"}
+    return {
+        _recipe_of(item): experiment_page(server, item["experiment_id"]) for item in found if item["name"] != "Default"
+    }
+
+
+def _recipe_of(experiment: dict[str, Any]) -> str:
+    """The recipe in its tag: somebody may have renamed it."""
+    tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", ())}
+    return str(tags.get(RECIPE, experiment["name"]))
 
 
 def _wait_for(name: str, port: int, server: subprocess.Popen[bytes]) -> None:
