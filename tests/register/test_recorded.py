@@ -19,6 +19,7 @@ from tasks.register import champion as questions
 from tasks.register.predict import generate
 from tasks.register.recorded import files_are_known, whole
 from tasks.register.registration import run
+from tasks.tracking.client import RECIPE
 from tasks.tracking.dead import place
 from tests.register import evaluate, the_model, train
 from tests.register.conftest import serving
@@ -47,8 +48,9 @@ def on_server(project: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> It
     client = mlflow.MlflowClient(server)
     if client.search_registered_models("name = 'tiny'"):
         client.delete_registered_model("tiny")
-    for experiment in client.search_experiments(filter_string="name LIKE 'tiny%'"):
+    for experiment in client.search_experiments(filter_string=f"tags.`{RECIPE}` = 'tiny'"):
         client.rename_experiment(experiment.experiment_id, f"over-{time.time_ns()}")
+        client.set_experiment_tag(experiment.experiment_id, RECIPE, "over")
 
 
 def sql(*statements: str) -> None:
