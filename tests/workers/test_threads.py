@@ -1,5 +1,6 @@
-import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -44,11 +45,27 @@ def test_nothing_is_begun_any_more_where_nobody_asks() -> None:
     assert len(begun) <= 4
 
 
+INTERRUPTED = """
+import os, signal, threading
+from tasks.workers.threads import in_threads
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+begun = threading.Event()
+threading.Thread(target=lambda: begun.wait() and print("begun", flush=True)).start()
+try:
+    list(in_threads(lambda _: begun.set() or threading.Event().wait(600), range(4), 2))
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+    os._exit(0)
+"""
+
+
 def test_ctrl_c_waits_for_no_thread() -> None:
-    let_go = threading.Event()
-    began = time.monotonic()
-    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
-        list(in_threads(lambda _: let_go.wait(5), range(4), 2))
-    let_go.set()
-    assert time.monotonic() - began < 4
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.communicate(timeout=60)[0] == "stopped\n"
+        finally:
+            process.kill()
