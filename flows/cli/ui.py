@@ -14,7 +14,7 @@ from typing import Any
 
 from flows.temporary import free_port
 from tasks.stage.runtime import keep_loopback_direct, switch_off_telemetry
-from tasks.tracking.client import EMBEDDED, RECIPE, experiment_page, models_page
+from tasks.tracking.client import EMBEDDED, RECIPE, experiment_page
 from tasks.tracking.embedded import bring_home
 
 PATIENCE = 120.0
@@ -48,7 +48,7 @@ def main() -> None:
             print(f"{name:8} http://127.0.0.1:{port}", flush=True)
         experiments = experiment_pages(f"http://127.0.0.1:{pages['MLflow']}")
         width = max(map(len, ("models", *experiments)))
-        links = {**experiments, "models": models_page(f"http://127.0.0.1:{pages['MLflow']}")}
+        links = {**experiments, "models": f"http://127.0.0.1:{pages['MLflow']}/#/models"}
         print("\n".join(f"  {name:{width}}  {page}" for name, page in links.items()), flush=True)
         if sys.stdout.isatty() and any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")):
             webbrowser.open(next(iter(links.values())))

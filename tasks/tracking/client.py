@@ -159,11 +159,6 @@ def hush() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def models_page(server: str) -> str:
-    """The page of the registry."""
-    return f"{server}/#/models?workflowType=machine_learning"
-
-
 def experiment_page(server: str, experiment_id: str) -> str:
     """The page with the runs of a recipe; without `workflowType`, MLflow 3.17 shows traces instead."""
     return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
