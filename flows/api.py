@@ -78,8 +78,7 @@ def reachable_api(starting: TemporaryServer | None = None) -> Iterator[None]:
 def _direct(url: str) -> Iterator[None]:
     """Speak to a server on this machine although httpx cannot use the proxy of the environment, such as SOCKS.
 
-    Programs that are launched in the block see the environment as it was. Raises GristmillError if another server is
-    wanted.
+    Programs launched in the block see the environment of before. Raises GristmillError for a server elsewhere.
     """
     try:
         httpx.Client(verify=False).close()

@@ -6,14 +6,14 @@ DVC runs in this process: a status takes 0.25 s, the `dvc` command three times a
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cache import discard_damaged, discard_damaged_listings
-from flows.locks import release_of_killed
+from flows.locks import by_hardlinks, release_of_killed
 from flows.sentences import as_sentence
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.runtime import switch_off_telemetry
@@ -132,18 +132,14 @@ def held(paths: Sequence[Path]) -> Iterator[None]:
     from dvc.lock import LockError
     from dvc.rwlock import rwlock
 
-    with opened() as repo:
+    with opened() as repo, ExitStack() as stack:
+        Path(repo.tmp_dir).mkdir(exist_ok=True)
+        places = [str(path.absolute()) for path in paths]
         try:
-            Path(repo.tmp_dir).mkdir(exist_ok=True)
-            hardlink = repo.config["core"].get("hardlink_lock", False)
-            mine = rwlock(repo.tmp_dir, repo.fs, "gristmill", [], [str(path.absolute()) for path in paths], hardlink)
-            mine.__enter__()
+            stack.enter_context(rwlock(repo.tmp_dir, repo.fs, "gristmill", [], places, by_hardlinks(repo)))
         except LockError as error:
             raise TransientError(f"{paths[0]}: a DVC process works on it; wait for it to finish") from error
-        try:
-            yield
-        finally:
-            mine.__exit__(None, None, None)
+        yield
 
 
 def edit_lock(change: Callable[[Any], object]) -> None:

@@ -23,7 +23,7 @@ def release_of_killed(repo: "Repo") -> None:
     from dvc.rwlock import _edit_rwlock
 
     written = path.stat().st_mtime
-    with _edit_rwlock(repo.tmp_dir, localfs, repo.config["core"].get("hardlink_lock", False)) as lock:
+    with _edit_rwlock(repo.tmp_dir, localfs, by_hardlinks(repo)) as lock:
         kept = {place: holder for place, holder in lock["write"].items() if not holder or lives(holder["pid"], written)}
         lock["write"] = kept
         reading = {
@@ -31,6 +31,11 @@ def release_of_killed(repo: "Repo") -> None:
             for place, holders in lock["read"].items()
         }
         lock["read"] = {place: holders for place, holders in reading.items() if holders}
+
+
+def by_hardlinks(repo: "Repo") -> bool:
+    """Whether DVC locks by hardlinks, for file systems without locks."""
+    return bool(repo.config["core"].get("hardlink_lock", False))
 
 
 def lives(process: int, written: float) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from flows.graph import LOCK
 from flows.workspace import LOCKS
 from tasks.formats.origin import FromFolder, FromRecipe
 from tasks.stage.errors import RecipeError
@@ -27,7 +28,7 @@ from tasks.stage.task import read_task
 if TYPE_CHECKING:
     from tasks.recipe import Recipe
 
-GRAPH, LOCK = Path("dvc.yaml"), Path("dvc.lock")
+GRAPH = Path("dvc.yaml")
 RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@{name}`, and nothing trains again"
 """How a recipe that was up to date before the stage `code` keeps its models."""
 RENAMING = LOCKS / "gristmill-mv"
@@ -98,13 +99,13 @@ def _require_outputs(graph: dict[str, Any], name: str) -> None:
                     f"{out.parent}: a link to {place}, outside the git repository, where DVC keeps no outputs; replace "
                     "it with a folder and move DVC's cache to the other disk (docs/servers.md, A bigger disk)"
                 )
-            if own.get("frozen") and not out.exists() and f"{stage}@{name}" not in _locked():
+            if own.get("frozen") and not out.exists() and f"{stage}@{name}" not in locked_stages():
                 raise RecipeError(
                     f"{GRAPH}: stages.{stage}: frozen, so DVC does not run it, but {out} was never made; unfreeze it"
                 )
 
 
-def _locked() -> dict[str, Any]:
+def locked_stages() -> dict[str, Any]:
     """The stages that have run, by address."""
     return dict(read_yaml(LOCK).get("stages") or {}) if LOCK.is_file() else {}
 

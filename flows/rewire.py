@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flows.graph import edit_lock, held, replace_text, users
+from flows.graph import LOCK, edit_lock, held, replace_text, users
 from flows.recipes import (
     GRAPH,
     LIST,
-    LOCK,
     RENAMING,
     entry,
     half_renamed,
     load_graph,
+    locked_stages,
     mapping,
     require_none_half_renamed,
     variable,
@@ -234,4 +234,4 @@ def _addresses(stages: Any, name: str) -> list[str]:
 
 
 def _is_locked(name: str) -> bool:
-    return LOCK.is_file() and bool(_addresses(read_yaml(LOCK).get("stages") or {}, name))
+    return bool(_addresses(locked_stages(), name))

@@ -258,11 +258,9 @@ def rm(recipe: str, yes: bool) -> None:
     """
     from flows.rewire import removal, remove_recipe
 
-    things = ", ".join(removal(recipe))
     if not yes:
-        click.confirm(f"remove {things}?", abort=True)
-    remove_recipe(recipe)
-    click.echo(f"removed {things}")
+        click.confirm(f"remove {', '.join(removal(recipe))}?", abort=True)
+    click.echo(f"removed {', '.join(remove_recipe(recipe))}")
 
 
 @main.command()
