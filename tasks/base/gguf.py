@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tasks.formats.text_ids import LOCAL
 from tasks.stage.errors import DataError, one_line
 
 
@@ -20,7 +21,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    place: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+    place: dict[str, Any] = {"gguf_file": file.name, **LOCAL}
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **place)
         read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **place)

@@ -11,7 +11,7 @@ from tasks.base.settings import BaseSettings
 from tasks.fetch.answers import hub_errors, may_pass
 from tasks.fetch.package import open_package
 from tasks.formats.origin import FromFolder, FromHub, FromPackage, FromRecipe, Scratch, title
-from tasks.formats.text_ids import open_tokenizer
+from tasks.formats.text_ids import LOCAL, open_tokenizer
 from tasks.formats.weights import unfit
 from tasks.stage.errors import DataError, RecipeError, TransientError, one_line
 from tasks.stage.identity import hash_file
@@ -159,7 +159,7 @@ def _require_readable(folder: Path, where: str) -> None:
 
     logging.set_verbosity_error()
     for what, read in (
-        ("config.json", lambda: AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)),
+        ("config.json", lambda: AutoConfig.from_pretrained(folder, **LOCAL)),
         ("the tokenizer", lambda: open_tokenizer(folder, control=False)),
     ):
         try:
@@ -199,7 +199,7 @@ def _convert_bin(folder: Path, where: str) -> None:
     if not known and name != "AutoModel":
         raise DataError(f"{where}: config.json: architectures: transformers has no model {name!r}")
     try:
-        model = getattr(transformers, name).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = getattr(transformers, name).from_pretrained(folder, **LOCAL)
     except unfit() as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{where}: the weights cannot be read: {told}") from error

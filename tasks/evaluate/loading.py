@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.formats.text_ids import opening
+from tasks.formats.text_ids import LOCAL, opening
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import Index
 from tasks.formats.usage import Usage, read_usage
@@ -71,9 +71,9 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
     if not any(folder.glob("*.safetensors")):
         raise DataError(f"{folder}: *.safetensors is missing; the model has no weights")
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
         model, info = getattr(transformers, model_class(task, config.is_encoder_decoder)).from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            folder, dtype=torch.float32, **LOCAL, output_loading_info=True
         )
     except unfit() as error:
         raise DataError(f"{folder}: cannot be loaded: {one_line(error)}") from error

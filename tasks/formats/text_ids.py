@@ -17,12 +17,16 @@ MASK = "[MASK]"
 """How a recipe or an input writes a mask, whatever the tokenizer's own mask token is."""
 
 
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How transformers reads every model folder: it fetches nothing, and runs no code of the folder."""
+
+
 def open_tokenizer(folder: Path, control: bool) -> Any:
     """The tokenizer in a folder. `control`: special tokens in a text are control tokens instead of text."""
     from transformers import AutoTokenizer
 
-    how = {"local_files_only": True, "trust_remote_code": False, "truncation_side": "right"}
-    tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=not control, **how)
+    how = {"split_special_tokens": not control, "truncation_side": "right"}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL, **how)
     if not control:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         _read_pieces_as_text(tokenizer) if backend is None else read_as_text(backend)

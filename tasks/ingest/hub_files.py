@@ -103,7 +103,8 @@ def _require_keys(stream: BinaryIO, name: str, most: int | None) -> None:
 def _require_bounded(path: Path, name: str, wanted: Documents) -> None:
     import pyarrow.parquet as pq
 
-    there = nested_names(pq.ParquetFile(path).schema_arrow)
+    table = pq.ParquetFile(path)
+    there = nested_names(table.schema_arrow)
     paths = [found for column in columns_wanted(wanted) if (found := path_of(column, there)) is not None]
     if paths:
-        require_bounded(path, name, paths)
+        require_bounded(table, path, name, paths)

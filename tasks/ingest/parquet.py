@@ -33,30 +33,23 @@ def parquet_rows(path: Path, name: str, wanted: Documents) -> Iterator[Row]:
         paths = {column: require_column(column, there, name) for column in columns_wanted(wanted)}
         for column, inside in paths.items():
             _require_plain(table.schema_arrow, inside, f"{name}: the column {column!r}")
-        for values in parquet_values(path, name, list(paths.values())):
-            for row in zip(*values, strict=True):
+        for columns in _columns(table, path, name, list(paths.values())):
+            for row in zip(*(column.to_pylist() for column in columns), strict=True):
                 number += 1
                 yield make_row(name, "row", number, dict(zip(paths, row, strict=True)), wanted, None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: damaged after row {number}: {error}") from error
 
 
-def parquet_values(path: Path, name: str, paths: list[tuple[str, ...]]) -> Iterator[list[list[Any]]]:
-    """The values of columns, a few rows at a time. Raises DataError for a bomb, before it is in memory."""
-    for columns in _columns(path, name, paths):
-        yield [column.to_pylist() for column in columns]
-
-
-def require_bounded(path: Path, name: str, paths: list[tuple[str, ...]]) -> None:
-    """Raises DataError for a bomb in these columns."""
-    for _ in _columns(path, name, paths):
+def require_bounded(table: Any, path: Path, name: str, paths: list[tuple[str, ...]]) -> None:
+    """Raises DataError for a bomb in these columns of a `ParquetFile`."""
+    for _ in _columns(table, path, name, paths):
         pass
 
 
-def _columns(path: Path, name: str, paths: list[tuple[str, ...]]) -> Iterator[list[Any]]:
-    import pyarrow.parquet as pq
-
-    table, tops = pq.ParquetFile(path), {inside[0] for inside in paths}
+def _columns(table: Any, path: Path, name: str, paths: list[tuple[str, ...]]) -> Iterator[list[Any]]:
+    """Columns, a few rows at a time. Raises DataError for a bomb, before it is in memory."""
+    tops = {inside[0] for inside in paths}
     packed = path.stat().st_size
     groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
     announced, bound = (Bound(name, packed, "save it as .jsonl") for _ in range(2))

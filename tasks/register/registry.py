@@ -131,7 +131,7 @@ def score_of(version: "ModelVersion") -> Score | None:
 
 
 def baselines_of(version: "ModelVersion") -> dict[str, float]:
-    """Recorded baselines; empty if there are none that can be read."""
+    """Recorded baselines; empty if they are missing or unreadable."""
     try:
         return {str(name): float(value) for name, value in dict(json.loads(version.tags[BASELINES])).items()}
     except (KeyError, ValueError, TypeError):

@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModelContext
 
+from tasks.formats.text_ids import LOCAL
 from tasks.serve.shared import Served
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class PairModel(Served):
         own = folder.is_dir()
         self.target = self.tokenizer
         if own:
-            self.target = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            self.target = AutoTokenizer.from_pretrained(folder, **LOCAL)
         found = {name: getattr(self.model.generation_config, name, None) for name in KEPT}
         self.tokens = {name: value for name, value in found.items() if value is not None}
         self.model.generation_config = GenerationConfig(**self.tokens)  # or a search would take other settings from it

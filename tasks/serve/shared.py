@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from tasks.formats.text_ids import open_tokenizer
+from tasks.formats.text_ids import LOCAL, open_tokenizer
 from tasks.serve.server import GONE, SERVER, guard, invalid
 
 if TYPE_CHECKING:
@@ -54,11 +54,9 @@ class Served(PythonModel):
         self.folder = Path(context.artifacts["model"])
         self.usage = json.loads((self.folder / "gristmill.json").read_text(encoding="utf-8"))
         self.tokenizer = open_tokenizer(self.folder, self.usage.get("control", False))
-        config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(self.folder, **LOCAL)
         loader = getattr(transformers, self.class_of(config))
-        self.model = loader.from_pretrained(
-            self.folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32
-        )
+        self.model = loader.from_pretrained(self.folder, **LOCAL, dtype=torch.float32)
         self.model = self.model.eval().to(_device())
         self.longest = self._longest()
         # MLflow's server calls from several threads; tokenizers and torch's random numbers are not thread-safe.

@@ -26,12 +26,13 @@ def end_with_parent(kill: signal.Signals = signal.SIGKILL) -> None:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     else:
         threading.Thread(target=_watch, args=(parent, kill), daemon=True).start()
-    orphaned = starter != parent and (parent == 1 or not _lives(starter))  # if the starter lives, a shell is in between
+    orphaned = starter != parent and (parent == 1 or not lives(starter))  # if the starter lives, a shell is in between
     if os.getppid() != parent or orphaned:  # the parent ended before anything watched it
         os.kill(os.getpid(), kill)
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
+    """Whether a process has this number, whoever its owner is."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

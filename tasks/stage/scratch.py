@@ -6,11 +6,14 @@ They are in the system's folder for temporary files, since MLflow cannot write t
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tasks.stage.parent import lives
 
 NAME = re.compile(r"gristmill-\w+-(\d+)-\w+")
 
@@ -30,12 +33,8 @@ def _is_left(folder: Path) -> bool:
     """Whether a folder is ours and its process is gone."""
     named = NAME.fullmatch(folder.name)
     try:
-        ours = folder.lstat().st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink()
-        if named is None or not ours:
-            return False
-        os.kill(int(named[1]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # removed meanwhile, or the number is now another user's process
+        status = folder.lstat()
+    except OSError:  # removed meanwhile
         return False
-    return False
+    ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    return named is not None and ours and not lives(int(named[1]))

@@ -113,13 +113,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise RecipeError(f"{path}: not valid YAML: nested too deeply") from error
     if not isinstance(content, dict):
-        found = (
-            "nothing"
-            if content is None
-            else "a list"
-            if isinstance(content, list)
-            else json.dumps(content, default=str)
-        )
+        found = {type(None): "nothing", list: "a list"}.get(type(content)) or json.dumps(content, default=str)
         raise RecipeError(f"{path}: expected a mapping of sections, found {found}")
     return content
 

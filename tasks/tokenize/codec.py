@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.formats.text_ids import opening, read_as_text, special_tokens
+from tasks.formats.text_ids import LOCAL, opening, read_as_text, special_tokens
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import TARGET
 from tasks.formats.weights import unfit
@@ -94,7 +94,7 @@ def _is_encoder_decoder(base: Path) -> bool:
     from transformers import AutoConfig
 
     try:
-        return bool(AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).is_encoder_decoder)
+        return bool(AutoConfig.from_pretrained(base, **LOCAL).is_encoder_decoder)
     except unfit() as error:
         raise DataError(f"{base}/config.json: {one_line(error)}") from error
 

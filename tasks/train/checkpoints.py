@@ -36,7 +36,7 @@ RANDOM = "random.pt"
 HISTORY = "history.json"
 MARK = "whole.json"
 MARK_BYTES = 1 << 16
-"""A larger mark is none of ours."""
+"""Maximum size of a mark that we write."""
 BEST = "best.safetensors"
 TIMING = "timing.json"
 """Timing and hardware facts; not an output of the stage."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.formats.text_ids import LOCAL
 from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.formats.weights import positions, unfit
 from tasks.stage.errors import DataError, RecipeError, one_line
@@ -115,11 +116,11 @@ def _of_base(design: Design) -> "tuple[PreTrainedModel, list[str]]":
     if not (design.base / "config.json").is_file():
         raise DataError(f"{design.base}: no model found; run the stage `base` for this model.init first")
     try:
-        config = AutoConfig.from_pretrained(design.base, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(design.base, **LOCAL)
         _override(config, design)
         model, info = design.loader(config).from_pretrained(
             design.base, config=config, dtype=torch.float32, attn_implementation=design.attention,
-            local_files_only=True, trust_remote_code=False, output_loading_info=True,
+            **LOCAL, output_loading_info=True,
         )  # fmt: skip
     except unfit() as error:
         _require_attention(design, error)
@@ -169,7 +170,7 @@ def _require_shapes(design: Design) -> None:
     from transformers import AutoConfig
 
     def shapes(**changed: Any) -> dict[str, "torch.Size"]:
-        config = AutoConfig.from_pretrained(design.base, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(design.base, **LOCAL)
         for key, value in changed.items():
             setattr(config, key, value)
         with torch.device("meta"):

@@ -1,8 +1,8 @@
 """Boilerplate: n-grams of evaluation texts that many documents share, such as a licence.
 
 They are no contamination: a training document that has them says nothing about a test. Without this rule, a line that
-all documents share would empty the training split. Document frequencies are those of a sample. An n-gram that has
-mostly words of boilerplate, and beside it a year or a name that varies, is none either.
+all documents share would empty the training split. Document frequencies are those of a sample. An n-gram counts as
+boilerplate, too, if more than half of its words are: a licence with another year or name.
 """
 
 from collections.abc import Callable, Iterable, Mapping
