@@ -10,7 +10,7 @@ hand, which is written down and respected until there is a new version.
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.register.journal import REASON, ROUNDS, begin, is_same_refusal, publish, record
 from tasks.register.ledger import (
@@ -91,13 +91,7 @@ def promote(client: "MlflowClient", model: Registered, number: int, event: str, 
     _carry_out(client, model)
 
 
-def crown(
-    client: "MlflowClient",
-    model: Registered,
-    version: "ModelVersion",
-    decision: Decision,
-    verdict: dict[str, Any] | None = None,
-) -> None:
+def crown(client: "MlflowClient", model: Registered, version: "ModelVersion", decision: Decision) -> None:
     """Give a version the alias of the decision, with the reason; a new champion replaces the old one.
 
     A version that the ledger does not know is registered there first. A refusal is written once, for a new version or
@@ -112,16 +106,16 @@ def crown(
         before = read_ledger(model).champion
         record(
             client, model, PROMOTED, version=number, before=before, after=number, reason=decision.reason,
-            verdict=verdict,
+            verdict=decision.verdict,
         )  # fmt: skip
         _carry_out(client, model)
         return
     if decision.alias != CHAMPION:
         _move(client, model, decision.alias, number)
-        if (new or verdict is not None) and not is_same_refusal(read_ledger(model), number, decision.reason):
+        if (new or decision.verdict is not None) and not is_same_refusal(read_ledger(model), number, decision.reason):
             record(
                 client, model, REFUSED, version=number, before=champion, after=champion, reason=decision.reason,
-                verdict=verdict,
+                verdict=decision.verdict,
             )  # fmt: skip
     set_tags(client, version, {REASON: decision.reason})
     publish(client, model)
