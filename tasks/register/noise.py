@@ -208,6 +208,8 @@ def _points(
 
     now = round(time.time() * 1000)
     named = {f"test_{name}": value for name, value in {**rest(task, metrics), **_scores(task, metrics)}.items()}
+    for found in measured(task, metrics):
+        named |= zip((f"test_{found.metric}_low", f"test_{found.metric}_high"), found.interval or (), strict=False)
     scores = [Metric(name, float(value), now, last) for name, value in named.items()]
     return [Metric(key, value, round(when * 1000), step) for (key, step), (value, when) in curves.items()] + scores
 
