@@ -252,6 +252,20 @@ def history(recipe: str, as_json: bool, at: datetime | None) -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName())
+@click.option("--seeds", type=Integer(2), default=5, show_default=True, help="Number of seeds, RECIPE's own included.")
+def noise(recipe: str, seeds: int) -> None:
+    """Measure how far the seed alone moves the scores of RECIPE.
+
+    Trains it again with other seeds, each a run in MLflow that is never registered, and keeps the spread for the gate.
+    Seeds that are known are not trained again.
+    """
+    from flows.cli.noise import print_noise
+
+    print_noise(recipe, seeds)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
 @click.option("--cron", required=True, help='Cron expression, such as "0 2 * * *".')
 @click.option("--timezone", default="UTC", show_default=True, help="IANA time zone of the schedule.")
 @click.option("--pool", default="gristmill", show_default=True, help="Work pool; each workspace needs its own.")

@@ -163,6 +163,14 @@ def test_so_it_is_behind_a_server(on_server: Path, damage: str) -> None:
     seen_and_made_whole(THROUGH_MLFLOW[damage])
 
 
+def test_what_is_kept_of_other_seeds_is_not_looked_at_behind_a_server(on_server: Path) -> None:
+    found = run("tiny")
+    client = MlflowClient()
+    client.set_experiment_tag(found["experiment_id"], "gristmill.noise", "{}")
+    client.create_run(found["experiment_id"], tags={"gristmill.noise": "5e" * 32, "gristmill.seed": "8"})
+    assert whole("tiny") == {**found, "new": False}
+
+
 def test_make_ui_names_the_pages_of_the_runs(on_server: Path, server: str) -> None:
     registration = run("tiny")
     page = f"{server}/#/experiments/{registration['experiment_id']}/runs"
