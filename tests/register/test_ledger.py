@@ -1,7 +1,10 @@
 """The ledger: every event is kept, whoever writes at the same time, and a changed or missing one is noticed."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +28,7 @@ from tasks.register.seen import read_seen
 from tasks.stage.errors import GristmillError
 from tests.register import evaluate, train
 from tests.register.versions import add_version, events, kinds, make_champions
+from tests.scratch import ROOT, environment
 
 WORSE, BETTER, BEST = "c0" * 32, "ab" * 32, "de" * 32
 
@@ -112,7 +116,7 @@ def test_a_version_that_is_not_there_or_not_whole_never_reigns(project: Path, nu
 
 def test_a_name_that_is_not_registered_is_told(project: Path) -> None:
     for question in (lambda: rollback("tiny", None, "worse"), lambda: history("tiny")):
-        with pytest.raises(GristmillError, match="^tiny is not registered yet; run: gristmill run tiny$"):
+        with pytest.raises(GristmillError, match=r"^tiny is not registered yet; run: gristmill run tiny$"):
             question()
 
 
@@ -286,3 +290,49 @@ def test_events_are_in_order_whatever_the_clocks_say_and_two_ends_meet() -> None
     assert found.at(datetime.fromisoformat("2026-11-27T21:00:00Z")) is None
     circle = {"x": replace(first, hash="x", previous=("y",)), "y": replace(first, hash="y", previous=("x",))}
     assert len(list(_in_order(circle))) == 2
+
+
+TWO = """
+import sys, time
+from pathlib import Path
+from tasks.register.champion import promote
+from tasks.register.rollback import rollback
+from tasks.stage.errors import GristmillError
+from tasks.tracking.client import connect
+connect().search_registered_models()
+me, other = sys.argv[1:]
+Path(f"ready-{me}").touch()
+while not Path(f"ready-{other}").exists():
+    time.sleep(0.005)
+for turn in range(5):
+    said = promote("tiny", (turn + (me == "a")) % 3 + 1, f"{me}{turn}")
+    print(f"{me}{turn} {said.splitlines()[0]}")
+try:
+    print(f"{me}9 {rollback('tiny', None, f'{me}9').splitlines()[0]}")
+except GristmillError as error:
+    print(f"{me}8 {error}")
+"""
+
+
+@pytest.fixture(params=["database", "server"])
+def place(request: pytest.FixtureRequest) -> Path:
+    """A project with its record in a database, and on a server."""
+    return request.getfixturevalue("project" if request.param == "database" else "on_server")
+
+
+def test_two_writers_at_once_lose_no_event_and_agree_on_the_champion(place: Path) -> None:
+    make_champions(3)
+    command = [sys.executable, "-c", TWO]
+    where = {name: os.environ[name] for name in ("MLFLOW_TRACKING_URI",) if name in os.environ}
+    both = [
+        subprocess.Popen([*command, *names], env=environment(ROOT, **where), stdout=subprocess.PIPE, text=True)
+        for names in (("a", "b"), ("b", "a"))
+    ]
+    said = [line for each in both for line in each.communicate()[0].splitlines()]
+    assert [each.returncode for each in both] == [0, 0] and len(said) == 12
+    written = {line.partition(" ")[0] for line in said if "is now champion" in line or "champion again; " in line}
+    found = history("tiny")
+    assert written and written <= {event.reason for event in found.ledger.events}
+    assert found.faults == () and found.champion == found.ledger.champion == aliases()["champion"]
+    assert any(len(event.previous) == 2 for event in found.ledger.events) or len(found.ledger.ends) == 1
+    assert not any("alias" in event.reason for event in found.ledger.events), "neither takes the other for a hand"
