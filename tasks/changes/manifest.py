@@ -9,7 +9,7 @@ than MOST documents has an empty list that tells their number alone.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ BYTES = 12
 """Length of a hash: 2 million documents share one with a chance below 1e-16."""
 MOST = 2_000_000
 """Documents of a stage that are listed one by one: about 60 MB as a file."""
+MOST_GROUPS = 64
+"""Row groups of a corpus without a list that are read for one: some 500 MB of text."""
 COUNT = b"gristmill.documents"
 """The number of documents in the metadata of a list."""
 FORMAT = 1
@@ -88,6 +90,30 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(documents, pl.DataFrame(rows, {"id": pl.String, "hash": pl.Binary}) if listed else None)
 
 
+def list_documents(shards: Sequence[Path]) -> Manifest | None:
+    """The documents of a corpus without a list; None if they are too many to be read for it.
+
+    Raises DataError for a damaged corpus.
+    """
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        footers = [pq.read_metadata(path) for path in shards]
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{shards[0].parent}: damaged corpus: {error}") from error
+    if sum(each.num_row_groups for each in footers) > MOST_GROUPS:
+        return None
+    ids: list[str] = []
+    hashes: list[bytes] = []
+    for path in shards:
+        for batch in read_shard(path):
+            ids += batch.column("id").to_pylist()
+            hashes += hash_batch(batch)
+    return Manifest(len(ids), pl.DataFrame({"id": ids, "hash": hashes}, {"id": pl.String, "hash": pl.Binary}))
+
+
 def hash_document(text: str | None, target: str | None, label: str | None) -> bytes:
     """A document's content as `BYTES` bytes; the same wherever the document stands and whatever its id is."""
     digest = hashlib.blake2b(digest_size=BYTES)
@@ -104,12 +130,6 @@ def hash_batch(batch: "pa.RecordBatch") -> list[bytes]:
     empty = [None] * batch.num_rows
     columns = (batch.column(name).to_pylist() if name in names else empty for name in ("text", "target", "label"))
     return [hash_document(*parts) for parts in zip(*columns, strict=True)]
-
-
-def hashed_shard(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:
-    """Ids and hashes of a shard, one row group at a time."""
-    for batch in read_shard(path):
-        yield batch.column("id").to_pylist(), hash_batch(batch)
 
 
 def _write(corpus: Path, path: Path) -> None:
