@@ -19,7 +19,7 @@ MOST_GROUPS = 500
 def find_texts(places: Iterable[Sequence[Path]], wanted: Mapping[str, bytes]) -> dict[str, str]:
     """Id → text, as far as one of the corpora has a document with this id and exactly this content.
 
-    `wanted`: id → hash of the content. A corpus that is damaged or gone has no texts; it is the comparison's help, not its subject.
+    `wanted`: id → hash of the content. A corpus that is damaged or gone has no texts: they only illustrate.
     """
     found: dict[str, str] = {}
     for shards in places:
