@@ -42,7 +42,7 @@ def find_code_change(stage: str, digest: str, recorded: Path | None, now: dict[s
     """
     before = _content(stage, digest, recorded)
     if before is None:
-        return CodeChange(f"unknown, its file {digest[:8]} is lost from DVC's cache", _told(now), (), None, ())
+        return CodeChange(f"unknown (DVC's cache has lost {digest[:8]})", _told(now), (), None, ())
     if before == now:
         return None
     libraries = _differing(before.get("libraries", {}), now.get("libraries", {}))

@@ -48,6 +48,11 @@ class Reason:
         )
 
 
+NEVER_RAN = Reason("never ran", "it never ran", told=f"{LOCK} does not know it")
+BEFORE = "runs before it, and may give other bytes than last time"
+LOST = "lost from DVC's cache, where `gristmill run` puts it back"
+
+
 @dataclass(frozen=True)
 class Stale:
     """A stage that would run, or whose outputs would be restored."""
@@ -82,11 +87,8 @@ def why_stale(recipe: str) -> list[Stale]:
                 continue
             before = [address for address in node.upstream if address != CODE and address in found]
             reasons = tuple(_reasons(repo, stages[node.address], node, node.address in status, locked, versions))
-            reasons += tuple(
-                Reason("before", address, told="runs before it, unless it gives the same bytes as last time")
-                for address in before
-                if found[address].runs
-            )
+            if reasons[:1] != (NEVER_RAN,):
+                reasons += tuple(Reason("before", name, told=BEFORE) for name in before if found[name].runs)
             if reasons:
                 found[node.address] = Stale(node.address, reasons)
     return list(found.values())
@@ -101,8 +103,7 @@ def _reasons(
     versions: Mapping[str, dict[str, Any]],
 ) -> Iterator[Reason]:
     if node.address not in locked:
-        lock = f"{LOCK} does not know it" if LOCK.is_file() else f"{LOCK} is missing"
-        yield Reason("never ran", node.address, told=f"{lock}; outputs that are in DVC's cache for these inputs return")
+        yield NEVER_RAN
         return
     code = f"{FOLDER.as_posix()}/{node.stage}.json"
     for dep in stage.deps:
@@ -114,8 +115,11 @@ def _reasons(
         return
     if getattr(stage, "cmd_changed", False):
         yield Reason("command", "command", str(locked[node.address].get("cmd")), str(stage.cmd))
-    for out in stage.outs:
-        yield from _output(out)
+    outs = [reason for out in stage.outs for reason in _output(out)]
+    lost = [reason for reason in outs if reason.told == LOST]
+    yield from (reason for reason in outs if reason not in lost)
+    if lost:
+        yield Reason("output", ", ".join(reason.what for reason in lost), told=LOST, runs=False)
 
 
 def _code(repo: "Repo", dep: Any, stage: str, now: dict[str, Any]) -> Iterator[Reason]:
@@ -128,8 +132,8 @@ def _code(repo: "Repo", dep: Any, stage: str, now: dict[str, Any]) -> Iterator[R
     if change.old == change.new:
         return
     files = _some([f"{path} {how}" for path, how in change.files])
-    since = f"since commit {change.commit[:10]}: {files or 'no file'}" if change.commit else ""
-    yield Reason("code", f"code of {stage}", change.old, change.new, since or "no commit has the recorded code")
+    told = f"since commit {change.commit[:10]}: {files}" if change.commit else "no commit has the recorded code"
+    yield Reason("code", f"code of {stage}", change.old, change.new, told)
 
 
 def _dependency(dep: Any) -> Iterator[Reason]:
@@ -186,8 +190,7 @@ def _output(out: Any) -> Iterator[Reason]:
         yield Reason("output", path, told=told, runs=lost)
     elif state == "not in cache":
         changed = bool(out.hash_info) and out.changed_checksum()
-        told = "lost from DVC's cache" + (", and changed here" if changed else "; `gristmill run` puts it back there")
-        yield Reason("output", path, told=told, runs=changed)
+        yield Reason("output", path, told="lost from DVC's cache, and changed here" if changed else LOST, runs=changed)
     else:
         yield Reason("output", path, _short(out.hash_info), _short(out.get_hash()), _changed_output(out), runs=lost)
 
