@@ -86,7 +86,9 @@ def why_stale(recipe: str) -> list[Stale]:
             if not node.runs:
                 continue
             before = [address for address in node.upstream if address != CODE and address in found]
-            reasons = tuple(_reasons(repo, stages[node.address], node, node.address in status, locked, versions))
+            stage, changed = stages[node.address], node.address in status
+            # A recipe from scratch has its code in the place of a base, too.
+            reasons = tuple(dict.fromkeys(_reasons(repo, stage, node, changed, locked, versions)))
             if reasons[:1] != (NEVER_RAN,):
                 reasons += tuple(Reason("before", name, told=BEFORE) for name in before if found[name].runs)
             if reasons:

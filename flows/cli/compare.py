@@ -30,7 +30,7 @@ def compare_models(old: str, new: str, page: str | None, as_json: bool) -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(scratch("compare"))
         records = _records((old, new), folder)
-        changes = find_changes(*records)
+        changes = find_changes(records[0], records[1])
         path = (
             Path(page) if page else DATA / records[1].recipe / f"compare-{_file(records[0])}-{_file(records[1])}.html"
         )

@@ -9,10 +9,13 @@ settings.py     keys of the recipe
 documents.py    documents that came, went, changed, or moved between splits
 texts.py        the beginning of a document's text, where it is still at hand
 code.py         commits, files, versions of code and libraries, packages
-scores.py       metrics side by side with the paired difference; slices; documents
+scores.py       metrics side by side with the paired difference
+slices.py       the metric by group, label and length
+extremes.py     the documents that became most better and most worse
 comparable.py   whether two evaluations can be compared, and on which documents
 curves.py       learning curves
 tables.py       everything as tables, for the terminal and the page
 pictures.py     the curves and the slices as SVG
-page.py         a self-contained HTML page, which register keeps with a version
+page.py         a self-contained HTML page
+keep.py         that page among the artifacts of a run, for register
 """

@@ -43,7 +43,7 @@ def find_basis(old: Record, new: Record) -> Basis:
     tokens = any(key in OF_TOKENIZER for key in differing)
     if DATA not in differing:
         return Basis(tokens_differ=tokens, sentence="both were scored on the same test text")
-    return _on_shared(old, new, tokens)
+    return find_shared(old, new, tokens)
 
 
 def parts(signature: str) -> Mapping[str, str]:
@@ -51,7 +51,8 @@ def parts(signature: str) -> Mapping[str, str]:
     return {key: value for key, _, value in (part.partition(":") for part in signature.split("|"))}
 
 
-def _on_shared(old: Record, new: Record, tokens: bool) -> Basis:
+def find_shared(old: Record, new: Record, tokens_differ: bool) -> Basis:
+    """The documents that two different test texts share."""
     told = "the two were scored on different test texts"
     first, second = old.documents("test"), new.documents("test")
     if missing := [record.name for record, each in ((old, first), (new, second)) if each is None]:
@@ -64,4 +65,4 @@ def _on_shared(old: Record, new: Record, tokens: bool) -> Basis:
     shared = f"{len(ids):,} of their {first.documents:,} and {second.documents:,} documents are in both, unchanged"
     if len(ids) < ENOUGH:
         return Basis(refused=f"{told}; {shared}, which is too few to compare")
-    return Basis(tokens_differ=tokens, shared=ids, sentence=f"{told}; compared on what they share: {shared}")
+    return Basis(tokens_differ=tokens_differ, shared=ids, sentence=f"{told}; compared on what they share: {shared}")

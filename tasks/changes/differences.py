@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.changes.code import Code, find_code
 from tasks.changes.curves import Curve, read_curve
@@ -11,6 +11,9 @@ from tasks.changes.record import REPORT, Record
 from tasks.changes.scores import Scores, find_scores
 from tasks.changes.settings import Setting, find_settings
 from tasks.stage.errors import DataError, GristmillError
+
+if TYPE_CHECKING:
+    from tasks.compare.verdict import Noise
 
 Part = TypeVar("Part")
 
@@ -42,6 +45,8 @@ class Changes:
     curves: tuple[Curve | None, Curve | None] = (None, None)
     notes: tuple[str, ...] = ()
     """What is not recorded, or cannot be read."""
+    reason: str = ""
+    """Why the new model got its alias, where register says so."""
 
     def to_json(self) -> dict[str, Any]:
         """As values of JSON."""
@@ -52,9 +57,10 @@ class Changes:
         return found
 
 
-def find_changes(old: Record, new: Record) -> Changes:
+def find_changes(old: Record, new: Record, noise: "Noise | None" = None, reason: str = "") -> Changes:
     """Compare two models of one task. What an older run lacks is a note.
 
+    `noise`: the spread of the headline metric between seeds, if it is known; `reason`: why the new model got its alias.
     Raises GristmillError if the tasks differ.
     """
     task = new.task or old.task
@@ -66,7 +72,7 @@ def find_changes(old: Record, new: Record) -> Changes:
         )
     sides = _side(old), _side(new)
     if old.run_id == new.run_id and old.name == new.name:
-        return Changes(*sides, task, same=True)
+        return Changes(*sides, task, same=True, reason=reason)
     notes: list[str] = []
     recipes = old.settings, new.settings
     for record, recipe in zip((old, new), recipes, strict=True):
@@ -82,9 +88,10 @@ def find_changes(old: Record, new: Record) -> Changes:
         documents=documents,
         moves=moves,
         code=_try(notes, None, lambda: find_code(old, new)),
-        scores=_try(notes, None, lambda: find_scores(old, new, task)),
+        scores=_try(notes, None, lambda: find_scores(old, new, task, noise)),
         curves=(_curve(old, notes), _curve(new, notes)),
         notes=tuple(notes),
+        reason=reason,
     )
 
 

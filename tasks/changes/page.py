@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.changes.differences import Changes, Side, find_changes
+from tasks.changes.extremes import Extreme
 from tasks.changes.pictures import draw_curves, draw_slices
 from tasks.changes.record import Record
-from tasks.changes.scores import Extreme
 from tasks.changes.tables import Table, names, notes, number, signed, summary, tables
 from tasks.formats.pages import POLICY
 from tasks.stage.errors import GristmillError
+
+if TYPE_CHECKING:
+    from tasks.compare.verdict import Noise
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #24292f; --faint: #d0d7de; --back: #ffffff; --soft: #f6f8fa; --quiet: #57606a;
@@ -53,12 +57,12 @@ summary { cursor: pointer; overflow-wrap: anywhere }
 SHOWN_ELSEWHERE = ("Became most better", "Became most worse")
 
 
-def write_page(old: Record, new: Record, path: Path) -> Changes:
+def write_page(old: Record, new: Record, path: Path, noise: "Noise | None" = None, reason: str = "") -> Changes:
     """Compare two models and write the page to `path`, whose folder is created; returns the differences.
 
-    Raises GristmillError if the tasks differ.
+    `noise`, `reason`: see `find_changes`. Raises GristmillError if the tasks differ.
     """
-    changes = find_changes(old, new)
+    changes = find_changes(old, new, noise, reason)
     write(changes, path)
     return changes
 
@@ -93,7 +97,7 @@ def _body(changes: Changes) -> Iterator[str]:
             yield _table(table)
         if table.title == "Scores":
             yield from _curves(changes)
-        if table.title.startswith("Slices") and changes.scores is not None:
+        if table.title == "Slices" and changes.scores is not None:
             yield draw_slices(changes.scores.slices)
             for heading, extremes in zip(SHOWN_ELSEWHERE, (changes.scores.better, changes.scores.worse), strict=True):
                 yield from _extremes(heading, extremes, old, new)

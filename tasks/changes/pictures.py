@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tasks.changes.curves import Curve, Points
-from tasks.changes.scores import Slice
+from tasks.changes.slices import Slice
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 36

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tasks.changes.code import Code, Version
 from tasks.changes.differences import Changes
 from tasks.changes.documents import Group, StageDocuments
-from tasks.changes.scores import Extreme, Metric, Scores
+from tasks.changes.extremes import Extreme
+from tasks.changes.scores import Metric, Scores
 
 LONGEST = 300
 """Characters of a setting that are shown."""
@@ -34,10 +35,10 @@ def summary(changes: Changes) -> list[str]:
     """What matters most, one sentence each."""
     if changes.same:
         return [f"{changes.old.name} and {changes.new.name} are the same model: nothing differs"]
-    told = []
+    told = [f"{changes.new.name}: {changes.reason}"] if changes.reason else []
     scores = changes.scores
     if scores is not None:
-        first = next((each.comparison for each in scores.metrics if each.comparison is not None), None)
+        first = next((each.comparison for each in scores.metrics if each.name == scores.headline), None)
         told.append(first.sentence() if first is not None else f"no verdict: {scores.basis}")
     told.append(_counts(changes))
     if leak := _leak(changes):
@@ -112,13 +113,21 @@ def _scores(scores: Scores, old: str, new: str) -> Iterator[Table]:
     columns = ("metric", "better is", old, new, "gain", "95 % interval", "verdict", "")
     rows = [_metric(each) for each in scores.metrics]
     yield Table("Scores", columns, rows, columns[2:5], scores.basis)
-    by = ("by", "slice", "documents", old, new, "gain")
+    by = ("by", "slice", "metric", "documents", old, new, "gain")
     slices = [
-        (each.kind, each.name, f"{each.documents:,}", number(each.old), number(each.new), signed(each.gain))
+        (
+            each.kind,
+            each.name,
+            each.metric,
+            f"{each.documents:,}",
+            number(each.old),
+            number(each.new),
+            signed(each.gain),
+        )
         for each in scores.slices
     ]
     note = "a gain above 0 means that the new model is better; small slices vary by chance" if slices else ""
-    yield Table(f"Slices: {scores.headline}", by, slices, by[2:], note)
+    yield Table("Slices", by, slices, by[3:], note)
     for title, extremes in (("Became most better", scores.better), ("Became most worse", scores.worse)):
         yield Table(title, ("document", "measure", old, new, "what the models gave"), [*map(_extreme, extremes)],
                     (old, new))  # fmt: skip
