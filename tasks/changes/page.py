@@ -36,8 +36,8 @@ dt { color: var(--quiet) } dd { margin: 0; overflow-wrap: anywhere }
 .wide { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-size: .93em }
 th { text-align: left; font-weight: 600; vertical-align: bottom }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--faint) } td { vertical-align: top }
-td { overflow-wrap: anywhere; white-space: pre-line; min-width: 4rem }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; min-width: 0 }
+td { overflow-wrap: anywhere; white-space: pre-line; min-width: 6rem } td:last-child { min-width: 10rem }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; min-width: 0 !important }
 .better { color: var(--good); fill: var(--good) } .worse { color: var(--bad); fill: var(--bad) }
 svg { width: 100%; height: auto; max-width: 46rem; display: block; font: 12px system-ui, sans-serif }
 svg text { fill: var(--ink) } .end { text-anchor: end } .middle { text-anchor: middle }
@@ -48,7 +48,7 @@ circle.old { fill: var(--old) } circle.new { fill: var(--new) }
 .key b { font-weight: 600 } .key .old { color: var(--old) } .key .new { color: var(--new) }
 details { border: 1px solid var(--faint); border-radius: 6px; margin: .5rem 0; padding: .4rem .8rem }
 summary { cursor: pointer; overflow-wrap: anywhere }
-.output { display: grid; grid-template-columns: 6rem 1fr; gap: .3rem .8rem; margin-top: .5rem; font-size: .93em }
+.output { display: grid; grid-template-columns: fit-content(12rem) 1fr; gap: .3rem .8rem; margin-top: .5rem; font-size: .93em }
 .output span { color: var(--quiet) }
 .output div { white-space: pre-wrap; overflow-wrap: anywhere } .output .old { border-left: 3px solid var(--old) }
 .output .new { border-left: 3px solid var(--new) } .output .old, .output .new { padding-left: .5rem }

@@ -69,7 +69,7 @@ def _kinds(documents: "Documents", record: Record) -> dict[str, Members]:
             found["length"] = _quarters([sizes[name] for name in documents.ids], "bytes")
     elif documents.task in PAIRS:
         lengths = [len(text) for text in documents.strings("reference")]
-        found["length"] = _quarters(lengths, "characters of the reference")
+        found["length"] = _quarters(lengths, "characters")
     else:
         unit = "bytes" if documents.task == "causal-lm" else "masked"
         found["length"] = _quarters(documents.numbers(unit).tolist(), "masked tokens" if unit == "masked" else unit)

@@ -112,7 +112,7 @@ def _leak(changes: Changes) -> str:
 def _scores(scores: Scores, old: str, new: str) -> Iterator[Table]:
     columns = ("metric", "better is", old, new, "gain", "95 % interval", "verdict", "")
     rows = [_metric(each) for each in scores.metrics]
-    yield Table("Scores", columns, rows, columns[2:5], scores.basis)
+    yield Table("Scores", columns, rows, columns[2:6], scores.basis)
     by = ("by", "slice", "metric", "documents", old, new, "gain")
     slices = [
         (
