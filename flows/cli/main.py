@@ -265,6 +265,41 @@ def noise(recipe: str, seeds: int) -> None:
 
 
 @main.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Where to write the page; default: data/RECIPE/compare-OLD-NEW.html.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; writes a page only with --html.")
+def compare(old: str, new: str, html: str | None, as_json: bool) -> None:
+    """Show what differs from model OLD to model NEW, and whether NEW is better.
+
+    Each is RECIPE (its champion), RECIPE@ALIAS, MODEL:VERSION, the id or name of a run, or data/RECIPE (what is here
+    now). Compares settings, documents, code, packages, scores and learning curves; also writes a page.
+    """
+    from flows.cli.compare import compare_models
+
+    compare_models(old, new, html, as_json)
+
+
+@main.command("why-stale")
+@click.argument("recipe", type=RecipeName(), default=DEFAULT)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a stage would run.")
+def why_stale(recipe: str, as_json: bool, exit_code: bool) -> None:
+    """Say why stages of RECIPE would run again.
+
+    For each: the file, the key of the recipe, the code or the library that changed, from what to what. Runs nothing.
+    """
+    from flows.cli.why_stale import tell_why_stale
+
+    if tell_why_stale(recipe, as_json) and exit_code:
+        sys.exit(1)
+
+
+@main.command()
 @click.argument("recipe", type=RecipeName())
 @click.option("--cron", required=True, help='Cron expression, such as "0 2 * * *".')
 @click.option("--timezone", default="UTC", show_default=True, help="IANA time zone of the schedule.")
