@@ -52,8 +52,8 @@ def judge(
         "champion": [champion.version, champion.tags.get("gristmill.model_sha256", ""), rival.signature],
         "scores": hash_file(own), "signature": score.signature, "settings": settings.model_dump(mode="json"),
     })  # fmt: skip
-    place = f"gate/against-version-{champion.version}.json"
-    if (known := _decided(client, run, place)).get("key") == key:
+    place = _place(champion.version)
+    if (known := _read(client, run, place)).get("key") == key:
         return Decision(known["alias"], known["reason"], known["verdict"])
     name = f"version {champion.version}"
     try:
@@ -121,8 +121,17 @@ def _compare(
     return Decision(alias, reason, figures), [guard.to_json() for guard in guards]
 
 
-def _decided(client: "MlflowClient", run: "Run", place: str) -> Mapping[str, Any]:
-    """The last decision against a champion; empty if there is none, or its file is damaged."""
+def recall(client: "MlflowClient", run: "Run", against: str) -> Mapping[str, Any] | None:
+    """The verdict of the last decision against a version; None if there is none."""
+    return _read(client, run, _place(against)).get("verdict")
+
+
+def _place(against: str) -> str:
+    return f"gate/against-version-{against}.json"
+
+
+def _read(client: "MlflowClient", run: "Run", place: str) -> Mapping[str, Any]:
+    """A decision that was written down; empty if there is none, or its file is damaged."""
     run_id = run.info.run_id
     if place not in {item.path for item in client.list_artifacts(run_id, "gate")}:
         return {}

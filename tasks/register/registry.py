@@ -17,7 +17,7 @@ from tasks.register.aliases import (
     set_tags,
     succeed,
 )
-from tasks.register.gate import judge
+from tasks.register.gate import judge, recall
 from tasks.register.ledger import read_ledger
 from tasks.register.package import SHA256
 from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, bars, doubts
@@ -169,7 +169,8 @@ def _decide(
 ) -> Decision:
     champion = model.holder(CHAMPION)
     if champion is version:
-        return Decision(CHAMPION, version.tags.get(REASON) or "it is the champion")
+        verdict = recall(client, run, version.tags[AGAINST]) if AGAINST in version.tags else None
+        return Decision(CHAMPION, version.tags.get(REASON) or "it is the champion", verdict)
     if not fresh and champion is not None and BY_HAND in champion.tags:
         return Decision(CHALLENGER, f"version {champion.version} was made champion by hand, after this one")
     if not fresh and champion is None and model.moved_by_hand(CHAMPION):
