@@ -145,15 +145,12 @@ def test_a_new_recipe_reuses_all_that_is_the_same(project: Path) -> None:
     assert "ingest@copy" in said
 
 
-def noise(folder: Path, *seeds: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return command(folder, sys.executable, "-m", "flows", "noise", "tiny", *seeds, check=False, **more)
+def noise(folder: Path, *seeds: str) -> subprocess.CompletedProcess[str]:
+    return command(folder, sys.executable, "-m", "flows", "noise", "tiny", *seeds, check=False)
 
 
-def test_other_seeds_are_trained_beside_the_recipe_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_seeds_are_trained_beside_the_recipe_once(project: Path) -> None:
     before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
-    slow = noise(project, "--seeds", "2", GRISTMILL_TIMEOUT_TRAIN="1")
-    assert slow.returncode == 2
-    assert slow.stderr.strip() == "train@tiny, seed 1: timed out after 1 s (GRISTMILL_TIMEOUT_TRAIN)"
     arguments = [sys.executable, "-m", "flows", "noise", "tiny", "--seeds", "2"]
     stopped = subprocess.Popen(
         arguments, cwd=project, env=environment(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -174,11 +171,6 @@ def test_other_seeds_are_trained_beside_the_recipe_once(project: Path, monkeypat
 
     assert {name: hash_tree(project / name) for name in before} == before
     assert not list(project.glob(".dvc/tmp/gristmill-noise/tiny/*"))
-    monkeypatch.chdir(project)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    command(project, sys.executable, "-c", "from tasks.register.recorded import whole; assert whole('tiny')")
-    ours = gristmill(project, "runs", "tiny")
-    assert len(re.findall(r"^ *tiny-\w+", ours, re.MULTILINE)) == 1
 
 
 def test_noise_is_measured_of_a_recipe_that_is_up_to_date(project: Path) -> None:

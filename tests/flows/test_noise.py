@@ -1,6 +1,5 @@
 """What `gristmill noise` says when it stops, and how it shares files; tests/test_whole.py runs it."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ def test_shared_files_are_links_that_outlive_what_replaces_them(tmp_path: Path) 
     (source / "train/tokens.bin").write_bytes(b"old")
     (source / "cached").symlink_to(source / "train/tokens.bin")  # as DVC links its cache
     _link(source, place)
-    assert os.path.samefile(source / "train/tokens.bin", place / "train/tokens.bin")
+    assert (source / "train/tokens.bin").samefile(place / "train/tokens.bin")
     assert not (place / "cached").is_symlink()
     (source / "train/tokens.bin").unlink()
     (source / "train/tokens.bin").write_bytes(b"new")
