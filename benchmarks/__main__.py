@@ -4,13 +4,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import clean, flow, memory, near, privacy, quality, tokens, training
+from benchmarks import clean, flow, gate, memory, near, privacy, quality, tokens, training
 from benchmarks.targets import Target, table
 
 BENCHMARKS = {
     "clean": clean.measure,
     "flow": flow.measure,
     "three-minutes": flow.measure_three_minutes,
+    "gate": gate.measure,
     "memory": memory.measure,
     "near": near.measure,
     "privacy": privacy.measure,

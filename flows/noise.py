@@ -204,7 +204,8 @@ def _our_command(recipe: str) -> Iterator[None]:
     try:
         yield
     except Stopped as stop:
-        sentence = str(stop).replace(f"gristmill run {recipe}", f"gristmill noise {recipe}")
+        ours = f"`gristmill noise {recipe}`"
+        sentence = str(stop).replace(f"`gristmill run {recipe}`", ours).replace("the next run", f"the next {ours}")
         raise stopped_at(stop.number, sentence) from None
 
 

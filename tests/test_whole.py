@@ -4,6 +4,7 @@ import datetime
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.identity import hash_tree
-from tests.scratch import ROOT, STAGES, command, make_project
+from tests.scratch import ROOT, STAGES, command, environment, make_project
 
 OUTS = sorted(
     {Path(out).parts[0] for stage in STAGES for out in import_module(f"tasks.{stage}.__main__").STAGE.outputs}
@@ -142,6 +143,43 @@ def test_a_new_recipe_reuses_all_that_is_the_same(project: Path) -> None:
     assert gristmill(project, "check", "copy") == "copy: good\n"
     said = command(project, "dvc", "status", "ingest@copy", check=False).stdout
     assert "ingest@copy" in said
+
+
+def noise(folder: Path, *seeds: str) -> subprocess.CompletedProcess[str]:
+    return command(folder, sys.executable, "-m", "flows", "noise", "tiny", *seeds, check=False)
+
+
+def test_other_seeds_are_trained_beside_the_recipe_once(project: Path) -> None:
+    before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
+    arguments = [sys.executable, "-m", "flows", "noise", "tiny", "--seeds", "2"]
+    stopped = subprocess.Popen(
+        arguments, cwd=project, env=environment(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert stopped.stdout is not None
+    assert any(line.startswith("train: llama") for line in stopped.stdout)
+    stopped.send_signal(signal.SIGTERM)
+    _, said = stopped.communicate()
+    assert stopped.returncode == 143 and re.search(r"\w+@tiny, seed 1: stopped.*`gristmill noise tiny`", said), said
+
+    done = noise(project, "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "tiny: 1 trained now, 1 known" in done.stdout and "mean " in done.stdout
+    own, other = (float(value) for value in re.findall(r"^ +[01] +(4\.\d+) ", done.stdout, re.MULTILINE))
+    assert 0 < abs(own - other) < 1
+    again = noise(project, "--seeds", "2")
+    assert "tiny: 0 trained now, 2 known" in again.stdout and "train@tiny" not in again.stdout
+
+    assert {name: hash_tree(project / name) for name in before} == before
+    assert not list(project.glob(".dvc/tmp/gristmill-noise/tiny/*"))
+
+
+def test_noise_is_measured_of_a_recipe_that_is_up_to_date(project: Path) -> None:
+    recipe = project / "recipes/tiny.yaml"
+    recipe.write_text(recipe.read_text().replace("steps: 30", "steps: 31"))
+    changed = noise(project)
+    assert changed.returncode == 2
+    assert changed.stderr.strip() == "tiny: train@tiny changed since its model was made; first: gristmill run tiny"
+    assert "Invalid value for '--seeds'" in noise(project, "--seeds", "1").stderr
 
 
 def test_without_git_a_run_says_so(first_run: tuple[Path, str], tmp_path: Path) -> None:
