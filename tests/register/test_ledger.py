@@ -264,7 +264,7 @@ def test_the_description_keeps_what_a_user_wrote_around_the_events(project: Path
     promote("tiny", 1, "the *best* <b>one</b>\n\n# really")
     text = MlflowClient().get_registered_model("tiny").description
     assert text.startswith(f"Before.\n\nAfter.\n\n{START}") and text.endswith(END) and text.count(START) == 1
-    assert r"the \*best\* \<b\>one\</b\> \# really" in text
+    assert r"the \*best\* &lt;b&gt;one&lt;/b&gt; \# really" in text
     full = describe_model("x" * (LONGEST - 700), ledger())
     assert LONGEST - 700 < len(full) <= LONGEST and 0 < full.count("\n- ") < SHOWN
     assert describe_model("x" * LONGEST, ledger()) == "x" * LONGEST
@@ -336,3 +336,61 @@ def test_two_writers_at_once_lose_no_event_and_agree_on_the_champion(place: Path
     assert found.faults == () and found.champion == found.ledger.champion == aliases()["champion"]
     assert any(len(event.previous) == 2 for event in found.ledger.events) or len(found.ledger.ends) == 1
     assert not any("alias" in event.reason for event in found.ledger.events), "neither takes the other for a hand"
+
+
+WRITES = (
+    "set_registered_model_tag", "set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias",
+    "delete_model_version_tag", "update_model_version", "update_registered_model",
+)  # fmt: skip
+
+
+class Cut(BaseException):
+    """The process ends here."""
+
+
+def cut_after(patch: pytest.MonkeyPatch, count: int) -> list[str]:
+    """Let so many writes pass and end at the next; returns those that passed."""
+    passed: list[str] = []
+
+    def wrap(name: str) -> None:
+        real = getattr(MlflowClient, name)
+
+        def write(*given: Any, **named: Any) -> Any:
+            if len(passed) == count:
+                raise Cut
+            passed.append(name)
+            return real(*given, **named)
+
+        patch.setattr(MlflowClient, name, write)
+
+    for name in WRITES:
+        wrap(name)
+    return passed
+
+
+def test_a_rollback_cut_off_anywhere_is_finished_by_the_next_and_never_without_a_champion(project: Path) -> None:
+    make_champions(2)
+    for count in range(100):
+        before, was_cut = len(events()), False
+        with pytest.MonkeyPatch.context() as patch:
+            passed = cut_after(patch, count)
+            try:
+                rollback("tiny", 1, "cut")
+            except Cut:
+                was_cut = True
+        assert aliases()["champion"] in (1, 2), passed
+        said = rollback("tiny", None, "again") if was_cut else ""
+        found = history("tiny")
+        new = [event for event in found.ledger.events[before:] if event.moves]
+        assert [(each.event, each.before, each.after) for each in new] == [("rolled back", 2, 1)], (count, passed)
+        assert (found.champion, found.faults) == (1, ())
+        tags = MlflowClient().get_model_version("tiny", "1").tags
+        assert "gristmill.promoted_by_hand" in tags and tags["gristmill.reason"].startswith(
+            "rolled back from version 2"
+        )
+        finished = "finished a rollback that was cut off: version 1 of tiny is champion again"
+        assert not was_cut or said == finished or new[0].reason == "again"
+        if not was_cut:
+            break
+        promote("tiny", 2, "once more")
+    assert count > 8
