@@ -76,9 +76,8 @@ def _row(event: "Event") -> tuple[str, ...]:
     """The cells of an event, in the order of COLUMNS."""
     champion = f"{event.before or 'none'} → {event.after or 'none'}" if event.moves else figure(event.after)
     when = _local(datetime.fromisoformat(event.time)).rpartition(" ")[0]
-    return (
-        when, event.event, figure(event.version), champion, event.person, event.reason, figures(event.verdict)
-    )  # fmt: skip
+    who = event.person.partition(" <")[0]
+    return when, event.event, figure(event.version), champion, who, event.reason, figures(event.verdict)
 
 
 def _local(when: datetime) -> str:

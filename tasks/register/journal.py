@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from tasks.register.ledger import (
@@ -41,7 +42,8 @@ SHOWN, WIDTH = 10, 200
 """How many events the description of the model shows, and the characters of each line."""
 START, END = "<!-- gristmill: last events -->", "<!-- /gristmill -->"
 SECTION = re.compile(rf"\n*{re.escape(START)}.*?(?:{re.escape(END)}|\Z)\n*", re.DOTALL)
-MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~!])")
+ADDRESS = re.compile(r" <[^<>]*>$")
 
 ROUNDS = 20
 """How often a writer looks whether another one has written at the same time."""
@@ -145,8 +147,9 @@ def _line(event: Event) -> str:
     when = f"{event.time[:10]} {event.time[11:16]} UTC"
     what = event.event if event.version is None or event.event == BEGAN else f"version {event.version} {event.event}"
     moved = f", champion {event.before or 'none'} → {event.after or 'none'}" if event.moves else ""
-    told = f"{when}: {what}{moved}, by {event.person}{f': {event.reason}' if event.reason else ''}"
-    return MARKDOWN.sub(r"\\\1", told if len(told) <= WIDTH else f"{told[: WIDTH - 1]}…")
+    told = f"{when}: {what}{moved}, by {ADDRESS.sub('', event.person)}{f': {event.reason}' if event.reason else ''}"
+    told = told if len(told) <= WIDTH else f"{told[: WIDTH - 1]}…"
+    return MARKDOWN.sub(r"\\\1", escape(told, quote=False))  # MLflow's page keeps the backslash of \\< and \\&
 
 
 def is_same_refusal(ledger: Ledger, version: int, reason: str) -> bool:

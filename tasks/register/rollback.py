@@ -14,7 +14,7 @@ from tasks.register.seen import keep, read_seen
 from tasks.register.settings import RegisterSettings
 from tasks.stage.errors import GristmillError, TransientError, one_line
 from tasks.stage.settings import read_section
-from tasks.tracking.client import connect, lost_is_transient
+from tasks.tracking.client import connect, lost_is_transient, patience
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +31,7 @@ def rollback(recipe: str, number: int | None, reason: str) -> str:
     name = model_name(recipe, read_section(recipe, "register", RegisterSettings))
     chosen = number
     try:
-        with lost_is_transient():
+        with patience(retries=3, seconds=30), lost_is_transient():
             client = connect()
             model = read_registered(client, name, read_seen(recipe, name))
             if model is None:

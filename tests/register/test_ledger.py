@@ -1,15 +1,20 @@
 """The ledger: every event is kept, whoever writes at the same time, and a changed or missing one is noticed."""
 
+import http.client
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from mlflow import MlflowClient
@@ -25,12 +30,33 @@ from tasks.register.registered import read_registered
 from tasks.register.registration import run
 from tasks.register.rollback import rollback
 from tasks.register.seen import read_seen
-from tasks.stage.errors import GristmillError
+from tasks.stage.errors import GristmillError, TransientError
 from tests.register import evaluate, train
 from tests.register.versions import add_version, events, kinds, make_champions
 from tests.scratch import ROOT, environment
 
 WORSE, BETTER, BEST = "c0" * 32, "ab" * 32, "de" * 32
+
+
+@pytest.fixture(scope="session")
+def three_template(template: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose model has had three champions, version 3 being the last; do not modify."""
+    folder = tmp_path_factory.mktemp("three") / "project"
+    shutil.copytree(template("causal-lm"), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(folder)
+        make_champions(3)
+    return folder
+
+
+@pytest.fixture
+def three(three_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that project; the working directory."""
+    shutil.copytree(three_template, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path / "project"
 
 
 def aliases() -> dict[str, int]:
@@ -162,9 +188,8 @@ DAMAGE: dict[str, tuple[Callable[[], None], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_ledger_is_told_and_goes_on(project: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_ledger_is_told_and_goes_on(three: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     harm, sentence = DAMAGE[damage]
-    make_champions(3)
     assert history("tiny").faults == ()
     harm()
     assert any(re.search(sentence, fault) for fault in ledger_of_this_workspace().faults)
@@ -186,9 +211,8 @@ HANDS: dict[str, tuple[Callable[[MlflowClient], Any], tuple[int, int, int | None
 
 
 @pytest.mark.parametrize("hand", HANDS)
-def test_what_a_hand_does_in_the_pages_is_written_down_once(project: Path, hand: str) -> None:
+def test_what_a_hand_does_in_the_pages_is_written_down_once(three: Path, hand: str) -> None:
     does, (version, before, after), reason = HANDS[hand]
-    make_champions(3)
     does(MlflowClient())
     for _ in range(2):
         found = history("tiny")
@@ -203,8 +227,7 @@ def test_what_a_hand_does_in_the_pages_is_written_down_once(project: Path, hand:
     )
 
 
-def test_a_model_without_a_ledger_gets_one_that_knows_its_former_champions(project: Path) -> None:
-    make_champions(3)
+def test_a_model_without_a_ledger_gets_one_that_knows_its_former_champions(three: Path) -> None:
     for key in [*keys(), ENDS]:
         tag(key, None)
     Path("data/tiny/ledger.json").unlink()
@@ -256,15 +279,16 @@ def test_a_refusal_is_written_once_for_each_verdict(project: Path) -> None:
     assert ledger().decisions("7f") == 2
 
 
-def test_the_description_keeps_what_a_user_wrote_around_the_events(project: Path) -> None:
-    make_champions(SHOWN // 2)
+def test_the_description_keeps_what_a_user_wrote_around_the_events(three: Path) -> None:
+    for number in (1, 2, 3, 1):
+        promote("tiny", number)
     text = MlflowClient().get_registered_model("tiny").description
     assert text.count("\n- ") == SHOWN and text.startswith(START)
     MlflowClient().update_registered_model("tiny", f"Before.\n{text}\nAfter.")
-    promote("tiny", 1, "the *best* <b>one</b>\n\n# really")
+    promote("tiny", 2, "the *best* <b>one</b>\n\n# really")
     text = MlflowClient().get_registered_model("tiny").description
     assert text.startswith(f"Before.\n\nAfter.\n\n{START}") and text.endswith(END) and text.count(START) == 1
-    assert r"the \*best\* \<b\>one\</b\> \# really" in text
+    assert r"the \*best\* &lt;b&gt;one&lt;/b&gt; \# really" in text
     full = describe_model("x" * (LONGEST - 700), ledger())
     assert LONGEST - 700 < len(full) <= LONGEST and 0 < full.count("\n- ") < SHOWN
     assert describe_model("x" * LONGEST, ledger()) == "x" * LONGEST
@@ -304,7 +328,7 @@ me, other = sys.argv[1:]
 Path(f"ready-{me}").touch()
 while not Path(f"ready-{other}").exists():
     time.sleep(0.005)
-for turn in range(5):
+for turn in range(3):
     said = promote("tiny", (turn + (me == "a")) % 3 + 1, f"{me}{turn}")
     print(f"{me}{turn} {said.splitlines()[0]}")
 try:
@@ -329,10 +353,119 @@ def test_two_writers_at_once_lose_no_event_and_agree_on_the_champion(place: Path
         for names in (("a", "b"), ("b", "a"))
     ]
     said = [line for each in both for line in each.communicate()[0].splitlines()]
-    assert [each.returncode for each in both] == [0, 0] and len(said) == 12
+    assert [each.returncode for each in both] == [0, 0] and len(said) == 8
     written = {line.partition(" ")[0] for line in said if "is now champion" in line or "champion again; " in line}
     found = history("tiny")
     assert written and written <= {event.reason for event in found.ledger.events}
     assert found.faults == () and found.champion == found.ledger.champion == aliases()["champion"]
     assert any(len(event.previous) == 2 for event in found.ledger.events) or len(found.ledger.ends) == 1
     assert not any("alias" in event.reason for event in found.ledger.events), "neither takes the other for a hand"
+
+
+class Unreliable(BaseHTTPRequestHandler):
+    """Passes requests on to a tracking server, until so many have changed something; then it hangs up."""
+
+    server_of: str
+    changes_left: int
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        changes = self.command != "GET" and not self.path.endswith("/search")
+        if changes and type(self).changes_left == 0:
+            self.close_connection = True
+            return
+        type(self).changes_left -= changes
+        connection = http.client.HTTPConnection(self.server_of)
+        kept = {name: text for name, text in self.headers.items() if name.lower() not in ("host", "connection")}
+        connection.request(self.command, self.path, body, kept)
+        answer = connection.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.getheader("Content-Type") or "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("changes", [1, 3, 5])
+def test_a_registry_that_goes_away_in_the_middle_of_a_rollback(
+    on_server: Path, server: str, monkeypatch: pytest.MonkeyPatch, changes: int
+) -> None:
+    make_champions(2)
+    handler = type("Handler", (Unreliable,), {"server_of": urlsplit(server).netloc, "changes_left": changes})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as between:
+        threading.Thread(target=between.serve_forever, daemon=True).start()
+        with monkeypatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{between.server_port}")
+            patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+            with pytest.raises(TransientError, match=r"run `gristmill rollback tiny --to 1 --reason …` again when"):
+                rollback("tiny", None, "it swears")
+        between.shutdown()
+    assert aliases()["champion"] in (1, 2)
+    assert "version 1 of tiny is" in rollback("tiny", 1, "it swears")
+    found = history("tiny")
+    assert (found.champion, found.faults) == (1, ())
+    assert [event.reason for event in found.ledger.events if event.event == "rolled back"] == ["it swears"]
+
+
+WRITES = (
+    "set_registered_model_tag", "set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias",
+    "delete_model_version_tag", "update_model_version", "update_registered_model",
+)  # fmt: skip
+
+
+class Cut(BaseException):
+    """The process ends here."""
+
+
+def cut_after(patch: pytest.MonkeyPatch, count: int) -> list[str]:
+    """Let so many writes pass and end at the next; returns those that passed."""
+    passed: list[str] = []
+
+    def wrap(name: str) -> None:
+        real = getattr(MlflowClient, name)
+
+        def write(*given: Any, **named: Any) -> Any:
+            if len(passed) == count:
+                raise Cut
+            passed.append(name)
+            return real(*given, **named)
+
+        patch.setattr(MlflowClient, name, write)
+
+    for name in WRITES:
+        wrap(name)
+    return passed
+
+
+def test_a_rollback_cut_off_anywhere_is_finished_by_the_next_and_never_without_a_champion(project: Path) -> None:
+    make_champions(2)
+    for count in range(100):
+        before, was_cut = len(events()), False
+        with pytest.MonkeyPatch.context() as patch:
+            passed = cut_after(patch, count)
+            try:
+                rollback("tiny", 1, "cut")
+            except Cut:
+                was_cut = True
+        assert aliases()["champion"] in (1, 2), passed
+        said = rollback("tiny", None, "again") if was_cut else ""
+        found = history("tiny")
+        new = [event for event in found.ledger.events[before:] if event.moves]
+        assert [(each.event, each.before, each.after) for each in new] == [("rolled back", 2, 1)], (count, passed)
+        assert (found.champion, found.faults) == (1, ())
+        tags = MlflowClient().get_model_version("tiny", "1").tags
+        assert "gristmill.promoted_by_hand" in tags and tags["gristmill.reason"].startswith(
+            "rolled back from version 2"
+        )
+        finished = "finished a rollback that was cut off: version 1 of tiny is champion again"
+        assert not was_cut or said == finished or new[0].reason == "again"
+        if not was_cut:
+            break
+        promote("tiny", 2, "once more")
+    assert count > 8
