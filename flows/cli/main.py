@@ -2,10 +2,12 @@
 
 import sys
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import click
 
+from flows.cli.parameters import Moment, Reason
 from flows.cli.place import Command, RecipeName
 from flows.configured import bad_setting, home_of_prefect
 from flows.stop import Stopped, stoppable
@@ -19,6 +21,7 @@ LONG = 2**63 - 1
 
 
 OTHER_WORDS = {
+    "revert": "rollback", "undo": "rollback", "log": "history", "ledger": "history",
     "list": "recipes", "ls": "recipes", "show": "recipes", "models": "recipes", "remove": "rm", "delete": "rm",
     "rename": "mv", "move": "mv", "copy": "new", "cp": "new", "create": "new", "train": "run", "start": "run",
     "validate": "check", "lint": "check", "metrics": "results", "help": "--help", "version": "--version",
@@ -206,12 +209,45 @@ def results(file: str | None) -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName())
-@click.argument("version", type=Integer(1))
-def promote(recipe: str, version: int) -> None:
+@click.argument("version", type=Integer(1, LONG))
+@click.option("--reason", type=Reason(), help="Why, for the ledger.")
+def promote(recipe: str, version: int, reason: str | None) -> None:
     """Make VERSION the champion of RECIPE, whatever its score."""
+    from flows.events import announce
     from tasks.register.champion import promote as make_champion
 
-    click.echo(make_champion(recipe, version))
+    click.echo(make_champion(recipe, version, reason or ""))
+    announce(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--to", "version", type=Integer(1, LONG), help="This version instead of the champion before.")
+@click.option("--reason", type=Reason(), required=True, help="Why, for the ledger.")
+def rollback(recipe: str, version: int | None, reason: str) -> None:
+    """Make the former champion of RECIPE champion again.
+
+    At once, without training. Only a new, better version replaces it.
+    """
+    from flows.events import announce
+    from tasks.register.rollback import rollback as roll_back
+
+    click.echo(roll_back(recipe, version, reason))
+    announce(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
+@click.option("--at", type=Moment(), metavar="TIME", help="Who was champion then: 2026-11-01 (its end), or ISO 8601.")
+def history(recipe: str, as_json: bool, at: datetime | None) -> None:
+    """Show the ledger of RECIPE: what was registered, promoted and rolled back.
+
+    Each with its time, person, reason and verdict. Exits with code 1 if an event is missing or was changed.
+    """
+    from flows.cli.history import print_history
+
+    print_history(recipe, as_json, at)
 
 
 @main.command()

@@ -19,7 +19,7 @@ from tasks.compare.jackknife import Estimate, estimate, influences, quantile
 from tasks.compare.settings import Guard
 from tasks.compare.slices import slices
 from tasks.compare.statistics import Statistic, statistic
-from tasks.compare.verdict import POWER, counted, shown
+from tasks.compare.verdict import counted, noncentrality, shown
 from tasks.formats.corpus import read_batches
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.problems import nearest
@@ -218,7 +218,7 @@ def _tested(
     return replace(
         result, units="documents" if single else "groups", new=known.new, old=known.old, gain=known.gain,
         low=known.gain - half, high=known.gain + half,
-        detectable=result.tolerance + half + known.error * quantile(known.degrees, POWER),
+        detectable=result.tolerance + known.error * noncentrality(known.degrees, 0.95),
     ), known  # fmt: skip
 
 

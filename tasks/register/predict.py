@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tasks.register.aliases import read_registered
 from tasks.register.promotion import CHAMPION
+from tasks.register.registered import read_registered
 from tasks.register.registry import model_name, warn_of_champion
 from tasks.register.settings import RegisterSettings
 from tasks.stage.errors import GristmillError, TransientError, one_line
