@@ -3,6 +3,7 @@
 import sys
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,6 +40,17 @@ class Number(click.FloatRange):
     """A number in a range, which errors call what it is."""
 
     name = "number"
+
+
+class Target(click.ParamType):
+    """A folder, or the name of a model in MLflow."""
+
+    name = "folder or model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """An absolute path for a folder, since the command moves to the root of a project."""
+        path = Path(str(value))
+        return path.absolute() if path.exists() or len(path.parts) > 1 else str(value)
 
 
 class _Commands(click.Group):
@@ -251,6 +263,20 @@ def history(recipe: str, as_json: bool, at: datetime | None) -> None:
 
 
 @main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--seeds", type=Integer(2), default=5, show_default=True, help="Number of seeds, RECIPE's own included.")
+def noise(recipe: str, seeds: int) -> None:
+    """Measure how far the seed alone moves the scores of RECIPE.
+
+    Trains it again with other seeds, each a run in MLflow that is never registered, and keeps the spread for the gate.
+    Seeds that are known are not trained again.
+    """
+    from flows.cli.noise import print_noise
+
+    print_noise(recipe, seeds)
+
+
+@main.command()
 @click.argument("old")
 @click.argument("new")
 @click.option(
@@ -283,6 +309,48 @@ def why_stale(recipe: str, as_json: bool, exit_code: bool) -> None:
 
     if tell_why_stale(recipe, as_json) and exit_code:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path())
+@click.option("--passphrase", is_flag=True, help="Encrypt the private key; asks for a passphrase.")
+def keys(folder: str, passphrase: bool) -> None:
+    """Make a key pair in a new FOLDER outside the project.
+
+    The private key signs with `gristmill attest`; whoever has the public key can verify.
+    """
+    from flows.cli.attest import make_keys
+
+    make_keys(folder, passphrase)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--key", required=True, type=click.Path(), help="The private key; see `gristmill keys`.")
+@click.option("--out", type=click.Path(), help="Also write the model with its attestation into this new folder.")
+def attest(model: str, key: str, out: str | None) -> None:
+    """Sign how MODEL was made: RECIPE, RECIPE@ALIAS or MODEL:VERSION.
+
+    Hashes all inputs and outputs of its stages again, compares them with dvc.lock, and signs them together with the
+    model and a list of its data sets and libraries. Keeps the result with the version in MLflow.
+    """
+    from flows.cli.attest import attest_model
+
+    attest_model(model, key, out)
+
+
+@main.command()
+@click.argument("target", metavar="FOLDER|MODEL", type=Target())
+@click.option("--key", required=True, type=click.Path(), help="The public key of who signed.")
+def verify(target: Any, key: str) -> None:
+    """Check an attested model, in a FOLDER or in MLflow.
+
+    Needs no project and no network for a folder. Names every file that was changed, added or removed, and exits with
+    code 1 if anything does not hold.
+    """
+    from flows.cli.attest import verify_target
+
+    verify_target(target, key)
 
 
 @main.command()

@@ -31,4 +31,5 @@ recorded      detects a complete record without MLflow
 place         the place of the record (a `database` or a `server`), and its rows
 champion      the champion and the runs, for the command line; `promote`
 predict       runs the champion
+noise         models of other seeds, and the spread of their scores
 """

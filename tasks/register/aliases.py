@@ -10,11 +10,12 @@ hand, which is written down and respected until there is a new version.
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.register.journal import REASON, ROUNDS, begin, is_same_refusal, publish, record
 from tasks.register.ledger import (
     BEGAN,
+    FOUND,
     HANDS,
     MOVED_BY_HAND,
     PROMOTED,
@@ -51,7 +52,8 @@ def adopt(client: "MlflowClient", model: Registered) -> Event | None:
 def reconcile(client: "MlflowClient", model: Registered) -> Event | None:
     """Write down what a hand did to the champion in MLflow's pages, once, or finish a move that was cut off.
 
-    A champion of a hand is treated as one of `gristmill promote`. Returns the event of a move that was finished.
+    A champion of a hand is treated as one of `gristmill promote`; one whose event is missing stays. Returns the event
+    of a move that was finished.
     """
     if not read_ledger(model).events:
         if not model.versions:
@@ -74,6 +76,10 @@ def reconcile(client: "MlflowClient", model: Registered) -> Event | None:
         _write_down(client, model, told, None, f"{reason} in MLflow")
     elif now in model.versions and model.moved_by_hand(CHAMPION) and now not in ledger.rivals:
         _write_down(client, model, told, now, "the alias was moved in MLflow")
+    elif now in model.versions and ledger.faults and len(noted) == 1:
+        reason = f"the event that made version {now} champion is missing"
+        record(client, model, FOUND, version=now, before=told, after=now, reason=reason)
+        _carry_out(client, model)
     elif told in model.versions:
         return _carry_out(client, model)
     else:
@@ -87,17 +93,12 @@ def promote(client: "MlflowClient", model: Registered, number: int, event: str, 
     `event` is PROMOTED_BY_HAND or ROLLED_BACK.
     """
     before = read_ledger(model).champion
+    _intend(client, model, number)
     record(client, model, event, version=number, before=before, after=number, reason=reason)
     _carry_out(client, model)
 
 
-def crown(
-    client: "MlflowClient",
-    model: Registered,
-    version: "ModelVersion",
-    decision: Decision,
-    verdict: dict[str, Any] | None = None,
-) -> None:
+def crown(client: "MlflowClient", model: Registered, version: "ModelVersion", decision: Decision) -> None:
     """Give a version the alias of the decision, with the reason; a new champion replaces the old one.
 
     A version that the ledger does not know is registered there first. A refusal is written once, for a new version or
@@ -110,18 +111,19 @@ def crown(
         record(client, model, REGISTERED, version=number, before=champion, after=champion, reason=told)
     if decision.alias == CHAMPION and champion != number:
         before = read_ledger(model).champion
+        _intend(client, model, number)
         record(
             client, model, PROMOTED, version=number, before=before, after=number, reason=decision.reason,
-            verdict=verdict,
+            verdict=decision.verdict,
         )  # fmt: skip
         _carry_out(client, model)
         return
     if decision.alias != CHAMPION:
         _move(client, model, decision.alias, number)
-        if (new or verdict is not None) and not is_same_refusal(read_ledger(model), number, decision.reason):
+        if (new or decision.verdict is not None) and not is_same_refusal(read_ledger(model), number, decision.reason):
             record(
                 client, model, REFUSED, version=number, before=champion, after=champion, reason=decision.reason,
-                verdict=verdict,
+                verdict=decision.verdict,
             )  # fmt: skip
     set_tags(client, version, {REASON: decision.reason})
     publish(client, model)
@@ -138,6 +140,7 @@ def succeed(client: "MlflowClient", model: Registered, old: "ModelVersion", new:
     for alias in [alias for alias, number in model.aliases.items() if number == before]:
         if alias == CHAMPION:
             told = f"the run or the files of version {before} were deleted"
+            _intend(client, model, after)
             record(client, model, SUCCEEDED, version=after, before=before, after=after, reason=told)
             _carry_out(client, model)
         elif alias == CHALLENGER:
@@ -199,9 +202,8 @@ def _enact(client: "MlflowClient", model: Registered, event: Event, version: "Mo
     """Make a version champion as an event says; repeating it changes nothing."""
     number, holder = int(version.version), model.aliases.get(CHAMPION)
     former = {str(event.before), str(holder), *model.note(CHAMPION)} - {str(number)}
-    if holder != number:
-        _note(client, model, CHAMPION, f"{NONE if holder is None else holder}>{number}")
-    if event.event not in (BEGAN, SUCCEEDED):  # those keep how the version got its alias
+    _intend(client, model, number)
+    if event.event not in (BEGAN, SUCCEEDED, FOUND):  # those keep how the version got its alias
         _mark(client, version, _reason(event), event.event in HANDS)
     if holder != number:
         client.set_registered_model_alias(model.name, CHAMPION, str(number))
@@ -211,6 +213,13 @@ def _enact(client: "MlflowClient", model: Registered, event: Event, version: "Mo
     for old in (model.versions[int(each)] for each in former if each.isdecimal() and int(each) in model.versions):
         if event.event != SUCCEEDED:
             _dethrone(client, old, version)
+
+
+def _intend(client: "MlflowClient", model: Registered, number: int) -> None:
+    """Note that a version is to become champion: whoever finds the note finishes what the ledger says."""
+    holder = model.aliases.get(CHAMPION)
+    if holder != number:
+        _note(client, model, CHAMPION, f"{NONE if holder is None else holder}>{number}")
 
 
 def _reason(event: Event) -> str:

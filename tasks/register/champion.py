@@ -45,7 +45,7 @@ def champion(recipe: str) -> dict[str, Any] | None:
         "baselines": baselines_of(version),
         "reason": version.tags.get(REASON),
         "run_id": version.run_id,
-        "warnings": warn_of_champion(model, settings, recipe),
+        "warnings": warn_of_champion(model, recipe),
     }
 
 
@@ -102,7 +102,7 @@ def runs(recipe: str) -> list[dict[str, Any]]:
     rows = [_row(recipe, run, model, metric) for run in found]
     for row in rows:
         if model is not None and CHAMPION in row["aliases"]:
-            row["warnings"] = warn_of_champion(model, settings, recipe)
+            row["warnings"] = warn_of_champion(model, recipe)
     sign = 1 if METRICS[metric] else -1
     return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["started"]))
 

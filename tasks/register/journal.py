@@ -6,6 +6,7 @@ See `ledger` for what an event is and how it is stored.
 import json
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def record(
     before: int | None,
     after: int | None,
     reason: str,
-    verdict: dict[str, Any] | None = None,
+    verdict: Mapping[str, Any] | None = None,
     **more: list[int],
 ) -> Event:
     """Append an event after all that are there now; `publish` follows. `before` and `after` are champions.
@@ -77,7 +78,7 @@ def record(
         "run": run or None,
         "commit": _commit(client, run),
         "reason": redact(one_line(reason)),
-        "verdict": None if verdict is None else _finite(redact_all(verdict)),
+        "verdict": None if verdict is None else _finite(redact_all(dict(verdict))),
         "previous": ledger.ends,
         **more,
     }

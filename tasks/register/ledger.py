@@ -31,6 +31,8 @@ LONGEST = 5000
 
 BEGAN = "ledger began"
 REGISTERED, PROMOTED, REFUSED, SUCCEEDED = "registered", "promoted", "refused", "replaced"
+FOUND = "found"
+"""Of a champion whose own event is missing."""
 PROMOTED_BY_HAND, ROLLED_BACK, MOVED_BY_HAND = "promoted by hand", "rolled back", "moved by hand"
 HANDS = (PROMOTED_BY_HAND, ROLLED_BACK, MOVED_BY_HAND)
 """Events after which only a new, better version replaces the champion."""

@@ -78,6 +78,11 @@ def served_code(task: str) -> str:
     return IMPORTED.sub("", "\n\n".join((TASKS / name).read_text(encoding="utf-8") for name in files))
 
 
+def note_files(client: "MlflowClient", model: "LoggedModel") -> None:
+    """Note the stored files as they are now, so that the next registration leaves them alone."""
+    client.set_logged_model_tags(model.model_id, {FILES: fingerprint(_files(client, model))})
+
+
 def _files(client: "MlflowClient", model: "LoggedModel") -> dict[str, str]:
     """The stored files; see `tasks.register.artifacts`."""
     return find_files(model.artifact_location, partial(client.list_logged_model_artifacts, model.model_id))

@@ -46,7 +46,7 @@ class Champion:
             if version is None:
                 there = ", ".join(map(str, sorted(model.versions)))
                 raise GristmillError(f"{name} has no champion; make one: gristmill promote {recipe} N (N: {there})")
-            for warning in warn_of_champion(model, settings, recipe):
+            for warning in warn_of_champion(model, recipe):
                 print(f"warning: {warning}", file=sys.stderr)
             self._uri = f"models:/{name}/{version.version}"
             folder = local_folder(client.get_model_version_download_uri(name, version.version))

@@ -7,13 +7,13 @@ changed to match. `appended` holds the events of the last command or flow run, f
 """
 
 import json
+import os
 from typing import Any
 
 from tasks.register.ledger import read_ledger
-from tasks.register.recorded import replace_json
 from tasks.register.registered import Registered
 from tasks.stage.redact import redact
-from tasks.stage.run import DATA
+from tasks.stage.run import DATA, write_json
 from tasks.stage.runtime import flow_run
 from tasks.tracking.embedded import find_uri, is_embedded
 
@@ -39,7 +39,9 @@ def keep(recipe: str, model: Registered) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     noted = {"place": _place(), "model": model.name, "events": len(ledger.events), "ends": ledger.ends}
-    replace_json(folder / NAME, {**noted, "appended": [event.to_json() for event in ours]})
+    partial = folder / f".partial-{os.getpid()}-{NAME}"  # two commands at once do not meet
+    write_json(partial, {**noted, "appended": [event.to_json() for event in ours]})
+    partial.replace(folder / NAME)
 
 
 def _place() -> str:
