@@ -48,8 +48,8 @@ circle.old { fill: var(--old) } circle.new { fill: var(--new) }
 .key b { font-weight: 600 } .key .old { color: var(--old) } .key .new { color: var(--new) }
 details { border: 1px solid var(--faint); border-radius: 6px; margin: .5rem 0; padding: .4rem .8rem }
 summary { cursor: pointer; overflow-wrap: anywhere }
-.output { display: grid; grid-template-columns: fit-content(12rem) 1fr; gap: .3rem .8rem; margin-top: .5rem;
-  font-size: .93em }
+.output { display: grid; grid-template-columns: fit-content(12rem) 1fr; gap: .3rem .8rem; margin-top: .5rem }
+.output { font-size: .93em }
 .output span { color: var(--quiet) }
 .output div { white-space: pre-wrap; overflow-wrap: anywhere } .output .old { border-left: 3px solid var(--old) }
 .output .new { border-left: 3px solid var(--new) } .output .old, .output .new { padding-left: .5rem }

@@ -5,30 +5,36 @@ The next registration finds it there and does not judge again, unless something 
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.changes.keep import keep_page
 from tasks.register.noise import read_noise
 from tasks.register.promotion import CHALLENGER, Decision, Score, weigh
 from tasks.register.results import Results
 from tasks.register.rival import SCORES, Incomparable, scores_of
 from tasks.register.settings import RegisterSettings
-from tasks.stage.errors import DataError
+from tasks.stage.errors import DataError, GristmillError, TransientError
 from tasks.stage.identity import fingerprint, hash_file
 from tasks.stage.scratch import scratch
 from tasks.stage.settings import recipe_path
+from tasks.tracking.client import find_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+    from tasks.compare.verdict import Noise
+
 
 def judge(
     client: "MlflowClient",
     run: "Run",
+    version: "ModelVersion",
     champion: "ModelVersion",
     rival: Score,
     score: Score,
@@ -51,7 +57,8 @@ def judge(
         return Decision(known["alias"], known["reason"], known["verdict"])
     name = f"version {champion.version}"
     try:
-        decision, guards = _compare(client, champion, rival, score, results, settings)
+        noise = read_noise(client, results.recipe, score.metric)
+        decision, guards = _compare(client, champion, rival, score, results, settings, noise)
     except (Incomparable, DataError) as error:
         reason = f"cannot tell: {name} cannot be compared with: {error}; it stays champion until `gristmill promote`"
         return Decision(CHALLENGER, reason)
@@ -60,8 +67,29 @@ def judge(
         reason=f"{decision.reason}; decision {number} on this test text",
         verdict={**(decision.verdict or {}), "decisions": number},
     )
+    _keep_page(client, run, version, champion, results.recipe, noise, decision.reason)
     client.log_dict(run.info.run_id, {"key": key, **asdict(decision), "guards": guards}, place)
     return decision
+
+
+def _keep_page(
+    client: "MlflowClient",
+    run: "Run",
+    version: "ModelVersion",
+    champion: "ModelVersion",
+    recipe: str,
+    noise: "Noise | None",
+    reason: str,
+) -> None:
+    """Log the page that shows what changed since the champion; a page that cannot be made stops no promotion."""
+    if (champion_run := find_run(client, champion.run_id or "")) is None:
+        return
+    try:
+        keep_page(client, run, version, champion_run, champion, recipe, noise, reason)
+    except TransientError:
+        raise
+    except GristmillError as error:
+        print(f"register: no page about the changes since version {champion.version}: {error}", file=sys.stderr)
 
 
 def _compare(
@@ -71,6 +99,7 @@ def _compare(
     score: Score,
     results: Results,
     settings: RegisterSettings,
+    noise: "Noise | None",
 ) -> tuple[Decision, list[dict[str, Any]]]:
     """The decision, and the figures of all guards. Raises Incomparable and DataError."""
     from tasks.compare.documents import read_documents
@@ -81,7 +110,6 @@ def _compare(
     own = read_documents(results.folder / "evaluation" / SCORES, results.task)
     with scores_of(client, champion, rival, score, results) as (path, rescored):
         old = read_documents(path, results.task)
-    noise = read_noise(client, results.recipe, score.metric)
     compared = compare(own, old, score.metric, evaluation, margin=settings.margin, noise=noise)
     split, recipe = results.folder / "clean" / "test", recipe_path(results.recipe)
     guards = check_guards(settings.guards, own, old, score.metric, evaluation, split, recipe)

@@ -184,7 +184,7 @@ def _decide(
     if rival.metric != score.metric:
         return Decision(CHALLENGER, f"{name} is champion by its {rival.metric}, which is not comparable")
     number = read_ledger(model).decisions(score.text) + 1
-    return judge(client, run, champion, rival, score, results, settings, number)
+    return judge(client, run, version, champion, rival, score, results, settings, number)
 
 
 def _tell_of_renaming(client: "MlflowClient", name: str, run: "Run", recipe: str) -> None:
