@@ -15,32 +15,34 @@ if TYPE_CHECKING:
 LOCAL = re.compile(r"data/([a-z][a-z0-9-]*)/?")
 """How the command line names a model that may not be registered yet."""
 
+GRAPH = Path("dvc.yaml")
+
 
 def compare_models(old: str, new: str, page: str | None, as_json: bool) -> None:
     """Print what differs from the model `old` to the model `new`, and write the page.
 
-    `page`: its path; by default data/<recipe of new>/compare-OLD-NEW.html. Raises GristmillError for unknown models or
-    models of two tasks, TransientError if a tracking server does not answer.
+    `page`: its path; by default data/<recipe of new>/compare-OLD-NEW.html, or the working folder without such a
+    recipe; a model and itself have no page unless it is asked for. Raises GristmillError for unknown models or models
+    of two tasks, TransientError if a tracking server does not answer.
     """
     from tasks.changes.differences import find_changes
     from tasks.changes.page import write
-    from tasks.stage.run import DATA
     from tasks.stage.scratch import scratch
 
     with ExitStack() as stack:
         folder = stack.enter_context(scratch("compare"))
         records = _records((old, new), folder)
         changes = find_changes(records[0], records[1])
-        path = (
-            Path(page) if page else DATA / records[1].recipe / f"compare-{_file(records[0])}-{_file(records[1])}.html"
-        )
-        if page or not as_json:
+        path = Path(page) if page else _path(records[0], records[1])
+        written = page is not None or not (as_json or changes.same)
+        if written:
             write(changes, path)
     if as_json:
         click.echo(json.dumps(_plain(changes.to_json()), indent=2, ensure_ascii=False))
     else:
         _print(changes)
-        click.echo(f"page: {path}")
+        if written:
+            click.echo(f"page: {path}")
 
 
 def _records(texts: tuple[str, str], folder: Path) -> list["Record"]:
@@ -53,8 +55,12 @@ def _records(texts: tuple[str, str], folder: Path) -> list["Record"]:
             found.append(local_record(local[1]))
             continue
         from tasks.register.reference import find_reference
+        from tasks.stage.errors import GristmillError
         from tasks.tracking.client import connect
+        from tasks.tracking.embedded import DEFAULT, find_uri
 
+        if find_uri() == DEFAULT and not GRAPH.is_file():  # MLflow would make a database here
+            raise GristmillError(f"{GRAPH}: not found; run gristmill in the project's folder")
         client = client or connect()
         objects = objects or _objects()
         reference = find_reference(client, text)
@@ -74,6 +80,13 @@ def _objects() -> Path | None:
             return Path(repo.cache.local.path)
     except GristmillError:  # a record on a server can be compared in any folder
         return None
+
+
+def _path(old: "Record", new: "Record") -> Path:
+    from tasks.stage.run import DATA
+
+    folder = DATA / new.recipe
+    return (folder if folder.is_dir() else Path()) / f"compare-{_file(old)}-{_file(new)}.html"
 
 
 def _file(record: "Record") -> str:

@@ -1,9 +1,10 @@
 """Whether two evaluations can be compared, metric by metric, and on which documents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from tasks.changes.record import METRICS, Record
+from tasks.changes.record import METRICS, RESCORED, SCORES, Record
 
 OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")
 """Metrics per token, comparable only with the same tokenizer; all others are per text."""
@@ -35,8 +36,8 @@ def find_basis(old: Record, new: Record) -> Basis:
     if missing := [record.name for record, each in zip((old, new), signatures, strict=True) if not each]:
         return Basis(refused=f"no evaluation is recorded for {' and '.join(missing)}")
     first, second = map(parts, signatures)
-    differing = [key for key in dict.fromkeys((*second, *first)) if first.get(key) != second.get(key)]
-    settings = [key for key in differing if key not in (*OF_TOKENIZER, DATA, *INTERVALS)]
+    differing = _differing(first, second)
+    settings = [key for key in differing if key not in (*OF_TOKENIZER, DATA)]
     if settings:
         told = ", ".join(f"{key} {first.get(key, 'missing')} and {second.get(key, 'missing')}" for key in settings)
         return Basis(refused=f"the two were evaluated with other settings ({told})")
@@ -44,6 +45,38 @@ def find_basis(old: Record, new: Record) -> Basis:
     if DATA not in differing:
         return Basis(tokens_differ=tokens, sentence="both were scored on the same test text")
     return find_shared(old, new, tokens)
+
+
+def scored_again(old: Record, new: Record) -> tuple[Record, Record, str]:
+    """Both records with scores on one test text, if one of them was scored again on that of the other; and a sentence.
+
+    Register does so with a champion (`rescored/<key>/`). The sentence is empty if the records stay as they are.
+    """
+    signatures = [parts(str(record.read_json(METRICS).get("signature") or "")) for record in (old, new)]
+    if _is_comparable(*signatures):
+        return old, new, ""
+    for record, other, wanted in ((old, new, signatures[1]), (new, old, signatures[0])):
+        for name in sorted(record.files):
+            if name.startswith(f"{RESCORED}/") and name.endswith("/metrics.json"):
+                found = replace(record, files={**record.files, METRICS: record.files[name], **_scores(record, name)})
+                if _is_comparable(parts(str(found.read_json(METRICS).get("signature") or "")), wanted):
+                    told = f"{record.name} was scored again on the test text of {other.name}"
+                    return (found, new, told) if record is old else (old, found, told)
+    return old, new, ""
+
+
+def _scores(record: Record, metrics: str) -> dict[str, Path]:
+    name = metrics.replace("metrics.json", "scores.parquet")
+    return {SCORES: record.files[name]} if name in record.files else {}
+
+
+def _is_comparable(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    return set(_differing(first, second)) <= set(OF_TOKENIZER)
+
+
+def _differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
+    keys = dict.fromkeys((*second, *first))
+    return [key for key in keys if first.get(key) != second.get(key) and key not in INTERVALS]
 
 
 def parts(signature: str) -> Mapping[str, str]:

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 LOCK, HISTORY, REPORT = "dvc.lock", "training/history.csv", "reports/train.json"
 METRICS, SCORES = "evaluation/metrics.json", "evaluation/scores.parquet"
 ENVIRONMENT = "environment/requirements.txt"
+RESCORED = "rescored"
+"""Where register keeps the scores of a champion on the test text of a newer model: `rescored/<key>/scores.parquet`."""
 WANTED = re.compile(
     rf"recipes/[^/]+\.yaml|{re.escape(LOCK)}|{FOLDER}/\w+\.parquet|{ENVIRONMENT}|{HISTORY}|{REPORT}|{METRICS}|{SCORES}"
+    rf"|{RESCORED}/[^/]+/(?:metrics\.json|scores\.parquet)"
 )
 """The artifacts that a comparison reads."""
 PLACES = {
@@ -137,9 +140,12 @@ def record_of_run(
 
 def _download(client: "MlflowClient", run: "Run", folder: Path) -> dict[str, Path]:
     found = {}
-    for parent in (None, "recipes", FOLDER, "environment", "training", "reports", "evaluation"):
+    parents: list[str | None] = [None, "recipes", FOLDER, "environment", "training", "reports", "evaluation", RESCORED]
+    for parent in parents:
         for item in client.list_artifacts(run.info.run_id, parent):
-            if not item.is_dir and WANTED.fullmatch(item.path):
+            if item.is_dir and parent == RESCORED:
+                parents.append(item.path)
+            elif WANTED.fullmatch(item.path):
                 folder.mkdir(parents=True, exist_ok=True)
                 found[item.path] = Path(client.download_artifacts(run.info.run_id, item.path, str(folder)))
     return found

@@ -1,11 +1,11 @@
 """Scores side by side: metrics with their paired difference, slices, and the documents that changed most."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.changes.comparable import OF_TOKENS, Basis, find_basis, find_shared
+from tasks.changes.comparable import OF_TOKENS, Basis, find_basis, find_shared, scored_again
 from tasks.changes.extremes import Extreme, find_extremes
 from tasks.changes.record import METRICS, SCORES, Record
 from tasks.changes.slices import Slice, find_slices
@@ -55,7 +55,10 @@ def find_scores(old: Record, new: Record, task: str, noise: "Noise | None" = Non
 
     Raises DataError for a damaged file.
     """
+    old, new, told = scored_again(old, new)
     basis = find_basis(old, new)
+    if told and not basis.refused:
+        basis = replace(basis, sentence=told)
     values = [record.read_json(METRICS) or _from_mlflow(record) for record in (old, new)]
     missing = [record.name for record in (old, new) if SCORES not in record.files]
     if not basis.refused and missing:

@@ -89,6 +89,14 @@ def test_what_is_here_is_compared_with_a_version(project: Path) -> None:
 def test_a_model_and_itself_are_the_same(project: Path) -> None:
     done = compare("tiny:2", "tiny@champion")
     assert done.exit_code == 0 and "tiny:2 and tiny:2 are the same model: nothing differs" in done.output
+    assert "page:" not in done.output
+
+
+def test_outside_of_a_project_nothing_is_made(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = compare("tiny:1", "tiny:2")
+    assert (done.exit_code, done.output) == (2, "dvc.yaml: not found; run gristmill in the project's folder\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tasks.changes.record import Record
 from tasks.changes.settings import find_settings
 from tasks.changes.tables import notes, summary, tables
 from tasks.stage.errors import GristmillError
-from tests.changes import language_rows, make_record, texts
+from tests.changes import language_rows, make_record, texts, write_scores
 
 TEST = texts(60)
 
@@ -78,6 +78,18 @@ def test_on_other_test_texts_only_what_both_share_is_compared(old: Record, tmp_p
     first = found.metrics[0].comparison
     assert first is not None and first.documents == 39
     assert names[0] not in [each.id for each in found.better]
+
+
+def test_a_champion_that_was_scored_again_is_compared_on_the_new_text(old: Record, tmp_path: Path) -> None:
+    test = texts(50, word="other")
+    new = make_record(tmp_path / "new", "tiny:2", test, loss=0.8, data="d2")
+    again = tmp_path / "again"
+    write_scores(again, "causal-lm", {"bits_per_byte": 1.5}, language_rows(test, 1.0), "d2")
+    kept = {f"rescored/0a/{path.name}": path for path in again.iterdir()}
+    found = find_changes(replace(old, files={**old.files, **kept}), new).scores
+    assert found is not None and found.basis == "tiny:1 was scored again on the test text of tiny:2"
+    first = found.metrics[0].comparison
+    assert first is not None and (first.verdict, first.documents, found.metrics[0].old) == ("better", 50, 1.5)
 
 
 def test_too_few_shared_documents_are_not_compared(old: Record, tmp_path: Path) -> None:
