@@ -96,12 +96,11 @@ def _require_same(found: Reference, version: "ModelVersion", results: Results) -
     """Raises GristmillError unless data/<recipe> is what the version was made from."""
     wanted, metric = version.tags.get(IDENTITY, ""), version.tags.get(METRIC, "")
     if wanted != results.identity or version.tags.get(SHA256) != results.model_sha256:
-        commit = found.run.data.tags.get(COMMIT)
-        lock = f"git checkout {commit[:12]} -- recipes/{found.recipe}.yaml dvc.lock" if commit else (
-            f"put recipes/{found.recipe}.yaml and dvc.lock of its run in MLflow back")  # fmt: skip
+        take = f"mlflow artifacts download -r {found.run.info.run_id} -d . -a"
         raise GristmillError(
             f"data/{found.recipe} holds training {results.identity[:12]}, but {found.name} is training {wanted[:12]}; "
-            f"its files come back with: {lock}; dvc checkout"
+            f"its files come back with: {take} dvc.lock; {take} recipes; "
+            f"dvc checkout --with-deps evaluate@{found.recipe}"
         )
     if version.tags.get(VALUE) != repr(float(results.metrics.get(metric, float("nan")))):
         raise GristmillError(
