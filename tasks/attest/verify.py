@@ -87,8 +87,9 @@ def verify_registered(text: str, key: Path) -> Verdict:
     read_public(key)
     client = connect()
     found = find_reference(client, text)
-    with scratch("verify") as folder, lost_is_transient():
-        root = fetch(logged_model(client, found), folder)
+    with scratch("verify") as folder:
+        with lost_is_transient():
+            root = fetch(logged_model(client, found), folder)
         verdict = verify(find_layout(root, in_registry=True), key)
     named = "{} version {}".format(*found.name.rsplit(":", 1))
     if verdict.title != named and not verdict.problems:
@@ -131,7 +132,7 @@ class _Signed:
                         self.stages[address] = found
                     else:
                         self.problems.append(f"{name}: the statement of {own}, not of {address}")
-        path = layout.attestation / Path(STATEMENT).name
+        path = layout.attested(STATEMENT)
         if not path.is_file() or path.is_symlink():
             self.problems.append(f"{STATEMENT}: missing: this model is not attested, or its statement was removed")
         else:
@@ -182,7 +183,7 @@ def _model_signature(layout: Layout, key: Path, files: int) -> Check:
     from cryptography.exceptions import InvalidSignature
     from model_signing import hashing, verifying
 
-    path = layout.attestation / Path(SIGNATURE).name
+    path = layout.attested(SIGNATURE)
     config = hashing.Config().set_ignored_paths(paths=[Path(CARD).name], ignore_git_paths=False)
     verifier = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(config)
     problems = []
@@ -250,7 +251,7 @@ def _ends(model: Statement, stages: Mapping[str, Statement]) -> Iterator[str]:
 
 def _bill(layout: Layout, model: Statement, stages: Mapping[str, Statement]) -> Check:
     """Whether the bill of materials is a valid one, of the files that the statements name."""
-    path = layout.attestation / Path(BOM).name
+    path = layout.attested(BOM)
     known = {**model.subjects}
     for stage in stages.values():
         known |= stage.subjects
