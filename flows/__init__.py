@@ -17,6 +17,7 @@ server      Prefect's server, which answers its own page only
 stop        Ctrl-C and its kin end a command with a sentence
 schedule    a deployment with a schedule
 summary     the outcome of a run
+noise       trains a recipe again with other seeds
 
 Nothing here imports torch, transformers or great_expectations; Prefect and DVC are imported on demand, so that the
 command line starts at once.

@@ -38,11 +38,12 @@ def launch(
     say: Callable[[str], None],
     timeout: float | None = None,
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> int:
     """Run `python -m MODULE ARGUMENTS…`, pass each output line to `say`, and return the exit code.
 
-    A negative exit code is the signal that ended the program; `timeout` is in seconds. Call it in the main thread, so
-    that signals reach it. Raises TookTooLong.
+    A negative exit code is the signal that ended the program; `timeout` is in seconds; `folder` is its working
+    directory (default: this one). Call it in the main thread, so that signals reach it. Raises TookTooLong.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "flows.child", str(os.getpid()), module, *arguments],
@@ -50,6 +51,7 @@ def launch(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        cwd=folder,
         env=_environment(environment or {}),
     ) as process:
         try:

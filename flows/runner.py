@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,19 @@ def _ask(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
 
 
 def run_watched(
-    stage: str, address: str, module: str, arguments: list[str], say: Callable[[str], None], flow_run: str = ""
+    stage: str,
+    address: str,
+    module: str,
+    arguments: list[str],
+    say: Callable[[str], None],
+    flow_run: str = "",
+    folder: Path | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> tuple[int, list[str]]:
     """Run a program for a stage; returns its exit code and last lines.
 
-    `flow_run` is the URL or id of the flow run. Raises StageFailed on timeout, or if the stage reported a failure.
+    `flow_run` is the URL or id of the flow run; `folder` its working directory (default: this one), `more` its own
+    environment variables. Raises StageFailed on timeout, or if the stage reported a failure.
     """
     lines: list[str] = []
 
@@ -130,9 +138,9 @@ def run_watched(
     told = Path(OUTCOMES, f"{address}.json").absolute()
     told.parent.mkdir(parents=True, exist_ok=True)
     told.unlink(missing_ok=True)
-    environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run}
+    environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run, **(more or {})}
     try:
-        code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines())
+        code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines(), folder)
     except TookTooLong as error:
         variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
         variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"

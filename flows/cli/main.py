@@ -2,11 +2,13 @@
 
 import sys
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from flows.cli.parameters import Moment, Reason
 from flows.cli.place import Command, RecipeName
 from flows.configured import bad_setting, home_of_prefect
 from flows.stop import Stopped, stoppable
@@ -20,6 +22,7 @@ LONG = 2**63 - 1
 
 
 OTHER_WORDS = {
+    "revert": "rollback", "undo": "rollback", "log": "history", "ledger": "history",
     "list": "recipes", "ls": "recipes", "show": "recipes", "models": "recipes", "remove": "rm", "delete": "rm",
     "rename": "mv", "move": "mv", "copy": "new", "cp": "new", "create": "new", "train": "run", "start": "run",
     "validate": "check", "lint": "check", "metrics": "results", "help": "--help", "version": "--version",
@@ -218,12 +221,94 @@ def results(file: str | None) -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName())
-@click.argument("version", type=Integer(1))
-def promote(recipe: str, version: int) -> None:
+@click.argument("version", type=Integer(1, LONG))
+@click.option("--reason", type=Reason(), help="Why, for the ledger.")
+def promote(recipe: str, version: int, reason: str | None) -> None:
     """Make VERSION the champion of RECIPE, whatever its score."""
+    from flows.events import announce
     from tasks.register.champion import promote as make_champion
 
-    click.echo(make_champion(recipe, version))
+    click.echo(make_champion(recipe, version, reason or ""))
+    announce(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--to", "version", type=Integer(1, LONG), help="This version instead of the champion before.")
+@click.option("--reason", type=Reason(), required=True, help="Why, for the ledger.")
+def rollback(recipe: str, version: int | None, reason: str) -> None:
+    """Make the former champion of RECIPE champion again.
+
+    At once, without training. Only a new, better version replaces it.
+    """
+    from flows.events import announce
+    from tasks.register.rollback import rollback as roll_back
+
+    click.echo(roll_back(recipe, version, reason))
+    announce(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
+@click.option("--at", type=Moment(), metavar="TIME", help="Who was champion then: 2026-11-01 (its end), or ISO 8601.")
+def history(recipe: str, as_json: bool, at: datetime | None) -> None:
+    """Show the ledger of RECIPE: what was registered, promoted and rolled back.
+
+    Each with its time, person, reason and verdict. Exits with code 1 if an event is missing or was changed.
+    """
+    from flows.cli.history import print_history
+
+    print_history(recipe, as_json, at)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--seeds", type=Integer(2), default=5, show_default=True, help="Number of seeds, RECIPE's own included.")
+def noise(recipe: str, seeds: int) -> None:
+    """Measure how far the seed alone moves the scores of RECIPE.
+
+    Trains it again with other seeds, each a run in MLflow that is never registered, and keeps the spread for the gate.
+    Seeds that are known are not trained again.
+    """
+    from flows.cli.noise import print_noise
+
+    print_noise(recipe, seeds)
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Where to write the page; default: data/RECIPE/compare-OLD-NEW.html.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; writes a page only with --html.")
+def compare(old: str, new: str, html: str | None, as_json: bool) -> None:
+    """Show what differs from model OLD to model NEW, and whether NEW is better.
+
+    Each is RECIPE (its champion), RECIPE@ALIAS, MODEL:VERSION, the id or name of a run, or data/RECIPE (what is here
+    now). Compares settings, documents, code, packages, scores and learning curves; also writes a page.
+    """
+    from flows.cli.compare import compare_models
+
+    compare_models(old, new, html, as_json)
+
+
+@main.command("why-stale")
+@click.argument("recipe", type=RecipeName(), default=DEFAULT)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a stage would run.")
+def why_stale(recipe: str, as_json: bool, exit_code: bool) -> None:
+    """Say why stages of RECIPE would run again.
+
+    For each: the file, the key of the recipe, the code or the library that changed, from what to what. Runs nothing.
+    """
+    from flows.cli.why_stale import tell_why_stale
+
+    if tell_why_stale(recipe, as_json) and exit_code:
+        sys.exit(1)
 
 
 @main.command()

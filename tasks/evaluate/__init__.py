@@ -17,8 +17,11 @@ out   evaluation/metrics.json     metrics, baselines and the signature
                                   (`generation`) for pairs
 
 work         dispatch by task
+rescore      score any model folder as the recipe's own, by the same scorers; not part of the stage
 settings     the section `evaluate`, one class per task
 inputs       what all evaluations read first and write last
+exam         what is scored, a model on the test split, and what a task's scorer does
+scores       scores.parquet
 loading      load and check a model folder
 encoding     tokenize model inputs
 batches      run batches in parallel, bit-identical for any number of workers

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.baselines import unigram_losses, xz_bytes
+from tasks.evaluate.exam import Exam, Row, with_baselines
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import Loaded, check_base, check_tokens, load_base, load_model
 from tasks.evaluate.perplexity import signature, token_losses
 from tasks.evaluate.samples import prompt_ids, sample
 from tasks.evaluate.score_plots import Measure
-from tasks.evaluate.score_tables import DIGITS, Row, by_group, total, write_tables
+from tasks.evaluate.score_tables import by_group, total, write_tables
+from tasks.evaluate.scores import DIGITS
 from tasks.evaluate.settings import CausalEvaluateSettings
 from tasks.evaluate.split import Split
 from tasks.formats.corpus import read_batches
@@ -37,20 +39,60 @@ COLUMNS = dict.fromkeys(("bytes", "tokens"), int) | dict.fromkeys(("loss", "bits
 """Columns stored in scores.parquet."""
 
 
+class CausalScorer:
+    """Scores a causal model: the loss of each document's tokens."""
+
+    columns = COLUMNS
+
+    def __init__(self, exam: Exam, settings: CausalEvaluateSettings) -> None:
+        self.loaded = load_model(exam.model, "causal-lm", settings.precision)
+        positions = self.loaded.positions
+        if positions is not None and settings.window > positions:
+            raise exam.unfit("evaluate.window", f"{settings.window} exceeds the model's {positions} positions")
+        self.exam, self.settings = exam, settings
+        self.opening = opening(self.loaded.tokenizer)
+        """The ids that begin each text."""
+        self._rows: list[Row] = []
+        self._unknown = 0
+
+    def score(self) -> Iterator[tuple[Row, NDArray[np.int64]]]:
+        """A row per document in corpus order, and its token ids. Raises DataError if a loss is not finite."""
+        tokenizer, model = self.loaded.tokenizer, self.loaded.model
+        unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
+        for row, ids, loss in _score(self.exam, self.exam.model, model, tokenizer, self.settings):
+            self._unknown += int((ids == unknown).sum())
+            self._rows.append({**row, "loss": loss, **_rates(loss, row["tokens"], row["bytes"])})
+            yield self._rows[-1], ids
+
+    def metrics(self) -> dict[str, Any]:
+        """Bits per byte, perplexity, loss in nats per token, counts, and the signature."""
+        rows, split = self._rows, self.exam.split
+        tokens = sum(row["tokens"] for row in rows)
+        signed = signature(self.settings, self.loaded.tokenizer_hash, split.sha256, self._unknown, self.opening)
+        return {
+            **_sum(rows),
+            "loss": round(total(rows, "loss") / tokens, DIGITS),
+            "tokens": tokens,
+            "bytes": split.bytes,
+            "documents": split.documents,
+            "signature": signed,
+        }
+
+
 def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     inputs = Inputs.read(job)
-    split = inputs.split
+    exam = inputs.exam(job)
     has_base = (job.input("base") / "config.json").is_file()
     if has_base:
         check_base(job.input("base"), job.input("model"))
-    rows, samples, signed = _evaluate_model(job, settings, inputs.train, split)
+    rows, samples, own = _evaluate_model(job, settings, inputs.train, exam)
     if has_base:
-        _score_base(job, settings, split, rows)
-    metrics = _metrics(rows, split, xz_bytes(job.input("clean/test")), signed)
+        _score_base(job, settings, exam, rows)
+    metrics = with_baselines(own, _baselines(rows, exam.split, xz_bytes(job.input("clean/test"))), before="signature")
     groups = by_group(rows, ("bytes", "tokens"), _sum, MEASURE)
     job.say(
-        f"{metrics['bits_per_byte']:.4f} bits per byte on {split.documents:,} documents"
+        f"{metrics['bits_per_byte']:.4f} bits per byte on {exam.split.documents:,} documents"
         f" (unigram {metrics['unigram_bits_per_byte']:.2f}, xz {metrics['xz_bits_per_byte']:.2f}"
         + (f", before training {metrics['base_bits_per_byte']:.4f})" if "base_bits_per_byte" in metrics else ")")
     )
@@ -58,37 +100,33 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
 
 
 def _evaluate_model(
-    job: Job, settings: CausalEvaluateSettings, train: Tokens, split: Split
-) -> tuple[list[Row], list[dict[str, Any]], str]:
-    """A row per document in corpus order, the samples, and the signature.
+    job: Job, settings: CausalEvaluateSettings, train: Tokens, exam: Exam
+) -> tuple[list[Row], list[dict[str, Any]], dict[str, Any]]:
+    """A row per document in corpus order, the samples, and the model's own metrics.
 
-    The model is freed on return. In a row, `unigram` is the baseline's loss and `unknown` the number of unknown
-    tokens; neither is stored.
+    The model is freed on return. In a row, `unigram` is the baseline's loss; it is not stored.
     """
-    loaded = load_model(job.input("model"), "causal-lm", settings.precision)
-    _check(job, settings, loaded, train)
-    begin, tokenizer = opening(loaded.tokenizer), loaded.tokenizer
-    unigram = unigram_losses(train, begin)
-    unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
+    scorer = CausalScorer(exam, settings)
+    _check(job, settings, scorer.loaded, train)
+    unigram = unigram_losses(train, scorer.opening)
     rows = []
-    for row, ids, loss in _score(job, job.input("model"), loaded.model, tokenizer, settings, split):
-        scores = {"loss": loss, "unigram": float(unigram[ids].sum()), "unknown": int((ids == unknown).sum())}
-        rows.append({**row, **scores, **_rates(loss, row["tokens"], row["bytes"])})
+    for row, ids in scorer.score():
+        row["unigram"] = float(unigram[ids].sum())
+        rows.append(row)
     samples = []
     with progress("writing samples", len(settings.prompts), "prompts") as shown:
         for prompt in settings.prompts:
-            samples.append(sample(loaded, prompt, settings.generation))
+            samples.append(sample(scorer.loaded, prompt, settings.generation))
             shown.advance()
-    unknowns = sum(row["unknown"] for row in rows)
-    return rows, samples, signature(settings, loaded.tokenizer_hash, split.sha256, unknowns, begin)
+    return rows, samples, scorer.metrics()
 
 
-def _score_base(job: Job, settings: CausalEvaluateSettings, split: Split, rows: list[Row]) -> None:
+def _score_base(job: Job, settings: CausalEvaluateSettings, exam: Exam, rows: list[Row]) -> None:
     """Add `base` to each row, the loss of the initial model; it is not stored."""
     folder, trained = job.input("base"), job.input("model")
     tokenizer = load_tokenizer(trained, read_usage(trained).control)
     model = load_base(folder, settings.precision, settings.window)
-    for row, (_, _, loss) in zip(rows, _score(job, folder, model, tokenizer, settings, split), strict=True):
+    for row, (_, _, loss) in zip(rows, _score(exam, folder, model, tokenizer, settings), strict=True):
         row["base"] = loss
 
 
@@ -102,8 +140,6 @@ def _check(job: Job, settings: CausalEvaluateSettings, loaded: Loaded, train: To
         )
     if positions is None:
         return
-    if settings.window > positions:
-        raise RecipeError(f"{path}: evaluate.window: {settings.window} exceeds the model's {positions} positions")
     for number, prompt in enumerate(settings.prompts):
         length, new = len(prompt_ids(loaded, prompt)), settings.generation.max_new_tokens
         if length + new > positions:
@@ -114,12 +150,12 @@ def _check(job: Job, settings: CausalEvaluateSettings, loaded: Loaded, train: To
 
 
 def _score(
-    job: Job, folder: Path, model: Any, tokenizer: Any, settings: CausalEvaluateSettings, split: Split
+    exam: Exam, folder: Path, model: Any, tokenizer: Any, settings: CausalEvaluateSettings
 ) -> Iterator[tuple[Row, NDArray[np.int64], float]]:
     """Each document in corpus order: {id, group, bytes, tokens}, its token ids, and its summed loss in nats."""
     begin = opening(tokenizer)
-    with progress(f"scoring {folder.name}", split.bytes, "bytes of text") as shown:
-        for batch in read_batches(job.input("clean/test"), ["id", "group", "text"]):
+    with progress(f"scoring {folder.name}", exam.split.bytes, "bytes of text") as shown:
+        for batch in read_batches(exam.test, ["id", "group", "text"]):
             texts = batch.column("text").to_pylist()
             encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             documents = [np.asarray(ids, np.int64) for ids in encoded]
@@ -155,18 +191,14 @@ def _sum(rows: Sequence[Row], loss: str = "loss") -> dict[str, float | None]:
     return _rates(total(rows, loss), sum(row["tokens"] for row in rows), sum(row["bytes"] for row in rows))
 
 
-def _metrics(rows: Sequence[Row], split: Split, compressed: int, signature: str) -> dict[str, Any]:
-    tokens = sum(row["tokens"] for row in rows)
-    metrics = {
-        **_sum(rows),
-        "loss": round(total(rows, "loss") / tokens, DIGITS),
-        "tokens": tokens,
-        "bytes": split.bytes,
-        "documents": split.documents,
+def _baselines(rows: Sequence[Row], split: Split, compressed: int) -> dict[str, Any]:
+    """The metrics of the unigram model, of xz, and of the base if the rows have its losses."""
+    found = {
         "unigram_bits_per_byte": _bits_per_byte(total(rows, "unigram"), split.bytes),
         "xz_bits_per_byte": round(8 * compressed / split.bytes, DIGITS),
     }
     if "base" in rows[0]:
+        tokens = sum(row["tokens"] for row in rows)
         rates = {**_sum(rows, "base"), "loss": round(total(rows, "base") / tokens, DIGITS)}
-        metrics |= {f"base_{name}": value for name, value in rates.items()}
-    return {**metrics, "signature": signature}
+        found |= {f"base_{name}": value for name, value in rates.items()}
+    return found

@@ -6,6 +6,8 @@ that was never predicted has precision 0 (scikit-learn's `precision_recall_fscor
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +15,10 @@ from tasks.evaluate.class_baselines import Baselines, fit_baselines
 from tasks.evaluate.classifier import Classifier, load_classifier, probabilities
 from tasks.evaluate.confusion import draw_confusion
 from tasks.evaluate.encoding import encode
+from tasks.evaluate.exam import Exam, Row, with_baselines
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
-from tasks.evaluate.score_tables import DIGITS, Row, write_scores
+from tasks.evaluate.scores import DIGITS, write_scores
 from tasks.evaluate.settings import ClassEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.evaluate.split import Split, read_rows, shortened, spaced
@@ -41,76 +44,97 @@ COLUMNS = dict.fromkeys(("label", "predicted"), str) | dict.fromkeys(("probabili
 """Columns stored in scores.parquet."""
 
 
+class ClassScorer:
+    """Scores a classifier: the probabilities of each document's classes."""
+
+    columns = COLUMNS
+
+    def __init__(self, exam: Exam, settings: ClassEvaluateSettings) -> None:
+        self.classifier = load_classifier(exam.model, settings.precision)
+        self.exam, self.settings = exam, settings
+        self._rows: list[Row] = []
+        self._truncated = 0
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        folder, names = self.exam.test, self.classifier.names
+        known = set(names)
+        for row in read_rows(folder, ["id", "label"]):
+            if row["label"] not in known:
+                raise DataError(
+                    f"{folder}: document {row['id']} has label {row['label']!r}, which is not one of the {len(names)}"
+                    f" classes of {self.exam.model} ({', '.join(names[:5])}, …)"
+                )
+
+    def score(self) -> Iterator[tuple[Row, None]]:
+        """A row per document, in corpus order. Raises DataError if an output is not finite."""
+        classifier = self.classifier
+        number_of = {name: number for number, name in enumerate(classifier.names)}
+        with progress("scoring", self.exam.split.documents, "documents") as shown:
+            for batch in read_batches(self.exam.test, ["id", "group", "text", "label"]):
+                documents = batch.to_pylist()
+                told = [classifier.usage.prefix + row.pop("text") for row in documents]
+                ids, cut = encode(classifier.loaded.tokenizer, told, classifier.length)
+                self._truncated += sum(cut)
+                chances = probabilities(classifier, self.settings, ids, [row["id"] for row in documents])
+                for row, own in zip(documents, chances, strict=True):
+                    if not np.isfinite(own).all():
+                        raise DataError(f"{self.exam.model}: the output for document {row['id']} is not finite")
+                    best = int(own.argmax())
+                    scores = {"probability": own[best], "label_probability": own[number_of[row["label"]]]}
+                    row |= {"predicted": classifier.names[best]}
+                    row |= {name: round(float(chance), DIGITS) for name, chance in scores.items()}
+                    self._rows.append(row)
+                    yield row, None
+                shown.advance(len(documents))
+
+    def metrics(self) -> dict[str, Any]:
+        """Accuracy and the macro averages, counts, and the signature."""
+        split = self.exam.split
+        return {
+            **_averages(*_both(self._rows)),
+            "documents": split.documents,
+            "bytes": split.bytes,
+            "truncated": self._truncated,
+            "signature": _signature(self.settings, self.classifier, split),
+        }
+
+
 def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     inputs = Inputs.read(job, "label")
-    split = inputs.split
-    classifier = load_classifier(job.input("model"), settings.precision)
-    check_tokens(inputs.train.index, job.input("tokens/train"), classifier.loaded.tokenizer_hash, job.input("model"))
-    _check_labels(job, classifier)
+    exam = inputs.exam(job)
+    scorer = ClassScorer(exam, settings)
+    own = scorer.classifier.loaded.tokenizer_hash
+    check_tokens(inputs.train.index, job.input("tokens/train"), own, job.input("model"))
     baselines = fit_baselines(job.input("clean/train"))
-    rows = list(_score(job, settings, classifier, baselines, split))
-    metrics = {
-        **_metrics(rows),
-        "documents": split.documents,
-        "bytes": split.bytes,
-        "truncated": sum(row["truncated"] for row in rows),
-        "signature": _signature(settings, classifier, split),
-    }
-    write_scores(job, rows, COLUMNS)
+    rows = [row for row, _ in scorer.score()]
+    metrics = with_baselines(scorer.metrics(), _baselines(rows, baselines, exam.test), before="documents")
+    write_scores(job.output("evaluation/scores.parquet"), rows, COLUMNS)
     draw_confusion(job.output("evaluation/scores.png"), *_both(rows), job.recipe)
     job.say(
-        f"macro F1 {metrics['macro_f1']:.3f}, accuracy {metrics['accuracy']:.3f} on {split.documents:,} documents"
+        f"macro F1 {metrics['macro_f1']:.3f}, accuracy {metrics['accuracy']:.3f} on {exam.split.documents:,} documents"
         f" (TF-IDF {metrics['tfidf_macro_f1']:.3f} and {metrics['tfidf_accuracy']:.3f})"
     )
     details = {"tfidf_documents": baselines.documents, "classes": _classes(rows), "confusions": _mixed(rows)}
     return inputs.report(job, metrics, _samples(job, rows), details, unit="document")
 
 
-def _check_labels(job: Job, classifier: Classifier) -> None:
-    folder, known = job.input("clean/test"), set(classifier.names)
-    for row in read_rows(folder, ["id", "label"]):
-        if row["label"] not in known:
-            raise DataError(
-                f"{folder}: document {row['id']} has label {row['label']!r}, which is not one of the {len(known)}"
-                f" classes of {job.folder}/model ({', '.join(classifier.names[:5])}, …)"
-            )
+def _baselines(rows: Sequence[Row], baselines: Baselines, test: Path) -> dict[str, float]:
+    """The metrics of the baselines."""
+    texts = (batch.column("text").to_pylist() for batch in read_batches(test, ["text"]))
+    predicted = {
+        "majority": [baselines.majority] * len(rows),
+        "tfidf": [label for part in texts for label in baselines.tfidf(part)],
+    }
+    labels = [row["label"] for row in rows]
+    averages = {name: _averages(labels, guesses) for name, guesses in predicted.items()}
+    return {f"{name}_{metric}": value for name, found in averages.items() for metric, value in found.items()}
 
 
-def _score(
-    job: Job, settings: ClassEvaluateSettings, classifier: Classifier, baselines: Baselines, split: Split
-) -> Iterator[Row]:
-    """A row per document, in corpus order; `majority`, `tfidf` and `truncated` are not stored."""
-    number_of = {name: number for number, name in enumerate(classifier.names)}
-    with progress("scoring", split.documents, "documents") as shown:
-        for batch in read_batches(job.input("clean/test"), ["id", "group", "text", "label"]):
-            documents = batch.to_pylist()
-            texts = [row.pop("text") for row in documents]
-            told = [classifier.usage.prefix + text for text in texts]
-            ids, cut = encode(classifier.loaded.tokenizer, told, classifier.length)
-            names = [row["id"] for row in documents]
-            chances = probabilities(classifier, settings, ids, names)
-            linear = baselines.tfidf(texts)
-            for row, own, guess, truncated in zip(documents, chances, linear, cut, strict=True):
-                if not np.isfinite(own).all():
-                    raise DataError(f"{job.folder}/model: the output for document {row['id']} is not finite")
-                best = int(own.argmax())
-                scores = {"probability": own[best], "label_probability": own[number_of[row["label"]]]}
-                row |= {"predicted": classifier.names[best]} | {k: round(float(p), DIGITS) for k, p in scores.items()}
-                yield {**row, "majority": baselines.majority, "tfidf": guess, "truncated": truncated}
-            shown.advance(len(documents))
-
-
-def _both(rows: Sequence[Row], predicted: str = "predicted") -> tuple[list[str], list[str]]:
+def _both(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """True and predicted classes of all documents."""
-    return [row["label"] for row in rows], [row[predicted] for row in rows]
-
-
-def _metrics(rows: Sequence[Row]) -> dict[str, float]:
-    found = _averages(*_both(rows))
-    for baseline in ("majority", "tfidf"):
-        found |= {f"{baseline}_{name}": value for name, value in _averages(*_both(rows, baseline)).items()}
-    return found
+    return [row["label"] for row in rows], [row["predicted"] for row in rows]
 
 
 def _averages(labels: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:

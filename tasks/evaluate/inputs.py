@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.evaluate.exam import Exam
 from tasks.evaluate.plots import History, draw_curves, read_history
 from tasks.evaluate.split import Split, measure_split
 from tasks.formats.tokens import Tokens
@@ -24,6 +25,10 @@ class Inputs:
         history = read_history(job.input("training/history.csv"))
         train = Tokens.open(job.input("tokens/train"))
         return cls(history, train, measure_split(job.input("clean/test"), ("text", *columns)))
+
+    def exam(self, job: Job) -> Exam:
+        """The recipe's own model on its test split."""
+        return Exam(job.recipe, job.input("model"), job.input("clean/test"), self.split)
 
     def report(
         self,

@@ -1,38 +1,38 @@
 """Evaluation shared by translation and summarization: outputs for the test split, scores, baselines and examples.
 
 Outputs are written and scored in batches of the corpus, so memory holds one row of numbers per document, not its text.
-Each task provides its metric.
+Each task provides its metric and its baseline.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from tasks.evaluate.batches import batches_by_length, map_batches
+from tasks.evaluate.exam import Exam, Row, with_baselines
 from tasks.evaluate.generation import Encoded, PairModel, Written, encode_pairs, load_pair_model, write
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
 from tasks.evaluate.score_plots import draw_against_baseline
-from tasks.evaluate.score_tables import DIGITS, EXAMPLES, Row, schema_of
+from tasks.evaluate.score_tables import EXAMPLES
+from tasks.evaluate.scores import DIGITS, write_scores
 from tasks.evaluate.settings import BootstrapSettings, PairEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.evaluate.split import Split, shortened, spaced
 from tasks.formats.corpus import read_batches
 from tasks.formats.tokens import TARGET, Tokens
 from tasks.stage import runtime
-from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.errors import DataError
 from tasks.stage.progress import Progress, progress
 from tasks.stage.run import Job, Report
-from tasks.stage.settings import recipe_path
 from tasks.stage.task import FAMILIES
 
 VERSION = 1
 """Increment when the same model and text would get a different score."""
 
 ROW_GROUP = 10_000
-"""Rows per row group of scores.parquet."""
+"""Rows per row group of scores.parquet, which hold texts."""
 
 CHARACTERS = 1000
 """Maximum characters of a text in samples.json."""
@@ -43,19 +43,30 @@ class PairMetric(Protocol):
 
     columns: tuple[str, ...]
     """Names of the document scores, 0 to 100; the first one ranks documents."""
-    baseline: str
-    """Name of the baseline."""
-    baselines: list[float]
-    """The baseline's first score for each document."""
 
-    def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
+    def add(self, written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
         """Score more documents; returns the `columns` of each."""
 
-    def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
-        """Corpus scores with confidence intervals, then those of the baseline."""
+    def scores(self) -> dict[str, float]:
+        """Corpus scores."""
+
+    def intervals(self, settings: BootstrapSettings) -> dict[str, float]:
+        """The 95 % confidence interval of each corpus score: bleu_low, bleu_high, …"""
 
     def signature(self) -> dict[str, object]:
         """The metric's part of the signature."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Outputs that need no model."""
+
+    name: str
+    """The prefix of its metrics."""
+    title: str
+    """For the plot."""
+    write: Callable[[str], str]
+    """The output for a text."""
 
 
 @dataclass
@@ -98,67 +109,94 @@ class Totals:
         }
 
 
-def evaluate_pairs(job: Job, task: str, settings: PairEvaluateSettings, metric: PairMetric) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
-    inputs = Inputs.read(job, "target")
-    split = inputs.split
-    model = load_pair_model(job.input("model"), task, settings.precision)
-    _check(job, settings, model, inputs.train)
+class PairScorer:
+    """Scores a translation or summarization model: the output for each document against its reference."""
 
-    totals = Totals()
-    rows = _write_all(job, settings, model, metric, totals, split)
-    ranking, samples = _keep(job, rows, metric.columns, spaced(split.documents, settings.samples))
-    measured = {**metric.metrics(settings.bootstrap), **totals.metrics()}
-    signature = _signature(task, settings, model, metric, split)
-    metrics = {**measured, "documents": split.documents, "bytes": split.bytes, "signature": signature}
-    name = metric.columns[0]
-    spread = {"this model": [row[name] for row in ranking], metric.baseline: metric.baselines}
+    def __init__(self, exam: Exam, task: str, settings: PairEvaluateSettings, metric: PairMetric) -> None:
+        self.model = load_pair_model(exam.model, task, settings.precision)
+        room, wanted = self.model.output_length, settings.generation.max_new_tokens
+        if room is not None and wanted >= room:
+            taken = f" minus {self.model.source_length} for the input" if self.model.causal else ""
+            raise exam.unfit(
+                "evaluate.generation.max_new_tokens",
+                f"{wanted} plus the start or end token exceeds the model's {self.model.loaded.positions}"
+                f" positions{taken}",
+            )
+        self.exam, self.task, self.settings = exam, task, settings
+        self.columns = dict.fromkeys(("prediction", "reference"), str) | dict.fromkeys(metric.columns, float)
+        self.totals = Totals()
+        self._metric = metric
+
+    def score(self) -> Iterator[tuple[Row, str]]:
+        """A row per document in corpus order, and its text. Raises DataError if a loss is not finite."""
+        exam, model = self.exam, self.model
+        with progress("writing", exam.split.documents, "documents") as shown:
+            for batch in read_batches(exam.test, ["id", "group", "text", "target"]):
+                names = batch.column("id").to_pylist()
+                texts, references = batch.column("text").to_pylist(), batch.column("target").to_pylist()
+                encoded = encode_pairs(model, texts, references)
+                written = _write_batches(model, self.settings, encoded, names, shown)
+                decoded = model.target.batch_decode(
+                    [each.ids for each in written], skip_special_tokens=True, clean_up_tokenization_spaces=False
+                )
+                outputs = [output.strip() for output in decoded]
+                scores = self._metric.add(outputs, references)
+                for number, (name, group) in enumerate(zip(names, batch.column("group").to_pylist(), strict=True)):
+                    if not math.isfinite(written[number].loss):
+                        raise DataError(f"{exam.model}: the loss on document {name} is not finite")
+                    self.totals.add(encoded[number], written[number], outputs[number], references[number])
+                    texts_of = {"prediction": outputs[number], "reference": references[number]}
+                    yield {"id": name, "group": group, **texts_of, **scores[number]}, texts[number]
+
+    def metrics(self) -> dict[str, Any]:
+        """Corpus scores with their intervals, totals, counts, and the signature."""
+        split = self.exam.split
+        return {
+            **self._metric.scores(),
+            **self._metric.intervals(self.settings.bootstrap),
+            **self.totals.metrics(),
+            "documents": split.documents,
+            "bytes": split.bytes,
+            "signature": _signature(self.task, self.settings, self.model, self._metric, split),
+        }
+
+
+def evaluate_pairs(
+    job: Job, inputs: Inputs, scorer: PairScorer, baseline: Baseline, baseline_metric: PairMetric
+) -> Report:
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
+    split, name = inputs.split, baseline_metric.columns[0]
+    _check_tokens(job, scorer.model, inputs.train)
+    ranking, samples = _keep(job, scorer, name, spaced(split.documents, scorer.settings.samples))
+    simple = _score_baseline(scorer.exam, baseline, baseline_metric)
+    scores = {f"{baseline.name}_{key}": value for key, value in baseline_metric.scores().items()}
+    metrics = with_baselines(scorer.metrics(), scores, before="length_ratio")
+    spread = {"this model": [row[name] for row in ranking], baseline.title: simple}
     draw_against_baseline(job.output("evaluation/scores.png"), spread, name, job.recipe)
-    told = ", ".join(f"{key} {metrics[key]:.2f}" for key in FAMILIES[task].metrics)
+    told = ", ".join(f"{key} {metrics[key]:.2f}" for key in FAMILIES[scorer.task].metrics)
     job.say(f"{told} on {split.documents:,} documents")
     ranking.sort(key=lambda row: (-row[name], row["id"]))
     best_and_worst = {"best": ranking[:EXAMPLES], "worst": ranking[::-1][:EXAMPLES]}
-    details = {"generation": settings.generation.model_dump(), **best_and_worst}
-    return inputs.report(job, metrics, samples, details, new_tokens=totals.new_tokens)
+    details = {"generation": scorer.settings.generation.model_dump(), **best_and_worst}
+    return inputs.report(job, metrics, samples, details, new_tokens=scorer.totals.new_tokens)
 
 
-def _check(job: Job, settings: PairEvaluateSettings, model: PairModel, train: Tokens) -> None:
+def _check_tokens(job: Job, model: PairModel, train: Tokens) -> None:
     folder, tokens = job.input("model"), job.input("tokens/train")
     check_tokens(train.index, tokens, model.loaded.tokenizer_hash, folder)
     own = folder / TARGET
     check_tokens(
         Tokens.open(tokens / TARGET).index, tokens / TARGET, model.target_hash, own if own.is_dir() else folder
     )
-    room, wanted = model.output_length, settings.generation.max_new_tokens
-    if room is not None and wanted >= room:
-        taken = f" minus {model.source_length} for the input" if model.causal else ""
-        raise RecipeError(
-            f"{recipe_path(job.recipe)}: evaluate.generation.max_new_tokens: {wanted} plus the start or end token"
-            f" exceeds the model's {model.loaded.positions} positions{taken}"
-        )
 
 
-def _write_all(
-    job: Job, settings: PairEvaluateSettings, model: PairModel, metric: PairMetric, totals: Totals, split: Split
-) -> Iterator[tuple[Row, str]]:
-    """A row of scores.parquet and the text of each document, in corpus order."""
-    with progress("writing", split.documents, "documents") as shown:
-        for batch in read_batches(job.input("clean/test"), ["id", "group", "text", "target"]):
-            names = batch.column("id").to_pylist()
-            texts, references = batch.column("text").to_pylist(), batch.column("target").to_pylist()
-            encoded = encode_pairs(model, texts, references)
-            written = _write_batches(model, settings, encoded, names, shown)
-            decoded = model.target.batch_decode(
-                [each.ids for each in written], skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            outputs = [output.strip() for output in decoded]
-            scores = metric.add(texts, outputs, references)
-            for number, (name, group) in enumerate(zip(names, batch.column("group").to_pylist(), strict=True)):
-                if not math.isfinite(written[number].loss):
-                    raise DataError(f"{job.folder}/model: the loss on document {name} is not finite")
-                totals.add(encoded[number], written[number], outputs[number], references[number])
-                texts_of = {"prediction": outputs[number], "reference": references[number]}
-                yield {"id": name, "group": group, **texts_of, **scores[number]}, texts[number]
+def _score_baseline(exam: Exam, baseline: Baseline, metric: PairMetric) -> list[float]:
+    """The first score of the baseline for each document."""
+    found: list[float] = []
+    for batch in read_batches(exam.test, ["text", "target"]):
+        written = [baseline.write(text) for text in batch.column("text").to_pylist()]
+        found += [row[metric.columns[0]] for row in metric.add(written, batch.column("target").to_pylist())]
+    return found
 
 
 def _write_batches(
@@ -177,23 +215,19 @@ def _write_batches(
     return [written[number] for number in range(len(encoded))]
 
 
-def _keep(
-    job: Job, rows: Iterator[tuple[Row, str]], columns: tuple[str, ...], chosen: set[int]
-) -> tuple[list[Row], list[Row]]:
+def _keep(job: Job, scorer: PairScorer, first: str, chosen: set[int]) -> tuple[list[Row], list[Row]]:
     """Stream rows to scores.parquet; returns id, group and first score of each document, and the `chosen` examples."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = schema_of(dict.fromkeys(("prediction", "reference"), str) | dict.fromkeys(columns, float))
     ranking: list[Row] = []
     samples: list[Row] = []
-    with pq.ParquetWriter(job.output("evaluation/scores.parquet"), schema, compression="zstd") as writer:
-        while part := list(islice(rows, ROW_GROUP)):
-            writer.write_table(pa.Table.from_pylist([row for row, _ in part], schema))
-            for row, text in part:
-                if len(ranking) in chosen:
-                    samples.append(_sample(row, text))
-                ranking.append({key: row[key] for key in ("id", "group", columns[0])})
+
+    def rows() -> Iterator[Row]:
+        for row, text in scorer.score():
+            if len(ranking) in chosen:
+                samples.append(_sample(row, text))
+            ranking.append({key: row[key] for key in ("id", "group", first)})
+            yield row
+
+    write_scores(job.output("evaluation/scores.parquet"), rows(), scorer.columns, ROW_GROUP)
     return ranking, samples
 
 

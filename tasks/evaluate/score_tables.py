@@ -1,23 +1,17 @@
-"""Tables, groups and report from document scores, for causal and masked models."""
+"""Groups and report from document scores, for causal and masked models."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tasks.evaluate.exam import Row
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.score_plots import Measure, draw_scores
+from tasks.evaluate.scores import write_scores
 from tasks.stage.run import Job, Report
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-DIGITS = 6
-"""Decimals of stored numbers: finer than any real difference, coarser than rounding errors."""
 
 EXAMPLES = 5
 """Number of best and worst documents in the report."""
-
-Row = dict[str, Any]
 
 
 def write_tables(
@@ -35,30 +29,12 @@ def write_tables(
 
     `rows`: one per document, in corpus order; their `columns` are stored. `tokens`: number of scored tokens.
     """
-    write_scores(job, [{**row, "loss": round(row["loss"], DIGITS)} for row in rows], columns)
+    write_scores(job.output("evaluation/scores.parquet"), rows, columns)
     draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe, measure)
     ranked = sorted((row for row in rows if row[measure.size]), key=lambda row: (row[measure.key], row["id"]))
     shown = [{name: row[name] for name in ("id", "group", measure.size, measure.key)} for row in ranked]
     details = {"groups": groups, "best": shown[:EXAMPLES], "worst": shown[::-1][:EXAMPLES]}
     return inputs.report(job, metrics, samples, details, scored_tokens=tokens)
-
-
-def write_scores(job: Job, rows: Sequence[Row], columns: Mapping[str, type]) -> None:
-    """Write id, group and `columns` of the rows to scores.parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pylist(list(rows), schema_of(columns))
-    pq.write_table(table, job.output("evaluation/scores.parquet"), compression="zstd")
-
-
-def schema_of(columns: Mapping[str, type]) -> "pa.Schema":
-    """The schema of scores.parquet: id, group, then `columns` of type str, int or float."""
-    import pyarrow as pa
-
-    kinds = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
-    named = {"id": str, "group": str, **columns}
-    return pa.schema([(name, kinds[kind]) for name, kind in named.items()])
 
 
 def by_group(

@@ -8,16 +8,18 @@ line; `tasks.evaluate.sentences` splits them.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.bootstrap import interval, resampled_sums
-from tasks.evaluate.pairs import DIGITS, PairMetric, evaluate_pairs
+from tasks.evaluate.exam import Exam
+from tasks.evaluate.inputs import Inputs
+from tasks.evaluate.pairs import Baseline, PairMetric, PairScorer, evaluate_pairs
+from tasks.evaluate.scores import DIGITS
 from tasks.evaluate.sentences import first_sentence, split_sentences
 from tasks.evaluate.settings import BootstrapSettings, RougeSettings, SummarizationEvaluateSettings
-from tasks.evaluate.split import measure_split, read_rows
+from tasks.evaluate.split import read_rows
 from tasks.stage.errors import RecipeError
 from tasks.stage.run import Job, Report
 from tasks.stage.settings import recipe_path
@@ -27,27 +29,36 @@ MOST_LOST = 0.3
 of Human Rights loses 8 % in Turkish, 12 % in Czech, 33 % in Vietnamese."""
 
 
+BASELINE = Baseline("first_sentence", "the first sentence", first_sentence)
+
+
+def summarization_scorer(exam: Exam, settings: SummarizationEvaluateSettings) -> PairScorer:
+    """Raises RecipeError if `rouge` does not fit the script of the references, DataError for an unusable model."""
+    if settings.rouge.tokenizer == "latin":
+        _check_script(exam)
+    return PairScorer(exam, "summarization", settings, SummarizationMetric(settings.rouge))
+
+
 def evaluate_summarization(job: Job, settings: SummarizationEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
-    measure_split(job.input("clean/test"), ("text", "target"))
-    if settings.rouge.tokenizer == "latin":
-        _check_script(job, job.input("clean/test"))
-    return evaluate_pairs(job, "summarization", settings, SummarizationMetric(settings.rouge))
+    inputs = Inputs.read(job, "target")
+    scorer = summarization_scorer(inputs.exam(job), settings)
+    return evaluate_pairs(job, inputs, scorer, BASELINE, SummarizationMetric(settings.rouge))
 
 
-def _check_script(job: Job, folder: Path) -> None:
+def _check_script(exam: Exam) -> None:
     """Raises RecipeError if the tokenizer `latin` drops too much of the references for meaningful scores."""
     from rouge_score_rs.tokenizers import DefaultTokenizer, UnicodeTokenizer
 
     latin, unicode = DefaultTokenizer(), UnicodeTokenizer()
     kept = total = 0
-    for row in read_rows(folder, ["target"]):
+    for row in read_rows(exam.test, ["target"]):
         words, read = ("".join(tokenizer.tokenize(row["target"])) for tokenizer in (unicode, latin))
         total += sum(letter.isalnum() for letter in words)
         kept += len(read)
     if (lost := total - kept) > MOST_LOST * total:
         raise RecipeError(
-            f"{recipe_path(job.recipe)}: evaluate.rouge.tokenizer: latin keeps only a-z and 0-9 and drops "
+            f"{recipe_path(exam.recipe)}: evaluate.rouge.tokenizer: latin keeps only a-z and 0-9 and drops "
             f"{lost / total:.0%} of the references' letters; use unicode or character for other scripts"
         )
 
@@ -56,7 +67,6 @@ class SummarizationMetric(PairMetric):
     """ROUGE F-measures, three numbers per document."""
 
     columns = ("rouge1", "rouge2", "rougeLsum")
-    baseline = "the first sentence"
 
     def __init__(self, settings: RougeSettings) -> None:
         from rouge_score_rs import rouge_scorer, tokenizers
@@ -67,25 +77,30 @@ class SummarizationMetric(PairMetric):
             list(self.columns), use_stemmer=settings.stems, tokenizer=own[settings.tokenizer]
         )
         self._rows: list[NDArray[np.float64]] = []
-        self._first: list[NDArray[np.float64]] = []
-        self.baselines = []
 
-    def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
+    def add(self, written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
         """Score documents; returns the three scores of each."""
-        self._rows.append(self._score(written, references))
-        self._first.append(self._score([first_sentence(text) for text in texts], references))
-        self.baselines += self._first[-1][:, 0].tolist()
-        return [dict(zip(self.columns, row.tolist(), strict=True)) for row in self._rows[-1]]
+        found = self._scorer.score_batch(
+            *(["\n".join(split_sentences(text)) for text in side] for side in (references, written))
+        )
+        rows = np.array([[round(100 * row[name].fmeasure, DIGITS) for name in self.columns] for row in found])
+        self._rows.append(rows)
+        return [dict(zip(self.columns, row.tolist(), strict=True)) for row in rows]
 
-    def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
-        """The means, their 95 % confidence intervals, and the baseline's means."""
-        rows, first = np.concatenate(self._rows), np.concatenate(self._first)
+    def scores(self) -> dict[str, float]:
+        """The means."""
+        rows = np.concatenate(self._rows)
+        return {name: round(float(rows[:, at].mean()), DIGITS) for at, name in enumerate(self.columns)}
+
+    def intervals(self, settings: BootstrapSettings) -> dict[str, float]:
+        """Their 95 % confidence intervals."""
+        rows = np.concatenate(self._rows)
         means = resampled_sums(rows, settings) / len(rows)
-        found = {name: float(rows[:, at].mean()) for at, name in enumerate(self.columns)}
+        found: dict[str, float] = {}
         for at, name in enumerate(self.columns):
-            found[f"{name}_low"], found[f"{name}_high"] = interval(means[:, at].tolist())
-        found |= {f"first_sentence_{name}": float(first[:, at].mean()) for at, name in enumerate(self.columns)}
-        return {name: round(value, DIGITS) for name, value in found.items()}
+            low, high = interval(means[:, at].tolist())
+            found |= {f"{name}_low": round(low, DIGITS), f"{name}_high": round(high, DIGITS)}
+        return found
 
     def signature(self) -> dict[str, object]:
         """ROUGE's part of the signature."""
@@ -95,10 +110,3 @@ class SummarizationMetric(PairMetric):
             "rouge": f"fmeasure;tok={self._settings.tokenizer};stem={'yes' if self._settings.stems else 'no'};"
             f"sentences=punctuation;version=rouge-score-rs-{version('rouge-score-rs')}"
         }
-
-    def _score(self, outputs: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
-        """F-measures × 100 [documents, columns]."""
-        found = self._scorer.score_batch(
-            *(["\n".join(split_sentences(text)) for text in side] for side in (references, outputs))
-        )
-        return np.array([[round(100 * row[name].fmeasure, DIGITS) for name in self.columns] for row in found])

@@ -13,24 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.evaluate.bootstrap import interval, resampled_sums
-from tasks.evaluate.pairs import DIGITS, PairMetric, evaluate_pairs
+from tasks.evaluate.exam import Exam
+from tasks.evaluate.inputs import Inputs
+from tasks.evaluate.pairs import Baseline, PairMetric, PairScorer, evaluate_pairs
+from tasks.evaluate.scores import DIGITS
 from tasks.evaluate.settings import BootstrapSettings, TranslationEvaluateSettings
 from tasks.stage.errors import RecipeError
 from tasks.stage.run import Job, Report
 from tasks.stage.settings import recipe_path
 
+BASELINE = Baseline("copy", "the source copied", lambda text: text)
 
-def evaluate_translation(job: Job, settings: TranslationEvaluateSettings) -> Report:
-    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
+
+def translation_scorer(exam: Exam, settings: TranslationEvaluateSettings) -> PairScorer:
+    """Raises RecipeError if sacrebleu lacks packages for its tokenizer, DataError for an unusable model."""
     try:
         metric = TranslationMetric(settings.bleu_tokenize)
     except RuntimeError as error:
         language = settings.bleu_tokenize.partition("-")[0]
         raise RecipeError(
-            f"{recipe_path(job.recipe)}: evaluate.bleu_tokenize: {settings.bleu_tokenize} needs more packages: "
+            f"{recipe_path(exam.recipe)}: evaluate.bleu_tokenize: {settings.bleu_tokenize} needs more packages: "
             f"pip install 'sacrebleu[{language}]'"
         ) from error
-    return evaluate_pairs(job, "translation", settings, metric)
+    return PairScorer(exam, "translation", settings, metric)
+
+
+def evaluate_translation(job: Job, settings: TranslationEvaluateSettings) -> Report:
+    """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
+    inputs = Inputs.read(job, "target")
+    scorer = translation_scorer(inputs.exam(job), settings)
+    return evaluate_pairs(job, inputs, scorer, BASELINE, TranslationMetric(settings.bleu_tokenize))
 
 
 class TranslationMetric(PairMetric):
@@ -41,33 +53,31 @@ class TranslationMetric(PairMetric):
     """
 
     columns = ("chrf",)
-    baseline = "the source copied"
 
     def __init__(self, tokenize: str) -> None:
         from sacrebleu.metrics import BLEU, CHRF
 
         self._metrics: dict[str, Any] = {"bleu": BLEU(tokenize=tokenize, force=True), "chrf": CHRF()}
-        self._rows: dict[str, list[NDArray[np.int32]]] = {}
-        self.baselines = []
+        self._rows: dict[str, list[NDArray[np.int32]]] = {name: [] for name in self._metrics}
 
-    def add(self, texts: Sequence[str], written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
+    def add(self, written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
         """Score documents; returns the chrF of each."""
-        for prefix, outputs in (("", written), ("copy_", texts)):
-            for name, metric in self._metrics.items():
-                found = metric._extract_corpus_statistics(outputs, [references])
-                self._rows.setdefault(f"{prefix}{name}", []).append(np.array(found, np.int32))
-        self.baselines += [self._score("chrf", row) for row in self._rows["copy_chrf"][-1]]
+        for name, metric in self._metrics.items():
+            found = metric._extract_corpus_statistics(written, [references])
+            self._rows[name].append(np.array(found, np.int32))
         return [{"chrf": self._score("chrf", row)} for row in self._rows["chrf"][-1]]
 
-    def metrics(self, settings: BootstrapSettings) -> dict[str, float]:
-        """bleu, chrf, their 95 % confidence intervals, and the baseline's scores."""
-        rows = {name: np.concatenate(parts) for name, parts in self._rows.items()}
-        scores = {name: self._score(name.removeprefix("copy_"), part.sum(0)) for name, part in rows.items()}
-        found = {name: scores[name] for name in self._metrics}
-        for name in self._metrics:
-            low, high = interval(self._score(name, sums) for sums in resampled_sums(rows[name], settings))
-            found |= {f"{name}_low": low, f"{name}_high": high}
-        return found | {f"copy_{name}": scores[f"copy_{name}"] for name in self._metrics}
+    def scores(self) -> dict[str, float]:
+        """bleu and chrf."""
+        return {name: self._score(name, np.concatenate(parts).sum(0)) for name, parts in self._rows.items()}
+
+    def intervals(self, settings: BootstrapSettings) -> dict[str, float]:
+        """Their 95 % confidence intervals."""
+        found: dict[str, float] = {}
+        for name, parts in self._rows.items():
+            sums = resampled_sums(np.concatenate(parts), settings)
+            found[f"{name}_low"], found[f"{name}_high"] = interval(self._score(name, row) for row in sums)
+        return found
 
     def signature(self) -> dict[str, object]:
         """sacrebleu's own signatures."""

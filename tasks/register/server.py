@@ -12,7 +12,7 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from tasks.tracking.client import IDENTITY, PLACE, PROBE_SECONDS
+from tasks.tracking.client import IDENTITY, PLACE, PROBE_SECONDS, RECIPE
 from tasks.tracking.dead import is_dead
 
 AT_ONCE = 8
@@ -66,6 +66,7 @@ def _record(uri: str, recipe: str, registration: Mapping[str, Any]) -> dict[str,
     run = ask("runs/get", {"run_id": run_id})["run"]
     identity = next(tag["value"] for tag in run["data"]["tags"] if tag["key"] == IDENTITY)
     experiment = ask("experiments/get", {"experiment_id": registration["experiment_id"]})["experiment"]
+    ours = [tag for tag in experiment.pop("tags", []) if tag["key"] == RECIPE]  # not what `gristmill noise` keeps there
     within = {"experiment_ids": [experiment["experiment_id"]]}
     runs = ask("runs/search", {**within, "filter": f"tags.`{IDENTITY}` = '{identity}'"}, post=True).get("runs", [])
     if [found["info"]["run_id"] for found in runs] != [run_id]:
@@ -91,7 +92,8 @@ def _record(uri: str, recipe: str, registration: Mapping[str, Any]) -> dict[str,
     registered = next(answer["registered_model"] for answer in answers if "registered_model" in answer)
     return _plain(
         {
-            "experiment": experiment, "runs": runs, "models": models, "answers": answers, "files": files,
+            "experiment": {**experiment, "tags": ours},
+            "runs": runs, "models": models, "answers": answers, "files": files,
             "aliases": {item["alias"]: int(item["version"]) for item in registered.get("aliases", [])},
         }
     )  # fmt: skip
