@@ -9,7 +9,7 @@ mlflow/…              (left out)        …
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 MODEL, ATTESTATION, MLFLOW = "model", "attestation", "mlflow"
 CARD = f"{MODEL}/README.md"
@@ -39,16 +39,9 @@ class Layout:
         """The model in Hugging Face format."""
         return self.root / ("artifacts/model" if self.in_mlflow else MODEL)
 
-    def path(self, name: str) -> Path | None:
-        """The file of a name in a statement; None for a name that does not belong to this layout."""
-        folder, _, rest = name.partition("/")
-        if not rest or ".." in PurePosixPath(rest).parts or rest.startswith("/"):
-            return None
-        if folder == MODEL:
-            return self.model / rest
-        if folder == ATTESTATION:
-            return self.attestation / rest
-        return self.root / rest if folder == MLFLOW and self.in_mlflow else None
+    def attested(self, name: str) -> Path:
+        """The file of the attestation with this name in statements."""
+        return self.attestation / name.removeprefix(f"{ATTESTATION}/")
 
     def files(self) -> dict[str, Path]:
         """All that is in the folder, by its name in statements; links are not followed."""

@@ -72,21 +72,25 @@ def attest(text: str, key: Path, passphrase: str | None = None, out: Path | None
         raise GristmillError(f"{out}: exists already; name a new folder")
     client = connect()
     found = find_reference(client, text)
-    logged = logged_model(client, found)
+    with lost_is_transient():
+        logged = logged_model(client, found)
     version = found.version
     assert version is not None
     results = read_results(found.recipe)
     _require_same(found, version, results)
     chain = read_chain(found.recipe)
-    with scratch("attest") as folder, lost_is_transient():
-        stored = find_layout(fetch(logged, folder), in_registry=True)
+    with scratch("attest") as folder:
+        with lost_is_transient():
+            stored = find_layout(fetch(logged, folder), in_registry=True)
+            energy = _energy(client, found, results)
         layout = Layout(stored.root, folder / ATTESTATION, stored.in_mlflow, in_registry=True)
         _require_stored(found.name, layout, chain, results)
-        _write(layout, found, version, results, chain, signer, _energy(client, found, results))
+        _write(layout, found, version, results, chain, signer, energy)
         _sign_model(layout, key, passphrase)
         _write_statement(layout, found, version, results, signer)
         _require_verified(layout, key, signer, folder)
-        _keep(client, found, version, logged, layout, signer)
+        with lost_is_transient():
+            _keep(client, found, version, logged, layout, signer)
         if out is not None:
             _write_out(layout, out)
         return Attested(found.name, signer.public_key.keyid, len(chain), len(layout.files()))
@@ -96,12 +100,11 @@ def _require_same(found: Reference, version: "ModelVersion", results: Results) -
     """Raises GristmillError unless data/<recipe> is what the version was made from."""
     wanted, metric = version.tags.get(IDENTITY, ""), version.tags.get(METRIC, "")
     if wanted != results.identity or version.tags.get(SHA256) != results.model_sha256:
-        commit = found.run.data.tags.get(COMMIT)
-        lock = f"git checkout {commit[:12]} -- recipes/{found.recipe}.yaml dvc.lock" if commit else (
-            f"put recipes/{found.recipe}.yaml and dvc.lock of its run in MLflow back")  # fmt: skip
+        take = f"mlflow artifacts download -r {found.run.info.run_id} -d . -a"
         raise GristmillError(
             f"data/{found.recipe} holds training {results.identity[:12]}, but {found.name} is training {wanted[:12]}; "
-            f"its files come back with: {lock}; dvc checkout"
+            f"its files come back with: {take} dvc.lock; {take} recipes; "
+            f"dvc checkout --with-deps evaluate@{found.recipe}"
         )
     if version.tags.get(VALUE) != repr(float(results.metrics.get(metric, float("nan")))):
         raise GristmillError(
@@ -158,7 +161,7 @@ def _sign_model(layout: Layout, key: Path, passphrase: str | None) -> None:
     card = CARD.removeprefix(f"{MODEL}/")
     config = hashing.Config().set_ignored_paths(paths=[card], ignore_git_paths=False)
     signature = signing.Config().use_elliptic_key_signer(private_key=key, password=password)
-    signature.set_hashing_config(config).sign(layout.model, str(_place(layout, SIGNATURE)))
+    signature.set_hashing_config(config).sign(layout.model, layout.attested(SIGNATURE))
 
 
 def _write_statement(
@@ -234,15 +237,10 @@ def _energy(client: "MlflowClient", found: Reference, results: Results) -> Energ
     return Energy(sum(watts) * seconds / 3.6e6, source)
 
 
-def _place(layout: Layout, name: str) -> Path:
-    path = layout.path(name)
-    assert path is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 def _put(layout: Layout, name: str, content: bytes) -> None:
-    _place(layout, name).write_bytes(content)
+    path = layout.attested(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def _now() -> str:

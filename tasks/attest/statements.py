@@ -107,7 +107,7 @@ def read_statement(content: bytes, key: "SSlibKey") -> Statement:
     try:
         envelope = Envelope.from_dict(json.loads(content))
         whole = _written(envelope.to_dict()) == content
-    except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FormatError) as error:
         raise Refused("not a signed statement, or cut off") from error
     if not envelope.signatures:
         raise Refused("not signed")

@@ -4,8 +4,10 @@ Every file of the folder is bound by one hash in the statement about the model, 
 file has a name; the statements of the stages must fit each other and the model.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,13 @@ from tasks.stage.identity import hash_file
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
+
+
+MISMATCH = re.compile(r"Hash mismatch for '[^']*'|(?:Extra|Missing) files [^\]\"]*")
+"""What `model-signing` says about a file, without the hashes."""
+
+
+CIRCLE = ["a circle"]
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,9 @@ def verify_registered(text: str, key: Path) -> Verdict:
     read_public(key)
     client = connect()
     found = find_reference(client, text)
-    with scratch("verify") as folder, lost_is_transient():
-        root = fetch(logged_model(client, found), folder)
+    with scratch("verify") as folder:
+        with lost_is_transient():
+            root = fetch(logged_model(client, found), folder)
         verdict = verify(find_layout(root, in_registry=True), key)
     named = "{} version {}".format(*found.name.rsplit(":", 1))
     if verdict.title != named and not verdict.problems:
@@ -122,7 +132,7 @@ class _Signed:
                         self.stages[address] = found
                     else:
                         self.problems.append(f"{name}: the statement of {own}, not of {address}")
-        path = layout.attestation / Path(STATEMENT).name
+        path = layout.attested(STATEMENT)
         if not path.is_file() or path.is_symlink():
             self.problems.append(f"{STATEMENT}: missing: this model is not attested, or its statement was removed")
         else:
@@ -173,48 +183,61 @@ def _model_signature(layout: Layout, key: Path, files: int) -> Check:
     from cryptography.exceptions import InvalidSignature
     from model_signing import hashing, verifying
 
-    path = layout.attestation / Path(SIGNATURE).name
+    path = layout.attested(SIGNATURE)
     config = hashing.Config().set_ignored_paths(paths=[Path(CARD).name], ignore_git_paths=False)
+    verifier = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(config)
     problems = []
     try:
-        verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(config).verify(
-            layout.model, path
-        )
+        verifier.verify(layout.model, path)
     except InvalidSignature:
         problems.append(f"{SIGNATURE}: changed after it was signed")
     except FileNotFoundError:
         problems.append(f"{SIGNATURE}: missing")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
-        problems.append(f"{SIGNATURE}: {one_line(error)[:300]}")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RecursionError) as error:
+        told = one_line(error).replace("\\'", "'")
+        problems.append(f"{SIGNATURE}: {'; '.join(MISMATCH.findall(told)) or told[:200]}")
     return Check("model-signing", f"{files} files of the model", problems)
 
 
 def _chain(model: Statement, stages: Mapping[str, Statement]) -> Check:
     """Whether each input that a stage wrote is what that stage's statement says, up to the model and its evaluation."""
-    problems = [
-        f"{name}: removed from the chain, or refused: no statement of {_address(name)} holds"
-        for name in model.materials
-        if name.startswith(f"{STAGES}/") and _address(name) not in stages
-    ]
-    links = 0
+    links, problems = 0, []
     for address, stage in stages.items():
         for name, producer in stage.producers.items():
             links += 1
-            made = stages[producer].subjects.get(name) if producer in stages else None
-            if producer not in stages:
-                problems.append(f"{address}: read outputs of {producer}, of which no statement holds")
-            elif made != stage.materials[name]:
+            if producer in stages and stages[producer].subjects.get(name) != stage.materials[name]:
                 problems.append(f"{name}: {address} read other bytes than {producer} wrote")
+    read = {producer for stage in stages.values() for producer in stage.producers.values()}
+    if _in_order(stages) == CIRCLE:
+        problems.append(f"{STAGES}: these stages read each other's outputs in a circle")
+    for address in sorted((read | _listed(model)) - stages.keys()):
+        problems.append(f"{STAGES}/{address}{SUFFIX}: a broken link: the statement is missing or does not hold")
     problems += _ends(model, stages)
-    return Check("chain", f"{len(stages)} stages, {links} links", problems)
+    return Check("chain", f"{', '.join(_in_order(stages))}: {links} links", problems)
+
+
+def _in_order(stages: Mapping[str, Statement]) -> list[str]:
+    """The stages, the first ones first."""
+    before = {address: sorted({*stage.producers.values()} & stages.keys()) for address, stage in stages.items()}
+    try:
+        return list(TopologicalSorter(before).static_order())
+    except CycleError:
+        return CIRCLE
+
+
+def _listed(model: Statement) -> set[str]:
+    """The stages that the statement about the model names."""
+    names = (name for name in model.materials if name.startswith(f"{STAGES}/"))
+    return {name.removeprefix(f"{STAGES}/").removesuffix(SUFFIX) for name in names}
 
 
 def _ends(model: Statement, stages: Mapping[str, Statement]) -> Iterator[str]:
     """What the model and its evaluation are not, of what the last stages wrote."""
     recipe = model.external.get("recipe")
     train, evaluate, folder = stages.get(f"train@{recipe}"), stages.get(f"evaluate@{recipe}"), f"data/{recipe}/"
-    if train is None or evaluate is None:
-        yield f"{STATEMENT}: no statements of train@{recipe} and evaluate@{recipe} hold"
+    if train is None or evaluate is None:  # a broken link
+        if {f"train@{recipe}", f"evaluate@{recipe}"} - _listed(model):
+            yield f"{STATEMENT}: names no training and evaluation of {recipe}"
         return
     trained = {
         name.removeprefix(folder): sha for name, sha in train.subjects.items() if name.startswith(f"{folder}{MODEL}/")
@@ -228,7 +251,7 @@ def _ends(model: Statement, stages: Mapping[str, Statement]) -> Iterator[str]:
 
 def _bill(layout: Layout, model: Statement, stages: Mapping[str, Statement]) -> Check:
     """Whether the bill of materials is a valid one, of the files that the statements name."""
-    path = layout.attestation / Path(BOM).name
+    path = layout.attested(BOM)
     known = {**model.subjects}
     for stage in stages.values():
         known |= stage.subjects
@@ -237,11 +260,11 @@ def _bill(layout: Layout, model: Statement, stages: Mapping[str, Statement]) -> 
         if (problem := find_problem(text)) is not None:
             return Check("bill of materials", "", [f"{BOM}: not valid CycloneDX 1.6: {one_line(problem)[:200]}"])
         listed = listed_files(text)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Check("bill of materials", "", [f"{BOM}: cannot be read: {one_line(error)[:200]}"])
-    problems = [f"{BOM}: {name}: no statement has this file" for name, sha in listed.items() if known.get(name) != sha]
+    whole = _listed(model) <= stages.keys()
+    problems = [
+        f"{BOM}: {name}: no statement has this file"
+        for name, sha in listed.items() if whole and known.get(name) != sha
+    ]  # fmt: skip
     return Check("bill of materials", f"CycloneDX 1.6, {len(listed)} files", problems)
-
-
-def _address(name: str) -> str:
-    return name.removeprefix(f"{STAGES}/").removesuffix(SUFFIX)
