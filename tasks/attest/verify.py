@@ -83,8 +83,12 @@ def verify_registered(text: str, key: Path) -> Verdict:
     from tasks.register.reference import find_reference
     from tasks.stage.scratch import scratch
     from tasks.tracking.client import connect, lost_is_transient
+    from tasks.tracking.embedded import database_of, find_uri, has_file_store
 
     read_public(key)
+    database = database_of(find_uri())
+    if database is not None and not database.exists() and not has_file_store():  # MLflow would make one
+        raise GristmillError(f"{text}: no such folder, and no record of MLflow here ({database}) that may know a model")
     client = connect()
     found = find_reference(client, text)
     with scratch("verify") as folder:

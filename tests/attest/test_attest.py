@@ -355,6 +355,13 @@ def test_other_bad_input_is_told_in_a_sentence(mill: Mill, project: Path, tmp_pa
         assert told in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_name_without_a_record_makes_none(mill: Mill, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    done = gristmill("verify", "tiny", "--key", mill.public)
+    assert (done.exit_code, "tiny: no such folder, and no record of MLflow here" in done.stderr) == (2, True)
+    assert [path.name for path in copy.parent.iterdir()] == ["received"]
+
+
 def test_a_passphrase_comes_from_the_environment(mill: Mill, project: Path, tmp_path: Path) -> None:
     given = {"GRISTMILL_PASSPHRASE": "sesame"}
     assert gristmill("keys", tmp_path / "keys", "--passphrase", **given).exit_code == 0
