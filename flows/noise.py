@@ -66,6 +66,7 @@ class _Own:
     seed: int
     identity: str
     """Of its training."""
+    precision: str | None
     metrics: dict[str, Any]
     folder: Path
     settings: dict[str, Any] = field(repr=False)
@@ -122,8 +123,8 @@ def _prepare(recipe: str, seeds: int, say: Say) -> _Own:
             raise GristmillError(
                 f"{recipe}: {', '.join(stale)} changed since its model was made; first: gristmill run {recipe}"
             )
-        identity = json.loads((data / "training/report.json").read_text(encoding="utf-8"))["details"]["identity"]
-        folder = PLACE / recipe / identity[:16]
+        training = _training(data)
+        folder = PLACE / recipe / training["identity"][:16]
         for other in (PLACE / recipe).glob("*"):
             if other != folder:
                 shutil.rmtree(other)
@@ -136,7 +137,8 @@ def _prepare(recipe: str, seeds: int, say: Say) -> _Own:
             task=loaded.task,
             metric=read_section(recipe, "register", RegisterSettings).metric_of(loaded.task),
             seed=seed,
-            identity=identity,
+            identity=training["identity"],
+            precision=training.get("precision"),
             metrics=json.loads((data / "evaluation/metrics.json").read_text(encoding="utf-8")),
             folder=folder,
             settings=read_yaml(recipe_path(recipe)),
@@ -155,6 +157,7 @@ def _measure(client: "MlflowClient", own: _Own, seed: int, new: list[int], say: 
     _fill(own, project, recipe_file, seed)
     if not whole:
         _run(own, seed, place, "train", "tasks.train", [own.recipe], project, say)
+    _require_alike(own, seed, data)
     scores = [own.recipe, str(data.relative_to(project) / "model"), "scores"]
     _run(own, seed, place, "evaluate", "tasks.evaluate.rescore", scores, project, say)
     trained = Trained(own.recipe, own.task, seed, data, project / "scores", recipe_file)
@@ -169,6 +172,21 @@ def _measure(client: "MlflowClient", own: _Own, seed: int, new: list[int], say: 
     shutil.rmtree(project)
     say(f"seed {seed}: {own.metric} {measured.metrics[own.metric]:.6g}")
     return measured
+
+
+def _require_alike(own: _Own, seed: int, data: Path) -> None:
+    """Raises GristmillError if a model was trained in another precision than the recipe's own, from another machine."""
+    precision = _training(data).get("precision")
+    if precision != own.precision:
+        raise GristmillError(
+            f"{own.recipe}: seed {seed} trains in {precision} here, but the recipe's own model was trained in "
+            f"{own.precision} elsewhere; set train.precision, and train it here: gristmill run {own.recipe}"
+        )
+
+
+def _training(data: Path) -> dict[str, Any]:
+    """What the stage `train` says about its model."""
+    return dict(json.loads((data / "training/report.json").read_text(encoding="utf-8"))["details"])
 
 
 def _fill(own: _Own, project: Path, recipe_file: Path, seed: int) -> None:
