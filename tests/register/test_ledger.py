@@ -77,6 +77,7 @@ def test_a_ledger_tells_what_was_registered_promoted_refused_and_rolled_back(pro
         evaluate(data, value)
         run("tiny")
     assert whole("tiny") is not None, "a run after a registration is idle"
+    assert history("tiny").champion == 2 and whole("tiny") is not None, "history only reads"
     assert rollback("tiny", None, "it swears") == "version 1 of tiny is champion again; version 2 was before"
     assert kinds() == [
         ("registered", 1, None, None), ("promoted", 1, None, 1),
