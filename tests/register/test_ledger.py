@@ -258,7 +258,7 @@ def test_a_long_verdict_is_kept_whole_and_counted(project: Path) -> None:
     version = add_version(client)
     model = read_registered(client, "tiny")
     assert model is not None
-    crown(client, model, version, Decision("champion", "better"), verdict)
+    crown(client, model, version, Decision("champion", "better", verdict))
     tags = client.get_registered_model("tiny").tags
     assert all(len(text) <= LONGEST for text in tags.values()) and len(keys()) > 4
     assert events()[-1].verdict == verdict | {"p": None} and ledger().faults == ()
@@ -274,7 +274,7 @@ def test_a_refusal_is_written_once_for_each_verdict(project: Path) -> None:
     for reason in ("worse", "worse", "cannot tell"):
         model = read_registered(client, "tiny")
         assert model is not None
-        crown(client, model, version, Decision("challenger", reason), {"verdict": reason, "data": "7f"})
+        crown(client, model, version, Decision("challenger", reason, {"verdict": reason, "data": "7f"}))
     assert [event.reason for event in events() if event.event == "refused"] == ["worse", "cannot tell"]
     assert ledger().decisions("7f") == 2
 
