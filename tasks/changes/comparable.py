@@ -1,17 +1,11 @@
 """Whether two evaluations can be compared, metric by metric, and on which documents."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.changes.record import METRICS, RESCORED, SCORES, Record
+from tasks.compare.signature import DATA, OF_INTERVALS, OF_MODELS, differing, parts
 
-OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")
-"""Metrics per token, comparable only with the same tokenizer; all others are per text."""
-OF_TOKENIZER = ("tok", "source_length")
-"""Parts of a signature that do not matter to metrics per text."""
-DATA, INTERVALS = "data", ("bootstrap",)
-"""The part that names the test text, and those that change no score of a document."""
 ENOUGH = 10
 """Documents that both test texts need in common; fewer say nothing."""
 
@@ -36,13 +30,13 @@ def find_basis(old: Record, new: Record) -> Basis:
     if missing := [record.name for record, each in zip((old, new), signatures, strict=True) if not each]:
         return Basis(refused=f"no evaluation is recorded for {' and '.join(missing)}")
     first, second = map(parts, signatures)
-    differing = _differing(first, second)
-    settings = [key for key in differing if key not in (*OF_TOKENIZER, DATA)]
+    keys = _differing(first, second)
+    settings = [key for key in keys if key not in (*OF_MODELS, DATA)]
     if settings:
         told = ", ".join(f"{key} {first.get(key, 'missing')} and {second.get(key, 'missing')}" for key in settings)
         return Basis(refused=f"the two were evaluated with other settings ({told})")
-    tokens = any(key in OF_TOKENIZER for key in differing)
-    if DATA not in differing:
+    tokens = any(key in OF_MODELS for key in keys)
+    if DATA not in keys:
         return Basis(tokens_differ=tokens, sentence="both were scored on the same test text")
     return find_shared(old, new, tokens)
 
@@ -70,18 +64,12 @@ def _scores(record: Record, metrics: str) -> dict[str, Path]:
     return {SCORES: record.files[name]} if name in record.files else {}
 
 
-def _is_comparable(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
-    return set(_differing(first, second)) <= set(OF_TOKENIZER)
+def _is_comparable(first: dict[str, str], second: dict[str, str]) -> bool:
+    return set(_differing(first, second)) <= set(OF_MODELS)
 
 
-def _differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
-    keys = dict.fromkeys((*second, *first))
-    return [key for key in keys if first.get(key) != second.get(key) and key not in INTERVALS]
-
-
-def parts(signature: str) -> Mapping[str, str]:
-    """A signature, `key:value|…`, as a mapping."""
-    return {key: value for key, _, value in (part.partition(":") for part in signature.split("|"))}
+def _differing(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    return [key for key in differing(old, new) if key not in OF_INTERVALS]
 
 
 def find_shared(old: Record, new: Record, tokens_differ: bool) -> Basis:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.changes.comparable import OF_TOKENS
 from tasks.changes.record import Record
 from tasks.changes.texts import find_texts
+from tasks.compare.signature import OF_TOKENS
 from tasks.stage.redact import redact
 from tasks.stage.task import PAIRS
 

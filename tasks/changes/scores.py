@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.changes.comparable import OF_TOKENS, Basis, find_basis, find_shared, scored_again
+from tasks.changes.comparable import Basis, find_basis, find_shared, scored_again
 from tasks.changes.extremes import Extreme, find_extremes
 from tasks.changes.record import METRICS, SCORES, Record
 from tasks.changes.slices import Slice, find_slices
+from tasks.compare.signature import OF_TOKENS
 from tasks.stage.errors import DataError
 from tasks.stage.scratch import scratch
 from tasks.stage.task import FAMILIES, LESS_IS_BETTER

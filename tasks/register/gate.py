@@ -56,11 +56,12 @@ def judge(
     if (known := _read(client, run, place)).get("key") == key:
         return Decision(known["alias"], known["reason"], known["verdict"])
     name = f"version {champion.version}"
+    noise = read_noise(client, results.recipe, score.metric)
     try:
-        noise = read_noise(client, results.recipe, score.metric)
         decision, guards = _compare(client, champion, rival, score, results, settings, noise)
     except (Incomparable, DataError) as error:
         reason = f"cannot tell: {name} cannot be compared with: {error}; it stays champion until `gristmill promote`"
+        _keep_page(client, run, version, champion, results.recipe, noise, reason)
         return Decision(CHALLENGER, reason)
     decision = replace(
         decision,
@@ -116,7 +117,7 @@ def _compare(
     alias, reason = weigh(settings, compared, guards, f"version {champion.version}")
     figures = {
         **compared.to_json(), "against": int(champion.version), "data": score.text, "rescored": rescored,
-        "margin": settings.margin, "stopped_by": [guard.sentence() for guard in guards if guard.outcome != "kept"],
+        "margin": settings.margin, "stopped_by": [guard.sentence() for guard in guards if guard.stops],
     }  # fmt: skip
     return Decision(alias, reason, figures), [guard.to_json() for guard in guards]
 

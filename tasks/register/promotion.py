@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.compare.signature import DATA, comparable_parts, differing
 from tasks.register.settings import RegisterSettings
 from tasks.stage.task import METRICS
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from tasks.compare.verdict import Comparison
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")
-"""Metrics per token; all others are per text, whatever the model's tokenizer."""
-OF_MODELS = ("tok", "context", "source_length", "classes")
-"""Parts of a signature that belong to a model, not to the text or its evaluation; metrics per text ignore them."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +30,17 @@ class Score:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The signature (`key:value|…`), as far as it matters to the metric."""
-        found = (part.partition(":") for part in self.signature.split("|"))
-        ignored = () if self.metric in OF_TOKENS else OF_MODELS
-        return {key: value for key, _, value in found if key not in ignored}
+        """The signature, as far as it matters to the metric."""
+        return comparable_parts(self.signature, self.metric)
 
     @property
     def text(self) -> str:
         """The hash of the test text; empty if the signature has none."""
-        return self.parts.get("data", "")
+        return self.parts.get(DATA, "")
 
     def differs_in(self, other: "Score") -> list[str]:
         """The parts of the signatures that keep two scores of one metric from being compared."""
-        ours, theirs = self.parts, other.parts
-        return [key for key in dict.fromkeys((*ours, *theirs)) if ours.get(key) != theirs.get(key)]
+        return differing(other.parts, self.parts)
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ def weigh(
 ) -> tuple[str, str]:
     """The alias of a new version after its comparison with the champion, `name`, and why."""
     figures = compared.figures(name)
-    if stopped := [guard.sentence() for guard in guards if guard.outcome != "kept"]:
+    if stopped := [guard.sentence() for guard in guards if guard.stops]:
         return CHALLENGER, f"stopped by {'a guard' if len(stopped) == 1 else 'guards'}: {'; '.join(stopped)}; {figures}"
     if compared.verdict == "better" and compared.gain < settings.min_improvement:
         return CHALLENGER, f"better by less than register.min_improvement {settings.min_improvement:g}: {figures}"

@@ -57,8 +57,8 @@ def test_of_equals_the_newest_reigns_where_the_recipe_says_so(low: float, high: 
     assert alias(tie, margin=0.05)[0] == "challenger"
 
 
-def guard(outcome: str) -> GuardResult:
-    return GuardResult("loss", "group", "macbeth", 0.0, outcome, "too few documents", 12, 3, "groups",
+def guard(outcome: str, named: bool = True) -> GuardResult:
+    return GuardResult("loss", "group", "macbeth", 0.0, outcome, "too few documents", 12, 3, named, "groups",
                        1.2, 1.0, -0.2, -0.3, -0.1, 0.01, 0.1)  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def test_a_broken_guard_and_one_without_evidence_stop_even_a_better_model() -> N
     assert alias(better, guard("kept"))[0] == "champion"
     reigns, reason = alias(better, guard("kept"), guard("broken"))
     assert reigns == "challenger" and reason.startswith("stopped by a guard: broken: loss of group macbeth: 1.2000")
+    assert alias(better, guard("no evidence", named=False))[0] == "champion"  # one small slice of many
     assert alias(better, guard("no evidence"))[1].startswith("stopped by a guard: no evidence: loss of group macbeth")
 
 
