@@ -22,6 +22,7 @@ from tasks.register.ledger import read_ledger
 from tasks.register.package import SHA256
 from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, bars, doubts
 from tasks.register.results import Results
+from tasks.register.seen import read_seen
 from tasks.register.settings import RegisterSettings, problems
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.settings import recipe_path
@@ -222,14 +223,15 @@ def _registered(client: "MlflowClient", name: str, results: Results) -> Register
     """The registered model; created if need be. Raises GristmillError if MLflow has a prompt of that name."""
     from mlflow.exceptions import MlflowException
 
-    if (found := read_registered(client, name)) is not None:
+    seen = read_seen(results.recipe, name)
+    if (found := read_registered(client, name, seen)) is not None:
         return found
     try:
         client.create_registered_model(name, description=str(results.settings.get("description") or "") or None)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    found = read_registered(client, name)
+    found = read_registered(client, name, seen)
     if found is None:
         raise GristmillError(f"{name} is a prompt in MLflow; give the model another name with register.model_name")
     return found
