@@ -111,7 +111,7 @@ def test_of_equals_within_the_margin_the_newest_reigns_if_the_recipe_says_so(sto
 def test_a_worse_version_within_a_huge_margin_is_stopped_by_a_guard(story: Story) -> None:
     found = story["guard"]
     assert (found["alias"], found["champion"], found["verdict"]["verdict"]) == ("challenger", 3, "worse")
-    assert found["reason"].startswith("stopped by a guard: broken: loss: ") and "worst documents: " in found["reason"]
+    assert found["reason"].startswith("stopped by a guard: loss: ") and "worst documents: " in found["reason"]
     (stopped,) = found["verdict"]["stopped_by"]
     assert "length" not in stopped
 

@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from tasks.changes.differences import Changes
     from tasks.changes.record import Record
+    from tasks.compare.verdict import Noise
 
 LOCAL = re.compile(r"data/([a-z][a-z0-9-]*)/?")
 """How the command line names a model that may not be registered yet."""
@@ -31,8 +32,8 @@ def compare_models(old: str, new: str, page: str | None, as_json: bool) -> None:
 
     with ExitStack() as stack:
         folder = stack.enter_context(scratch("compare"))
-        records = _records((old, new), folder)
-        changes = find_changes(records[0], records[1])
+        records, noise = _records((old, new), folder)
+        changes = find_changes(records[0], records[1], noise)
         path = Path(page) if page else _path(records[0], records[1])
         written = page is not None or not (as_json or changes.same)
         if written:
@@ -45,7 +46,8 @@ def compare_models(old: str, new: str, page: str | None, as_json: bool) -> None:
             click.echo(f"page: {path}")
 
 
-def _records(texts: tuple[str, str], folder: Path) -> list["Record"]:
+def _records(texts: tuple[str, str], folder: Path) -> tuple[list["Record"], "Noise | None"]:
+    """Both models, and the spread of the headline metric between seeds of the second one's recipe, if it is known."""
     from tasks.changes.record import local_record, record_of_run
 
     found: list[Record] = []
@@ -67,7 +69,13 @@ def _records(texts: tuple[str, str], folder: Path) -> list["Record"]:
         found.append(
             record_of_run(client, reference.run, reference.recipe, reference.name, folder / str(number), objects)
         )
-    return found
+    noise, task = None, found[1].task
+    if client is not None and task is not None:
+        from tasks.register.noise import read_noise
+        from tasks.stage.task import headline
+
+        noise = read_noise(client, found[1].recipe, headline(task))
+    return found, noise
 
 
 def _objects() -> Path | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.register.history import History
     from tasks.register.ledger import Event
 
-COLUMNS = ("time", "event", "version", "champion", "who", "reason", "verdict")
+COLUMNS = ("time", "event", "version", "champion", "who", "reason")
 
 
 def print_history(recipe: str, as_json: bool, at: datetime | None) -> None:
@@ -44,16 +44,6 @@ def print_history(recipe: str, as_json: bool, at: datetime | None) -> None:
         sys.exit(1)
 
 
-def figures(verdict: Mapping[str, Any] | None) -> str:
-    """A verdict in one line: `better: gain 0.0123 (0.0040 to 0.0206), p 0.003`."""
-    if verdict is None:
-        return ""
-    word, gain, low, high, p = (verdict.get(name) for name in ("verdict", "gain", "low", "high", "p"))
-    interval = f" ({figure(low)} to {figure(high)})" if low is not None and high is not None else ""
-    told = [f"gain {figure(gain)}{interval}" if gain is not None else "", f"p {p:.2g}" if p is not None else ""]
-    return ": ".join(filter(None, [str(word or ""), ", ".join(filter(None, told))]))
-
-
 def show_json(value: Mapping[str, Any]) -> None:
     """Print a JSON object for programs."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
@@ -65,9 +55,8 @@ def _print_champion(found: "History", at: datetime, as_json: bool) -> None:
         show_json({"model": found.model, "at": at.isoformat(), "champion": event.after, "event": event.to_json()})
         return
     who = f"version {event.after} was champion" if event.after else "there was no champion"
-    verdict = figures(event.verdict)
     show(f"{found.model} at {_local(at)}: {who} since {_local(datetime.fromisoformat(event.time))}")
-    lines = {"event": event.event, "by": event.person, "reason": event.reason, "verdict": verdict}
+    lines = {"event": event.event, "by": event.person, "reason": event.reason}
     lines |= {"run": event.run or "", "commit": event.commit or ""}
     show("\n".join(f"  {name:8}{text}" for name, text in lines.items() if text))
 
@@ -77,7 +66,7 @@ def _row(event: "Event") -> tuple[str, ...]:
     champion = f"{event.before or 'none'} → {event.after or 'none'}" if event.moves else figure(event.after)
     when = _local(datetime.fromisoformat(event.time)).rpartition(" ")[0]
     who = event.person.partition(" <")[0]
-    return when, event.event, figure(event.version), champion, who, event.reason, figures(event.verdict)
+    return when, event.event, figure(event.version), champion, who, event.reason
 
 
 def _local(when: datetime) -> str:

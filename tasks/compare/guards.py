@@ -33,8 +33,8 @@ FEWEST = 10
 OTHERS = "(others)"
 """The slices of fewer documents, together."""
 
-WORST = 5
-"""Documents named for a broken guard."""
+WORST, NAMED = 5, 3
+"""Documents that are kept for a broken guard, and those that its sentence names."""
 
 Outcome = Literal["kept", "broken", "no evidence"]
 
@@ -109,7 +109,7 @@ class GuardResult:
             told += ", tested over the documents of its only group"
         if self.outcome == "kept":
             return f"{told}; a loss of {shown(self.detectable)} would have been found"
-        named = ", ".join(f"{each.id} ({_score(each.new)} against {_score(each.old)})" for each in self.worst)
+        named = ", ".join(f"{each.id} ({_score(each.new)} against {_score(each.old)})" for each in self.worst[:NAMED])
         return f"{told}; worst documents: {named}"
 
 

@@ -81,8 +81,8 @@ class Comparison:
         return {name: _finite(value) for name, value in asdict(self).items()}
 
     def sentence(self) -> str:
-        """The verdict and its figures, without a full stop at the end."""
-        return f"{self.verdict}: {self.figures()}"
+        """The verdict, its figures and the method, without a full stop at the end."""
+        return f"{self.verdict}: {self.figures()}" + (f"; {self.method}" if self.groups > 1 else "")
 
     def figures(self, old: str = "") -> str:
         """What the verdict stands on: `bits_per_byte 1.9113 against 1.9604 of version 3, a gain of …`; `old` is the
@@ -95,7 +95,6 @@ class Comparison:
         told += f", {gain} (95 % interval {shown(self.low)} to {shown(self.high)}, p {_p(self.p)}) on {where}"
         if self.noise is not None:
             told += f", with the spread of {self.noise['seeds']:.0f} seeds"
-        told += f"; {self.method}"
         if self.verdict != "cannot tell":
             return told
         told += f"; this test text shows gains from {shown(self.detectable)} on"

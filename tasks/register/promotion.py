@@ -76,7 +76,7 @@ def weigh(
 ) -> tuple[str, str]:
     """The alias of a new version after its comparison with the champion, `name`, and why."""
     figures = compared.figures(name)
-    if stopped := [guard.sentence() for guard in guards if guard.stops]:
+    if stopped := [guard.sentence().removeprefix("broken: ") for guard in guards if guard.stops]:
         return CHALLENGER, f"stopped by {'a guard' if len(stopped) == 1 else 'guards'}: {'; '.join(stopped)}; {figures}"
     if compared.verdict == "better" and compared.gain < settings.min_improvement:
         return CHALLENGER, f"better by less than register.min_improvement {settings.min_improvement:g}: {figures}"

@@ -66,7 +66,7 @@ def test_a_broken_guard_and_one_without_evidence_stop_even_a_better_model() -> N
     better = compared(0.1, 0.05, 0.15)
     assert alias(better, guard("kept"))[0] == "champion"
     reigns, reason = alias(better, guard("kept"), guard("broken"))
-    assert reigns == "challenger" and reason.startswith("stopped by a guard: broken: loss of group macbeth: 1.2000")
+    assert reigns == "challenger" and reason.startswith("stopped by a guard: loss of group macbeth: 1.2000")
     assert alias(better, guard("no evidence", named=False))[0] == "champion"  # one small slice of many
     assert alias(better, guard("no evidence"))[1].startswith("stopped by a guard: no evidence: loss of group macbeth")
 

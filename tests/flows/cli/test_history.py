@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from flows.cli.history import figures
 from flows.cli.main import main
 from tasks.register.ledger import EVENT
 from tests.flows.conftest import events_in
@@ -122,9 +121,3 @@ def test_a_prefect_that_is_away_costs_a_warning_and_no_rollback(project: Path, m
         done = gristmill("rollback", "tiny", "--reason", "it swears")
     assert done.stdout.startswith("version 2 of tiny is champion again") and done.exit_code == 0
     assert "warning: Prefect was not told: PREFECT_API_URL: no Prefect server answers at" in done.stderr
-
-
-def test_a_verdict_is_one_line() -> None:
-    verdict = {"verdict": "better", "gain": 0.0123, "low": 0.004, "high": 0.0206, "p": 0.0031}
-    assert figures(verdict) == "better: gain 0.0123 (0.0040 to 0.0206), p 0.0031"
-    assert (figures({"verdict": "cannot tell"}), figures({}), figures(None)) == ("cannot tell", "", "")
