@@ -20,6 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.api import end_killed, reachable_api, told_if_lost
+from flows.events import emit
 from flows.graph import ALWAYS, CODE, Node, changes, fill_cache, read_graph
 from flows.progress import stream_above_bar, working
 from flows.recipes import check
@@ -189,6 +190,7 @@ def register(recipe: str) -> State[Any]:
             code, lines = run_watched("register", address, "tasks.register", [recipe], hear, place_of_run())
         if code != 0:
             raise crash(address, code, lines)
+        emit(recipe)
     except GristmillError as error:
         return Failed(message=str(error), data=error)
     except KeyboardInterrupt as stop:

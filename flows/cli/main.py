@@ -2,10 +2,13 @@
 
 import sys
 from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
+from flows.cli.parameters import Moment, Reason
 from flows.cli.place import Command, RecipeName
 from flows.configured import bad_setting, home_of_prefect
 from flows.stop import Stopped, stoppable
@@ -19,6 +22,7 @@ LONG = 2**63 - 1
 
 
 OTHER_WORDS = {
+    "revert": "rollback", "undo": "rollback", "log": "history", "ledger": "history",
     "list": "recipes", "ls": "recipes", "show": "recipes", "models": "recipes", "remove": "rm", "delete": "rm",
     "rename": "mv", "move": "mv", "copy": "new", "cp": "new", "create": "new", "train": "run", "start": "run",
     "validate": "check", "lint": "check", "metrics": "results", "help": "--help", "version": "--version",
@@ -36,6 +40,17 @@ class Number(click.FloatRange):
     """A number in a range, which errors call what it is."""
 
     name = "number"
+
+
+class Target(click.ParamType):
+    """A folder, or the name of a model in MLflow."""
+
+    name = "folder or model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """An absolute path for a folder, since the command moves to the root of a project."""
+        path = Path(str(value))
+        return path.absolute() if path.exists() or len(path.parts) > 1 else str(value)
 
 
 class _Commands(click.Group):
@@ -206,12 +221,45 @@ def results(file: str | None) -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName())
-@click.argument("version", type=Integer(1))
-def promote(recipe: str, version: int) -> None:
+@click.argument("version", type=Integer(1, LONG))
+@click.option("--reason", type=Reason(), help="Why, for the ledger.")
+def promote(recipe: str, version: int, reason: str | None) -> None:
     """Make VERSION the champion of RECIPE, whatever its score."""
+    from flows.events import announce
     from tasks.register.champion import promote as make_champion
 
-    click.echo(make_champion(recipe, version))
+    click.echo(make_champion(recipe, version, reason or ""))
+    announce(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--to", "version", type=Integer(1, LONG), help="This version instead of the champion before.")
+@click.option("--reason", type=Reason(), required=True, help="Why, for the ledger.")
+def rollback(recipe: str, version: int | None, reason: str) -> None:
+    """Make the former champion of RECIPE champion again.
+
+    At once, without training. Only a new, better version replaces it.
+    """
+    from flows.events import announce
+    from tasks.register.rollback import rollback as roll_back
+
+    click.echo(roll_back(recipe, version, reason))
+    announce(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
+@click.option("--at", type=Moment(), metavar="TIME", help="Who was champion then: 2026-11-01 (its end), or ISO 8601.")
+def history(recipe: str, as_json: bool, at: datetime | None) -> None:
+    """Show the ledger of RECIPE: what was registered, promoted and rolled back.
+
+    Each with its time, person, reason and verdict. Exits with code 1 if an event is missing or was changed.
+    """
+    from flows.cli.history import print_history
+
+    print_history(recipe, as_json, at)
 
 
 @main.command()
@@ -226,6 +274,83 @@ def noise(recipe: str, seeds: int) -> None:
     from flows.cli.noise import print_noise
 
     print_noise(recipe, seeds)
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Where to write the page; default: data/RECIPE/compare-OLD-NEW.html.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; writes a page only with --html.")
+def compare(old: str, new: str, html: str | None, as_json: bool) -> None:
+    """Show what differs from model OLD to model NEW, and whether NEW is better.
+
+    Each is RECIPE (its champion), RECIPE@ALIAS, MODEL:VERSION, the id or name of a run, or data/RECIPE (what is here
+    now). Compares settings, documents, code, packages, scores and learning curves; also writes a page.
+    """
+    from flows.cli.compare import compare_models
+
+    compare_models(old, new, html, as_json)
+
+
+@main.command("why-stale")
+@click.argument("recipe", type=RecipeName(), default=DEFAULT)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a stage would run.")
+def why_stale(recipe: str, as_json: bool, exit_code: bool) -> None:
+    """Say why stages of RECIPE would run again.
+
+    For each: the file, the key of the recipe, the code or the library that changed, from what to what. Runs nothing.
+    """
+    from flows.cli.why_stale import tell_why_stale
+
+    if tell_why_stale(recipe, as_json) and exit_code:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path())
+@click.option("--passphrase", is_flag=True, help="Encrypt the private key; asks for a passphrase.")
+def keys(folder: str, passphrase: bool) -> None:
+    """Make a key pair in a new FOLDER outside the project.
+
+    The private key signs with `gristmill attest`; whoever has the public key can verify.
+    """
+    from flows.cli.attest import make_keys
+
+    make_keys(folder, passphrase)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--key", required=True, type=click.Path(), help="The private key; see `gristmill keys`.")
+@click.option("--out", type=click.Path(), help="Also write the model with its attestation into this new folder.")
+def attest(model: str, key: str, out: str | None) -> None:
+    """Sign how MODEL was made: RECIPE, RECIPE@ALIAS or MODEL:VERSION.
+
+    Hashes all inputs and outputs of its stages again, compares them with dvc.lock, and signs them together with the
+    model and a list of its data sets and libraries. Keeps the result with the version in MLflow.
+    """
+    from flows.cli.attest import attest_model
+
+    attest_model(model, key, out)
+
+
+@main.command()
+@click.argument("target", metavar="FOLDER|MODEL", type=Target())
+@click.option("--key", required=True, type=click.Path(), help="The public key of who signed.")
+def verify(target: Any, key: str) -> None:
+    """Check an attested model, in a FOLDER or in MLflow.
+
+    Needs no project and no network for a folder. Names every file that was changed, added or removed, and exits with
+    code 1 if anything does not hold.
+    """
+    from flows.cli.attest import verify_target
+
+    verify_target(target, key)
 
 
 @main.command()

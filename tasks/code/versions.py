@@ -9,6 +9,7 @@ import re
 import sys
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 from tasks.stage.code import FOLDER, ROOT, hash_stage
 from tasks.stage.errors import GristmillError
@@ -29,12 +30,21 @@ class Known(Section):
 
 def write_versions() -> None:
     """Write `data/code/<stage>.json` for every stage. Raises GristmillError for a damaged list or lock."""
+    found = find_versions()
     FOLDER.mkdir(parents=True, exist_ok=True)
+    for stage, content in found.items():
+        write_json(FOLDER / f"{stage}.json", content)
+
+
+def find_versions() -> dict[str, dict[str, Any]]:
+    """The content of `data/code/<stage>.json` for the code as it is now. Raises as `write_versions`."""
     listed, pins = read_listed(), _pins()
+    found = {}
     for stage in stages():
         code, known = hash_stage(stage), listed.get(stage)
-        found = {"version": known.version} if known is not None and code in known.code else {"code": code}
-        write_json(FOLDER / f"{stage}.json", {**found, "libraries": _libraries(stage, pins)})
+        version = {"version": known.version} if known is not None and code in known.code else {"code": code}
+        found[stage] = {**version, "libraries": _libraries(stage, pins)}
+    return found
 
 
 def stages() -> list[str]:

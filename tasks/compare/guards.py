@@ -63,6 +63,8 @@ class GuardResult:
     """For "no evidence": why it could not be tested."""
     documents: int
     groups: int
+    named: bool = True
+    """Whether the recipe names what is guarded; else it is one slice of many."""
     units: Literal["groups", "documents"] = "groups"
     """What was left out in turn."""
     new: float | None = None
@@ -82,6 +84,11 @@ class GuardResult:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return asdict(self)
+
+    @property
+    def stops(self) -> bool:
+        """Whether it keeps a model from becoming champion: broken, or named by the recipe and without evidence."""
+        return self.outcome == "broken" or (self.outcome == "no evidence" and self.named)
 
     @property
     def name(self) -> str:
@@ -142,7 +149,15 @@ def check_guards(
         for value, rows in _parts(guard, values, len(new), place):
             groups = [new.groups[row] for row in rows.tolist()]
             result = GuardResult(
-                named, guard.by, value, guard.tolerance, "no evidence", "", len(rows), len(set(groups))
+                named,
+                guard.by,
+                value,
+                guard.tolerance,
+                "no evidence",
+                "",
+                len(rows),
+                len(set(groups)),
+                named=guard.by is None or guard.value is not None,
             )
             tested.append((*_tested(result, both(named), rows, groups), rows))
     adjusted = iter(holm([known.below(-result.tolerance) for result, known, _ in tested if known is not None]))

@@ -11,6 +11,10 @@ from tasks.compare.jackknife import Estimate, estimate, quantile
 from tasks.compare.statistics import statistic
 from tasks.stage.errors import DataError
 
+MOST_DRAWS, FEWEST_RESAMPLES = 100_000_000, 1000
+"""With more than 10,000 groups there are fewer resamples than 10,000, at least sacrebleu's 1,000: two seconds of work,
+not a minute."""
+
 LEVEL, POWER = 0.95, 0.8
 """Of the interval, and of `detectable`."""
 
@@ -77,8 +81,13 @@ class Comparison:
         return {name: _finite(value) for name, value in asdict(self).items()}
 
     def sentence(self) -> str:
-        """One sentence without a full stop at its end."""
-        told = f"{self.verdict}: {self.metric} {shown(self.new)} against {shown(self.old)}"
+        """The verdict and its figures, without a full stop at the end."""
+        return f"{self.verdict}: {self.figures()}"
+
+    def figures(self, old: str = "") -> str:
+        """What the verdict stands on: `bits_per_byte 1.9113 against 1.9604 of version 3, a gain of …`; `old` is the
+        name of the old model."""
+        told = f"{self.metric} {shown(self.new)} against {shown(self.old)}{f' of {old}' if old else ''}"
         where = f"{counted(self.documents, 'document')} in {counted(self.groups, 'group')}"
         if self.groups < 2:
             return f"{told} on {where}: a single group says nothing about other text; test on more groups"
@@ -109,7 +118,8 @@ def compare(
     """Compare two models by a metric, paired by document; groups are the units.
 
     `settings`: the section `evaluate` of the recipe. `margin`: a loss that does not matter. `resamples`: of the
-    bootstrap. Raises DataError if the documents are not the same, or the metric cannot be computed on them.
+    bootstrap, fewer with more than 10,000 groups. Raises DataError if the documents are not the same, or the metric
+    cannot be computed on them.
     """
     require_same(new, old, metric)
     ours, theirs = statistic(new, metric, settings), statistic(old, metric, settings)
@@ -117,17 +127,18 @@ def compare(
     whole = with_noise(known, noise)
     resampled = None
     if known.units > 1:
-        resampled = sacrebleu_p(*paired_bootstrap(ours, theirs, new.groups, resamples), known.gain)
+        times = min(resamples, max(FEWEST_RESAMPLES, MOST_DRAWS // known.units))
+        resampled = sacrebleu_p(*paired_bootstrap(ours, theirs, new.groups, times), known.gain)
     half = whole.half_width(LEVEL)
     low, high = whole.gain - half, whole.gain + half
     verdict: Verdict = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
-    times = None if verdict != "cannot tell" else _times(known, noise)
+    larger = None if verdict != "cannot tell" else _times(known, noise)
     return Comparison(
         metric=metric, less_is_better=ours.less_is_better, new=known.new, old=known.old, gain=known.gain,
         low=low, high=high, p=whole.p, verdict=verdict, within_margin=low > -margin, documents=len(new),
         groups=known.units, method=method(whole), detectable=detectable(whole),
-        more_documents=None if times is None else _about((times - 1) * len(new)),
-        more_groups=None if times is None else _about((times - 1) * known.units),
+        more_documents=None if larger is None else _about((larger - 1) * len(new)),
+        more_groups=None if larger is None else _about((larger - 1) * known.units),
         noise=None if noise is None else asdict(noise), bootstrap_p=resampled,
     )  # fmt: skip
 

@@ -54,9 +54,9 @@ class ClassScorer:
         self.exam, self.settings = exam, settings
         self._rows: list[Row] = []
         self._truncated = 0
-        self._check_labels()
 
-    def _check_labels(self) -> None:
+    def check_labels(self) -> None:
+        """Raises DataError if a test document has a label that the model does not know."""
         folder, names = self.exam.test, self.classifier.names
         known = set(names)
         for row in read_rows(folder, ["id", "label"]):
@@ -67,7 +67,10 @@ class ClassScorer:
                 )
 
     def score(self) -> Iterator[tuple[Row, None]]:
-        """A row per document, in corpus order. Raises DataError if an output is not finite."""
+        """A row per document, in corpus order; a label that the model does not know has the probability 0.
+
+        Raises DataError if an output is not finite.
+        """
         classifier = self.classifier
         number_of = {name: number for number, name in enumerate(classifier.names)}
         with progress("scoring", self.exam.split.documents, "documents") as shown:
@@ -81,7 +84,8 @@ class ClassScorer:
                     if not np.isfinite(own).all():
                         raise DataError(f"{self.exam.model}: the output for document {row['id']} is not finite")
                     best = int(own.argmax())
-                    scores = {"probability": own[best], "label_probability": own[number_of[row["label"]]]}
+                    label = number_of.get(row["label"])
+                    scores = {"probability": own[best], "label_probability": 0.0 if label is None else own[label]}
                     row |= {"predicted": classifier.names[best]}
                     row |= {name: round(float(chance), DIGITS) for name, chance in scores.items()}
                     self._rows.append(row)
@@ -105,6 +109,7 @@ def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report
     inputs = Inputs.read(job, "label")
     exam = inputs.exam(job)
     scorer = ClassScorer(exam, settings)
+    scorer.check_labels()
     own = scorer.classifier.loaded.tokenizer_hash
     check_tokens(inputs.train.index, job.input("tokens/train"), own, job.input("model"))
     baselines = fit_baselines(job.input("clean/train"))

@@ -7,8 +7,8 @@ out   OUT/scores.parquet   as the stage `evaluate` writes it
       OUT/metrics.json     the model's own metrics and the signature, without baselines; written last
 
 The recipe's own model gets the same bytes in scores.parquet as in the stage. A model that cannot be scored as the
-recipe says (too few positions for `evaluate.window`, a class of the test split that it does not know) is refused: with
-other settings its score would not be comparable.
+recipe says (too few positions for `evaluate.window`) is refused: with other settings its score would not be
+comparable. A classifier is wrong about documents of a class that it does not know.
 
 Not a stage: DVC knows nothing of it. Ends like one: exit code 0, or one sentence on stderr and 2 or 75.
 """

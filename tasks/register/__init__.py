@@ -3,6 +3,7 @@
 in   the recipe, dvc.lock, and the outputs of all stages under data/<recipe>/, above all model/, training/, evaluation/
 out  MLflow: the complete record of the training, a version of the registered model, its alias;
      data/<recipe>/registration.json: what was registered and why;
+     data/<recipe>/ledger.json: the end of the model's ledger, as this workspace last saw it;
      data/<recipe>/recorded.json: tells the next run whether there is anything to do
 
 Not a DVC stage, because it has side effects and DVC would skip it. Running it again changes nothing.
@@ -18,7 +19,14 @@ package       the model in MLflow's format
 schema        inputs, outputs and parameters of the registered model, by task
 promotion     champion or challenger, and why
 registry      versions of the registered model
-aliases       who holds its aliases, and whether a hand moved them
+registered    the registered model as it is now
+aliases       who gets its aliases, and whether a hand moved them
+ledger        reads and checks its events: registered, promoted, refused, rolled back
+journal       writes them, and shows the last ones on the model's page
+person        who did it
+seen          the end of the ledger, as this workspace last saw it
+history       the ledger, for the command line
+rollback      an earlier champion reigns again
 recorded      detects a complete record without MLflow
 place         the place of the record (a `database` or a `server`), and its rows
 champion      the champion and the runs, for the command line; `promote`

@@ -4,12 +4,16 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from tasks.register import aliases
-from tasks.register.aliases import REASON, Registered, read_registered
+from tasks.register.journal import REASON
+from tasks.register.ledger import PROMOTED_BY_HAND
 from tasks.register.package import SHA256
 from tasks.register.promotion import CHAMPION
+from tasks.register.registered import Registered, read_registered
 from tasks.register.registry import METRIC, baselines_of, model_name, score_of, warn_of_champion
+from tasks.register.seen import keep, read_seen
 from tasks.register.settings import RegisterSettings
 from tasks.register.sync_run import SIZE
+from tasks.stage.errors import GristmillError
 from tasks.stage.settings import read_section
 from tasks.stage.task import METRICS, read_task
 from tasks.tracking.client import IDENTITY, connect, find_experiment, lost_is_transient
@@ -41,11 +45,11 @@ def champion(recipe: str) -> dict[str, Any] | None:
         "baselines": baselines_of(version),
         "reason": version.tags.get(REASON),
         "run_id": version.run_id,
-        "warnings": warn_of_champion(model, settings, recipe),
+        "warnings": warn_of_champion(model, recipe),
     }
 
 
-def promote(recipe: str, number: int) -> str:
+def promote(recipe: str, number: int, reason: str = "") -> str:
     """Make a version champion by hand; returns a sentence that says what changed, and a line per warning.
 
     Raises RecipeError for a broken recipe, GristmillError for a missing version, TransientError if a tracking server is
@@ -53,11 +57,28 @@ def promote(recipe: str, number: int) -> str:
     """
     name = model_name(recipe, read_section(recipe, "register", RegisterSettings))
     with lost_is_transient():
-        old = aliases.promote(connect(), name, number)
-    before = "there was none before" if old is None else f"version {old.version} was before"
-    told = f"version {number} of {name} is now champion; {before}"
-    if old is not None and int(old.version) == number:
-        told = f"version {number} of {name} is already champion"
+        client = connect()
+        model = read_registered(client, name, read_seen(recipe, name))
+        require_version(model, name, number)
+        assert model is not None
+        aliases.adopt(client, model)
+        old = model.aliases.get(CHAMPION)
+        if old != number:
+            aliases.promote(client, model, number, PROMOTED_BY_HAND, reason)
+        keep(recipe, model)
+    told = f"version {number} of {name} is now champion; {_before(old)}"
+    return warned(recipe, f"version {number} of {name} is already champion" if old == number else told)
+
+
+def require_version(model: Registered | None, name: str, number: int) -> None:
+    """Raises GristmillError if there is no such version."""
+    if model is None or number not in model.versions:
+        there = ", ".join(map(str, sorted(model.versions))) if model and model.versions else "none"
+        raise GristmillError(f"{name} has no version {number} (available: {there})")
+
+
+def warned(recipe: str, told: str) -> str:
+    """A sentence, and a line for each warning about the champion."""
     found = champion(recipe)
     return "\n".join([told, *(f"warning: {warning}" for warning in (found["warnings"] if found else ()))])
 
@@ -81,9 +102,13 @@ def runs(recipe: str) -> list[dict[str, Any]]:
     rows = [_row(recipe, run, model, metric) for run in found]
     for row in rows:
         if model is not None and CHAMPION in row["aliases"]:
-            row["warnings"] = warn_of_champion(model, settings, recipe)
+            row["warnings"] = warn_of_champion(model, recipe)
     sign = 1 if METRICS[metric] else -1
     return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["started"]))
+
+
+def _before(old: int | None) -> str:
+    return "there was none before" if old is None else f"version {old} was before"
 
 
 def _row(recipe: str, run: "Run", model: Registered | None, metric: str) -> dict[str, Any]:

@@ -67,10 +67,20 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
     return client.finalize_logged_model(model.model_id, "READY")
 
 
+def is_whole(client: "MlflowClient", model: "LoggedModel") -> bool:
+    """Whether all stored files of a logged model are there, as they were stored."""
+    return model.tags.get(FILES) == fingerprint(_files(client, model))
+
+
 def served_code(task: str) -> str:
     """A self-contained file: how texts are read, the base class, and the class for the task."""
     files = (*ALONE, f"serve/{KINDS[task]}.py")
     return IMPORTED.sub("", "\n\n".join((TASKS / name).read_text(encoding="utf-8") for name in files))
+
+
+def note_files(client: "MlflowClient", model: "LoggedModel") -> None:
+    """Note the stored files as they are now, so that the next registration leaves them alone."""
+    client.set_logged_model_tags(model.model_id, {FILES: fingerprint(_files(client, model))})
 
 
 def _files(client: "MlflowClient", model: "LoggedModel") -> dict[str, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tasks.register.aliases import read_registered
 from tasks.register.promotion import CHAMPION
+from tasks.register.registered import read_registered
 from tasks.register.registry import model_name, warn_of_champion
 from tasks.register.settings import RegisterSettings
 from tasks.stage.errors import GristmillError, TransientError, one_line
@@ -46,7 +46,7 @@ class Champion:
             if version is None:
                 there = ", ".join(map(str, sorted(model.versions)))
                 raise GristmillError(f"{name} has no champion; make one: gristmill promote {recipe} N (N: {there})")
-            for warning in warn_of_champion(model, settings, recipe):
+            for warning in warn_of_champion(model, recipe):
                 print(f"warning: {warning}", file=sys.stderr)
             self._uri = f"models:/{name}/{version.version}"
             folder = local_folder(client.get_model_version_download_uri(name, version.version))

@@ -1,22 +1,23 @@
-"""Champion or challenger: a pure decision from recorded scores, with a sentence that says why.
+"""Champion or challenger: pure rules, from scores and from the comparison with the champion, each with a sentence.
 
-Scores are compared only if they were measured the same way on the same text, that is, have the same signature; the
-tokenizer may differ unless the metric is per token. Otherwise the champion stays: promoting a model on an incomparable
-number is a mistake that nobody sees, while a waiting challenger is one command away from promotion. A recipe with a
-growing test split can set `compare_different_data: true`.
+A version must pass the bars of its recipe (`at_most`, `at_least`, `beat`). Then it meets the champion document by
+document on the same text: it must be better, or as good where the recipe prefers the newest of equals, and no guard may
+be broken. Where the comparison cannot be made, the champion stays.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from tasks.compare.signature import DATA, comparable_parts, differing
 from tasks.register.settings import RegisterSettings
 from tasks.stage.task import METRICS
 
+if TYPE_CHECKING:
+    from tasks.compare.guards import GuardResult
+    from tasks.compare.verdict import Comparison
+
 CHAMPION, CHALLENGER = "champion", "challenger"
-OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")
-"""Metrics per token; all others are per text, whatever the model's tokenizer."""
-INSIDE = ("tok", "source_length")
-"""Parts of a signature that do not matter to metrics per text."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,20 @@ class Score:
     value: float
     signature: str
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """The signature, as far as it matters to the metric."""
+        return comparable_parts(self.signature, self.metric)
+
+    @property
+    def text(self) -> str:
+        """The hash of the test text; empty if the signature has none."""
+        return self.parts.get(DATA, "")
+
+    def differs_in(self, other: "Score") -> list[str]:
+        """The parts of the signatures that keep two scores of one metric from being compared."""
+        return differing(other.parts, self.parts)
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -34,76 +49,15 @@ class Decision:
 
     alias: str
     reason: str
+    verdict: Mapping[str, Any] | None = None
+    """The figures of the comparison with the champion; None without one."""
 
 
-def decide(
-    settings: RegisterSettings,
-    score: Score,
-    metrics: Mapping[str, object],
-    champion: Score | None,
-    champion_version: str = "",
-) -> Decision:
-    """Champion or challenger; `metrics` holds the baselines, `champion` the current champion's score, if any."""
-    if (failed := _gate(settings, score, metrics)) is not None:
-        return Decision(CHALLENGER, failed)
-    name = f"version {champion_version}"
-    if champion is None:
-        return Decision(CHAMPION, f"there was no champion; {score.metric} {score.value:.4f}")
-    if champion.metric != score.metric:
-        return Decision(CHALLENGER, f"{name} is champion by its {champion.metric}, which is not comparable")
-    differing = _differing(score, champion)
-    if differing and not settings.compare_different_data:
-        return Decision(
-            CHALLENGER,
-            f"{score.metric} {score.value:.4f} and the {champion.value:.4f} of {name} are not comparable"
-            f" (their signatures differ in {', '.join(differing)}); {name} stays champion until"
-            " `gristmill promote` or register.compare_different_data says otherwise",
-        )
-    gain = _gain(score, champion)
-    caveat = f", though their signatures differ in {', '.join(differing)}" if differing else ""
-    compared = f"{score.metric} {score.value:.4f} against {champion.value:.4f} of {name}{caveat}"
-    if gain <= 0:
-        return Decision(CHALLENGER, f"not better: {compared}")
-    if gain < settings.min_improvement:
-        return Decision(CHALLENGER, f"better by less than {settings.min_improvement:g}: {compared}")
-    return Decision(CHAMPION, f"better: {compared}")
+def bars(settings: RegisterSettings, score: Score, metrics: Mapping[str, object]) -> str | None:
+    """Why this score may not become champion, whatever the current champion's; None if it may.
 
-
-def doubts(
-    settings: RegisterSettings,
-    number: int,
-    champion: Score,
-    baselines: Mapping[str, float],
-    others: Mapping[int, Score],
-    command: str,
-) -> Iterator[str]:
-    """Why a champion may be a bad one: baselines that it does not beat, and the best of the other versions.
-
-    `command` is the start of the command that makes another version champion.
+    `metrics` holds the baselines.
     """
-    metric, shown = champion.metric, f"version {number} is champion with {champion.metric} {champion.value:.4f}"
-    unbeaten = {name: value for name, value in baselines.items() if _gain(champion, Score(metric, value, "")) <= 0}
-    if unbeaten:
-        named = ", ".join(f"{name} {value:.4f}" for name, value in unbeaten.items())
-        every = "any baseline" if len(unbeaten) == len(baselines) else f"the baseline{'s' * (len(unbeaten) > 1)}"
-        yield f"{shown}, which is not better than {every} ({named})"
-    better = {
-        other: _gain(score, champion)
-        for other, score in others.items()
-        if score.metric == metric and (settings.compare_different_data or not _differing(score, champion))
-    }
-    best = max(better, key=lambda other: (better[other], -other), default=0)
-    if best and better[best] > 0 and better[best] >= settings.min_improvement:
-        yield f"{shown}, but version {best} has {others[best].value:.4f}; to promote it: {command} {best}"
-
-
-def _gain(score: Score, other: Score) -> float:
-    """How much better a score is than another one of its metric."""
-    return (other.value - score.value) * (1 if METRICS[score.metric] else -1)
-
-
-def _gate(settings: RegisterSettings, score: Score, metrics: Mapping[str, object]) -> str | None:
-    """Why this score may not become champion, whatever the current champion's; None if it may."""
     shown = f"{score.metric} {score.value:.4f}"
     if settings.at_most is not None and score.value > settings.at_most:
         return f"{shown} is more than register.at_most {settings.at_most:g}"
@@ -117,12 +71,45 @@ def _gate(settings: RegisterSettings, score: Score, metrics: Mapping[str, object
     return None
 
 
-def _differing(score: Score, champion: Score) -> list[str]:
-    """Keys in which two signatures (`key:value|…`) differ, if they matter to the metric."""
-    ours, theirs = (_parts(each.signature) for each in (score, champion))
-    ignored = () if score.metric in OF_TOKENS else INSIDE
-    return [key for key in dict.fromkeys((*ours, *theirs)) if ours.get(key) != theirs.get(key) and key not in ignored]
+def weigh(
+    settings: RegisterSettings, compared: "Comparison", guards: "Sequence[GuardResult]", name: str
+) -> tuple[str, str]:
+    """The alias of a new version after its comparison with the champion, `name`, and why."""
+    figures = compared.figures(name)
+    if stopped := [guard.sentence() for guard in guards if guard.stops]:
+        return CHALLENGER, f"stopped by {'a guard' if len(stopped) == 1 else 'guards'}: {'; '.join(stopped)}; {figures}"
+    if compared.verdict == "better" and compared.gain < settings.min_improvement:
+        return CHALLENGER, f"better by less than register.min_improvement {settings.min_improvement:g}: {figures}"
+    if compared.verdict == "better":
+        return CHAMPION, f"better: {figures}"
+    if settings.on_tie == "newest" and compared.within_margin:
+        return CHAMPION, f"a tie within register.margin {settings.margin:g}, and the newest reigns: {figures}"
+    return CHALLENGER, f"{compared.verdict}: {figures}"
 
 
-def _parts(signature: str) -> dict[str, str]:
-    return {key: value for key, _, value in (part.partition(":") for part in signature.split("|"))}
+def doubts(
+    number: int, champion: Score, baselines: Mapping[str, float], others: Mapping[int, Score], command: str
+) -> Iterator[str]:
+    """Why a champion may be a bad one: baselines that it does not beat, and the best version that it never met.
+
+    `others`: the versions that no gate has judged. `command`: the start of the command that makes one champion.
+    """
+    shown = f"version {number} is champion with {champion.metric} {champion.value:.4f}"
+    unbeaten = {name: value for name, value in baselines.items() if _gain(champion, value) <= 0}
+    if unbeaten:
+        named = ", ".join(f"{name} {value:.4f}" for name, value in unbeaten.items())
+        every = "any baseline" if len(unbeaten) == len(baselines) else f"the baseline{'s' * (len(unbeaten) > 1)}"
+        yield f"{shown}, which is not better than {every} ({named})"
+    rivals = {
+        other: _gain(score, champion.value)
+        for other, score in others.items()
+        if score.metric == champion.metric and not score.differs_in(champion)
+    }
+    best = max(rivals, key=lambda other: (rivals[other], -other), default=0)
+    if best and rivals[best] > 0:
+        yield f"{shown}, but version {best} has {others[best].value:.4f}; to promote it: {command} {best}"
+
+
+def _gain(score: Score, other: float) -> float:
+    """How much better a score is than another value of its metric."""
+    return (other - score.value) * (1 if METRICS[score.metric] else -1)

@@ -11,7 +11,7 @@ from tasks.register.settings import RegisterSettings
 from tasks.stage.errors import GristmillError
 from tasks.stage.problems import nearest
 from tasks.stage.settings import known_recipes, read_section
-from tasks.tracking.client import IDENTITY, RECIPE, lost_is_transient
+from tasks.tracking.client import IDENTITY, RECIPE, find_run, lost_is_transient
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,22 +59,10 @@ def _version(client: "MlflowClient", text: str, name: str, separator: str, rest:
     if model is None or not model.versions:
         raise GristmillError(f"{text}: MLflow has no registered model {name!r}; expected {FORMS}{_near(name)}")
     version = _numbered(model, text, rest) if separator == ":" else _aliased(model, text, rest or CHAMPION)
-    run = _own_run(client, version)
+    run = find_run(client, version.run_id or "")
     if run is None:
         raise GristmillError(f"{name}:{version.version}: its run was deleted in MLflow")
     return Reference(f"{name}:{version.version}", _recipe_of(run, version.tags, name), run, version)
-
-
-def _own_run(client: "MlflowClient", version: "ModelVersion") -> "Run | None":
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = client.get_run(version.run_id or "")
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return None
-    return None if run.info.lifecycle_stage == "deleted" else run
 
 
 def _numbered(model: Registered, text: str, number: str) -> "ModelVersion":

@@ -5,8 +5,10 @@ from urllib.parse import urlsplit
 
 from tasks.register.package import log_model
 from tasks.register.recorded import registration_path, remember, replace_json, tell
+from tasks.register.registered import read_registered
 from tasks.register.registry import headline, register
 from tasks.register.results import Results, read_results
+from tasks.register.seen import keep
 from tasks.register.settings import RegisterSettings
 from tasks.register.sync_run import log_scores, sync_run
 from tasks.stage.errors import TransientError
@@ -44,6 +46,8 @@ def _record(results: Results, settings: RegisterSettings) -> dict[str, Any]:
         model = log_model(client, run, results)
         log_scores(client, run, results, model.model_id)
         registration = register(client, run, model, results, settings)
+        if (registered := read_registered(client, registration["model"])) is not None:
+            keep(results.recipe, registered)
     uri = urlsplit(client.tracking_uri)
     if uri.scheme in ("http", "https"):
         server = redact(client.tracking_uri).rstrip("/")

@@ -17,8 +17,10 @@ from tasks.register.aliases import (
     set_tags,
     succeed,
 )
+from tasks.register.gate import judge, recall
+from tasks.register.ledger import read_ledger
 from tasks.register.package import SHA256
-from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, decide, doubts
+from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, bars, doubts
 from tasks.register.results import Results
 from tasks.register.settings import RegisterSettings, problems
 from tasks.stage.errors import DataError, GristmillError, RecipeError
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 METRIC, VALUE, SIGNATURE, BASELINES = (f"gristmill.{name}" for name in ("metric", "value", "signature", "baselines"))
+
+AGAINST = "gristmill.against"
+"""The tag with the champion that a version was judged against."""
+JUDGED = {AGAINST, REPLACED}
 
 
 def model_name(recipe: str, settings: RegisterSettings) -> str:
@@ -78,10 +84,12 @@ def register(
     for each in lost:
         succeed(client, registered, each, version)
     fresh = new and not lost
-    decision = _decide(registered, version, fresh, score, results, settings)
+    decision = _decide(client, run, registered, version, fresh, score, results, settings)
     if decision.alias == CHAMPION or fresh or not registered.moved_by_hand(CHALLENGER):
         crown(client, registered, version, decision)
-    warnings = warn_of_champion(registered, settings, results.recipe)
+    if decision.verdict is not None:
+        set_tags(client, version, {AGAINST: str(decision.verdict["against"])})
+    warnings = [*warn_of_champion(registered, results.recipe), *_worn_out(registered, score, settings)]
     champion = registered.holder(CHAMPION)
     if champion is not version:
         describe(client, version, f"{CHALLENGER}: {decision.reason}")
@@ -95,6 +103,7 @@ def register(
         "new": new,
         "alias": alias,
         "reason": decision.reason,
+        "verdict": decision.verdict,
         "metric": score.metric,
         "value": score.value,
         "champion": registered.aliases.get(CHAMPION),
@@ -106,7 +115,7 @@ def register(
     }
 
 
-def warn_of_champion(model: Registered, settings: RegisterSettings, recipe: str) -> list[str]:
+def warn_of_champion(model: Registered, recipe: str) -> list[str]:
     """Why the champion may be a bad one, one clause each; see `promotion.doubts`."""
     champion = model.holder(CHAMPION)
     score = None if champion is None else score_of(champion)
@@ -114,10 +123,20 @@ def warn_of_champion(model: Registered, settings: RegisterSettings, recipe: str)
         return []
     others = {}
     if BY_HAND not in champion.tags and not model.moved_by_hand(CHAMPION):  # a hand chose it, knowing the others
-        live = {number: each for number, each in model.versions.items() if REPLACED not in each.tags}
-        others = {number: found for number, each in live.items() if (found := score_of(each)) is not None}
-    command = f"gristmill promote {recipe}"
-    return list(doubts(settings, int(champion.version), score, baselines_of(champion), others, command))
+        unjudged = {number: each for number, each in model.versions.items() if JUDGED.isdisjoint(each.tags)}
+        others = {number: found for number, each in unjudged.items() if (found := score_of(each)) is not None}
+    return list(doubts(int(champion.version), score, baselines_of(champion), others, f"gristmill promote {recipe}"))
+
+
+def _worn_out(model: Registered, score: Score, settings: RegisterSettings) -> list[str]:
+    """Whether the test text has decided so often that the winners fit it rather than the language."""
+    count = read_ledger(model).decisions(score.text)
+    if count <= settings.max_decisions:
+        return []
+    return [
+        f"this test text has decided {count} times, more than register.max_decisions {settings.max_decisions}: choose a"
+        " new one with another clean.splits.seed"
+    ]
 
 
 def score_of(version: "ModelVersion") -> Score | None:
@@ -139,21 +158,34 @@ def baselines_of(version: "ModelVersion") -> dict[str, float]:
 
 
 def _decide(
-    model: Registered, version: "ModelVersion", fresh: bool, score: Score, results: Results, settings: RegisterSettings
+    client: "MlflowClient",
+    run: "Run",
+    model: Registered,
+    version: "ModelVersion",
+    fresh: bool,
+    score: Score,
+    results: Results,
+    settings: RegisterSettings,
 ) -> Decision:
     champion = model.holder(CHAMPION)
     if champion is version:
-        return Decision(CHAMPION, version.tags.get(REASON) or "it is the champion")
+        verdict = recall(client, run, version.tags[AGAINST]) if AGAINST in version.tags else None
+        return Decision(CHAMPION, version.tags.get(REASON) or "it is the champion", verdict)
     if not fresh and champion is not None and BY_HAND in champion.tags:
         return Decision(CHALLENGER, f"version {champion.version} was made champion by hand, after this one")
     if not fresh and champion is None and model.moved_by_hand(CHAMPION):
         return Decision(CHALLENGER, "the alias champion was taken away by hand")
-    rival = None if champion is None else score_of(champion)
-    if champion is not None and rival is None:
-        return Decision(
-            CHALLENGER, f"version {champion.version} is champion and has no score of Gristmill to compare with"
-        )
-    return decide(settings, score, results.metrics, rival, str(champion.version) if champion else "")
+    if (failed := bars(settings, score, results.metrics)) is not None:
+        return Decision(CHALLENGER, failed)
+    if champion is None:
+        return Decision(CHAMPION, f"there was no champion; {score.metric} {score.value:.4f}")
+    name = f"version {champion.version}"
+    if (rival := score_of(champion)) is None:
+        return Decision(CHALLENGER, f"{name} is champion and has no score of Gristmill to compare with")
+    if rival.metric != score.metric:
+        return Decision(CHALLENGER, f"{name} is champion by its {rival.metric}, which is not comparable")
+    number = read_ledger(model).decisions(score.text) + 1
+    return judge(client, run, version, champion, rival, score, results, settings, number)
 
 
 def _tell_of_renaming(client: "MlflowClient", name: str, run: "Run", recipe: str) -> None:

@@ -15,6 +15,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.changes.manifest import write_manifests
 from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
 from tasks.register.results import LOCK, Results
@@ -216,7 +217,7 @@ def _artifact_files(results: Results) -> dict[str, Path]:
     for name in FOLDERS:
         folder = results.folder / name
         files |= {f"{name}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
-    return {name: path for name, path in files.items() if path.is_file()}
+    return {name: path for name, path in files.items() if path.is_file()} | write_manifests(results.folder)
 
 
 def _environment() -> str:

@@ -191,6 +191,19 @@ def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, start
     )
 
 
+def find_run(client: "MlflowClient", run_id: str) -> "Run | None":
+    """The run with this id, or None if it is gone or deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+    return None if run.info.lifecycle_stage == "deleted" else run
+
+
 def end_dead_runs(client: "MlflowClient", recipe: str, run: "Run") -> None:
     """End all other runs of a recipe that are RUNNING and whose process is gone; see `dead`."""
     for other in client.search_runs(

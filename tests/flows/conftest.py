@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +106,16 @@ def dvc(*arguments: str) -> str:
 
 def changed(recipe: str) -> list[str]:
     return list(flows.graph.changes([node.address for node in flows.graph.read_graph(recipe)]))
+
+
+def events_in(api: str, event: str, resource: str) -> list[dict[str, Any]]:
+    """The events of a kind about a resource that a Prefect API has, once there are any."""
+    from prefect.client.orchestration import SyncPrefectClient
+
+    asked = {"filter": {"event": {"name": [event]}, "resource": {"id": [resource]}}, "limit": 50}
+    deadline = time.monotonic() + 60
+    with SyncPrefectClient(api) as client:
+        while not (found := client.request("POST", "/events/filter", json=asked).json()["events"]):
+            assert time.monotonic() < deadline, f"no {event} of {resource}"
+            time.sleep(0.2)
+    return list(found)

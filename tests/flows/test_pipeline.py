@@ -15,7 +15,7 @@ import pytest
 from flows.runner import StageFailed
 from flows.workspace import BusyWorkspace, claim
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError
-from tests.flows.conftest import attempts, changed, dvc, edit
+from tests.flows.conftest import attempts, changed, dvc, edit, events_in
 
 
 @pytest.fixture
@@ -54,6 +54,17 @@ def test_each_stage_is_one_task_in_the_order_of_the_graph(first_run):
     upstream = {run.id for run in runs[:1]}
     assert {need.id for need in runs[1].task_inputs["wait_for"]} == upstream
     assert (folder / "attempts.txt").read_text().split() == ["first", "second", "register"]
+
+
+def test_prefect_hears_of_the_gate_and_of_the_champion(first_run, prefect_api):
+    for event in ("gristmill.gate", "gristmill.champion"):
+        told = events_in(prefect_api, event, "gristmill.recipe.toy")[-1]
+        assert told["occurred"].startswith("2026-11-27T21:23:51.123456")
+        assert told["payload"]["verdict"] == {"verdict": "better", "gain": 0.5} and told["payload"]["model"] == "toys"
+        labels = {name: told["resource"][f"gristmill.{name}"] for name in ("event", "version", "champion", "verdict")}
+        assert labels == {"event": "promoted", "version": "1", "champion": "1", "verdict": "better"}
+        kinds = {each["prefect.resource.role"] for each in told["related"]}
+        assert {"flow-run", "flow"} <= kinds
 
 
 def test_summary_tells_what_ran_the_metrics_and_the_registration(first_run):

@@ -12,7 +12,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from tasks.tracking.client import RECIPE
 from tests.register import empty_database, make_project
+from tests.scratch import ROOT, environment
 
 STARTUP = 240.0
 """Seconds until a server answers."""
@@ -75,6 +77,31 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real tracking server on loopback that stores artifacts; yields its URL."""
+    folder = tmp_path_factory.mktemp("server")
+    command = ("server", "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db")
+    more = environment(ROOT, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    with serving(folder, *command, "--artifacts-destination", str(folder / "kept"), **more) as url:
+        yield url
+
+
+@pytest.fixture
+def on_server(project: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with its record on a server, which is cleaned up afterwards."""
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    yield project
+    client = mlflow.MlflowClient(server)
+    if client.search_registered_models("name = 'tiny'"):
+        client.delete_registered_model("tiny")
+    for experiment in client.search_experiments(filter_string=f"tags.`{RECIPE}` = 'tiny'"):
+        client.rename_experiment(experiment.experiment_id, f"over-{time.time_ns()}")
+        client.set_experiment_tag(experiment.experiment_id, RECIPE, "over")
 
 
 def _answers(url: str) -> bool:

@@ -5,8 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow.cli
@@ -19,38 +18,11 @@ from tasks.register import champion as questions
 from tasks.register.predict import generate
 from tasks.register.recorded import files_are_known, whole
 from tasks.register.registration import run
-from tasks.tracking.client import RECIPE
 from tasks.tracking.dead import place
 from tests.register import evaluate, the_model, train
-from tests.register.conftest import serving
 from tests.scratch import ROOT, environment
 
 Damage = Callable[[dict], object]
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real tracking server on loopback that stores artifacts; yields its URL."""
-    folder = tmp_path_factory.mktemp("server")
-    command = ("server", "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db")
-    more = environment(ROOT, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
-    with serving(folder, *command, "--artifacts-destination", str(folder / "kept"), **more) as url:
-        yield url
-
-
-@pytest.fixture
-def on_server(project: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project with its record on a server, which is cleaned up afterwards."""
-    import mlflow
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    yield project
-    client = mlflow.MlflowClient(server)
-    if client.search_registered_models("name = 'tiny'"):
-        client.delete_registered_model("tiny")
-    for experiment in client.search_experiments(filter_string=f"tags.`{RECIPE}` = 'tiny'"):
-        client.rename_experiment(experiment.experiment_id, f"over-{time.time_ns()}")
-        client.set_experiment_tag(experiment.experiment_id, RECIPE, "over")
 
 
 def sql(*statements: str) -> None:
