@@ -1,6 +1,7 @@
 """Tables on the command line: a run's summary, recipes, runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDE = 160
 """Width without a terminal: a log, a pipe."""
+REASON = 80
+"""Characters of a reason in the table of runs; `gristmill history` has the rest."""
 
 
 def print_summary(summary: Summary) -> None:
@@ -172,7 +175,7 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> "Table":
             figure(row["parameters"]),
             figure(row["steps"]),
             " ".join([figure(row["version"]), *row["aliases"]]),
-            row["reason"] or "",
+            shorten(row["reason"] or "", REASON, placeholder=" …"),
         )
     return table
 
