@@ -354,6 +354,26 @@ def verify(target: Any, key: str) -> None:
 
 
 @main.command()
+@click.argument("run")
+@click.option("--stages", metavar="STAGE,…", help="Only these stages.")
+@click.option("--from", "start", metavar="STAGE", help="This stage and all after it.")
+@click.option("--steps", type=Integer(1, LONG), help="Only the first steps of the training, against its history.")
+@click.option("--tolerance", type=Number(0), help="Relative difference of numbers that counts as the same.")
+@click.option("--keep", is_flag=True, help="Keep the work tree and the outputs.")
+def reproduce(
+    run: str, stages: str | None, start: str | None, steps: int | None, tolerance: float | None, keep: bool
+) -> None:
+    """Rebuild RUN in a clean work tree and compare every byte.
+
+    RUN is RECIPE (its champion), RECIPE@ALIAS, MODEL:VERSION, or the id or name of a run. Exits with 0 if all stages
+    give the same bytes, 1 if one differs, 2 or 75 if one cannot be told. The verdict is also written to the run.
+    """
+    from flows.cli.reproduce import reproduce_run
+
+    reproduce_run(run, stages, start, steps, tolerance, keep)
+
+
+@main.command()
 @click.argument("recipe", type=RecipeName())
 @click.option("--cron", required=True, help='Cron expression, such as "0 2 * * *".')
 @click.option("--timezone", default="UTC", show_default=True, help="IANA time zone of the schedule.")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.changes.manifest import write_manifests
 from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
+from tasks.register.provenance import settle_provenance
 from tasks.register.results import LOCK, Results
 from tasks.register.scores import measured, rest
 from tasks.stage.errors import DataError
@@ -33,6 +34,7 @@ from tasks.tracking.client import (
     log_tags,
     logged_points,
 )
+from tasks.tracking.provenance import files_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,7 +72,7 @@ def sync_run(client: "MlflowClient", results: Results) -> "Run":
     size = {SIZE: str(results.training["parameters"])} if "parameters" in results.training else {}
     log_parameters(client, run, journal.parameters | flatten(resolved) | flatten(made_by) | size)
     unknown = {key: value for key, value in journal.tags.items() if key not in run.data.tags}
-    log_tags(client, run, unknown | _tags(results))
+    log_tags(client, run, unknown | _tags(results) | settle_provenance(client, run, results))
     client.log_batch(run.info.run_id, metrics=list(_missing_points(client, run, results)))
     _log_datasets(client, run, results)
     _log_artifacts(client, run, results)
@@ -217,6 +219,7 @@ def _artifact_files(results: Results) -> dict[str, Path]:
     for name in FOLDERS:
         folder = results.folder / name
         files |= {f"{name}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
+    files |= files_of(results.recipe, results.identity)
     return {name: path for name, path in files.items() if path.is_file()} | write_manifests(results.folder)
 
 

@@ -7,6 +7,8 @@ GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
 GRISTMILL_TIMEOUT           timeout of a stage in seconds (default: none)
 GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
+GRISTMILL_STOP_AFTER        a training ends after this step, with its history beside its checkpoints and no outputs; set
+                            by `gristmill reproduce --steps` (default: it runs to its end)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
 GRISTMILL_OUTCOME           set by a flow: the file in which a stage reports how it ended
 GRISTMILL_PROGRESS          set by a flow: seconds between a stage's lines of progress
@@ -86,6 +88,11 @@ def retries() -> int:
     """How often a flow retries a stage after a transient failure."""
     value = _whole_number("GRISTMILL_RETRIES", least=0)
     return 3 if value is None else value
+
+
+def last_step() -> int | None:
+    """The step after which a training ends without outputs, or None."""
+    return _whole_number("GRISTMILL_STOP_AFTER")
 
 
 def flow_run() -> str | None:

@@ -1,4 +1,4 @@
-"""The git commit of this project, as tags of a run."""
+"""Git: the commit of this project, as tags of a run, and the command for `provenance`."""
 
 import os
 import subprocess
@@ -16,15 +16,24 @@ def commit_tags() -> dict[str, str]:
     If git refuses, one line on stderr says why.
     """
     try:
-        if (commit := _git("rev-parse", "--verify", "--quiet", "HEAD")) is None:
+        if (commit := find_commit()) is None:
             return {}
-        if (around := _foreign_root()) is not None:
-            raise GristmillError(f"the repository around this project, {around}, does not track it")
         dirty = "true" if _git("status", "--porcelain") else "false"
     except GristmillError as error:
         print(f"record: the git commit is not recorded: {error}", file=sys.stderr, flush=True)
         return {}
     return {"mlflow.source.git.commit": commit, "gristmill.git.dirty": dirty}
+
+
+def find_commit() -> str | None:
+    """The commit of the working directory; None without a repository or a commit.
+
+    Raises GristmillError if git fails, or if the repository around the project does not track it.
+    """
+    commit = _git("rev-parse", "--verify", "--quiet", "HEAD")
+    if commit is not None and (around := _foreign_root()) is not None:
+        raise GristmillError(f"the repository around this project, {around}, does not track it")
+    return commit
 
 
 def _foreign_root() -> str | None:
@@ -34,18 +43,31 @@ def _foreign_root() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """The output of git, or None without a repository or a commit. Raises GristmillError if git fails otherwise."""
+    """The output of git as text, or None without a repository or a commit. Raises GristmillError as `git`."""
+    output = git(*arguments)
+    return None if output is None else output.decode("utf-8", "replace").strip()
+
+
+def git(*arguments: str, folder: Path | None = None, seconds: float = 30) -> bytes | None:
+    """The output of git in a folder, by default the working directory; None without a repository or a commit.
+
+    Raises GristmillError if git fails otherwise.
+    """
+    here = Path() if folder is None else folder
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30, env=_environment())
+        done = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, timeout=seconds, env=_environment(),
+        )  # fmt: skip
     except FileNotFoundError as error:
         raise GristmillError("git is not installed") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise GristmillError(str(error)) from error
     if done.returncode == 0:
-        return done.stdout.strip()
-    if not done.stderr or (done.stderr.startswith(NO_REPOSITORY) and not Path(".git").exists()):
+        return done.stdout
+    told = done.stderr.decode("utf-8", "replace")
+    if not told or (told.startswith(NO_REPOSITORY) and not (here / ".git").exists()):
         return None
-    raise GristmillError(one_line(done.stderr.removeprefix("fatal: ")))
+    raise GristmillError(one_line(told.removeprefix("fatal: ")))
 
 
 def _environment() -> dict[str, str]:

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tasks.stage.errors import GristmillError
 from tasks.stage.run import checkpoints_of
-from tasks.stage.runtime import flow_run, processors
+from tasks.stage.runtime import flow_run, processors, workers
 from tasks.tracking.client import (
     ENDED,
     PLACE,
@@ -50,6 +50,7 @@ from tasks.tracking.client import (
 )
 from tasks.tracking.commit import commit_tags
 from tasks.tracking.dead import hold, place
+from tasks.tracking.provenance import TAG, settle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -131,7 +132,10 @@ class LiveRecord:
 
         path = journal_path(recipe, identity)
         path.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"time": time.time(), "parameters": flatten(parameters), "tags": context(recipe)}
+        came_from = settle(recipe, identity, registering=False)
+        print(f"record: {came_from.sentence()}", file=sys.stderr, flush=True)
+        tags = context(recipe) | {TAG: came_from.rebuildable}
+        entry = {"time": time.time(), "parameters": flatten(parameters), "tags": tags}
         with path.open("a", encoding="utf-8") as file:
             file.write(f"\n{json.dumps(entry)}\n")
         record = cls(recipe, identity, read_journal(path))
@@ -255,8 +259,9 @@ def machine() -> dict[str, str]:
     import torch
 
     facts = {
-        "processor": _processor() or platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": str(processors()),
+        "threads": str(workers()),
         "memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "system": platform.platform(terse=True),
@@ -265,10 +270,14 @@ def machine() -> dict[str, str]:
     return facts | {name: version(name) for name in LIBRARIES}
 
 
-def _processor() -> str | None:
+def processor() -> str:
+    """The name of this machine's processor."""
+    import platform
+
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    return named or platform.processor() or platform.machine()
 
 
 def _user() -> str:

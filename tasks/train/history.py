@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+CURVE = "history.csv"
 COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate", "grad_norm")
 
 

@@ -8,10 +8,12 @@ an evaluation or a checkpoint needs them. It raises at the first non-finite valu
 import math
 from typing import TYPE_CHECKING
 
+from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
+from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
 from tasks.train.batches import Batches, count_items
-from tasks.train.history import History
+from tasks.train.history import CURVE, History
 from tasks.train.log import Log
 from tasks.train.loss import summed_loss
 from tasks.train.optimizers import make_optimizer
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
 
-    Raises GristmillError if a loss or gradient is not finite.
+    Raises GristmillError if a loss or gradient is not finite, and after the step in GRISTMILL_STOP_AFTER.
     """
     from accelerate.utils import set_seed
 
@@ -45,7 +47,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     done = checkpoints.step_of(checkpoint)
     batches = plan.data.training.loader(range(done * accumulation, steps * accumulation), device)
     history = History() if checkpoint is None else checkpoints.load(checkpoint, model, optimizer, device)
-    log = Log(plan, history, record)
+    log, stop = Log(plan, history, record), last_step() or math.inf
 
     net.train()
     with progress("train", steps, "steps") as bar:
@@ -77,6 +79,8 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
                 if best and settings.keep == "best":
                     history.best_sha256 = checkpoints.save_best(plan.folder, model)
             bar.advance(1, note=log.note)
+            if step >= stop and not last:
+                raise _stopped(plan, history, step)
             if last or plan.exhausted(history):
                 break
             if step % settings.checkpoint_every == 0:
@@ -85,6 +89,16 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     if settings.keep == "best":
         checkpoints.load_best(plan.folder, model, history)
     return history
+
+
+def _stopped(plan: Plan, history: History, step: int) -> GristmillError:
+    """The end of a training that GRISTMILL_STOP_AFTER cuts off: its rows so far are kept, its model is not."""
+    path = plan.folder / CURVE
+    path.write_text(history.to_csv(), encoding="utf-8")
+    return GristmillError(
+        f"{plan.where}: train: stopped after step {step} of {plan.steps} (GRISTMILL_STOP_AFTER); {path} has its "
+        "history, and there is no model; unset it to train to the end"
+    )
 
 
 def evaluate(model: "PreTrainedModel", batches: Batches, device: "torch.device") -> float:

@@ -184,3 +184,19 @@ def test_a_second_training_in_a_process_may_have_another_precision(tmp_path: Pat
         losses.append(fit(bigrams(), wanted, Record()))  # type: ignore[arg-type]
     one, two = (history.rows[-1].loss for history in losses)
     assert one != two and one == pytest.approx(two, rel=1e-2)
+
+
+def test_a_training_that_is_cut_off_has_the_rows_of_the_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often = {"log_every": 2, "evaluate_every": 4, "checkpoint_every": 100}
+    for name in ("whole", "cut", "end"):
+        (tmp_path / name).mkdir()
+    whole = fit(bigrams(), plan_of(tmp_path / "whole", **often), Record())
+    monkeypatch.setenv("GRISTMILL_STOP_AFTER", "8")
+    with pytest.raises(GristmillError, match=r"stopped after step 8 of 12 \(GRISTMILL_STOP_AFTER\)"):
+        fit(bigrams(), plan_of(tmp_path / "cut", **often), Record())
+    lines = (tmp_path / "cut/history.csv").read_text().splitlines()
+    assert len(lines) == 5 and lines == whole.to_csv().splitlines()[:5]
+    monkeypatch.setenv("GRISTMILL_STOP_AFTER", "12")
+    assert fit(bigrams(), plan_of(tmp_path / "end", **often), Record()).rows == whole.rows
