@@ -63,9 +63,10 @@ def judge(
         reason = f"cannot tell: {name} cannot be compared with: {error}; it stays champion until `gristmill promote`"
         _keep_page(client, run, version, champion, results.recipe, noise, reason)
         return Decision(CHALLENGER, reason)
+    luck = "" if noise else f", not counting the luck of seeds (`gristmill noise {results.recipe}` measures it)"
     decision = replace(
         decision,
-        reason=f"{decision.reason}; decision {number} on this test text",
+        reason=f"{decision.reason}{luck}; decision {number} on this test text",
         verdict={**(decision.verdict or {}), "decisions": number},
     )
     _keep_page(client, run, version, champion, results.recipe, noise, decision.reason)
