@@ -17,6 +17,8 @@ SAME, WITHIN, DIFFERENT, UNKNOWN = "the same bytes", "within the tolerance", "di
 PROCESSOR = 1e-3
 """Relative tolerance of numbers in reports, curves and scores that another kind of processor explains."""
 
+HIDDEN = "it is not the recorded one, and what differs cannot be shown"
+
 
 @dataclass
 class Verdict:
@@ -65,6 +67,7 @@ class Judge:
         return found
 
     def _settle(self, found: Verdict, differences: list[tuple[str, float]]) -> None:
+        differences.sort(key=lambda each: HIDDEN in each[0])  # one that can be shown says more
         largest = max(size for _, size in differences)
         others = [told.partition(":")[0] for told, _ in differences[1:]]
         found.verdict = DIFFERENT
@@ -94,7 +97,7 @@ class Judge:
         except (Missing, Damaged) as error:
             artifact = self.recorded.artifact(out.path)
             if artifact is None or hash_path(artifact) != out.md5:
-                return f"it is not the recorded one, and what differs cannot be shown: {error}", math.inf
+                return f"{HIDDEN}: {error}", math.inf
             place = artifact
         difference = find_difference(place, path, weights=0.0 if stage == "train" else math.inf)
         return difference.sentence, difference.largest
