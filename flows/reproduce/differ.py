@@ -80,7 +80,7 @@ def _compare(recorded: Path, made: Path, weights: float) -> Difference:
         for told, size in () if way is None else way(recorded, made):
             first, largest, count = first or told, max(largest, size), count + 1
     except (OSError, ValueError, KeyError, TypeError) as error:
-        told = f"{_where(recorded, made)}, and the recorded copy cannot be read ({' '.join(str(error).split())[:80]})"
+        told = f"{_where(recorded, made)}, and a copy cannot be read ({' '.join(str(error).split())[:80]})"
         first, largest, count = told, math.inf, 1
     if made.suffix == ".safetensors" and count:
         largest = min(largest, weights)
@@ -98,20 +98,29 @@ def _bytes(recorded: Path, made: Path) -> str:
 def _where(recorded: Path, made: Path) -> str:
     """The first byte that differs; in a table, the documents and the column to which it belongs."""
     place = _first_byte(recorded, made) or 0
-    if made.suffix == ".parquet":
-        import pyarrow.parquet as pq
+    told = f"from byte {place:,} on"
+    for path in (made, recorded) if made.suffix == ".parquet" else ():
+        try:
+            owner = _owner_of(path, place)
+        except (OSError, ValueError):  # the damaged one
+            continue
+        return f"{owner}: {told}" if owner else told
+    return told
 
-        file = pq.ParquetFile(made)
-        for number in range(file.num_row_groups):
-            group = file.metadata.row_group(number)
-            for column in (group.column(at) for at in range(group.num_columns)):
-                start = min(
-                    page for page in (column.dictionary_page_offset, column.data_page_offset) if page is not None
-                )
-                if start <= place < start + column.total_compressed_size:
-                    names = _ids(file.read_row_group(number))
-                    return f"documents {names[0]} to {names[-1]}, {column.path_in_schema}: from byte {place:,} on"
-    return f"from byte {place:,} on"
+
+def _owner_of(path: Path, place: int) -> str | None:
+    """The documents and the column of a table to which a byte belongs; None for a byte of its frame."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        for column in (group.column(at) for at in range(group.num_columns)):
+            start = min(page for page in (column.dictionary_page_offset, column.data_page_offset) if page is not None)
+            if start <= place < start + column.total_compressed_size:
+                names = _ids(file.read_row_group(number))
+                return f"documents {names[0]} to {names[-1]}, {column.path_in_schema}"
+    return None
 
 
 def _first_byte(one: Path, other: Path) -> int | None:

@@ -15,7 +15,8 @@ from tasks.stage.settings import read_yaml
 SAME, WITHIN, DIFFERENT, UNKNOWN = "the same bytes", "within the tolerance", "different", "cannot be told"
 
 PROCESSOR = 1e-3
-"""Relative tolerance of numbers in reports, curves and scores that another kind of processor explains."""
+"""Relative tolerance of numbers in reports, curves and scores that another kind of processor explains. Scoring a model
+with AVX2 in place of AVX-512 moved them by 6e-7; a training on another processor adds up its own differences."""
 
 HIDDEN = "it is not the recorded one, and what differs cannot be shown"
 
@@ -114,7 +115,7 @@ class Judge:
                     file = made / name if name else made
                     copy = self.scratch / f"damaged{file.suffix}"
                     shutil.copyfile(self.store.object(hash_path(file)), copy)
-                    told += f": {find_difference(copy, file).sentence}"
+                    told += f": {find_difference(file, copy).sentence}"
             found.append(told)
         here = Path(out.path)
         if here.exists() and out.md5 == _locked_here(out.path) and hash_path(here) != out.md5:

@@ -97,6 +97,7 @@ def test_a_damaged_table_names_the_documents_of_the_damage(pair: Pair) -> None:
     content[start : start + 20] = bytes(20)
     path.write_bytes(content)
     found = find_difference(*pair)
+    assert "documents a to c, text: from byte" in find_difference(*reversed(pair)).sentence
     assert "documents a to c, text: from byte" in found.sentence and "cannot be read" in found.sentence
 
 
