@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from tasks.changes.record import cached_files
 from tasks.register.results import LOCK
 from tasks.stage.errors import DataError
 from tasks.stage.settings import read_yaml
@@ -159,13 +160,12 @@ class _Files:
 
 def _culprit(path: Path, found: list[File], noted: str) -> str:
     """The file that differs, if DVC's cache has the listing of its folder; else the folder."""
-    listing = CACHE / noted[:2] / noted[2:]
-    if not noted.endswith(".dir") or not listing.is_file():
+    if not noted.endswith(".dir"):
         return path.as_posix()
-    try:
-        wanted = {f"{path.as_posix()}/{entry['relpath']}": entry["md5"] for entry in json.loads(listing.read_bytes())}
-    except (ValueError, KeyError, TypeError):  # a damaged listing
+    listed = cached_files(CACHE, noted)
+    if not listed:
         return path.as_posix()
+    wanted = {f"{path.as_posix()}/{name}": "".join(place.parts[-2:]) for name, place in listed.items()}
     there = {file.path: file.md5 for file in found}
     return next((name for name in sorted(wanted | there) if wanted.get(name) != there.get(name)), path.as_posix())
 

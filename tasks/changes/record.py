@@ -114,7 +114,7 @@ def local_record(recipe: str, name: str = "") -> Record:
     journal = read_journal(journal_path(recipe, str(identity)))
     corpora = {stage: tuple(sorted((folder / place).glob("part-*.parquet"))) for stage, place in STAGES.items()}
     return Record(
-        found.name, recipe, found.files, journal.tags, environment=_installed(),
+        found.name, recipe, found.files, journal.tags, environment=installed(),
         corpora={stage: shards for stage, shards in corpora.items() if shards},
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def _cached(lock: Path | None, recipe: str, objects: Path) -> dict[str, tuple[Pa
     for stage, place in STAGES.items():
         top, _, inner = place.partition("/")
         listing = hashes.get(f"{DATA}/{recipe}/{top}")
-        paths = None if listing is None else _listed(objects, listing)
+        paths = None if listing is None else cached_files(objects, listing)
         shards = {
             Path(name).name: path for name, path in (paths or {}).items()
             if Path(name).parent.as_posix() == (inner or ".") and Path(name).match("part-*.parquet")
@@ -168,7 +168,7 @@ def _cached(lock: Path | None, recipe: str, objects: Path) -> dict[str, tuple[Pa
     return found
 
 
-def _listed(objects: Path, md5: str) -> dict[str, Path]:
+def cached_files(objects: Path, md5: str) -> dict[str, Path]:
     """Name → path in DVC's cache, of the files in a folder."""
     try:
         items = json.loads(object_path(objects, md5).read_text(encoding="utf-8"))
@@ -188,7 +188,7 @@ def outputs_of(lock: Mapping[str, Any], recipe: str) -> dict[str, str]:
     return {item["path"]: item["md5"] for stage in stages.values() for item in stage.get("outs", ()) if "md5" in item}
 
 
-def _installed() -> str:
+def installed() -> str:
     """The packages of this environment in the format of `pip freeze`."""
     names = {each.metadata["Name"]: each.version for each in metadata.distributions()}
     return "".join(f"{name}=={names[name]}\n" for name in sorted(names, key=str.lower))

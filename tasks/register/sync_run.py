@@ -11,11 +11,11 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.changes.manifest import write_manifests
+from tasks.changes.record import installed
 from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
 from tasks.register.provenance import settle_provenance
@@ -192,7 +192,7 @@ def _profile(path: Path) -> Mapping[str, Any]:
 
 def _log_artifacts(client: "MlflowClient", run: "Run", results: Results) -> None:
     files = _artifact_files(results)
-    texts = {"README.md": model_card(results), "environment/requirements.txt": _environment()}
+    texts = {"README.md": model_card(results), "environment/requirements.txt": installed()}
     state = fingerprint({**{name: hash_file(path) for name, path in files.items()}, **texts})
     run_id, uri = run.info.run_id, run.info.artifact_uri
     with scratch("register") as folder:
@@ -221,9 +221,3 @@ def _artifact_files(results: Results) -> dict[str, Path]:
         files |= {f"{name}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
     files |= files_of(results.recipe, results.identity)
     return {name: path for name, path in files.items() if path.is_file()} | write_manifests(results.folder)
-
-
-def _environment() -> str:
-    """All installed distributions in the format of `pip freeze`."""
-    names = {dist.metadata["Name"]: dist.version for dist in distributions()}
-    return "".join(f"{name}=={names[name]}\n" for name in sorted(names, key=str.lower))
