@@ -17,7 +17,10 @@ server      Prefect's server, which answers its own page only
 stop        Ctrl-C and its kin end a command with a sentence
 schedule    a deployment with a schedule
 summary     the outcome of a run
+events      events in Prefect about the gate and the champion
 noise       trains a recipe again with other seeds
+reproduce/  makes any run again in a clean work tree, and compares every byte
+why_stale   why each stage would run; of its code, `stale_code`
 
 Nothing here imports torch, transformers or great_expectations; Prefect and DVC are imported on demand, so that the
 command line starts at once.

@@ -6,6 +6,12 @@ run       `gristmill run`: check for changes, run the flow, print a summary
 profile   describes a recipe's corpus without training
 predict   runs the champion on texts, line by line
 results   the results of all recipes, for the terminal and for a Markdown file
+history   the ledger: who became champion, when, by whom and why
+compare   what differs between two models
+why_stale why each stage would run
+reproduce any run again
+noise     the spread of scores between seeds
+attest    keys, signed statements, and their check
 schema    the reference of recipe keys
 tables    the tables that commands print
 ui        serves the MLflow and Prefect pages on loopback

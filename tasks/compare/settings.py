@@ -11,6 +11,8 @@ from tasks.stage.task import FAMILIES, METRICS
 
 OWN = ("id", "text", "target")
 """Columns in which each document has its own value."""
+BY = ("group", "label", "source", "language", "length")
+"""What documents can be sliced by: the other columns of the corpus, and two that are found in the text."""
 
 
 class Guard(Section):
@@ -19,8 +21,8 @@ class Guard(Section):
     metric: str | None = None
     """The metric that is guarded; defaults to the one that decides."""
     by: Name | None = None
-    """Slices: `group`, `label`, `source` or another column of the corpus; `language` (identified) or `length` of the
-    text (`short`, `middle`, `long`: thirds by bytes). Null guards all documents together."""
+    """Slices: `group`, `label`, `source` (the file), `language` (identified) or `length` of the text (`short`,
+    `middle`, `long`: thirds by bytes). Null guards all documents together."""
     value: Name | None = None
     """Guard only this slice; null guards every slice."""
     tolerance: float = Field(0.0, ge=0)
@@ -46,5 +48,7 @@ def problems(guard: Guard, task: str) -> Iterator[str]:
         yield f"metric: {guard.metric} is not a metric of {task} (available: {', '.join(known)})" + nearest(
             guard.metric, known
         )
+    if guard.by is not None and guard.by not in BY:
+        yield f"by: the corpus has no column {guard.by!r} (available: {', '.join(BY)})" + nearest(guard.by, BY)
     if guard.by == "label" and FAMILIES[task].needs != "label":
         yield f"by: documents of {task} have no label"

@@ -17,7 +17,10 @@ card          the model card
 artifacts     whether files of runs and models are there and whole
 package       the model in MLflow's format
 schema        inputs, outputs and parameters of the registered model, by task
-promotion     champion or challenger, and why
+provenance    what a run came from, kept with it
+promotion     champion or challenger: the rules
+gate          a new version meets the champion; the verdict is kept
+rival         the champion's scores on the same text, scored again where need be
 registry      versions of the registered model
 registered    the registered model as it is now
 aliases       who gets its aliases, and whether a hand moved them
@@ -29,6 +32,8 @@ history       the ledger, for the command line
 rollback      an earlier champion reigns again
 recorded      detects a complete record without MLflow
 place         the place of the record (a `database` or a `server`), and its rows
+reference     the model that a text names: a recipe, an alias, a version, a run
+reproduction  what was recorded of a run, and the verdict of `gristmill reproduce`
 champion      the champion and the runs, for the command line; `promote`
 predict       runs the champion
 noise         models of other seeds, and the spread of their scores

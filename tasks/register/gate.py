@@ -108,7 +108,7 @@ def _compare(
     from tasks.compare.guards import check_guards
     from tasks.compare.verdict import compare
 
-    evaluation = results.settings["evaluate"]
+    evaluation = results.settings.get("evaluate") or {}
     own = read_documents(results.folder / "evaluation" / SCORES, results.task)
     with scores_of(client, champion, rival, score, results) as (path, rescored):
         old = read_documents(path, results.task)

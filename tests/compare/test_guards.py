@@ -190,6 +190,8 @@ def test_a_guard_that_does_not_fit_the_task_is_told() -> None:
     assert next(problems(Guard(metric="chrf"), "causal-lm")).startswith("metric: chrf is not a metric of causal-lm (")
     assert list(problems(Guard(by="label"), "causal-lm")) == ["by: documents of causal-lm have no label"]
     assert list(problems(Guard(by="label", metric="accuracy"), "classification")) == []
+    (unknown,) = problems(Guard(by="lenght"), "causal-lm")
+    assert unknown.startswith("by: the corpus has no column 'lenght' (available: group") and unknown.endswith("length?")
 
 
 def test_slices_by_length_language_and_source(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ clean: {min_words: 3}
 tokenize: {vocab_size: 300}
 model: {init: scratch, architecture: llama, config: {hidden_size: 8}}
 train: {steps: 4, learning_rate: 3e-3}
-evaluate: {window: 16}
+evaluate: {window: 16, stride: 8}
 """
 GENERATION = {
     "num_beams": 2, "max_new_tokens": 12, "length_penalty": 0.8, "repetition_penalty": 1.0, "no_repeat_ngram_size": 3,
