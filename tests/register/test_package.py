@@ -63,7 +63,7 @@ def test_a_causal_model_goes_on_as_the_evaluation_of_its_recipe(project):
     assert defaults() == GenerationSettings.model_validate({}).model_dump()
     recipe = Path("recipes/tiny.yaml")
     said = "{max_new_tokens: 30, temperature: 1, top_p: 0.95, seed: 3}"
-    recipe.write_text(recipe.read_text().replace("{window: 16}", f"{{window: 16, generation: {said}}}"))
+    recipe.write_text(recipe.read_text().replace("stride: 8}", f"stride: 8, generation: {said}}}"))
     run("tiny")
     wanted = {"max_new_tokens": 30, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "seed": 3}
     assert defaults() == wanted
