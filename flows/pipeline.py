@@ -230,5 +230,5 @@ def _registration(found: dict[str, Any]) -> Iterator[str]:
         if name == "run_id" and "experiment_id" in found:
             page = found.get("url") or run_page(EMBEDDED, found["experiment_id"], value)
             yield f"- {name}: [{value}]({page})" + ("" if "url" in found else ", while `make ui` runs")
-        elif name != "url":
+        elif name not in ("url", "verdict"):  # the reason has its figures
             yield f"- {name}: {cell(str(value))}"
