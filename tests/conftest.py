@@ -22,16 +22,22 @@ os.environ.setdefault("GRISTMILL_WORKERS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+TOGETHER = ("test_whole.py", "test_chain.py", "test_gate.py", "test_reproduce.py", "test_command.py")
+GROUPS = {
+    "prefect_api": "prefect", "engine": "clusters", "on_server": "server", "coded": "coded", "evaluated": "evaluated",
+}  # fmt: skip
+"""Files, and fixtures, whose tests share what takes long to make."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for its groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share expensive fixtures run in one process, and first, so that both processes end together."""
     for item in items:
-        if item.path.name in ("test_whole.py", "test_chain.py"):
+        shared = [GROUPS[name] for name in getattr(item, "fixturenames", ()) if name in GROUPS]
+        if item.path.name in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        elif "prefect_api" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("prefect"))
-        elif "engine" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("clusters"))
+        elif shared:
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

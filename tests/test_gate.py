@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from tasks.register.history import history
 from tasks.register.noise import Spread, keep_spread
 from tasks.register.registration import run
 from tasks.register.rollback import rollback
+from tasks.stage.run import run as run_stage
 from tests.families import tiny_recipe, write_source
 from tests.register import empty_database
-from tests.scratch import command, make_project
+from tests.scratch import command, make_project, without_tracking
 
 Story = dict[str, Any]
 
@@ -37,11 +39,24 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
                       ["commit", "-qm", "first"]):  # fmt: skip
         command(folder, "git", *arguments)
 
-    def take(**changed: Any) -> dict[str, Any]:
+    def write(**changed: Any) -> None:
         for name, values in changed.items():
             recipe[name] |= values
         (folder / "recipes/tiny.yaml").write_text(json.dumps(recipe))
+
+    def take(**changed: Any) -> dict[str, Any]:
+        """Through DVC, in processes of their own, as a flow does it."""
+        write(**changed)
         command(folder, "dvc", "repro", "--quiet", "evaluate@tiny", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+        return run("tiny")
+
+    def take_here(**changed: Any) -> dict[str, Any]:
+        """Quicker: train and evaluate in this process."""
+        write(**changed)
+        with pytest.MonkeyPatch.context() as patch:
+            without_tracking(patch)
+            for stage in ("train", "evaluate"):
+                run_stage(import_module(f"tasks.{stage}.__main__").STAGE, "tiny")
         return run("tiny")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -49,12 +64,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         found: Story = {"folder": folder}
         found["first"] = take()
-        found["better"] = take(train={"steps": 120})
+        found["better"] = take_here(train={"steps": 120})
         keep_spread(MlflowClient(), "tiny", Spread("bits_per_byte", 2.0, 0.05, 5, "", "", "2026-11-27T12:00:00Z", {}))
-        found["cannot tell"] = take(train={"seed": 1})
+        found["cannot tell"] = take_here(train={"seed": 1})
         found["again"] = run("tiny")
-        found["tie"] = take(register={"margin": 0.5, "on_tie": "newest"})
-        found["guard"] = take(
+        write(register={"margin": 0.5, "on_tie": "newest"})
+        found["tie"] = run("tiny")
+        found["guard"] = take_here(
             train={"steps": 110, "seed": 2},
             register={"margin": 9.0, "guards": [{"metric": "loss"}, {"by": "length", "tolerance": 5.0}]},
             model={"config": {**recipe["model"]["config"], "hidden_size": 4, "num_attention_heads": 1}},

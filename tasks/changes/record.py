@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,6 +189,7 @@ def outputs_of(lock: Mapping[str, Any], recipe: str) -> dict[str, str]:
     return {item["path"]: item["md5"] for stage in stages.values() for item in stage.get("outs", ()) if "md5" in item}
 
 
+@cache
 def installed() -> str:
     """The packages of this environment in the format of `pip freeze`."""
     names = {each.metadata["Name"]: each.version for each in metadata.distributions()}

@@ -7,7 +7,7 @@ import ast
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -43,7 +43,7 @@ def find_imports(pins: set[str]) -> Imports:
     pending, seen, owners = sorted(ROOT / path for path in ours), set[str](), _Owners(pins)
     while pending:
         path = pending.pop()
-        for name in _names(path):
+        for name in sorted(_names(path.read_text(encoding="utf-8"))):
             top = name.partition(".")[0]
             if top in OURS or top in sys.stdlib_module_names or name in seen:
                 continue
@@ -56,14 +56,16 @@ def find_imports(pins: set[str]) -> Imports:
     return found
 
 
-def _names(path: Path) -> Iterator[str]:
-    """The full names of all modules that a file imports, lazily or not."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+@cache
+def _names(source: str) -> frozenset[str]:
+    """The full names of all modules that a file's text imports, lazily or not."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    return frozenset(found)
 
 
 def _local_files(module: str) -> list[Path]:
@@ -82,7 +84,7 @@ class _Owners:
 
     def __init__(self, pins: set[str]) -> None:
         self._pins = pins
-        self._packages = packages_distributions() if pins else {}
+        self._packages = _distributions() if pins else {}
 
     def complain(self, top: str) -> str | None:
         """Why the lock cannot bring a module back; None if it can, or the module is of the project or not there."""
@@ -101,6 +103,11 @@ class _Owners:
         if owners and self._pins.isdisjoint(owners):
             return f"{top}, which is installed but not in requirements.lock"
         return None
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _place(spec: ModuleSpec) -> Path | None:
