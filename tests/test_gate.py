@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tasks.register.rollback import rollback
 from tasks.stage.run import run as run_stage
 from tests.families import tiny_recipe, write_source
 from tests.register import empty_database
-from tests.scratch import command, make_project, without_tracking
+from tests.scratch import STAGES, command, make_project, without_tracking
 
 Story = dict[str, Any]
 
@@ -50,12 +50,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         command(folder, "dvc", "repro", "--quiet", "evaluate@tiny", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
         return run("tiny")
 
-    def take_here(**changed: Any) -> dict[str, Any]:
-        """Quicker: train and evaluate in this process."""
+    def take_here(stages: Sequence[str] = ("train", "evaluate"), **changed: Any) -> dict[str, Any]:
+        """Quicker: some stages in this process."""
         write(**changed)
         with pytest.MonkeyPatch.context() as patch:
             without_tracking(patch)
-            for stage in ("train", "evaluate"):
+            for stage in stages:
                 run_stage(import_module(f"tasks.{stage}.__main__").STAGE, "tiny")
         return run("tiny")
 
@@ -77,8 +77,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         )
         grow(folder / "texts/all.jsonl")
         model = {"config": {**recipe["model"]["config"], "hidden_size": 32, "num_attention_heads": 2}}
-        found["grown"] = take(
-            train={"steps": 240}, register={"margin": 0.0, "on_tie": "keep", "guards": []}, model=model
+        found["grown"] = take_here(
+            STAGES[1:], train={"steps": 240}, register={"margin": 0.0, "on_tie": "keep", "guards": []}, model=model
         )
         found["grown again"] = run("tiny")
         yield found

@@ -149,8 +149,8 @@ def noise(folder: Path, *seeds: str) -> subprocess.CompletedProcess[str]:
     return command(folder, sys.executable, "-m", "flows", "noise", "tiny", *seeds, check=False)
 
 
-def test_other_seeds_are_trained_beside_the_recipe_once(project: Path) -> None:
-    before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
+@pytest.mark.slow
+def test_noise_that_is_stopped_goes_on(project: Path) -> None:
     arguments = [sys.executable, "-m", "flows", "noise", "tiny", "--seeds", "2"]
     stopped = subprocess.Popen(
         arguments, cwd=project, env=environment(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -160,7 +160,11 @@ def test_other_seeds_are_trained_beside_the_recipe_once(project: Path) -> None:
     stopped.send_signal(signal.SIGTERM)
     _, said = stopped.communicate()
     assert stopped.returncode == 143 and re.search(r"\w+@tiny, seed 1: stopped.*`gristmill noise tiny`", said), said
+    assert "tiny: 1 trained now, 1 known" in noise(project, "--seeds", "2").stdout
 
+
+def test_other_seeds_are_trained_beside_the_recipe_once(project: Path) -> None:
+    before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
     done = noise(project, "--seeds", "2")
     assert done.returncode == 0, done.stderr
     assert "tiny: 1 trained now, 1 known" in done.stdout and "mean " in done.stdout
@@ -168,7 +172,6 @@ def test_other_seeds_are_trained_beside_the_recipe_once(project: Path) -> None:
     assert 0 < abs(own - other) < 1
     again = noise(project, "--seeds", "2")
     assert "tiny: 0 trained now, 2 known" in again.stdout and "train@tiny" not in again.stdout
-
     assert {name: hash_tree(project / name) for name in before} == before
     assert not list(project.glob(".dvc/tmp/gristmill-noise/tiny/*"))
 

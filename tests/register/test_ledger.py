@@ -339,7 +339,7 @@ except GristmillError as error:
 """
 
 
-@pytest.fixture(params=["database", "server"])
+@pytest.fixture(params=["database", pytest.param("server", marks=pytest.mark.xdist_group("server"))])
 def place(request: pytest.FixtureRequest) -> Path:
     """A project with its record in a database, and on a server."""
     return request.getfixturevalue("project" if request.param == "database" else "on_server")
