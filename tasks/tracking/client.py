@@ -64,6 +64,8 @@ def connect() -> "MlflowClient":
     uri = get_tracking_uri()
     probe(uri)
     database = Path(unquote(uri.removeprefix("sqlite:///")))
+    if uri.startswith("sqlite:///") and database.is_dir():  # MLflow tries again for minutes
+        raise GristmillError(str(_explain(uri, IsADirectoryError())))
     if uri.startswith("sqlite:///") and not database.exists() and not os.access(database.parent, os.W_OK):
         raise GristmillError(
             f"MLflow at {redact(uri)}: {database.parent.resolve()} cannot be written"
