@@ -28,7 +28,7 @@ from tasks.register.ledger import (
     read_ledger,
 )
 from tasks.register.promotion import CHALLENGER, CHAMPION, Decision
-from tasks.register.registered import NONE, NOTES, Registered, refresh
+from tasks.register.registered import NONE, NOTES, Registered, refresh, write_tag
 from tasks.register.registered import read_registered as read_registered
 from tasks.tracking.client import IDENTITY
 
@@ -146,7 +146,7 @@ def succeed(client: "MlflowClient", model: Registered, old: "ModelVersion", new:
         elif alias == CHALLENGER:
             _move(client, model, alias, after)
         else:
-            client.set_registered_model_alias(model.name, alias, new.version)
+            write_tag(client.set_registered_model_alias, model.name, alias, new.version)
     set_tags(client, old, {REPLACED: str(new.version)})
     describe(client, old, f"replaced by version {new.version}, since its run or its files were deleted")
     publish(client, model)
@@ -164,7 +164,7 @@ def set_tags(client: "MlflowClient", version: "ModelVersion", tags: dict[str, st
     """Set the tags of a version that are missing or have another value."""
     for key, value in tags.items():
         if version.tags.get(key) != value:
-            client.set_model_version_tag(version.name, version.version, key, value)
+            write_tag(client.set_model_version_tag, version.name, version.version, key, value)
             version.tags[key] = value
 
 
@@ -206,7 +206,7 @@ def _enact(client: "MlflowClient", model: Registered, event: Event, version: "Mo
     if event.event not in (BEGAN, SUCCEEDED, FOUND):  # those keep how the version got its alias
         _mark(client, version, _reason(event), event.event in HANDS)
     if holder != number:
-        client.set_registered_model_alias(model.name, CHAMPION, str(number))
+        write_tag(client.set_registered_model_alias, model.name, CHAMPION, str(number))
         model.aliases[CHAMPION] = number
     if model.aliases.get(CHALLENGER) == number:
         _move(client, model, CHALLENGER, None)
@@ -263,12 +263,12 @@ def _move(client: "MlflowClient", model: Registered, alias: str, number: int | N
             client.delete_registered_model_alias(model.name, alias)
             del model.aliases[alias]
         else:
-            client.set_registered_model_alias(model.name, alias, new)
+            write_tag(client.set_registered_model_alias, model.name, alias, new)
             model.aliases[alias] = number
     _note(client, model, alias, new)
 
 
 def _note(client: "MlflowClient", model: Registered, alias: str, note: str) -> None:
     if model.tags.get(NOTES[alias]) != note:
-        client.set_registered_model_tag(model.name, NOTES[alias], note)
+        write_tag(client.set_registered_model_tag, model.name, NOTES[alias], note)
         model.tags[NOTES[alias]] = note

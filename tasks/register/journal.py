@@ -25,7 +25,7 @@ from tasks.register.ledger import (
     read_ledger,
 )
 from tasks.register.person import person
-from tasks.register.registered import Registered, refresh
+from tasks.register.registered import Registered, refresh, write_tag
 from tasks.stage.errors import one_line
 from tasks.stage.redact import redact, redact_all
 from tasks.tracking.client import RECIPE
@@ -92,7 +92,7 @@ def record(
     parts = [text[start : start + LONGEST] for start in range(0, len(text), LONGEST)]
     for number in range(len(parts), 0, -1):  # the first part last: without it the others are not read
         name = key if number == 1 else f"{key}.{number}"
-        client.set_registered_model_tag(model.name, name, parts[number - 1])
+        write_tag(client.set_registered_model_tag, model.name, name, parts[number - 1])
         model.tags[name] = parts[number - 1]
     model.appended.append(fields["hash"])
     return next(each for each in read_ledger(model).events if each.hash == fields["hash"])
@@ -123,7 +123,7 @@ def publish(client: "MlflowClient", model: Registered) -> None:
         if model.tags.get(ENDS) == ends and model.description == text:
             return
         if model.tags.get(ENDS) != ends:
-            client.set_registered_model_tag(model.name, ENDS, ends)
+            write_tag(client.set_registered_model_tag, model.name, ENDS, ends)
         if model.description != text:
             client.update_registered_model(model.name, text)
         refresh(client, model)

@@ -1,5 +1,7 @@
 """A registered model as it is now: its versions, who holds its aliases, its tags."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 NOTES = {alias: f"gristmill.{alias}" for alias in (CHAMPION, CHALLENGER)}
 """Alias → the tag that notes its version: `2`, `none`, or `1>2` while it moves, so that a crash is no hand."""
 NONE = "none"
+TAKEN = re.compile(r"unique constraint|duplicate (?:key|entry)", re.IGNORECASE)
+"""How SQLite, Postgres and MySQL refuse a row that is there."""
 
 
 @dataclass
@@ -70,3 +74,16 @@ def refresh(client: "MlflowClient", model: Registered) -> None:
     if not set(model.aliases.values()) <= set(model.versions):
         for version in client.search_model_versions(f"name = '{model.name}'"):
             model.versions.setdefault(int(version.version), version)
+
+
+def write_tag(write: Callable[..., None], *arguments: str) -> None:
+    """Set a tag or an alias; once more if another writer has just created it, which MLflow takes for an error."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import IntegrityError
+
+    try:
+        write(*arguments)
+    except (MlflowException, IntegrityError) as error:
+        if not TAKEN.search(str(error)):
+            raise
+        write(*arguments)
