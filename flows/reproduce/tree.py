@@ -44,8 +44,7 @@ def make_tree(recorded: Recorded, place: Path) -> Path:
             f"{recorded.name}: its commit {recorded.commit[:12]} is not in this repository; run `git fetch`, or go to "
             "the project that made the run"
         )
-    source = (git("rev-parse", "--show-toplevel") or b"").decode().strip()
-    git("clone", "--shared", "--no-checkout", "--quiet", source, str(place), seconds=PATIENCE)
+    git("clone", "--shared", "--no-checkout", "--quiet", (root or b"").decode().strip(), str(place), seconds=PATIENCE)
     git("checkout", "--detach", "--quiet", recorded.commit, folder=place, seconds=PATIENCE)
     folder = recorded.provenance.folder if recorded.provenance else (git("rev-parse", "--show-prefix") or b"").decode()
     project = place / folder.strip().rstrip("/")

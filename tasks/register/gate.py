@@ -61,16 +61,17 @@ def judge(
         decision, guards = _compare(client, champion, rival, score, results, settings, noise)
     except (Incomparable, DataError) as error:
         reason = f"cannot tell: {name} cannot be compared with: {error}; it stays champion until `gristmill promote`"
-        _keep_page(client, run, version, champion, results.recipe, noise, reason)
-        return Decision(CHALLENGER, reason)
-    luck = "" if noise else f", not counting the luck of seeds (`gristmill noise {results.recipe}` measures it)"
-    decision = replace(
-        decision,
-        reason=f"{decision.reason}{luck}; decision {number} on this test text",
-        verdict={**(decision.verdict or {}), "decisions": number},
-    )
+        decision, guards = Decision(CHALLENGER, reason), None
+    else:
+        luck = "" if noise else f", not counting the luck of seeds (`gristmill noise {results.recipe}` measures it)"
+        decision = replace(
+            decision,
+            reason=f"{decision.reason}{luck}; decision {number} on this test text",
+            verdict={**(decision.verdict or {}), "decisions": number},
+        )
     _keep_page(client, run, version, champion, results.recipe, noise, decision.reason)
-    client.log_dict(run.info.run_id, {"key": key, **asdict(decision), "guards": guards}, place)
+    if guards is not None:
+        client.log_dict(run.info.run_id, {"key": key, **asdict(decision), "guards": guards}, place)
     return decision
 
 

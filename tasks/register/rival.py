@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.changes.record import RESCORED
 from tasks.register.promotion import Score
 from tasks.register.results import Results
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError, TransientError
@@ -44,7 +45,7 @@ def scores_of(
     Raises Incomparable, and TransientError if a server is away.
     """
     with scratch("register") as folder:
-        kept = f"rescored/{fingerprint(score.parts)[:16]}"
+        kept = f"{RESCORED}/{fingerprint(score.parts)[:16]}"
         run = find_run(client, champion.run_id or "")
         for place in (kept,) if score.differs_in(rival) else ("evaluation", kept):
             found = None if run is None else _stored(client, run.info.run_id, place, folder)
