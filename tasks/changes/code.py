@@ -1,9 +1,7 @@
 """Code that differs: commits and files by git, versions of each stage's code and libraries, packages."""
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import md5
@@ -12,7 +10,9 @@ from typing import Any
 
 from tasks.changes.record import DIRTY, ENVIRONMENT, LOCK, Record, object_path
 from tasks.stage.code import FOLDER
+from tasks.stage.errors import GristmillError
 from tasks.stage.settings import read_yaml
+from tasks.tracking.commit import git
 
 HASH = re.compile(r"[0-9a-f]{7,64}")
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==(\S+)$", re.MULTILINE)
@@ -195,12 +195,8 @@ def _packages(old: Record, new: Record, notes: list[str]) -> tuple[Version, ...]
 
 def _git(*arguments: str) -> str | None:
     """The output of git; None if it fails, in a folder without a repository, say, or without git."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name}
     try:
-        done = subprocess.run(
-            ["git", "-c", "core.quotepath=off", *arguments],
-            capture_output=True, text=True, errors="replace", timeout=LONGEST, env={**kept, "LC_ALL": "C"},
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        output = git("-c", "core.quotepath=off", *arguments, seconds=LONGEST)
+    except GristmillError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return None if output is None else output.decode("utf-8", "replace")
