@@ -20,7 +20,7 @@ from tasks.clean.rules.length import length_rules
 from tasks.clean.rules.pairs import pair_rules
 from tasks.clean.settings import CleanSettings
 from tasks.clean.verdict import SIDES, Batch, Rule, Side, Verdict, of_side
-from tasks.formats.corpus import corpus_schema
+from tasks.formats.corpus import corpus_schema, extra_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +116,7 @@ def clean_batch(
     noted.bytes[MASKED] = documents.bytes()
     columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | documents.columns | {"source": source}
     columns |= {name: [verdict and getattr(verdict, name) for verdict in documents.verdicts] for name in REJECTED}
-    schema = corpus_schema(*REJECTED)
+    schema = corpus_schema(*REJECTED, extra=extra_of(batch.schema))
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
     raw = documents.columns["text"].cast(pa.large_binary()).to_pylist()
     digests = [hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest() for text in raw]

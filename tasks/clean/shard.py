@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.clean.documents import Noted, clean_batch
 from tasks.clean.settings import CleanSettings
-from tasks.formats.corpus import COLUMNS, hash_row_group, read_row_group, text_bytes
+from tasks.formats.corpus import COLUMNS, extra_columns, hash_row_group, read_row_group, text_bytes
 from tasks.stage.code import read_code
 from tasks.stage.identity import fingerprint
 from tasks.workers.parallel_map import parallel_map
@@ -79,7 +79,7 @@ def clean_row_group(
     """
     path = folder / f"{fingerprint([hash_row_group(*place), basis])}.arrow"
     if not path.exists():
-        batch = read_row_group(*place, columns=COLUMNS)
+        batch = read_row_group(*place, columns=(*COLUMNS, *extra_columns(place[0].parent)))
         documents, noted = clean_batch(batch, settings, rare)
         _write_traces(path, documents, settings)
         about = {"documents": batch.num_rows, "bytes": int(text_bytes(batch).sum()), "noted": vars(noted)}

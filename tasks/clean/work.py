@@ -21,7 +21,7 @@ from tasks.clean.shard import CleanedShard, cleaned
 from tasks.clean.splits import SplitSize, check_splits
 from tasks.clean.text import require_library
 from tasks.clean.write_splits import Written, write_splits
-from tasks.formats.corpus import count_documents, row_groups
+from tasks.formats.corpus import count_documents, extra_columns, row_groups
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Drop, Job, Report
@@ -42,7 +42,7 @@ def clean(job: Job) -> Report:
     out.mkdir()
     cross_document = find(shards, settings, job.partial, processes)
     Thread(target=import_module, args=("matplotlib.figure",)).start()  # takes a second, in parallel with writing
-    written = write_splits(shards, cross_document, settings, out)
+    written = write_splits(shards, cross_document, settings, out, extra_columns(job.input("valid")))
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in written.sizes.values()):
         raise DataError(_nothing_left(job, documents, written.dropped))

@@ -39,15 +39,22 @@ class Written:
 
 
 def write_splits(
-    shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, out: Path
+    shards: Sequence[CleanedShard],
+    cross_document: CrossDocument,
+    settings: CleanSettings,
+    out: Path,
+    extra: Sequence[str] = (),
 ) -> Written:
-    """Write the splits and `rejected.parquet` to a folder. A thread prepares the next shard during each write."""
+    """Write the splits and `rejected.parquet` to a folder. A thread prepares the next shard during each write.
+
+    `extra`: the columns of `tasks.formats.corpus.EXTRA` that the documents have.
+    """
     named = {*settings.splits.validation_groups, *settings.splits.test_groups}
     sizes = {name: SplitSize() for name in SPLITS}
     there = set[str]()
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema())) for name in SPLITS}
-        rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED)))
+        writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema(extra=extra))) for name in SPLITS}
+        rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED, extra=extra)))
         shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
         work = partial(_dealt, shards, cross_document, settings)
         for shard, parts in zip(shards, in_threads(work, range(len(shards)), 1), strict=True):

@@ -155,11 +155,33 @@ class ClassEvaluateSettings(_Batched):
     """Batch size and precision only; inputs have the same maximum length as in training."""
 
 
+class ChatEvaluateSettings(_Batched):
+    """How the answers of a chat model are generated and scored."""
+
+    generation: BeamSettings = Field(default_factory=lambda: BeamSettings.model_validate({"num_beams": 1}))
+    """Search settings, and the defaults of `gristmill chat`."""
+    bootstrap: BootstrapSettings = Field(default_factory=lambda: BootstrapSettings.model_validate({}))
+    """How the 95 % intervals are computed."""
+    samples: int = Field(8, ge=0)
+    """Number of evenly spaced examples in samples.json."""
+
+
+class PreferenceEvaluateSettings(_Batched):
+    """How preferences are scored."""
+
+    bootstrap: BootstrapSettings = Field(default_factory=lambda: BootstrapSettings.model_validate({}))
+    """How the 95 % intervals are computed."""
+    samples: int = Field(8, ge=0)
+    """Number of evenly spaced examples in samples.json."""
+
+
 SETTINGS: dict[str, type[Section]] = {
     "causal-lm": CausalEvaluateSettings,
     "translation": TranslationEvaluateSettings,
     "summarization": SummarizationEvaluateSettings,
     "masked-lm": MaskedEvaluateSettings,
     "classification": ClassEvaluateSettings,
+    "chat": ChatEvaluateSettings,
+    "preference": PreferenceEvaluateSettings,
 }
 """Settings class by task."""

@@ -8,6 +8,14 @@
     source   string  its location, for messages: file, and row or section
     problem  string  ingest only: why the document cannot be used (null if it can)
 
+and, where the documents are of a kind that has them (EXTRA):
+
+    messages string  conversations: their turns, as `tasks.formats.conversation` writes them; `text` then holds the
+                     questions and `target` the answers
+    rejected string  preferences: the answer that was not preferred; `messages` ends with the chosen one
+    part     string  mixtures: the name of the document's source
+    split    string  mixtures: the split that this source is for (null: by the recipe's `clean.splits`)
+
 Shards depend on the documents alone, never on the number of workers. Document ids choose where row groups end, so
 a new document changes only the row groups around it, and cached results of the others stay valid. Reading and writing
 stream, one row group at a time.
@@ -37,16 +45,28 @@ NO_CUT_BEFORE, CUT_EVERY = 0.25, 0.25
 is small relative to the first, row groups that got out of step stay so for long."""
 
 COLUMNS = ("id", "group", "text", "target", "label", "source")
-OPTIONAL = ("target", "label")
-OF_FEW_VALUES = ("group", "label", "source", "reason", "threshold")
+OPTIONAL = ("target", "label", "split")
+EXTRA = ("messages", "rejected", "part", "split")
+OF_FEW_VALUES = ("group", "label", "source", "part", "split", "reason", "threshold")
 
 
-def corpus_schema(*more: str) -> "pa.Schema":
-    """The columns of a corpus, followed by `more` string columns (`problem`, `reason`, …)."""
+def corpus_schema(*more: str, extra: Sequence[str] = ()) -> "pa.Schema":
+    """The columns of a corpus and those of EXTRA that it has, followed by `more` string columns (`problem`, …)."""
     import pyarrow as pa
 
     nullable = (*OPTIONAL, *more)
-    return pa.schema([pa.field(name, pa.large_string(), nullable=name in nullable) for name in (*COLUMNS, *more)])
+    names = (*COLUMNS, *extra, *more)
+    return pa.schema([pa.field(name, pa.large_string(), nullable=name in nullable) for name in names])
+
+
+def extra_columns(folder: Path) -> tuple[str, ...]:
+    """Which columns of EXTRA a corpus has, in that order. Raises DataError as `shards`."""
+    return extra_of(_open(shards(folder)[0]).schema_arrow)
+
+
+def extra_of(schema: "pa.Schema") -> tuple[str, ...]:
+    """Which columns of EXTRA a schema has, in that order."""
+    return tuple(name for name in EXTRA if name in schema.names)
 
 
 def document_writer(path: Path, schema: "pa.Schema") -> "pa.parquet.ParquetWriter":

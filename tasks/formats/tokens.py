@@ -11,6 +11,11 @@
     <folder>/target/          pairs: the other side in the same format, with as many documents
     <folder>/labels.npy       classes: int64 [documents], indices into labels.json
     <folder>/labels.json      classes: their names, sorted, the same for every split
+    <folder>/answers.npy      conversations: int64 [answers, 2], the start and the end in the stream of what the model
+                              learns to say, the end of the turn included; in order
+    <folder>/rejected/        preferences: the conversations with the rejected answer, in the same format, with as many
+                              documents; the only answer of each document, here and beside it, is the last one
+    <folder>/parts.json       mixtures: [[source, documents], …] in the order of the stream
 
 A document may cross shards, but never splits.
 """
@@ -27,9 +32,13 @@ from numpy.typing import NDArray
 from tasks.stage.errors import DataError
 from tasks.stage.run import write_json
 
+Ids = NDArray[np.int64]
+
 SHARD_TOKENS = 1 << 27
 """Ids per shard: 256 MiB as uint16."""
 
+REJECTED = "rejected"
+"""Folder of the conversations with the rejected answer, inside that of a split."""
 TARGET = "target"
 """Folder of a pair's other side, inside that of a split; a separate tokenizer for it has a folder of the same name."""
 
@@ -52,6 +61,12 @@ class Index:
     """Whether `eos_token_id` was appended to each text after encoding; else the tokenizer added all special tokens."""
     control: bool = False
     """Whether special tokens in a text are control tokens; in the file only if so."""
+    template: str = ""
+    """Conversations: SHA-256 (hex) of the chat template; in the file only for these."""
+
+
+OPTIONAL = ("control", "template")
+"""Fields that are in index.json only if they are set."""
 
 
 class TokenWriter:
@@ -59,12 +74,14 @@ class TokenWriter:
 
     def __init__(
         self, folder: Path, vocab_size: int, eos_token_id: int, tokenizer: str, prefix: str = "", closed: bool = True,
-        control: bool = False,
+        control: bool = False, template: str = "",
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True)
         self.folder = folder
         self.dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-        self._index = Index(self.dtype.str, vocab_size, eos_token_id, 0, 0, 0, [], tokenizer, prefix, closed, control)
+        self._index = Index(
+            self.dtype.str, vocab_size, eos_token_id, 0, 0, 0, [], tokenizer, prefix, closed, control, template
+        )
         self._starts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
         self._file: BinaryIO | None = None
 
@@ -98,7 +115,7 @@ class TokenWriter:
             self._file.close()
         np.save(self.folder / "documents.npy", np.concatenate(self._starts))
         known = asdict(self._index)
-        write_json(self.folder / "index.json", {k: v for k, v in known.items() if k != "control" or v})
+        write_json(self.folder / "index.json", {k: v for k, v in known.items() if k not in OPTIONAL or v})
         return self._index
 
 
@@ -174,3 +191,60 @@ class Labels:
         """Write them next to the tokens of the same documents."""
         write_json(folder / "labels.json", self.names)
         np.save(folder / "labels.npy", self.indices.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model learns to say, by conversation."""
+
+    spans: Ids
+    """[answers, 2] Start and end in the stream."""
+    first: Ids
+    """[documents + 1] The first answer of each document, and the number of all answers."""
+
+    @classmethod
+    def open(cls, folder: Path, tokens: Tokens) -> Self:
+        """The answers of `tokens`. Raises DataError if the file is missing, damaged or disagrees with the tokens."""
+        try:
+            spans = np.load(folder / "answers.npy")
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{folder}: answers cannot be read: {error}") from error
+        first = np.searchsorted(spans[:, 0], tokens.starts)
+        ordered = (spans[:, 0] < spans[:, 1]).all() and (spans[1:, 0] >= spans[:-1, 1]).all()
+        inside = (spans[:, 1] <= tokens.starts[np.searchsorted(tokens.starts, spans[:, 0], side="right")]).all()
+        if not (ordered and inside):
+            raise DataError(f"{folder}: answers.npy does not fit the tokens")
+        return cls(spans, first)
+
+    def of(self, document: int) -> Ids:
+        """The spans in a document [answers, 2]: start and end in the stream, like `Tokens.starts`."""
+        return self.spans[int(self.first[document]) : int(self.first[document + 1])]
+
+
+def write_answers(folder: Path, spans: Ids) -> None:
+    """Write the answers beside the tokens of the same conversations."""
+    np.save(folder / "answers.npy", spans.astype(np.int64).reshape(-1, 2))
+
+
+def write_parts(folder: Path, parts: Sequence[tuple[str, int]]) -> None:
+    """Write the sources of a mixture, in the order of the stream, each with the number of its documents."""
+    write_json(folder / "parts.json", [list(part) for part in parts])
+
+
+def read_parts(folder: Path, tokens: Tokens) -> list[tuple[str, range]]:
+    """The sources of a mixture, each with the numbers of its documents; empty if the split is of one source.
+
+    Raises DataError if the file is damaged or disagrees with the tokens.
+    """
+    path, first, found = folder / "parts.json", 0, []
+    if not path.exists():
+        return []
+    try:
+        for name, documents in json.loads(path.read_text(encoding="utf-8")):
+            found.append((str(name), range(first, first + int(documents))))
+            first += int(documents)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: not valid: {error}") from error
+    if first != tokens.index.documents:
+        raise DataError(f"{path}: names {first:,} documents, but there are {tokens.index.documents:,}")
+    return found

@@ -8,10 +8,12 @@ from tasks.stage.errors import RecipeError
 from tasks.stage.problems import missing, nearest
 from tasks.stage.settings import read_yaml, recipe_path
 
-Task = Literal["causal-lm", "translation", "summarization", "masked-lm", "classification"]
+Task = Literal["causal-lm", "translation", "summarization", "masked-lm", "classification", "chat", "preference"]
 TASKS: tuple[Task, ...] = get_args(Task)
 PAIRS = ("translation", "summarization")
 """Text to text: by an encoder-decoder, or by a causal model that gets source and target in one sequence."""
+CHATS = ("chat", "preference")
+"""Conversations, rendered by a chat template, for causal models; a preference has two answers to the last question."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,22 @@ FAMILIES: dict[str, Family] = {
         False,
         dict.fromkeys(("macro_f1", "accuracy", "macro_precision", "macro_recall"), ("majority", "tfidf")),
     ),
+    "chat": Family(
+        "AutoModelForCausalLM",
+        "messages",
+        False,
+        {
+            "bits_per_byte": ("base",),
+            **dict.fromkeys(("chrf", "rougeL", "exact_match"), ("base", "nearest", "frequent")),
+            "ended": ("base",),
+        },
+    ),
+    "preference": Family(
+        "AutoModelForCausalLM",
+        "rejected",
+        False,
+        {"preference_accuracy": ("base", "longer"), "preference_margin": (), "bits_per_byte": ("base",)},
+    ),
 }
 
 LESS_IS_BETTER = ("bits_per_byte", "perplexity", "loss", "pseudo_perplexity")
@@ -60,7 +78,7 @@ METRICS = {metric: metric in LESS_IS_BETTER for family in FAMILIES.values() for 
 def is_causal(task: str, encoder_decoder: bool) -> bool:
     """Whether a model predicts each token from the preceding ones; `encoder_decoder`: `is_encoder_decoder` in its
     config.json."""
-    return task == "causal-lm" or (task in PAIRS and not encoder_decoder)
+    return task in ("causal-lm", *CHATS) or (task in PAIRS and not encoder_decoder)
 
 
 def model_class(task: str, encoder_decoder: bool) -> str:

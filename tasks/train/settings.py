@@ -209,11 +209,44 @@ class PairTraining(BucketTraining):
     """Maximum tokens per target. Longer pairs are dropped: a truncated target teaches the model to stop early."""
 
 
-SETTINGS: dict[str, type[PackedTraining | MaskedTraining | PairTraining | BucketTraining]] = {
+class ChatTraining(TrainSettings):
+    """Conversations, rendered by the chat template; the loss is on the assistant's tokens."""
+
+    context_length: Annotated[int, Field(ge=8)] = 1024
+    """Maximum tokens of a conversation; longer ones are cut after the last whole answer that fits."""
+    batch_tokens: Count = 4096
+    """Maximum tokens per batch, counting padding; a longer conversation is a batch of its own."""
+    packing: bool = True
+    """Whether several conversations share a row; none sees the others. Otherwise rows of similar length are padded."""
+    loss_on: Literal["answers", "all", "last_answer"] = "answers"
+    """What the loss is on: every answer, all tokens, or the last answer only."""
+    neftune_alpha: Positive | None = None
+    """NEFTune: noise on the embeddings while training (Jain et al. 2023, https://arxiv.org/abs/2310.05914)."""
+    evaluation_documents: Count | None = None
+    """Evaluate on the first conversations of the validation split only (None: all)."""
+
+
+class PreferenceTraining(TrainSettings):
+    """Pairs of answers: the chosen one becomes likelier than the rejected one, relative to the base."""
+
+    context_length: Annotated[int, Field(ge=8)] = 1024
+    """Maximum tokens of a conversation with its answer; pairs that exceed it are left out."""
+    batch_tokens: Count = 4096
+    """Maximum tokens per batch, both answers and padding counted; a longer pair is a batch of its own."""
+    evaluation_documents: Count | None = None
+    """Evaluate on the first pairs of the validation split only (None: all)."""
+
+
+SETTINGS: dict[
+    str,
+    type[PackedTraining | MaskedTraining | PairTraining | BucketTraining | ChatTraining | PreferenceTraining],
+] = {
     "causal-lm": PackedTraining,
     "masked-lm": MaskedTraining,
     **dict.fromkeys(PAIRS, PairTraining),
     "classification": BucketTraining,
+    "chat": ChatTraining,
+    "preference": PreferenceTraining,
 }
 """Settings class by task."""
 

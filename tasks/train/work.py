@@ -29,10 +29,12 @@ from tasks.train.sentences import sentence_data
 from tasks.train.settings import (
     SETTINGS,
     BucketTraining,
+    ChatTraining,
     MaskedTraining,
     ModelSettings,
     PackedTraining,
     PairTraining,
+    PreferenceTraining,
     problems,
 )
 from tasks.train.vocabulary import Vocabulary, read_vocabulary
@@ -41,7 +43,7 @@ from tasks.workers.system import prepare
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-Training = PackedTraining | BucketTraining
+Training = PackedTraining | BucketTraining | ChatTraining | PreferenceTraining
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.formats.corpus import CorpusWriter, corpus_schema, count_documents, read_batches
+from tasks.formats.corpus import CorpusWriter, corpus_schema, count_documents, extra_columns, extra_of, read_batches
 from tasks.formats.drops import DropWriter
 from tasks.stage.errors import DataError, GristmillError
 from tasks.stage.run import Job, Report
@@ -77,12 +77,12 @@ def _reasons(outcomes: list[Outcome], rows: "NDArray[np.uint64]") -> dict[int, l
 
 
 def _part(job: Job, raw: Path, reasons: dict[int, list[tuple[str, str]]], outcomes: list[Outcome]) -> Report:
-    received = 0
+    received, extra = 0, extra_columns(raw)
     with (
-        CorpusWriter(job.output("valid"), corpus_schema()) as valid,
-        DropWriter(job.output("quarantine.parquet"), corpus_schema("reason", "value")) as quarantine,
+        CorpusWriter(job.output("valid"), corpus_schema(extra=extra)) as valid,
+        DropWriter(job.output("quarantine.parquet"), corpus_schema("reason", "value", extra=extra)) as quarantine,
     ):
-        for batch in read_batches(raw, corpus_schema("problem").names):
+        for batch in read_batches(raw, corpus_schema("problem", extra=extra).names):
             judged, kinds = _judged(batch, received, reasons)
             received += batch.num_rows
             quarantine.write(judged.filter(judged.column("reason").is_valid()), [kind for kind in kinds if kind])
@@ -126,8 +126,9 @@ def _judged(
         said.append(problem if problem is not None else "; ".join(reason for reason, _ in failed) or None)
         values.append(None if problem is not None else "; ".join(value for _, value in failed) or None)
         kinds.append("problem in the source" if problem is not None else said[-1])
-    schema = corpus_schema("reason", "value")
-    columns = {name: batch.column(name).cast(pa.large_string()) for name in corpus_schema().names}
+    extra = extra_of(batch.schema)
+    schema = corpus_schema("reason", "value", extra=extra)
+    columns = {name: batch.column(name).cast(pa.large_string()) for name in corpus_schema(extra=extra).names}
     columns |= {"reason": pa.array(said, pa.large_string()), "value": pa.array(values, pa.large_string())}
     filled = [columns[one.name] if one.nullable else pc.fill_null(columns[one.name], "") for one in schema]
     return pa.RecordBatch.from_arrays(filled, schema=schema), kinds
