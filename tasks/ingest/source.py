@@ -84,6 +84,8 @@ class Document:
     problem: str | None = None
     target: str | None = None
     label: str | None = None
+    part: str | None = None
+    split: str | None = None
 
 
 def require_length(size: int, place: str, what: str = "text") -> None:
@@ -123,10 +125,12 @@ class Bench:
     received: dict[str, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     """Facts for the report besides the settings, such as the version of a source that changes."""
+    section: str = "ingest"
+    """The path of the source in the recipe."""
 
     def wrong(self, key: str, sentence: str) -> RecipeError:
-        """An error about a key of the section `ingest`."""
-        return RecipeError(f"{self.recipe}: ingest.{key}: {sentence}")
+        """An error about a key of the source."""
+        return RecipeError(f"{self.recipe}: {self.section}.{key}: {sentence}")
 
     def empty(self, documents: int) -> RecipeError:
         """The error for a source without text."""
@@ -192,6 +196,14 @@ class Source(Section, ABC):
                 f"{readers}" + (" (causal models can do both)" if column == "target" else "")
             )
 
+    def extra(self) -> tuple[str, ...]:
+        """The columns of `tasks.formats.corpus.EXTRA` that its documents have."""
+        return ()
+
+    def has_ids(self) -> bool:
+        """Whether its documents have ids of their own, which may repeat; others are file names and row numbers."""
+        return self.documents.id_column is not None
+
     def local_paths(self) -> list[str]:
         """Project files and folders that it reads, for DVC to watch; empty for a pinned source."""
         return []
@@ -201,5 +213,5 @@ class Source(Section, ABC):
         """A short name for tables: the source and its version."""
 
     def told(self) -> dict[str, Any]:
-        """The settings for the report, without `documents`."""
-        return self.model_dump(mode="json", exclude={"documents"}, exclude_none=True)
+        """The settings for the report, without `documents` and what training alone reads."""
+        return self.model_dump(mode="json", exclude={"documents", "weight", "epochs"}, exclude_none=True)

@@ -52,9 +52,9 @@ def ingest(job: Job) -> Report:
         raise RecipeError("\n".join(unfit))
     problems, ids = Problems(), Ids()
     labels: set[str] = set()
-    given = source.documents.id_column is not None  # others are file names and row numbers, which are unique
+    given = source.has_ids()
     with (
-        CorpusWriter(job.output("raw"), corpus_schema("problem")) as writer,
+        CorpusWriter(job.output("raw"), corpus_schema("problem", extra=source.extra())) as writer,
         progress("ingest", None, "documents") as shown,
     ):
         for documents in _batches(source.read(bench)):

@@ -177,6 +177,9 @@ class PackedTraining(TrainSettings):
     """Sequences per batch."""
     evaluation_tokens: Count | None = None
     """Evaluate on the first tokens of the validation split only (None: all)."""
+    shuffle: Literal["blocks", "documents"] = Field("blocks", exclude_if=lambda what: what == "blocks")
+    """What each pass puts in a new order: `blocks`, cut from the documents in the order of the corpus, or `documents`,
+    so that other documents become neighbors, and then the blocks."""
 
 
 class MaskedTraining(PackedTraining):

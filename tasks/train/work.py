@@ -3,10 +3,12 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks.formats.tokens import TARGET, Index, Labels, Tokens
+from tasks.formats.mixture import Weighted, read_weights
+from tasks.formats.tokens import TARGET, Index, Labels, Tokens, read_parts
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
@@ -21,6 +23,7 @@ from tasks.train.buckets import Layout, Sides, bucket_data
 from tasks.train.history import History
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import fit
+from tasks.train.mixture import Source, sources_of
 from tasks.train.model import Design, add_lora, build_model, check_runs, save_model
 from tasks.train.packed import causal_data, masked_data
 from tasks.train.plan import Plan
@@ -54,11 +57,15 @@ class Order:
     task: str
     model: ModelSettings
     train: Training
+    weights: dict[str, Weighted]
+    """The sources of a mixture; empty for one source."""
 
     def resolved(self) -> dict[str, Any]:
-        """As JSON values, defaults included."""
+        """As JSON values, defaults included; the weights of a mixture's sources if it has some."""
         model, train = self.model.model_dump(mode="json"), self.train.model_dump(mode="json")
-        return {"task": self.task, "model": model, "train": train}
+        sources = [source.model_dump(mode="json", exclude_none=True) for source in self.weights.values()]
+        mixture = {"sources": sources} if any(len(source) > 1 for source in sources) else {}
+        return {"task": self.task, "model": model, "train": train, **mixture}
 
 
 def train(job: Job) -> Report:
@@ -88,7 +95,7 @@ def train(job: Job) -> Report:
     )  # fmt: skip
     model, drawn = build_model(design)
     machine = replace(machine, attention=model.config._attn_implementation)
-    data = make_data(order, splits, vocabulary, model.config)
+    data = make_data(order, splits, vocabulary, model.config, read_sources(job, order, splits["train"]))
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
     if order.model.lora is not None:
@@ -133,7 +140,7 @@ def read_order(recipe: str) -> Order:
     settings = read_section(recipe, "train", SETTINGS[task])
     if found := list(problems(task, model, settings)):
         raise RecipeError("\n".join(f"{where}: {problem}" for problem in found))
-    return Order(where, task, model, settings)
+    return Order(where, task, model, settings, read_weights(recipe))
 
 
 def open_splits(job: Job, order: Order) -> dict[str, Sides]:
@@ -156,16 +163,31 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
     return splits
 
 
-def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, config: "PretrainedConfig") -> Data:
-    """The batches for a task and model config."""
+def read_sources(job: Job, order: Order, train: Sides) -> list[Source]:
+    """The sources of a mixture with weights; empty without."""
+    parts = read_parts(job.input("tokens/train"), train.text)
+    starts = train.text.starts + (0 if train.target is None else train.target.starts)
+    tokens = [int(starts[documents.stop] - starts[documents.start]) for _, documents in parts]
+    return sources_of(parts, tokens, order.weights, order.where)
+
+
+def make_data(
+    order: Order,
+    splits: dict[str, Sides],
+    vocabulary: Vocabulary,
+    config: "PretrainedConfig",
+    sources: Sequence[Source] = (),
+) -> Data:
+    """The batches for a task and model config; `sources`: those of a mixture with weights."""
     train, validation, settings = splits["train"], splits["validation"], order.train
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
-        return bucket_data(train, validation, settings, order.task != "translation", layout, order.where)
+        return bucket_data(train, validation, settings, order.task != "translation", layout, order.where, sources)
     if isinstance(settings, MaskedTraining):
-        make = sentence_data if settings.next_sentence else masked_data
-        return make(train.text, validation.text, settings, vocabulary)
-    return causal_data(train.text, validation.text, settings, vocabulary.opening)
+        if settings.next_sentence:
+            return sentence_data(train.text, validation.text, settings, vocabulary)
+        return masked_data(train.text, validation.text, settings, vocabulary, order.where, sources)
+    return causal_data(train.text, validation.text, settings, vocabulary.opening, order.where, sources)
 
 
 def identify(job: Job, order: Order, machine: Machine) -> str:
@@ -221,6 +243,12 @@ def _timing(history: History, machine: Machine) -> dict[str, object]:
     }
 
 
+def _mixture(plan: Plan, steps: int) -> dict[str, Any]:
+    """Mixtures with weights: how often each source was read."""
+    seen = plan.data.training.seen(steps * plan.settings.accumulation)
+    return {"sources": seen} if seen else {}
+
+
 def _report(
     order: Order, plan: Plan, history: History, identity: str, facts: dict[str, Any], splits: dict[str, Sides]
 ) -> Report:
@@ -243,6 +271,7 @@ def _report(
             **{key: value for key, value in asdict(plan.machine).items() if key != "device"},
             **facts,
             "data": plan.data.facts,
+            **_mixture(plan, last.step),
             "steps": last.step,
             "tokens_seen": history.tokens,
             "epochs": round(last.step * plan.settings.accumulation / plan.data.training.count, 3),

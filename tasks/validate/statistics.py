@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.formats.corpus import COLUMNS, read_row_group, row_groups
+from tasks.formats.corpus import COLUMNS, extra_columns, read_row_group, row_groups
 from tasks.stage.errors import DataError
 from tasks.stage.progress import progress
 
@@ -23,12 +23,13 @@ def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
     """
     import polars as pl
 
-    frames = [statistics(pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String)).with_row_index("row"), columns)]
+    there = (*COLUMNS, *(name for name in extra_columns(raw) if name in columns))
+    frames = [statistics(pl.DataFrame(schema=dict.fromkeys(there, pl.String)).with_row_index("row"), columns)]
     seen = 0  # after an empty frame, for a corpus without row groups
     places = row_groups(raw)
     with progress("validate", len(places), "row groups") as shown:
         for path, group, _ in places:
-            batch = read_row_group(path, group, (*COLUMNS, "problem"))
+            batch = read_row_group(path, group, (*there, "problem"))
             check_utf8(batch, path, group)
             frame = pl.DataFrame(batch).with_row_index("row", seen)
             seen += batch.num_rows
@@ -55,7 +56,7 @@ def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataF
     text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
     known = {
-        **{name: pl.col(name) for name in COLUMNS},
+        **{name: pl.col(name) for name in documents.columns if name != "row"},
         "characters": characters.cast(count),
         "bytes": text.str.len_bytes().cast(count),
         "words": text.str.count_matches(r"\S+").cast(count),

@@ -1,0 +1,55 @@
+"""How much each source of a mixture counts in training: `weight` or `epochs` in `ingest.sources` of a recipe.
+
+The stage `train` reads these keys alone, so that a changed weight trains again and does nothing else.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.stage.errors import RecipeError
+from tasks.stage.problems import nearest
+from tasks.stage.settings import Section, read_yaml, recipe_path, validate
+
+PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""The name of a source: begins the ids of its documents."""
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Weighted(Section):
+    """A source of a mixture, as training sees it."""
+
+    name: PartName
+    """The name of the source, in ids, scores and tables."""
+    weight: Positive | None = None
+    """Its share of the training tokens, relative to the weights of the others. Default, if no source has one: its
+    size; else 1."""
+    epochs: Positive | None = None
+    """Instead of weights: how often training reads the source while it reads the others as often as they say."""
+
+
+class _Part(Weighted):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Parts(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+    sources: tuple[_Part, ...] = ()
+
+
+def require_sources(named: Iterable[str], there: Collection[str], key: str) -> None:
+    """Raises RecipeError for a name that is no source of the corpus; `key`: where the recipe names it."""
+    for name in named:
+        if name not in there:
+            known = f"its sources are {', '.join(there)}{nearest(name, there)}" if there else "it is not a mixture"
+            raise RecipeError(f"{key}: no source {name!r} in the corpus; {known}")
+
+
+def read_weights(recipe: str) -> dict[str, Weighted]:
+    """The sources of a recipe by name; empty if it is no mixture. Raises RecipeError for an invalid weight."""
+    path = recipe_path(recipe)
+    ingest: Any = read_yaml(path).get("ingest")
+    if not isinstance(ingest, dict) or "sources" not in ingest:
+        return {}
+    return {part.name: part for part in validate(_Parts, ingest, path, prefix="ingest").sources}
