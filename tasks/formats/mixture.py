@@ -3,7 +3,8 @@
 The stage `train` reads these keys alone, so that a changed weight trains again and does nothing else.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,6 +37,34 @@ class _Part(Weighted):
 class _Parts(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
     sources: tuple[_Part, ...] = ()
+
+
+def shares(weights: Mapping[str, Weighted], tokens: Mapping[str, int]) -> dict[str, Fraction]:
+    """The share of each source in the training tokens; `tokens`: the size of each source in the training split.
+
+    Without weights and epochs the sizes decide.
+    """
+    own = [weights[name] for name in tokens]
+    if any(source.weight is not None for source in own):
+        amounts = [Fraction(str(source.weight or 1)) for source in own]
+    else:
+        amounts = [Fraction(str(source.epochs or 1)) * tokens[source.name] for source in own]
+    return {name: amount / sum(amounts) for name, amount in zip(tokens, amounts, strict=True)}
+
+
+def source_sections(ingest: Any) -> list[dict[str, Any]]:
+    """The sources in a section `ingest` as it is written: those of a mixture, or the one; empty without any."""
+    if not isinstance(ingest, dict):
+        return []
+    return [dict(part) for part in ingest["sources"]] if isinstance(ingest.get("sources"), list) else [ingest]
+
+
+def licence_of(ingest: Any) -> str | None:
+    """The licence in a section `ingest`; of a mixture those of its sources, each with its name."""
+    named = [(part.get("name"), part.get("licence")) for part in source_sections(ingest) if part.get("licence")]
+    if len(named) < 2:
+        return str(named[0][1]) if named else None
+    return ", ".join(f"{licence} ({name})" for name, licence in named)
 
 
 def require_sources(named: Iterable[str], there: Collection[str], key: str) -> None:

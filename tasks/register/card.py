@@ -3,6 +3,7 @@
 from io import StringIO
 from typing import Any
 
+from tasks.formats.mixture import licence_of, source_sections
 from tasks.register.base import Base
 from tasks.register.results import Results
 from tasks.register.scores import measured, rest
@@ -37,9 +38,9 @@ def model_card(results: Results) -> str:
 
 
 def _front_matter(results: Results) -> dict[str, Any]:
-    source, base = results.settings.get("ingest") or {}, results.base
+    licences, base = {part.get("licence") for part in source_sections(results.settings.get("ingest"))}, results.base
     found = {
-        "license": str(source.get("licence", "unknown")).lower(),
+        "license": str(licences.pop() or "unknown").lower() if len(licences) == 1 else "other",
         "library_name": "transformers",
         "pipeline_tag": PIPELINES[results.task],
         "base_model": base.title if base and base.kind == "hub" else None,
@@ -60,13 +61,16 @@ def _scores(results: Results) -> str:
 
 
 def _data(results: Results) -> str:
-    source = results.settings.get("ingest") or {}
-    plain = ", ".join(f"{key}: {value}" for key, value in source.items() if isinstance(value, (str, int)))
+    ingest = results.settings.get("ingest")
+    plain = "; ".join(
+        ", ".join(f"{key}: {value}" for key, value in source.items() if isinstance(value, (str, int)))
+        for source in source_sections(ingest)
+    )
     rows = ["| data | for | hash |", "|---|---|---|"]
     for data in results.datasets:
         shown = f"md5 {data.md5} (DVC)" if data.md5 else f"sha256 {data.sha256}"
         rows.append(f"| {data.path} | {data.context} | {shown} |")
-    licences = [f"Licence of the source: {source.get('licence', 'not stated in the recipe')}."]
+    licences = [f"Licence of the source: {licence_of(ingest) or 'not stated in the recipe'}."]
     if results.base is not None and results.base.licence is not None:
         licences.append(f"Licence of the model it started from: {results.base.licence}.")
     return "\n".join([f"Source: {plain}.", *licences, "", *rows, ""])

@@ -1,6 +1,7 @@
 """The outputs of all stages of a recipe, read once for the record and the model card."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

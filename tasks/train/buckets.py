@@ -32,6 +32,8 @@ class Sides:
     text: Tokens
     target: Tokens | None = None
     labels: Labels | None = None
+    parts: Sequence[tuple[str, range]] = ()
+    """Mixtures: the sources, each with the numbers of its documents."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,9 @@ def bucket_data(
             state = f"has no documents that fit {limits}" if limits else "is empty"
             raise RecipeError(f"{where}: the {name} split {state}")
         if name == "validation":
-            count = settings.evaluation_documents
-            documents = Documents(sides, documents.numbers[:count], documents.lengths[:count])
+            count = min(settings.evaluation_documents or len(documents.numbers), len(documents.numbers))
+            places = np.arange(count) * len(documents.numbers) // count if sides.parts else np.arange(count)
+            documents = Documents(sides, documents.numbers[places], documents.lengths[places])
         if name == "training" and sources:
             each = [BucketBatches(documents.of(source, where), settings, layout, shuffled=True) for source in sources]
             rows = np.array([len(some.documents.numbers) for some in each])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tasks.formats.mixture import Weighted
+from tasks.formats.mixture import Weighted, shares
 from tasks.stage.errors import RecipeError
 from tasks.train.batches import Batch, Batches
 
@@ -46,13 +46,10 @@ def sources_of(
                 "clean/report.json, or remove the source"
             )
     by_epochs = any(own.epochs is not None for own in weights.values())
-    amounts = [
-        Fraction(weights[name].epochs or 1) * size if by_epochs else Fraction(weights[name].weight or 1)
-        for name, size in zip(there, tokens, strict=True)
-    ]
+    share = shares(weights, dict(zip(there, tokens, strict=True)))
     return [
-        Source(name, documents, amount / sum(amounts), (weights[name].epochs or 1) if by_epochs else None)
-        for (name, documents), amount in zip(parts, amounts, strict=True)
+        Source(name, documents, share[name], (weights[name].epochs or 1) if by_epochs else None)
+        for name, documents in parts
     ]
 
 

@@ -1,5 +1,6 @@
 """Batches of packed blocks, for causal and masked models."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,8 @@ from tasks.formats.rows import IGNORED, Ids
 from tasks.formats.tokens import Tokens
 from tasks.stage.errors import DataError
 from tasks.train.batches import Batch, Batches, Data
-from tasks.train.blocks import Blocks, Cut, ValidationBlocks, training_blocks
+from tasks.train.blocks import Blocks, Cut, Documents, Stream, ValidationBlocks, training_blocks
+from tasks.train.buckets import Sides
 from tasks.train.mixture import Source
 from tasks.train.settings import MaskedTraining, PackedTraining
 from tasks.train.vocabulary import Vocabulary
@@ -19,9 +21,18 @@ KEPT, DRAWN = 0.1, 0.1
 """Fractions of the targets left unchanged and replaced by a random token (Devlin et al. 2018, section 3.1)."""
 
 
+def of_each_source(split: Sides, most_tokens: int | None) -> Stream:
+    """A split as a stream; of a mixture, if only its first tokens count, evenly spaced documents from every source."""
+    if not split.parts or most_tokens is None or most_tokens >= len(split.text):
+        return split.text
+    documents = split.text.index.documents
+    wanted = max(math.ceil(documents * most_tokens / len(split.text)), 1)
+    return Documents.of(split.text, np.arange(wanted) * documents // wanted)
+
+
 def causal_data(
     tokens: Tokens,
-    validation: Tokens,
+    validation: Stream,
     settings: PackedTraining,
     opening: Sequence[int],
     where: str,
@@ -41,7 +52,7 @@ def causal_data(
 
 def masked_data(
     tokens: Tokens,
-    validation: Tokens,
+    validation: Stream,
     settings: MaskedTraining,
     vocabulary: Vocabulary,
     where: str,

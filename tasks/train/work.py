@@ -25,7 +25,7 @@ from tasks.train.log import bits_per_byte
 from tasks.train.loop import fit
 from tasks.train.mixture import Source, sources_of
 from tasks.train.model import Design, add_lora, build_model, check_runs, save_model
-from tasks.train.packed import causal_data, masked_data
+from tasks.train.packed import causal_data, masked_data, of_each_source
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine, resolve
 from tasks.train.sentences import sentence_data
@@ -95,7 +95,7 @@ def train(job: Job) -> Report:
     )  # fmt: skip
     model, drawn = build_model(design)
     machine = replace(machine, attention=model.config._attn_implementation)
-    data = make_data(order, splits, vocabulary, model.config, read_sources(job, order, splits["train"]))
+    data = make_data(order, splits, vocabulary, model.config, read_sources(order, splits["train"]))
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
     if order.model.lora is not None:
@@ -151,7 +151,8 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
         path = job.input(f"tokens/{name}")
         tokens = Tokens.open(path)
         target = Tokens.open(path / TARGET) if needs == TARGET else None
-        splits[name] = Sides(tokens, target, Labels.open(path) if needs == "label" else None)
+        labels = Labels.open(path) if needs == "label" else None
+        splits[name] = Sides(tokens, target, labels, read_parts(path, tokens))
         if isinstance(order.train, PackedTraining) and len(tokens) < order.train.context_length:
             raise DataError(
                 f"{path}: {len(tokens):,} tokens, fewer than one block of {order.train.context_length} tokens "
@@ -163,12 +164,11 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
     return splits
 
 
-def read_sources(job: Job, order: Order, train: Sides) -> list[Source]:
+def read_sources(order: Order, train: Sides) -> list[Source]:
     """The sources of a mixture with weights; empty without."""
-    parts = read_parts(job.input("tokens/train"), train.text)
     starts = train.text.starts + (0 if train.target is None else train.target.starts)
-    tokens = [int(starts[documents.stop] - starts[documents.start]) for _, documents in parts]
-    return sources_of(parts, tokens, order.weights, order.where)
+    tokens = [int(starts[documents.stop] - starts[documents.start]) for _, documents in train.parts]
+    return sources_of(train.parts, tokens, order.weights, order.where)
 
 
 def make_data(
@@ -183,11 +183,13 @@ def make_data(
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
         return bucket_data(train, validation, settings, order.task != "translation", layout, order.where, sources)
+    assert isinstance(settings, PackedTraining)
+    stream = of_each_source(validation, settings.evaluation_tokens)
     if isinstance(settings, MaskedTraining):
         if settings.next_sentence:
             return sentence_data(train.text, validation.text, settings, vocabulary)
-        return masked_data(train.text, validation.text, settings, vocabulary, order.where, sources)
-    return causal_data(train.text, validation.text, settings, vocabulary.opening, order.where, sources)
+        return masked_data(train.text, stream, settings, vocabulary, order.where, sources)
+    return causal_data(train.text, stream, settings, vocabulary.opening, order.where, sources)
 
 
 def identify(job: Job, order: Order, machine: Machine) -> str:
