@@ -30,8 +30,8 @@ PLACE = re.compile(r" (?:row|line|part) \d+(?:: .*)?$", re.DOTALL)
 def slices(folder: Path, by: str) -> list[str]:
     """The slice of each document of a split [documents], in corpus order.
 
-    `by`: `language` (the most likely one of the text, ISO 639-1), `length` (LENGTHS), `source` (of a mixture its name, else the file), or
-    any other column. Raises DataError if the corpus has no such column, or only nulls in it.
+    `by`: `language` (the most likely one of the text, ISO 639-1), `length` (LENGTHS), `source` (of a mixture its name,
+    else the file), or any other column. Raises DataError if the corpus has no such column, or only nulls in it.
     """
     if by == "length":
         return _lengths(folder)

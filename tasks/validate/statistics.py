@@ -56,7 +56,7 @@ def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataF
     text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
     known = {
-        **{name: pl.col(name) for name in documents.columns if name != "row"},
+        **{name: pl.col(name) for name in (*COLUMNS, "part")},
         "characters": characters.cast(count),
         "bytes": text.str.len_bytes().cast(count),
         "words": text.str.count_matches(r"\S+").cast(count),
