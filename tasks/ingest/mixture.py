@@ -141,6 +141,8 @@ class Mixture(Section):
         """See `Source.problems`."""
         for number, part in enumerate(self.sources):
             yield from (f"sources.{number}.{problem}" for problem in part.problems(task))
+            if part.prefix and "messages" in part.extra():
+                yield f"sources.{number}.prefix: not for conversations; use documents.system"
 
     def extra(self) -> tuple[str, ...]:
         """See `Source.extra`."""
