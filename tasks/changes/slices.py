@@ -71,7 +71,7 @@ def _kinds(documents: "Documents", record: Record) -> dict[str, Members]:
         lengths = [len(text) for text in documents.strings("reference")]
         found["length"] = _quarters(lengths, "characters")
     else:
-        unit = "bytes" if documents.task == "causal-lm" else "masked"
+        unit = "masked" if documents.task == "masked-lm" else "bytes"
         found["length"] = _quarters(documents.numbers(unit).tolist(), "masked tokens" if unit == "masked" else unit)
     return found
 

@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 from zlib import crc32
 
 from tasks.stage.errors import DataError
@@ -49,6 +49,8 @@ is small relative to the first, row groups that got out of step stay so for long
 COLUMNS = ("id", "group", "text", "target", "label", "source")
 OPTIONAL = ("target", "label", "split")
 EXTRA = ("messages", "rejected", "part", "split")
+Column = Literal["target", "label", "messages", "rejected"]
+"""A column that documents may lack."""
 OF_FEW_VALUES = ("group", "label", "source", "part", "split", "reason", "threshold")
 
 
