@@ -144,6 +144,10 @@ class Mixture(Section):
             if part.prefix and "messages" in part.extra():
                 yield f"sources.{number}.prefix: not for conversations; use documents.system"
 
+    def stored(self) -> set[str]:
+        """See `Source.stored`."""
+        return set().union(*(part.stored() for part in self.sources))
+
     def extra(self) -> tuple[str, ...]:
         """See `Source.extra`."""
         found = dict.fromkeys(column for part in self.sources for column in part.extra())
