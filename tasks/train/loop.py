@@ -62,7 +62,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
             items = sum(map(count_items, micro_batches))
             losses = []
             for batch in micro_batches:
-                loss = summed_loss(net, batch, plan.smoothing) / max(items, 1)
+                loss = summed_loss(net, batch, plan.smoothing, plan.noise) / max(items, 1)
                 accelerator.backward(loss)
                 losses.append(loss.detach())
             norm = accelerator.clip_grad_norm_(net.parameters(), settings.clip_norm or math.inf)

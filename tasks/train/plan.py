@@ -8,7 +8,7 @@ from tasks.formats.tokens import Index
 from tasks.train.batches import Data
 from tasks.train.history import History
 from tasks.train.precision import Machine
-from tasks.train.settings import BucketTraining, TrainSettings
+from tasks.train.settings import BucketTraining, ChatTraining, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Plan:
     folder: Path
     """Checkpoint folder."""
     text: Index | None
-    """Index of the validation split, if the loss is per token of text and converts to bits per byte."""
+    """Tokens and bytes of the validation split, if the loss is per token of text and converts to bits per byte."""
 
     @property
     def steps(self) -> int:
@@ -42,3 +42,8 @@ class Plan:
     def smoothing(self) -> float:
         """Label smoothing."""
         return self.settings.label_smoothing if isinstance(self.settings, BucketTraining) else 0.0
+
+    @property
+    def noise(self) -> float | None:
+        """The alpha of NEFTune."""
+        return self.settings.neftune_alpha if isinstance(self.settings, ChatTraining) else None
