@@ -202,7 +202,7 @@ def make_data(
         layout = Layout.of(order.task, config, vocabulary.padding)
         return bucket_data(train, validation, settings, order.task != "translation", layout, order.where, sources)
     if isinstance(settings, ChatTraining):
-        return chat_data(train, validation, settings, vocabulary.padding, order.where)
+        return chat_data(train, validation, settings, vocabulary.padding, order.where, sources)
     assert isinstance(settings, PackedTraining)
     stream = of_each_source(validation, settings.evaluation_tokens)
     if isinstance(settings, MaskedTraining):
