@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tasks.compare.bootstrap import paired_bootstrap, sacrebleu_p
 from tasks.compare.documents import Documents, require_same
-from tasks.compare.jackknife import Estimate, estimate, quantile
+from tasks.paired.jackknife import Estimate, estimate, quantile
 from tasks.compare.statistics import statistic
 from tasks.stage.errors import DataError
 
