@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.compare.documents import Documents, require_same
-from tasks.paired.jackknife import Estimate, estimate, influences, quantile
 from tasks.compare.settings import Guard
 from tasks.compare.slices import slices
 from tasks.compare.statistics import statistic
-from tasks.paired.sums import Statistic
 from tasks.compare.verdict import counted, noncentrality, shown
 from tasks.formats.corpus import read_batches
+from tasks.paired.jackknife import Estimate, estimate, influences, quantile
+from tasks.paired.sums import Statistic
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.problems import nearest
 
