@@ -70,9 +70,13 @@ def _tables(results: Results) -> list[str]:
         if len(rows) > 1:
             names = list(next(iter(rows.values())))
             lines = [f"| {title} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-            lines += [f"| {row} | {' | '.join(_number(own[name]) for name in names)} |" for row, own in rows.items()]
+            lines += [f"| {row} | {' | '.join(_shown(own[name]) for name in names)} |" for row, own in rows.items()]
             parts.append("\n".join([*lines, ""]))
     return parts
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else _number(value)
 
 
 def _data(results: Results) -> str:
