@@ -98,11 +98,8 @@ def _tokenizers(folder: Path, task: str) -> dict[str, int]:
             return {"vocab_size": bytes_tokenizer(folder, ["<|endoftext|>"], eos_token="<|endoftext|>")}
         case "chat" | "preference":
             specials = ["<|im_start|>", "<|im_end|>", "<pad>"]
-            return {
-                "vocab_size": bytes_tokenizer(
-                    folder, specials, eos_token="<|im_end|>", pad_token="<pad>", chat_template=CHATML
-                )
-            }
+            roles = {"eos_token": "<|im_end|>", "pad_token": "<pad>", "extra_special_tokens": ["<|im_start|>"]}
+            return {"vocab_size": bytes_tokenizer(folder, specials, **roles, chat_template=CHATML)}
         case "translation":
             target = bytes_tokenizer(folder / "target", ["</s>", "<pad>"], **roles)
             source = bytes_tokenizer(folder, ["</s>", "<pad>", "<unk>"], **roles)
