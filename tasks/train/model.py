@@ -12,7 +12,15 @@ from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import PAIRS, is_causal, model_class
 from tasks.train.batches import Batches, find_asked
 from tasks.train.loss import summed_loss
-from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, PackedTraining, TrainSettings
+from tasks.train.settings import (
+    ChatTraining,
+    LoraSettings,
+    MaskedTraining,
+    ModelSettings,
+    PackedTraining,
+    PreferenceTraining,
+    TrainSettings,
+)
 from tasks.train.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -200,7 +208,8 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
     longest = positions(model)
     if longest is not None and longest < batches.width:
         alias = model.config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
-        length = "context_length" if isinstance(design.training, PackedTraining) else "source_length or target_length"
+        whole = isinstance(design.training, PackedTraining | ChatTraining | PreferenceTraining)
+        length = "context_length" if whole else "source_length or target_length"
         raise design.wrong(
             f"train.{length}", f"{batches.width} exceeds the model's {longest} positions ({key}.{alias})"
         )

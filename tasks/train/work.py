@@ -25,6 +25,8 @@ from tasks.train.model import Design, add_lora, build_model, check_runs, save_mo
 from tasks.train.packed import causal_data, masked_data
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine, resolve
+from tasks.train.preferences import preference_data
+from tasks.train.reference import add_reference
 from tasks.train.sentences import sentence_data
 from tasks.train.settings import (
     SETTINGS,
@@ -88,7 +90,7 @@ def train(job: Job) -> Report:
     )  # fmt: skip
     model, drawn = build_model(design)
     machine = replace(machine, attention=model.config._attn_implementation)
-    data = make_data(order, splits, vocabulary, model.config)
+    data = make_data(job, order, splits, vocabulary, model.config)
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
     if order.model.lora is not None:
@@ -107,6 +109,8 @@ def train(job: Job) -> Report:
     checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
     finished = False
     try:
+        if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
+            add_reference(model, plan, identity)
         history = fit(model, plan, record)
         finished = True
     except KeyboardInterrupt as stop:
@@ -156,9 +160,14 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
     return splits
 
 
-def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, config: "PretrainedConfig") -> Data:
+def make_data(
+    job: Job, order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, config: "PretrainedConfig"
+) -> Data:
     """The batches for a task and model config."""
     train, validation, settings = splits["train"], splits["validation"], order.train
+    if isinstance(settings, PreferenceTraining):
+        folders = {name: job.input(f"tokens/{name}") for name in splits}
+        return preference_data(folders, settings, vocabulary.padding, order.where)
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
         return bucket_data(train, validation, settings, order.task != "translation", layout, order.where)
@@ -183,6 +192,8 @@ def identify(job: Job, order: Order, machine: Machine) -> str:
 
 
 def _usage(order: Order, index: Index) -> Usage:
+    if isinstance(order.train, ChatTraining | PreferenceTraining):
+        return Usage(order.task, source_length=order.train.context_length, control=index.control)
     if not isinstance(order.train, BucketTraining):
         return Usage(order.task, control=index.control)
     target = order.train.target_length if isinstance(order.train, PairTraining) else None
