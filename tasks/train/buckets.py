@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.formats.rows import Ids, joined, padded, shifted
-from tasks.formats.tokens import Labels, Tokens
+from tasks.formats.tokens import Answers, Labels, Tokens
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.task import PAIRS
 from tasks.train.batches import Batch, Batches, Data
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sides:
-    """A tokenized split: `target` is set for pairs, `labels` for classification."""
+    """A tokenized split: `target` is set for pairs, `labels` for classification, `answers` for conversations."""
 
     text: Tokens
     target: Tokens | None = None
     labels: Labels | None = None
+    answers: Answers | None = None
 
 
 @dataclass(frozen=True)

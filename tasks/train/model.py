@@ -12,15 +12,7 @@ from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import PAIRS, is_causal, model_class
 from tasks.train.batches import Batches, find_asked
 from tasks.train.loss import summed_loss
-from tasks.train.settings import (
-    ChatTraining,
-    LoraSettings,
-    MaskedTraining,
-    ModelSettings,
-    PackedTraining,
-    PreferenceTraining,
-    TrainSettings,
-)
+from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, TrainSettings
 from tasks.train.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -208,8 +200,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
     longest = positions(model)
     if longest is not None and longest < batches.width:
         alias = model.config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
-        whole = isinstance(design.training, PackedTraining | ChatTraining | PreferenceTraining)
-        length = "context_length" if whole else "source_length or target_length"
+        length = "context_length" if hasattr(design.training, "context_length") else "source_length or target_length"
         raise design.wrong(
             f"train.{length}", f"{batches.width} exceeds the model's {longest} positions ({key}.{alias})"
         )
@@ -218,6 +209,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
         with torch.no_grad():
             summed_loss(model, find_asked(small))
             sees = is_causal(design.task, model.config.is_encoder_decoder) and _sees_later_tokens(model)
+            mixes = getattr(design.training, "packing", False) and not sees and _mixes_sequences(model)
     except unfit() as error:
         raise design.wrong(key, f"{architecture} fails to run: {one_line(error)}") from error
     model.train()
@@ -227,6 +219,8 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
             f"{architecture} attends to later tokens; set is_decoder: true if it has that key, or choose another "
             "architecture",
         )
+    if mixes:
+        raise design.wrong("train.packing", f"{architecture} mixes the conversations of a row; set it to false")
 
 
 def _sees_later_tokens(model: "PreTrainedModel") -> bool:
@@ -238,6 +232,25 @@ def _sees_later_tokens(model: "PreTrainedModel") -> bool:
     other[0, -1] = 0 if ids[0, -1] else 1
     one, two = (model(input_ids=given).logits[0, :-1] for given in (ids, other))
     return not torch.allclose(one, two, rtol=1e-3, atol=1e-4)
+
+
+def _mixes_sequences(model: "PreTrainedModel") -> bool:
+    """Whether sequences in one row, with positions that start anew, give other logits than rows of their own, or change
+    with what stands before them in the row.
+
+    In a row of the same shape, what is masked adds an exact zero; so little mixing shows, too, as that of a short
+    convolution.
+    """
+    import torch
+
+    size, lengths = model.config.get_text_config().vocab_size, (7, 5, 3)
+    ids = torch.arange(sum(lengths)) % size
+    other = torch.cat([ids[: lengths[0]].flip(0), ids[lengths[0] :]])
+    places = torch.cat([torch.arange(length) for length in lengths])[None]
+    one, two = (model(input_ids=row[None], position_ids=places).logits[0, lengths[0] :] for row in (ids, other))
+    alone = torch.cat([model(input_ids=part[None]).logits[0] for part in ids.split(lengths)[1:]])
+    scale = float(alone.abs().max())
+    return float((one - two).abs().max()) > 1e-5 * scale or float((one - alone).abs().max()) > 1e-3 * scale
 
 
 def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, design: Design) -> Any:

@@ -11,7 +11,7 @@ from tasks.train.history import History
 from tasks.train.loss import summed_loss
 from tasks.train.precision import Machine
 from tasks.train.preference_loss import MEASURES, measured, preference_losses, read_answers
-from tasks.train.settings import BucketTraining, PreferenceTraining, TrainSettings
+from tasks.train.settings import BucketTraining, ChatTraining, PreferenceTraining, TrainSettings
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ class Plan:
     folder: Path
     """Checkpoint folder."""
     text: Index | None
-    """Index of the validation split, if the loss is per token of text and converts to bits per byte."""
+    """Tokens and bytes of the validation split, if the loss is per token of text and converts to bits per byte."""
 
     @property
     def steps(self) -> int:
@@ -50,11 +50,16 @@ class Plan:
         """Label smoothing."""
         return self.settings.label_smoothing if isinstance(self.settings, BucketTraining) else 0.0
 
+    @property
+    def noise(self) -> float | None:
+        """The alpha of NEFTune."""
+        return self.settings.neftune_alpha if isinstance(self.settings, ChatTraining) else None
+
     def loss(self, model: "PreTrainedModel", batch: Batch) -> "torch.Tensor":
         """The training loss of a batch, summed over its items."""
         if isinstance(self.settings, PreferenceTraining):
             return preference_losses(read_answers(model, batch), self.settings.loss).sum()
-        return summed_loss(model, batch, self.smoothing)
+        return summed_loss(model, batch, self.smoothing, self.noise)
 
     @property
     def measures(self) -> tuple[str, ...]:

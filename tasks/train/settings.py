@@ -30,6 +30,10 @@ class LoraSettings(Section):
     """Dropout on the adapters' input."""
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     """Names of the layers to adapt: q_proj, v_proj, …"""
+    keep_adapter: Annotated[bool, Field(exclude_if=lambda keep: not keep)] = False
+    """Also keep the adapter alone, in the folder `adapter` of the model, for PEFT."""
+    quantize: Annotated[Literal["nf4"] | None, Field(exclude_if=lambda kind: kind is None)] = None
+    """QLoRA: the frozen weights in 4 bits while training (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314)."""
 
 
 class ModelSettings(Section):

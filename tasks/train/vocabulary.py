@@ -42,7 +42,7 @@ def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
             raise DataError(
                 f"{path}/index.json: vocab_size: {index.vocab_size}, but the tokenizer in {folder} has {len(tokenizer)}"
             )
-        if index.eos_token_id not in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+        if not index.template and index.eos_token_id not in (tokenizer.eos_token_id, tokenizer.sep_token_id):
             raise DataError(
                 f"{path}/index.json: eos_token_id: {index.eos_token_id}, "
                 f"but the tokenizer in {folder} ends a text with {tokenizer.eos_token_id or tokenizer.sep_token_id}"

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks.formats.tokens import TARGET, Index, Labels, Tokens
+from tasks.formats.tokens import TARGET, Answers, Index, Labels, Tokens
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
@@ -14,10 +14,11 @@ from tasks.stage.identity import fingerprint, hash_tree
 from tasks.stage.run import Job, Report, checkpoints_of
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_section, recipe_path
-from tasks.stage.task import FAMILIES, read_task
+from tasks.stage.task import CHATS, FAMILIES, read_task
 from tasks.train import checkpoints
 from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
+from tasks.train.conversations import chat_data
 from tasks.train.history import History
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import fit
@@ -44,6 +45,9 @@ from tasks.workers.system import prepare
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+
+SAME = ("vocab_size", "eos_token_id", "tokenizer", "template")
+"""Fields of an index that are the same for all splits."""
 
 Training = PackedTraining | BucketTraining | ChatTraining | PreferenceTraining
 
@@ -148,14 +152,15 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
         path = job.input(f"tokens/{name}")
         tokens = Tokens.open(path)
         target = Tokens.open(path / TARGET) if needs == TARGET else None
-        splits[name] = Sides(tokens, target, Labels.open(path) if needs == "label" else None)
+        labels = Labels.open(path) if needs == "label" else None
+        splits[name] = Sides(tokens, target, labels, Answers.open(path, tokens) if order.task in CHATS else None)
         if isinstance(order.train, PackedTraining) and len(tokens) < order.train.context_length:
             raise DataError(
                 f"{path}: {len(tokens):,} tokens, fewer than one block of {order.train.context_length} tokens "
                 f"({order.where}: train.context_length)"
             )
     one, other = (sides.text.index for sides in splits.values())
-    if (one.vocab_size, one.eos_token_id, one.tokenizer) != (other.vocab_size, other.eos_token_id, other.tokenizer):
+    if any(getattr(one, name) != getattr(other, name) for name in SAME):
         raise DataError(f"{job.input('tokens/validation')}/index.json: made by a different tokenizer than tokens/train")
     return splits
 
@@ -171,9 +176,12 @@ def make_data(
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
         return bucket_data(train, validation, settings, order.task != "translation", layout, order.where)
+    if isinstance(settings, ChatTraining):
+        return chat_data(train, validation, settings, vocabulary.padding, order.where)
     if isinstance(settings, MaskedTraining):
         make = sentence_data if settings.next_sentence else masked_data
         return make(train.text, validation.text, settings, vocabulary)
+    assert isinstance(settings, PackedTraining)
     return causal_data(train.text, validation.text, settings, vocabulary.opening)
 
 
