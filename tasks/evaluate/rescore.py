@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.evaluate.causal_lm import CausalScorer
+from tasks.evaluate.chat.scorer import ChatScorer
 from tasks.evaluate.classification import ClassScorer
 from tasks.evaluate.exam import Exam, Scorer
 from tasks.evaluate.loading import check_usage
@@ -41,8 +42,12 @@ SCORERS: dict[str, Callable[[Exam, Any], Scorer]] = {
     "summarization": summarization_scorer,
     "masked-lm": MaskedScorer,
     "classification": ClassScorer,
+    "chat": ChatScorer,
 }
 """Scorer by task."""
+
+WITH_TEXTS = (*PAIRS, "chat")
+"""Tasks whose rows of scores.parquet hold texts."""
 
 OUTPUTS = ("scores.parquet", "metrics.json")
 
@@ -72,7 +77,9 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
         (out / name).unlink(missing_ok=True)
     try:
         rows = (row for row, _ in scorer.score())
-        write_scores(partial["scores.parquet"], rows, scorer.columns, ROWS_WITH_TEXTS if task in PAIRS else ROW_GROUP)
+        write_scores(
+            partial["scores.parquet"], rows, scorer.columns, ROWS_WITH_TEXTS if task in WITH_TEXTS else ROW_GROUP
+        )
         metrics = scorer.metrics()
         write_json(partial["metrics.json"], metrics)
         for name, path in partial.items():

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tasks.compare.jackknife import Estimate, estimate, influences
-from tasks.compare.statistics import Statistic, statistic
+from tasks.compare.statistics import statistic
+from tasks.paired.jackknife import Estimate, estimate, influences
+from tasks.paired.sums import Statistic
 from tasks.stage.task import FAMILIES
 from tests.compare.scores import alone, pair
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tasks.compare.documents import COLUMNS, SAME, read_documents
-from tasks.compare.statistics import bleu, chrf, dense, statistic, summed
+from tasks.compare.statistics import bleu, chrf, statistic
+from tasks.paired.sums import dense, summed
 from tasks.stage.errors import DataError
 from tasks.stage.settings import read_yaml
 from tasks.stage.task import FAMILIES, METRICS
