@@ -1,6 +1,7 @@
 """Preference pairs of made-up words: the chosen answer has the question's words as capitals in reverse order, the
 rejected one has them as they are; and their tokens, as the stage tokenize writes them."""
 
+import hashlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,8 +67,9 @@ def write_preference_tokens(folder: Path, tokenizer: Path, pairs: Sequence[Pair]
     from transformers import AutoTokenizer
 
     read = AutoTokenizer.from_pretrained(tokenizer)
+    template = hashlib.sha256(CHATML.encode()).hexdigest()
     for number, place in enumerate((folder, folder / REJECTED), 1):
-        writer = TokenWriter(place, len(read), 1, hash_tokenizer(tokenizer), closed=False, template="t")
+        writer = TokenWriter(place, len(read), 1, hash_tokenizer(tokenizer), closed=False, template=template)
         spans, start = [], 0
         for pair in pairs:
             prompt, ids = (

@@ -308,7 +308,7 @@ def test_odds_of_a_certain_answer_are_finite() -> None:
     found = _log_odds(given)
     found.sum().backward()
     assert torch.isfinite(found).all() and torch.isfinite(given.grad).all()  # type: ignore[arg-type]
-    assert float(found[2]) == pytest.approx(float(torch.logit(torch.exp(torch.tensor(-0.5)))), rel=1e-5)
+    assert float(found[2].detach()) == pytest.approx(float(torch.logit(torch.exp(torch.tensor(-0.5)))), rel=1e-5)
 
 
 def test_a_pass_has_every_pair_once_and_no_batch_is_larger_than_allowed(tmp_path: Path, word_tokenizer: Path) -> None:
