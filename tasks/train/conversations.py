@@ -15,16 +15,20 @@ Rows have the same lengths in every pass. Each pass shuffles conversations of eq
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.formats.rows import IGNORED, Ids
-from tasks.formats.tokens import Answers, Tokens
+from tasks.formats.tokens import Answers, Index, Tokens
 from tasks.stage.errors import RecipeError
 from tasks.train.batches import Batch, Batches, Data
 from tasks.train.buckets import Sides, cuts
 from tasks.train.settings import ChatTraining
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,17 @@ class Conversations:
     def asked(self) -> int:
         """Tokens that the loss is on, in one pass."""
         return sum(int(np.diff(self.spans(place)).sum()) for place in range(len(self.numbers)))
+
+    def counted(self, tokenizer: "PreTrainedTokenizerBase") -> Index:
+        """The split's index with the tokens that the loss is on and the UTF-8 bytes of their text, special tokens left
+        out."""
+        told = []
+        for place in range(len(self.numbers)):
+            ids, _ = self.row(place)
+            told += [ids[begin:end].tolist() for begin, end in self.spans(place)]
+        texts = tokenizer.batch_decode(told, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        return replace(self.tokens.index, tokens=sum(map(len, told)), text_bytes=size)
 
 
 def chat_data(train: Sides, validation: Sides, settings: ChatTraining, padding: int, where: str) -> Data:
@@ -152,7 +167,7 @@ def pack(lengths: Ids, room: int) -> Ids:
     return rows
 
 
-class _Rows(Batches):
+class ConversationBatches(Batches):
     """What both layouts share: an order of the conversations that changes with each pass."""
 
     rows: int
@@ -209,7 +224,7 @@ class _Rows(Batches):
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
-class PackedRows(_Rows):
+class PackedRows(ConversationBatches):
     """Rows as wide as the longest conversation, since attention costs more the wider a row; as many per batch as
     `batch_tokens` hold."""
 
@@ -224,7 +239,7 @@ class PackedRows(_Rows):
         self.count = -(-self.rows // max(settings.batch_tokens // self.row_width, 1))
 
     def room(self) -> int:
-        """See `_Rows.room`."""
+        """See `ConversationBatches.room`."""
         return self.rows * self.row_width
 
     def batch(self, position: int) -> Batch:
@@ -236,7 +251,7 @@ class PackedRows(_Rows):
         return self._tensors([self.sorted[row] for row in members], self.row_width)
 
 
-class BucketRows(_Rows):
+class BucketRows(ConversationBatches):
     """Rows of similar length, padded to the longest of their batch."""
 
     def __init__(self, conversations: Conversations, settings: ChatTraining, padding: int, shuffled: bool) -> None:
@@ -246,7 +261,7 @@ class BucketRows(_Rows):
         self.rows, self.count = len(self.lengths), len(self._borders) - 1
 
     def room(self) -> int:
-        """See `_Rows.room`."""
+        """See `ConversationBatches.room`."""
         return sum(int(self.lengths[a]) * (b - a) for a, b in zip(self._borders[:-1], self._borders[1:], strict=True))
 
     def batch(self, position: int) -> Batch:

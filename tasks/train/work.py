@@ -6,23 +6,25 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tasks.formats.tokenizer import load_tokenizer
 from tasks.formats.tokens import TARGET, Answers, Index, Labels, Tokens
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.identity import fingerprint, hash_tree
 from tasks.stage.run import Job, Report, checkpoints_of
-from tasks.stage.runtime import workers
+from tasks.stage.runtime import gradient_checkpointing, workers
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import CHATS, FAMILIES, read_task
 from tasks.train import checkpoints
 from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
-from tasks.train.conversations import chat_data
+from tasks.train.conversations import ConversationBatches, chat_data
 from tasks.train.history import History
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import fit
-from tasks.train.model import Design, add_lora, build_model, check_runs, save_model
+from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
+from tasks.train.model import Design, build_model, check_runs, checkpoint_activations, save_model
 from tasks.train.packed import causal_data, masked_data
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine, resolve
@@ -40,7 +42,7 @@ from tasks.train.settings import (
     PreferenceTraining,
     problems,
 )
-from tasks.train.vocabulary import Vocabulary, read_vocabulary
+from tasks.train.vocabulary import Vocabulary, read_vocabulary, require_template
 from tasks.workers.system import prepare
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def train(job: Job) -> Report:
     vocabulary = read_vocabulary(
         job.input("tokenizer"), {job.input(f"tokens/{name}"): sides.text.index for name, sides in splits.items()}
     )
+    if order.task in CHATS:
+        require_template(job.input("tokenizer"), job.input("tokens/train"), splits["train"].text.index)
     identity = identify(job, order, machine)
     make_deterministic(order.train.seed, machine)
     labels = splits["train"].labels
@@ -97,14 +101,17 @@ def train(job: Job) -> Report:
     data = make_data(job, order, splits, vocabulary, model.config)
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
-    if order.model.lora is not None:
-        model = add_lora(model, drawn, order.model.lora, design)
+    if gradient_checkpointing():
+        checkpoint_activations(model)
+    lora = order.model.lora
+    if lora is not None:
+        model = add_lora(model, drawn, lora, design, machine)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    text = splits["validation"].text.index if order.task == "causal-lm" else None
+    text = _counted(job, order, splits["validation"], data)
     plan = Plan(order.where, order.train, machine, data, checkpoints_of(job.recipe, identity), text)
     job.say(
         f"{model.config.model_type}, {parameters:,} parameters"
-        + (f" plus {trained:,} trained" if order.model.lora is not None else "")
+        + (f" plus {trained:,} trained" if lora is not None else "")
         + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
     )
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
@@ -126,7 +133,12 @@ def train(job: Job) -> Report:
         record.close(failed=not finished)
 
     usage = _usage(order, splits["train"].text.index)
-    save_model(model.cpu(), design, usage, job.input("tokenizer"), job.output("model"))
+    model = model.cpu()
+    if lora is not None:
+        if lora.keep_adapter:
+            save_adapter(model, job.output("model") / ADAPTER)
+        model = merged(model)
+    save_model(model, design, usage, job.input("tokenizer"), job.output("model"))
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
     checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
     checkpoints.clear(plan.folder)
@@ -183,6 +195,16 @@ def make_data(
         return make(train.text, validation.text, settings, vocabulary)
     assert isinstance(settings, PackedTraining)
     return causal_data(train.text, validation.text, settings, vocabulary.opening)
+
+
+def _counted(job: Job, order: Order, validation: Sides, data: Data) -> Index | None:
+    """The tokens and bytes that the validation loss is on: of the split, or of a chat model's answers; else None."""
+    if order.task == "causal-lm":
+        return validation.text.index
+    if isinstance(order.train, ChatTraining) and order.train.loss_on != "all":
+        assert isinstance(data.validation, ConversationBatches)
+        return data.validation.conversations.counted(load_tokenizer(job.input("tokenizer")))
+    return None
 
 
 def identify(job: Job, order: Order, machine: Machine) -> str:
