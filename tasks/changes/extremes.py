@@ -44,6 +44,7 @@ MEASURES = {
     "translation": Measure("chrf", False),
     "summarization": Measure("rougeLsum", False),
     "classification": Measure("label_probability", False),
+    "preference": Measure("margin", False),
 }
 
 

@@ -16,10 +16,12 @@ from tasks.formats.conversation import answers, questions, write_messages
 from tasks.formats.usage import Usage
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
+from tasks.train.__main__ import STAGE as TRAIN
 from tests.corpora import write_corpus
 from tests.evaluate.outputs import output_bytes, read_output, read_scores, read_signature
 from tests.evaluate.projects import empty_project
 from tests.preferences import messages_of, pairs_of_words, save_word_tokenizer, word_llama, write_preference_tokens
+from tests.scratch import without_tracking, write_code
 
 PAIRS = [
     *((messages_of(q, a), b) for q, a, b in pairs_of_words(7, seed=3)),
@@ -41,12 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word_tokenizer: Pat
     save(word_llama(), folder / "base", word_tokenizer)
     save(word_llama(seed=5), folder / "model", word_tokenizer)
     Usage("preference", source_length=64).write(folder / "model")
-    messages = [messages for messages, _ in PAIRS]
-    write_corpus(
-        folder / "clean/test", map(questions, messages), target=list(map(answers, messages)),
-        messages=list(map(write_messages, messages)), rejected=[rejected for _, rejected in PAIRS],
-    )  # fmt: skip
-    regroup(folder / "clean/test", GROUPS)
+    write_pairs(folder / "clean/test", PAIRS, GROUPS)
     write_preference_tokens(folder / "tokens/train", word_tokenizer, pairs_of_words(4))
     write_recipe()
     return folder
@@ -59,10 +56,17 @@ def save(model, folder: Path, tokenizer: Path, factor: float = 4.0) -> None:
     shutil.copytree(tokenizer, folder, dirs_exist_ok=True)
 
 
-def regroup(folder: Path, groups: list[str]) -> None:
+def write_pairs(folder: Path, pairs: list, groups: list[str]) -> None:
+    """A split of a corpus of preferences."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    shutil.rmtree(folder, ignore_errors=True)
+    messages = [messages for messages, _ in pairs]
+    write_corpus(
+        folder, map(questions, messages), target=list(map(answers, messages)),
+        messages=list(map(write_messages, messages)), rejected=[rejected for _, rejected in pairs],
+    )  # fmt: skip
     (path,) = folder.glob("*.parquet")
     table = pq.read_table(path)
     at = table.schema.get_field_index("group")
@@ -134,9 +138,36 @@ def test_scores_and_metrics_are_those_of_a_plain_loop(project: Path, word_tokeni
     assert metrics["bits_per_byte_gain_low"] < gain < metrics["bits_per_byte_gain_high"]
     samples = read_output("samples.json")
     assert [sorted(sample) for sample in samples] == [
-        ["chosen", "correct", "id", "margin", "prompt", "rejected", "text"]
+        ["chosen", "correct", "id", "margin", "messages", "prompt", "rejected", "text"]
     ] * 2
     assert {"task": "preference", "margin": "nats", "window": "512"}.items() <= read_signature().items()
+
+
+def test_a_model_trained_on_preferences_prefers_more_often_than_its_base(
+    project: Path, word_tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By both stages, with the files that one writes for the other."""
+    without_tracking(monkeypatch)
+    write_code()
+    train = {
+        "steps": 40, "context_length": 64, "batch_tokens": 400, "precision": "fp32", "schedule": {"warmup_steps": 0},
+        "optimizer": {"name": "adamw", "learning_rate": 0.003},
+    }  # fmt: skip
+    recipe = {"task": "preference", "model": {"init": {"kind": "folder", "path": "any"}}, "train": train}
+    recipe["evaluate"] = {"generation": {"max_new_tokens": 5}}
+    Path("recipes/tiny.yaml").write_text(json.dumps(recipe))
+    shutil.copytree(word_tokenizer, project / "tokenizer")
+    for split, count in (("train", 80), ("validation", 16)):
+        shutil.rmtree(project / "tokens" / split, ignore_errors=True)
+        write_preference_tokens(project / "tokens" / split, word_tokenizer, pairs_of_words(count, seed=count))
+    held_out = pairs_of_words(20, seed=3)
+    write_pairs(project / "clean/test", [(messages_of(q, a), b) for q, a, b in held_out], ["a", "b", "c", "d"] * 5)
+    run(TRAIN, "tiny")
+    report = run(STAGE, "tiny").details
+    assert report["preference_accuracy"] >= 0.9 > 0.75 > report["base_preference_accuracy"]
+    assert report["preference_accuracy_low"] > 0.7 and report["preference_margin"] > 1
+    rows = (project / "training/history.csv").read_text().splitlines()
+    assert rows[0].endswith(",validation_accuracy,validation_margin") and float(rows[-1].split(",")[-2]) >= 0.8
 
 
 def test_the_bytes_are_the_same_for_any_number_of_workers_and_rescored(

@@ -53,7 +53,7 @@ def evaluate_preference(job: Job, settings: PreferenceEvaluateSettings) -> Repor
 
 
 def _samples(scorer: PreferenceScorer) -> list[dict[str, Any]]:
-    """Some pairs, with the answer that the model itself gives: id, prompt, text, chosen, rejected."""
+    """Some pairs, with the answer that the model itself gives: id, prompt, text, chosen, rejected, messages."""
     exam, settings = scorer.exam, scorer.settings
     numbers, found = spaced(exam.split.documents, settings.samples), list[dict[str, Any]]()
     tokenizer, new = scorer.model.template.tokenizer, settings.generation.max_new_tokens
@@ -71,7 +71,8 @@ def _samples(scorer: PreferenceScorer) -> list[dict[str, Any]]:
                 "chosen": messages[-1]["content"], "rejected": row["rejected"],
             }  # fmt: skip
             shorter = {name: shortened(text, CHARACTERS) for name, text in told.items()}
-            found.append({"id": row["id"], **shorter, "number": number})
+            history = [{**turn, "content": shortened(turn["content"], CHARACTERS)} for turn in messages[:-1]]
+            found.append({"id": row["id"], **shorter, "messages": history, "number": number})
             shown.advance()
     return found
 
