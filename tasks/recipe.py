@@ -65,8 +65,10 @@ class Recipe(Section):
     def _source(self) -> Iterator[str]:
         source = self.ingest.root
         yield from (f"ingest.{problem}" for problem in source.problems(self.task))
-        for column in ("target", "label"):
-            if column not in source.columns():
+        if "messages" in source.stored():
+            yield from (f"clean.{problem}" for problem in self.clean.not_for_conversations())
+        for column in ("target", "label", "messages", "rejected"):
+            if column not in source.stored():
                 no = f"the documents of this source have no {column}; remove this"
                 yield from (f"clean.{key}: {no} key" for key in self.clean.keys_about(column))
                 yield from (f"validate.{key}: {no} expectation" for key in self.expectations.keys_about(column))

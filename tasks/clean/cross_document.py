@@ -135,8 +135,9 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
         index = scratch / "evaluation.index"
         spans = zip(shards, pairwise(first.tolist()), strict=True)
         places = [(shard, priorities[start:stop], start) for shard, (start, stop) in spans]
-        facts |= _index_evaluation_texts(places, settings, index)
-        for some in _contaminated(places, settings.contamination, index, processes):
+        sides = settings.contamination.sides or (("text",) if _are_conversations(shards) else SIDES)
+        facts |= _index_evaluation_texts(places, settings, index, sides)
+        for some in _contaminated(places, settings.contamination, index, processes, sides):
             found.append(some)
             priorities[some.documents] = GONE
         index.unlink()
@@ -182,7 +183,13 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
 
 
-def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, path: Path) -> dict[str, object]:
+def _are_conversations(shards: Sequence[CleanedShard]) -> bool:
+    return any("messages" in shard.read().schema.names for shard in shards[:1])
+
+
+def _index_evaluation_texts(
+    places: Sequence[Place], settings: CleanSettings, path: Path, sides: Sequence[Side]
+) -> dict[str, object]:
     """Write the n-grams of the kept test documents and of the listed files, which are cleaned like the corpus, without
     boilerplate.
 
@@ -200,7 +207,7 @@ def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, pa
     def columns() -> "Iterator[pa.Array]":
         for shard, priorities, _ in places:
             if (tested := priorities == PRIORITY["test"]).any():
-                for column in shard.read(*SIDES).columns:
+                for column in shard.read(*sides).columns:
                     yield column.filter(pa.array(tested)).drop_null()
         for file in chosen.files:
             for texts in texts_in(Path(file)):
@@ -209,13 +216,13 @@ def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, pa
     index = EvaluationIndex.of_columns(columns(), chosen)
     facts: dict[str, object] = {"evaluation_texts_too_short": index.skipped}
     if chosen.boilerplate is not None:
-        index, boilerplate = without_boilerplate(index, columns(), partial(_sample, places), chosen.boilerplate)
+        index, boilerplate = without_boilerplate(index, columns(), partial(_sample, places, sides), chosen.boilerplate)
         facts |= {"boilerplate": boilerplate} if boilerplate else {}
     index.write(path)
     return facts
 
 
-def _sample(places: Sequence[Place]) -> "Iterator[pa.RecordBatch]":
+def _sample(places: Sequence[Place], sides: Sequence[Side]) -> "Iterator[pa.RecordBatch]":
     """At most SAMPLED kept documents, evenly spaced."""
     import pyarrow as pa
 
@@ -227,7 +234,7 @@ def _sample(places: Sequence[Place]) -> "Iterator[pa.RecordBatch]":
         chosen = rows[-begin % step :: step]
         begin += len(rows)
         if len(chosen):
-            yield shard.read(*SIDES).take(pa.array(chosen))
+            yield shard.read(*sides).take(pa.array(chosen))
 
 
 def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
@@ -239,15 +246,15 @@ def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
 
 
 def _contaminated(
-    places: Sequence[Place], settings: ContaminationSettings, index: Path, processes: int
+    places: Sequence[Place], settings: ContaminationSettings, index: Path, processes: int, sides: Sequence[Side]
 ) -> Iterator[Found]:
-    """Documents that share too much with an index, by text and by target alone."""
+    """Documents that share too much with an index, by each side alone."""
     from tasks.clean.rules.near.contamination import Overlaps
 
-    work = partial(contaminated_in, settings=settings, index=index)
+    work = partial(contaminated_in, settings=settings, index=index, sides=sides)
     results = list(parallel_map(work, places, processes, threads=True))
     nobody = np.empty(0, np.int64)
-    for side in SIDES:
+    for side in sides:
         columns = zip((nobody, nobody, np.empty(0)), *(found[side] for found in results), strict=True)
         documents, *overlaps = map(np.concatenate, columns)
         shared = Overlaps(*overlaps)
@@ -259,7 +266,7 @@ def _contaminated(
 
 
 def contaminated_in(
-    place: Place, settings: ContaminationSettings, index: Path
+    place: Place, settings: ContaminationSettings, index: Path, sides: Sequence[Side] = SIDES
 ) -> "dict[Side, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]":
     """Training and validation documents of a row group that share too much with an index file, and their overlaps.
 
@@ -271,9 +278,9 @@ def contaminated_in(
 
     shard, priorities, first = place
     left = (priorities == PRIORITY["train"]) | (priorities == PRIORITY["validation"])
-    documents, evaluated = shard.read(*SIDES), EvaluationIndex.read(index)
+    documents, evaluated = shard.read(*sides), EvaluationIndex.read(index)
     found = {}
-    for side in SIDES:
+    for side in sides:
         shared = overlaps(documents.column(side).filter(pa.array(left)), evaluated)
         here = shared.contaminated(settings)
         rows = np.flatnonzero(left)[here]

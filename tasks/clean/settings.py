@@ -1,6 +1,7 @@
 """The recipe's section `clean`."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from tasks.clean.rules.length import Lengths
 from tasks.clean.rules.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
 from tasks.clean.rules.privacy.settings import PrivacySettings
 from tasks.clean.rules.quality.settings import C4, GopherQuality, QualitySettings
+from tasks.formats.corpus import Column
 from tasks.stage.settings import Section
 
 OTHER_FULL_STOPS = re.compile("am|bn|bo|dz|hi|hy|ja|km|lo|mr|my|ne|or|pa|sa|th|ur|wuu|yue|zh")
@@ -47,7 +49,8 @@ class SplitSettings(Section):
 class CleanSettings(Lengths):
     """How texts and targets are normalized, which documents are dropped, and how the rest is split.
 
-    The length bounds at this level apply to the text.
+    The length bounds at this level apply to the text. Conversations: the text is what is asked, the target what the
+    assistant answers. Every turn is repaired, masked and searched for blocked words; quality rules judge each answer.
     """
 
     html: Literal["keep", "text", "main"] = "keep"
@@ -69,7 +72,7 @@ class CleanSettings(Lengths):
     max_blank_lines: Annotated[int, Field(ge=0)] | None = 2
     """Maximum number of consecutive blank lines; those at either end of a document are removed. Null keeps all."""
     target: Lengths = Lengths()
-    """Pairs: length bounds of the target."""
+    """Pairs: length bounds of the target. Conversations: of all answers together."""
     max_length_ratio: Annotated[float, Field(ge=1)] | None = None
     """Pairs: drops a document if its longer side has more than this many times the words of the shorter one. Meant for
     translations; Moses uses 9. Words are separated by white space; in scripts without spaces, two ideographs or kana,
@@ -88,7 +91,8 @@ class CleanSettings(Lengths):
     """Classes: drops the documents of every label that has fewer documents than this."""
     exact_duplicates: Literal["drop", "keep"] = "drop"
     """`drop` keeps one document per cleaned text: test before validation before train, then the first in corpus order.
-    Targets and labels are ignored, so a text with two translations or labels never lands in two splits."""
+    Targets and labels are ignored, so a text with two translations or labels never lands in two splits. Of
+    conversations, all turns count."""
     near_duplicates: NearDuplicateSettings | None = None
     """Keeps one of several near-identical documents, chosen as for `exact_duplicates`. `{}` uses the defaults."""
     duplicate_paragraphs: ParagraphSettings | None = None
@@ -123,9 +127,17 @@ class CleanSettings(Lengths):
             raise ValueError("\n".join(problems))
         return self
 
-    def keys_about(self, column: Literal["target", "label"]) -> list[str]:
+    def not_for_conversations(self) -> Iterator[str]:
+        """What is set but does not fit conversations; each line begins with the key."""
+        if self.duplicate_paragraphs is not None:
+            yield (
+                "duplicate_paragraphs: not for conversations, since a question or an answer without a paragraph is "
+                "another one; use near_duplicates"
+            )
+
+    def keys_about(self, column: Column) -> list[str]:
         """Keys that are set but need a column the corpus lacks: `target`, `languages.target`."""
-        given = {
+        given: dict[str, dict[str, bool]] = {
             "target": {
                 "target": self.target != Lengths(),
                 "max_length_ratio": self.max_length_ratio is not None,
@@ -134,4 +146,4 @@ class CleanSettings(Lengths):
             },
             "label": {"min_documents_per_label": self.min_documents_per_label is not None},
         }
-        return [key for key, is_set in given[column].items() if is_set]
+        return [key for key, is_set in given.get(column, {}).items() if is_set]

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.clean.conversations import clean_conversations
 from tasks.clean.documents import Noted, clean_batch
 from tasks.clean.settings import CleanSettings
 from tasks.formats.corpus import COLUMNS, extra_columns, hash_row_group, read_row_group, text_bytes
@@ -80,7 +81,8 @@ def clean_row_group(
     path = folder / f"{fingerprint([hash_row_group(*place), basis])}.arrow"
     if not path.exists():
         batch = read_row_group(*place, columns=(*COLUMNS, *extra_columns(place[0].parent)))
-        documents, noted = clean_batch(batch, settings, rare)
+        work = clean_conversations if "messages" in batch.schema.names else clean_batch
+        documents, noted = work(batch, settings, rare)
         _write_traces(path, documents, settings)
         about = {"documents": batch.num_rows, "bytes": int(text_bytes(batch).sum()), "noted": vars(noted)}
         _write(path, documents.replace_schema_metadata({"about": json.dumps(about)}))

@@ -32,6 +32,10 @@ from tasks.workers.parallel_map import processes_worth
 def clean(job: Job) -> Report:
     """The work of the stage. Raises GristmillError if nothing, or too little for a split, is left."""
     settings = read_section(job.recipe, "clean", CleanSettings)
+    extra = extra_columns(job.input("valid"))
+    if "messages" in extra and (unfit := [f"{recipe_path(job.recipe)}: clean.{one}"
+                                          for one in settings.not_for_conversations()]):  # fmt: skip
+        raise RecipeError("\n".join(unfit))
     require_library(settings)
     require_languages(settings.languages, job.recipe)
     _require_evaluation_files(settings, job.recipe)
@@ -42,7 +46,7 @@ def clean(job: Job) -> Report:
     out.mkdir()
     cross_document = find(shards, settings, job.partial, processes)
     Thread(target=import_module, args=("matplotlib.figure",)).start()  # takes a second, in parallel with writing
-    written = write_splits(shards, cross_document, settings, out, extra_columns(job.input("valid")))
+    written = write_splits(shards, cross_document, settings, out, extra)
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in written.sizes.values()):
         raise DataError(_nothing_left(job, documents, written.dropped))

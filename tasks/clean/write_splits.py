@@ -119,7 +119,7 @@ def _without_paragraphs(
     changed = pc.and_(stays, pc.less(pc.binary_length(cut), pc.binary_length(whole)))
     verdicts = {
         row: Verdict("duplicate_paragraphs", f"{found.reason}: {found.value}", found.threshold)
-        for row, found in too_short_now(cut, changed, settings).items()
+        for row, found in too_short_now(cut, changed, settings, settings).items()
     }
     kept = pc.if_else(changed, cut, whole)
     too_short = pa.array([row in verdicts for row in range(len(kept))], pa.bool_())

@@ -24,7 +24,7 @@ stream, one row group at a time.
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 from zlib import crc32
 
 from tasks.stage.errors import DataError
@@ -47,6 +47,8 @@ is small relative to the first, row groups that got out of step stay so for long
 COLUMNS = ("id", "group", "text", "target", "label", "source")
 OPTIONAL = ("target", "label", "split")
 EXTRA = ("messages", "rejected", "part", "split")
+Column = Literal["target", "label", "messages", "rejected"]
+"""A column that documents may lack."""
 OF_FEW_VALUES = ("group", "label", "source", "part", "split", "reason", "threshold")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from tasks.formats.corpus import Column
 from tasks.stage.problems import nearest
 from tasks.stage.settings import Section
 from tasks.validate.catalogue import canonical_name, expectation_names, signature
@@ -36,11 +37,19 @@ COLUMNS = {
     "target_characters": "characters of the target, or null",
     "target_words": "words of the target, or null",
     "length_ratio": "characters of the target per character of the text, or null",
+    "turns": "turns of the conversation, the system prompt included, or null",
+    "answers": "turns of the assistant, or null",
+    "rejected_words": "words of the rejected answer, or null",
 }
 """Columns for expectations: those of the corpus, and statistics of each document's text. Most expectations skip nulls;
 expect_column_values_to_not_be_null counts them."""
 
-OF_COLUMN = {"target": ("target", "target_characters", "target_words", "length_ratio"), "label": ("label",)}
+OF_COLUMN = {
+    "target": ("target", "target_characters", "target_words", "length_ratio"),
+    "label": ("label",),
+    "messages": ("turns", "answers"),
+    "rejected": ("rejected_words",),
+}
 """By a column that a source may lack, those that are null without it."""
 NAMES = ("column", "column_A", "column_B", "column_list")
 """Arguments that name columns."""
@@ -135,6 +144,6 @@ class ValidateSettings(Section):
     """Documents with a problem in the source (bytes that are not UTF-8, a missing value) are quarantined before any
     expectation runs; a larger share of them stops the stage."""
 
-    def keys_about(self, column: Literal["target", "label"]) -> list[str]:
+    def keys_about(self, column: Column) -> list[str]:
         """Expectations about a column that the corpus lacks: nulls are skipped, so they would hold for any corpus."""
         return [f"expectations[{index}]" for index, one in enumerate(self.expectations) if one.judges(column)]
