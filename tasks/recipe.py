@@ -10,18 +10,23 @@ from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
 from tasks.evaluate.settings import SETTINGS as EVALUATION
-from tasks.evaluate.settings import CausalEvaluateSettings, PairEvaluateSettings
+from tasks.evaluate.settings import (
+    CausalEvaluateSettings,
+    ChatEvaluateSettings,
+    PairEvaluateSettings,
+    PreferenceEvaluateSettings,
+)
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
 from tasks.stage.run import DATA
 from tasks.stage.settings import Section, read_yaml, recipe_path, validate
-from tasks.stage.task import PAIRS, TASKS, Task, is_causal, read_task
+from tasks.stage.task import CHATS, PAIRS, TASKS, Task, is_causal, read_task
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.train.catalogue import architecture_problem, is_encoder_decoder
 from tasks.train.settings import SETTINGS as TRAINING
-from tasks.train.settings import ModelSettings, PackedTraining, PairTraining, TrainSettings
+from tasks.train.settings import ModelSettings, PairTraining, TrainSettings
 from tasks.train.settings import problems as train_problems
 from tasks.validate.settings import ValidateSettings
 
@@ -85,7 +90,8 @@ class Recipe(Section):
 
     def _lengths(self) -> Iterator[str]:
         positions = self.model.config.get("max_position_embeddings", self.model.config.get("n_positions"))
-        if not isinstance(self.train, PackedTraining):
+        longest = getattr(self.train, "context_length", None)
+        if longest is None:
             for key in ("source_length", "target_length"):
                 length = getattr(self.train, key, 0)
                 if isinstance(positions, int) and length > positions:
@@ -95,12 +101,17 @@ class Recipe(Section):
             elif isinstance(positions, int) and self.model.from_scratch:
                 yield from self._output(positions)
             return
-        longest = self.train.context_length
         if isinstance(positions, int) and longest > positions:
             yield f"train.context_length: {longest} exceeds the {positions} positions of model.config"
         if (window := getattr(self.evaluate, "window", 0)) > longest:
             yield f"evaluate.window: {window} exceeds train.context_length, {longest}; longer inputs are untrained"
-        if isinstance(positions, int):
+        if isinstance(self.evaluate, ChatEvaluateSettings | PreferenceEvaluateSettings):
+            if self.evaluate.generation.max_new_tokens >= longest:
+                yield (
+                    f"evaluate.generation.max_new_tokens: must be less than train.context_length, {longest}; the "
+                    "question needs room, too"
+                )
+        elif isinstance(positions, int):
             yield from self._output(positions)
 
     def _output(self, positions: int) -> Iterator[str]:
@@ -152,7 +163,7 @@ def base_problem(task: str, learned: str, architecture: str) -> str | None:
     vocabulary, learned from scratch for the task `learned`, lacks a token."""
     if (problem := architecture_problem(architecture, task)) is not None:
         return problem
-    if task == "causal-lm" and is_encoder_decoder(architecture):
+    if task in ("causal-lm", *CHATS) and is_encoder_decoder(architecture):
         return f"{architecture} is an encoder-decoder, not a causal model"
     of_bert = learned in ("masked-lm", "classification")
     if task == "masked-lm" and not of_bert:

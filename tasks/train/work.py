@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.tokenizer import load_tokenizer
@@ -217,8 +218,13 @@ def identify(job: Job, order: Order, machine: Machine) -> str:
         "inputs": {name: hash_tree(job.input(name)) for name in job.stage.inputs},
         "code": read_code("train"),
         "machine": {"precision": machine.precision, "attention": machine.attention},
-        "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "libraries": {"torch": torch.__version__, "transformers": transformers.__version__, **_bits(order.model)},
     })  # fmt: skip
+
+
+def _bits(model: ModelSettings) -> dict[str, str]:
+    """The version of the library that quantizes, for recipes that do."""
+    return {} if model.lora is None or model.lora.quantize is None else {"bitsandbytes": version("bitsandbytes")}
 
 
 def _usage(order: Order, index: Index) -> Usage:

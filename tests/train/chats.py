@@ -31,15 +31,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "llama": LLAMA,
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "resid_pdrop": 0.1, "attn_pdrop": 0.1},
     "opt": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 64,
-            "word_embed_proj_dim": 32, "max_position_embeddings": 128},  # fmt: skip
-}
+            "word_embed_proj_dim": 32, "max_position_embeddings": 128},
+}  # fmt: skip
 DRAWN = random.Random(3)
 WORDS = ["".join(DRAWN.choices("aeioklmnrst", k=DRAWN.randint(2, 5))) for _ in range(30)]
 Messages = list[dict[str, str]]
 
 
 def conversations(count: int, seed: int = 0, turns: int = 2) -> list[Messages]:
-    """Conversations of up to `turns` questions of a few words, each answered by the same words reversed, in capitals."""
+    """Conversations of up to `turns` questions of a few words, each answered by these words reversed, in capitals."""
     generator, found = random.Random(seed), []
     for _ in range(count):
         messages: Messages = []
