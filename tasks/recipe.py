@@ -10,7 +10,12 @@ from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
 from tasks.evaluate.settings import SETTINGS as EVALUATION
-from tasks.evaluate.settings import CausalEvaluateSettings, ChatEvaluateSettings, PairEvaluateSettings
+from tasks.evaluate.settings import (
+    CausalEvaluateSettings,
+    ChatEvaluateSettings,
+    PairEvaluateSettings,
+    PreferenceEvaluateSettings,
+)
 from tasks.ingest.mixture import Mixture
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench
@@ -96,6 +101,8 @@ class Recipe(Section):
                 told = f"no source {one.source!r}{nearest(one.source, names)} ({known})"
                 yield f"validate.expectations[{number}].source: {told}"
         weighted = isinstance(source, Mixture) and any(part.weight or part.epochs for part in source.sources)
+        if weighted and self.task == "preference":
+            yield "ingest.sources: preference trains on all pairs alike; remove weight and epochs"
         if weighted and getattr(self.train, "next_sentence", False):
             yield "train.next_sentence: not for a mixture with weights; remove it, or weight and epochs"
 
@@ -126,7 +133,7 @@ class Recipe(Section):
             yield f"train.context_length: {longest} exceeds the {positions} positions of model.config"
         if (window := getattr(self.evaluate, "window", 0)) > longest:
             yield f"evaluate.window: {window} exceeds train.context_length, {longest}; longer inputs are untrained"
-        if isinstance(self.evaluate, ChatEvaluateSettings):
+        if isinstance(self.evaluate, ChatEvaluateSettings | PreferenceEvaluateSettings):
             if self.evaluate.generation.max_new_tokens >= longest:
                 yield (
                     f"evaluate.generation.max_new_tokens: must be less than train.context_length, {longest}; the "

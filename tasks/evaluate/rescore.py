@@ -26,6 +26,7 @@ from tasks.evaluate.loading import check_usage
 from tasks.evaluate.masked_lm import MaskedScorer
 from tasks.evaluate.pairs import ROW_GROUP as ROWS_WITH_TEXTS
 from tasks.evaluate.parts import columns_with_part, read_parts, rows_with_part
+from tasks.evaluate.preference.scorer import READS, PreferenceScorer
 from tasks.evaluate.scores import ROW_GROUP, write_scores
 from tasks.evaluate.settings import SETTINGS
 from tasks.evaluate.split import measure_split
@@ -44,6 +45,7 @@ SCORERS: dict[str, Callable[[Exam, Any], Scorer]] = {
     "masked-lm": MaskedScorer,
     "classification": ClassScorer,
     "chat": ChatScorer,
+    "preference": PreferenceScorer,
 }
 """Scorer by task."""
 
@@ -70,7 +72,8 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
     check_usage(model, task)
     prepare()
     needs = FAMILIES[task].needs
-    exam = Exam(recipe, model, test, measure_split(test, ("text", needs) if needs else ("text",)))
+    columns = READS if task == "preference" else (needs,) if needs else ()
+    exam = Exam(recipe, model, test, measure_split(test, ("text", *columns)))
     scorer = SCORERS[task](exam, settings)
     out.mkdir(parents=True, exist_ok=True)
     partial = {name: out / f".partial-{name}" for name in OUTPUTS}

@@ -74,5 +74,5 @@ def find_asked(batch: Batch) -> Batch:
 
 
 def count_items(batch: Batch) -> int:
-    """The number of items in a batch: tokens, or documents for classification."""
-    return len(batch["asked"])
+    """The number of items in a batch: tokens, documents for classification, pairs for preferences."""
+    return len(batch["pairs" if "pairs" in batch else "asked"])

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-BESIDE = ("labels", "asked", "next_sentence_label", "lengths")
+BESIDE = ("labels", "asked", "next_sentence_label", "lengths", "pairs", "reference")
 """Keys of a batch that the model does not take."""
+MISMATCHED = "mismatched_"
+"""Prefix of the keys of further rows, for KTO's estimate of the divergence; the model does not take them, either."""
 
 
 def summed_loss(
@@ -29,7 +31,7 @@ def summed_loss(
 
     labels = batch["labels"].flatten()
     with _head_of(model, batch), _noise_on(model, batch, noise):
-        outputs = model(**{name: value for name, value in batch.items() if name not in BESIDE})
+        outputs = model(**_taken(batch))
     logits = (outputs.logits if "logits" in outputs else outputs.prediction_logits).float().flatten(0, -2)
     if len(logits) != len(labels):
         labels = labels[batch["asked"]]
@@ -44,6 +46,24 @@ def summed_loss(
     return total
 
 
+def row_losses(model: "PreTrainedModel", batch: Batch) -> "torch.Tensor":
+    """The summed loss of each row's items, float32 [rows]; does not synchronize."""
+    import torch
+
+    labels, asked = batch["labels"].flatten(), batch["asked"]
+    with _head_of(model, batch):
+        logits = model(**_taken(batch)).logits.float().flatten(0, -2)
+    if len(logits) == len(labels):
+        logits = logits[asked]
+    losses = torch.nn.functional.cross_entropy(logits, labels[asked], reduction="none")
+    return torch.zeros(len(labels), device=losses.device).index_put((asked,), losses).view(batch["labels"].shape).sum(1)
+
+
+def _taken(batch: Batch) -> Batch:
+    """What the model takes of a batch."""
+    return {name: part for name, part in batch.items() if name not in BESIDE and not name.startswith(MISMATCHED)}
+
+
 @contextmanager
 def _head_of(model: "PreTrainedModel", batch: Batch) -> Iterator[None]:
     """While active, the model computes logits only for items [items, vocabulary], if these are few of its tokens.
@@ -54,7 +74,7 @@ def _head_of(model: "PreTrainedModel", batch: Batch) -> Iterator[None]:
     import torch
 
     head, shape = model.get_output_embeddings(), batch["labels"].shape
-    if not isinstance(head, torch.nn.Linear) or len(shape) != 2 or 2 * count_items(batch) > shape.numel():
+    if not isinstance(head, torch.nn.Linear) or len(shape) != 2 or 2 * len(batch["asked"]) > shape.numel():
         yield
         return
     hook = head.register_forward_pre_hook(

@@ -32,6 +32,8 @@ from tasks.train.model import Design, build_model, check_runs, checkpoint_activa
 from tasks.train.packed import causal_data, masked_data, of_each_source
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine, resolve
+from tasks.train.preferences import preference_data
+from tasks.train.reference import add_reference
 from tasks.train.sentences import sentence_data
 from tasks.train.settings import (
     SETTINGS,
@@ -104,7 +106,7 @@ def train(job: Job) -> Report:
     )  # fmt: skip
     model, drawn = build_model(design)
     machine = replace(machine, attention=model.config._attn_implementation)
-    data = make_data(order, splits, vocabulary, model.config, read_sources(order, splits["train"]))
+    data = make_data(job, order, splits, vocabulary, model.config, read_sources(order, splits["train"]))
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
     if gradient_checkpointing():
@@ -126,6 +128,8 @@ def train(job: Job) -> Report:
     checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
     finished = False
     try:
+        if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
+            add_reference(model, plan, identity)
         history = fit(model, plan, record)
         finished = True
     except KeyboardInterrupt as stop:
@@ -190,6 +194,7 @@ def read_sources(order: Order, train: Sides) -> list[Source]:
 
 
 def make_data(
+    job: Job,
     order: Order,
     splits: dict[str, Sides],
     vocabulary: Vocabulary,
@@ -198,6 +203,9 @@ def make_data(
 ) -> Data:
     """The batches for a task and model config; `sources`: those of a mixture with weights."""
     train, validation, settings = splits["train"], splits["validation"], order.train
+    if isinstance(settings, PreferenceTraining):
+        folders = {name: job.input(f"tokens/{name}") for name in splits}
+        return preference_data(folders, settings, vocabulary.padding, order.where)
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
         return bucket_data(train, validation, settings, order.task != "translation", layout, order.where, sources)
