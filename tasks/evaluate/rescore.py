@@ -72,8 +72,8 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
     check_usage(model, task)
     prepare()
     needs = FAMILIES[task].needs
-    columns = READS if task == "preference" else (needs,) if needs else ()
-    exam = Exam(recipe, model, test, measure_split(test, ("text", *columns)))
+    read = READS if task == "preference" else (needs,) if needs else ()
+    exam = Exam(recipe, model, test, measure_split(test, ("text", *read)))
     scorer = SCORERS[task](exam, settings)
     out.mkdir(parents=True, exist_ok=True)
     partial = {name: out / f".partial-{name}" for name in OUTPUTS}
