@@ -4,6 +4,7 @@ import json
 from io import StringIO
 from typing import Any
 
+from tasks.formats.mixture import licence_of, source_sections
 from tasks.register.base import Base
 from tasks.register.results import Results
 from tasks.register.schema import defaults, first_history
@@ -20,6 +21,8 @@ PIPELINES = {
 CONVERSATIONAL = dict.fromkeys(CHATS, ("conversational",))
 """Task → more tags of the Hub."""
 TEMPLATE = "chat_template.jinja"
+TABLES = {"by_turn": "turn", "by_part": "source"}
+"""Tables of the evaluation → the title of their first column."""
 
 
 def model_card(results: Results) -> str:
@@ -30,6 +33,7 @@ def model_card(results: Results) -> str:
         str(results.settings.get("description") or "A language model.").strip() + "\n",
         "## Scores\n",
         _scores(results),
+        *_tables(results),
         "## Data\n",
         _data(results),
         "## Use\n",
@@ -43,9 +47,9 @@ def model_card(results: Results) -> str:
 
 
 def _front_matter(results: Results) -> dict[str, Any]:
-    source, base = results.settings.get("ingest") or {}, results.base
+    licences, base = {part.get("licence") for part in source_sections(results.settings.get("ingest"))}, results.base
     found = {
-        "license": str(source.get("licence", "unknown")).lower(),
+        "license": str(licences.pop() or "unknown").lower() if len(licences) == 1 else "other",
         "library_name": "transformers",
         "pipeline_tag": PIPELINES[results.task],
         "base_model": base.title if base and base.kind == "hub" else None,
@@ -58,21 +62,40 @@ def _scores(results: Results) -> str:
     rows = ["| metric on the test split | value | interval | baselines |", "|---|---|---|---|"]
     for found in measured(results.task, results.metrics):
         interval = " to ".join(_number(bound) for bound in found.interval or ())
-        others = ", ".join(f"{name} {_number(value)}" for name, value in found.baselines.items())
-        rows.append(f"| {found.metric} | {_number(found.value)} | {interval} | {others} |")
+        rows.append(f"| {found.metric} | {_number(found.value)} | {interval} | {found.told(_number)} |")
     also = ", ".join(f"{name} {_number(number)}" for name, number in rest(results.task, results.metrics).items())
     told = [f"Also counted: {also}."] if also else []
     return "\n".join([*rows, "", *told, f"Signature: `{results.signature}`", ""])
 
 
+def _tables(results: Results) -> list[str]:
+    """The metrics by turn and by source, where the evaluation has more than one."""
+    parts = []
+    for key, title in TABLES.items():
+        rows = results.evaluation.get(key) or {}
+        if len(rows) > 1:
+            names = list(next(iter(rows.values())))
+            lines = [f"| {title} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+            lines += [f"| {row} | {' | '.join(_shown(own[name]) for name in names)} |" for row, own in rows.items()]
+            parts.append("\n".join([*lines, ""]))
+    return parts
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else _number(value)
+
+
 def _data(results: Results) -> str:
-    source = results.settings.get("ingest") or {}
-    plain = ", ".join(f"{key}: {value}" for key, value in source.items() if isinstance(value, (str, int)))
+    ingest = results.settings.get("ingest")
+    plain = "; ".join(
+        ", ".join(f"{key}: {value}" for key, value in source.items() if isinstance(value, (str, int)))
+        for source in source_sections(ingest)
+    )
     rows = ["| data | for | hash |", "|---|---|---|"]
     for data in results.datasets:
         shown = f"md5 {data.md5} (DVC)" if data.md5 else f"sha256 {data.sha256}"
         rows.append(f"| {data.path} | {data.context} | {shown} |")
-    licences = [f"Licence of the source: {source.get('licence', 'not stated in the recipe')}."]
+    licences = [f"Licence of the source: {licence_of(ingest) or 'not stated in the recipe'}."]
     if results.base is not None and results.base.licence is not None:
         licences.append(f"Licence of the model it started from: {results.base.licence}.")
     return "\n".join([f"Source: {plain}.", *licences, "", *rows, ""])
@@ -143,8 +166,8 @@ def _samples(results: Results) -> list[str]:
     parts = ["## Samples\n", told]
     for sample in results.samples:
         shown = f"{sample.get('prompt', '')}{arrow}{sample.get('text', '')}"
-        for key in ("reference", "label"):
-            shown += f"\n{key}: {sample[key]}" if key in sample else ""
+        for key, title in (("base", "before training"), ("reference", "reference"), ("label", "label")):
+            shown += f"\n{title}: {sample[key]}" if key in sample else ""
         text = shown.replace("~~~~", "~~~ ~")
         parts.append(f"~~~~text\n{text}\n~~~~\n")
     return parts
