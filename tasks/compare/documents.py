@@ -19,7 +19,7 @@ COLUMNS = {
     "summarization": ("reference", "rouge1", "rouge2", "rougeLsum"),
     "masked-lm": ("masked", "right", "loss"),
     "classification": ("label", "predicted"),
-    "chat": ("bytes", "loss", "reference", "chrf", "rougeL", "exact_match", "ended"),
+    "chat": ("bytes", "loss", "turns", "reference", "chrf", "rougeL", "exact_match", "ended"),
     "preference": ("correct", "margin", "length_difference", "bytes", "loss"),
 }
 """What the metrics of a task are computed from."""

@@ -11,9 +11,12 @@ from tasks.stage.task import FAMILIES, PAIRS
 
 PIPELINES = {
     "causal-lm": "text-generation", "translation": "translation", "summarization": "summarization",
-    "masked-lm": "fill-mask", "classification": "text-classification",
+    "masked-lm": "fill-mask", "classification": "text-classification", "chat": "text-generation",
+    "preference": "text-generation",
 }  # fmt: skip
 """Task → the Hub's `pipeline_tag`."""
+TABLES = {"by_turn": "turn", "by_part": "source"}
+"""Tables of the evaluation → the title of their first column."""
 
 
 def model_card(results: Results) -> str:
@@ -24,6 +27,7 @@ def model_card(results: Results) -> str:
         str(results.settings.get("description") or "A language model.").strip() + "\n",
         "## Scores\n",
         _scores(results),
+        *_tables(results),
         "## Data\n",
         _data(results),
         "## Use\n",
@@ -52,11 +56,27 @@ def _scores(results: Results) -> str:
     rows = ["| metric on the test split | value | interval | baselines |", "|---|---|---|---|"]
     for found in measured(results.task, results.metrics):
         interval = " to ".join(_number(bound) for bound in found.interval or ())
-        others = ", ".join(f"{name} {_number(value)}" for name, value in found.baselines.items())
-        rows.append(f"| {found.metric} | {_number(found.value)} | {interval} | {others} |")
+        rows.append(f"| {found.metric} | {_number(found.value)} | {interval} | {found.told(_number)} |")
     also = ", ".join(f"{name} {_number(number)}" for name, number in rest(results.task, results.metrics).items())
     told = [f"Also counted: {also}."] if also else []
     return "\n".join([*rows, "", *told, f"Signature: `{results.signature}`", ""])
+
+
+def _tables(results: Results) -> list[str]:
+    """The metrics by turn and by source, where the evaluation has more than one."""
+    parts = []
+    for key, title in TABLES.items():
+        rows = results.evaluation.get(key) or {}
+        if len(rows) > 1:
+            names = list(next(iter(rows.values())))
+            lines = [f"| {title} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+            lines += [f"| {row} | {' | '.join(_shown(own[name]) for name in names)} |" for row, own in rows.items()]
+            parts.append("\n".join([*lines, ""]))
+    return parts
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else _number(value)
 
 
 def _data(results: Results) -> str:
@@ -105,8 +125,8 @@ def _samples(results: Results) -> list[str]:
     parts = ["## Samples\n", told]
     for sample in results.samples:
         shown = f"{sample.get('prompt', '')}{arrow}{sample.get('text', '')}"
-        for key in ("reference", "label"):
-            shown += f"\n{key}: {sample[key]}" if key in sample else ""
+        for key, title in (("base", "before training"), ("reference", "reference"), ("label", "label")):
+            shown += f"\n{title}: {sample[key]}" if key in sample else ""
         text = shown.replace("~~~~", "~~~ ~")
         parts.append(f"~~~~text\n{text}\n~~~~\n")
     return parts

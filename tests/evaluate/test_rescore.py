@@ -17,6 +17,7 @@ from tasks.evaluate.rescore import rescore
 from tasks.stage.errors import DataError
 from tasks.stage.run import run
 from tasks.stage.task import FAMILIES, is_baseline
+from tests.evaluate.chats import chat_project, make_chat_model
 from tests.evaluate.damage import edit_json, spoil
 from tests.evaluate.families import (
     LABELLED,
@@ -29,6 +30,7 @@ from tests.evaluate.families import (
     write_pair_recipe,
 )
 from tests.evaluate.outputs import read_output
+from tests.evaluate.preferences import preference_project
 from tests.evaluate.projects import SCORING, causal_project, make_model, write_model, write_recipe
 from tests.evaluate.texts import FOLDER, TEXTS
 from tests.scratch import ROOT
@@ -37,7 +39,9 @@ OUT = Path("out")
 
 
 @pytest.fixture
-def project_of(tmp_path, monkeypatch, bpe, llama, source_bpe, target_bpe, masked_bpe):
+def project_of(
+    tmp_path, monkeypatch, bpe, llama, source_bpe, target_bpe, masked_bpe, chat_bpe, chat_model, word_tokenizer
+):
     makers = {
         "causal-lm": lambda: causal_project(tmp_path, monkeypatch, bpe, llama),
         "translation": lambda: pair_project(
@@ -46,6 +50,8 @@ def project_of(tmp_path, monkeypatch, bpe, llama, source_bpe, target_bpe, masked
         "summarization": lambda: pair_project(tmp_path, monkeypatch, "summarization", "t5", source_bpe, None),
         "masked-lm": lambda: masked_project(tmp_path, monkeypatch, masked_bpe),
         "classification": lambda: class_project(tmp_path, monkeypatch, "bert", masked_bpe),
+        "chat": lambda: chat_project(tmp_path, monkeypatch, chat_bpe, chat_model, make_chat_model(chat_bpe, steps=0)),
+        "preference": lambda: preference_project(tmp_path, monkeypatch, word_tokenizer),
     }
     return lambda task: makers[task]()
 
@@ -55,10 +61,10 @@ def test_the_recipes_own_model_gets_the_bytes_of_the_stage(project_of, task):
     project_of(task)
     run(STAGE, "tiny")
     wanted = read_output("metrics.json")
-    own = {key: value for key, value in wanted.items() if not is_baseline(key)}
+    own = {key: value for key, value in wanted.items() if not (is_baseline(key) or key.startswith("base_"))}
     assert own != wanted  # there are baselines
     (FOLDER / "model").rename("champion")
-    for name in ("tokens", "base", "clean/train", "training"):  # what only the stage needs
+    for name in ("tokens", "clean/train", "training", *(["base"] if task != "preference" else [])):  # the stage's own
         shutil.rmtree(FOLDER / name, ignore_errors=True)
     assert rescore("tiny", Path("champion"), OUT) == own
     assert json.loads((OUT / "metrics.json").read_text()) == own

@@ -109,8 +109,13 @@ class ChatScorer:
                     yield self._row(row, messages, losses[number], said.get(number, {}), is_cut)
 
     def metrics(self) -> dict[str, Any]:
-        """The metrics with their intervals, counts, tables by turn and by source, and the signature."""
+        """The metrics with their intervals, counts, tables by turn and by source, and the signature.
+
+        Raises DataError if all answers are empty.
+        """
         rows, totals = self.rows, self.totals
+        if not sum(row["bytes"] for row in rows):
+            raise DataError(f"{self.exam.test}: no text in the answers of {len(rows):,} conversations")
         tokens, loss = sum(row["tokens"] for row in rows), math.fsum(row["loss"] for row in rows)
         tables: dict[str, Any] = {"by_turn": by_turn(self.answers)}
         if self._has_parts:
