@@ -116,7 +116,8 @@ def _judge_answers(turns: Turns, documents: Documents, settings: CleanSettings, 
         if verdict is not None:
             named = Verdict(verdict.reason, f"{verdict.value} in {turns.place(text)}", verdict.threshold)
             documents.drop({int(of_text[text]): named}, "target")
-    turns.replace(pc.replace_with_mask(turns.contents, pa.array(asked), found.texts))
+    if not turns.replace(pc.replace_with_mask(turns.contents, pa.array(asked), found.texts)):
+        return
     before, documents.columns = documents.columns, turns.columns()
     _drop_empty(turns, documents)
     changed = pc.not_equal(documents.columns["target"], before["target"])
@@ -149,8 +150,8 @@ def _mask(turns: Turns, documents: Documents, settings: CleanSettings, noted: No
 
     masked = mask(turns.contents, settings.privacy)
     noted.personal.update({kind: found["found"] for kind, found in masked.totals().items()})
-    turns.replace(masked.column)
-    documents.columns = turns.columns()
+    if turns.replace(masked.column):
+        documents.columns = turns.columns()
     documents.drop(dropped(turns.summed(masked.counts).astype(np.int32), settings.privacy))
 
 

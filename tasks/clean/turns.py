@@ -7,6 +7,7 @@ first       [0, 2, 7]
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ class Turns:
         flat = np.fromiter(chain.from_iterable(kinds), np.int8, first[-1])
         return cls(column, flat, first, given, np.zeros(len(given), np.bool_))
 
-    @property
+    @cached_property
     def documents(self) -> "NDArray[np.int64]":
         """The conversation of each text [texts]."""
         import numpy as np
@@ -73,14 +74,14 @@ class Turns:
 
         return np.isin(self.kinds, [NUMBERS[kind] for kind in kinds])
 
-    def replace(self, contents: "pa.LargeStringArray") -> None:
-        """Take these texts instead [texts]."""
-        import numpy as np
+    def replace(self, contents: "pa.LargeStringArray") -> bool:
+        """Take these texts instead [texts]; returns whether any is another one."""
         import pyarrow.compute as pc
 
         other = pc.not_equal(contents, self.contents).to_numpy(zero_copy_only=False)
-        self.changed[np.unique(self.documents[other])] = True
+        self.changed[self.documents[other]] = True
         self.contents = contents
+        return bool(other.any())
 
     def joined(self, *kinds: str) -> "pa.LargeStringArray":
         """The texts of these kinds of each conversation, with a blank line between them [documents]."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.clean.rewrite import measured
 from tasks.clean.settings import CleanSettings
 from tasks.clean.splits import SPLITS
+from tasks.formats.conversation import count_turns
 from tasks.formats.corpus import read_row_group, row_groups
 from tasks.stage.errors import DataError
 from tasks.stage.run import DATA, Drop
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIDES = ("text", "target")
+SIDES = ("text", "target", "rejected")
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 LONGEST = 5
 """Number of longest documents listed by id."""
@@ -28,7 +29,7 @@ LONGEST = 5
 
 @dataclass
 class Side:
-    """The texts or the targets of some documents."""
+    """The texts, the targets or the rejected answers of some documents."""
 
     characters: "list[NDArray[np.int64]]" = field(default_factory=list)
     words: "list[NDArray[np.int64]]" = field(default_factory=list)
@@ -61,12 +62,21 @@ class Part:
     bytes: int = 0
     sides: dict[str, Side] = field(default_factory=dict)
     labels: Counter[str] = field(default_factory=Counter)
+    turns: "list[NDArray[np.int64]]" = field(default_factory=list)
+    """Turns of each conversation, the system prompt included, in chunks [documents]; empty for other documents."""
     longest: list[tuple[int, str]] = field(default_factory=list)
     """Characters and id of the longest texts, longest first."""
 
     def words(self, side: str) -> int:
         """Total words of all texts or targets."""
         return int(self.sides[side].lengths("words").sum()) if side in self.sides else 0
+
+    def turn_percentiles(self) -> list[int]:
+        """PERCENTILES of the turns of a conversation."""
+        import numpy as np
+
+        turns = np.concatenate(self.turns)
+        return np.percentile(turns, PERCENTILES, method="lower").astype(int).tolist() if len(turns) else []
 
     def __add__(self, other: "Part") -> "Part":
         sides = {side: self.sides.get(side, Side()) + other.sides.get(side, Side()) for side in SIDES}
@@ -76,6 +86,7 @@ class Part:
             self.bytes + other.bytes,
             {name: side for name, side in sides.items() if side.words},
             self.labels + other.labels,
+            self.turns + other.turns,
             longest,
         )
 
@@ -127,6 +138,8 @@ def measure_row_group(place: tuple[Path, int]) -> Part:
     batch = read_row_group(*place)
     sides = {}
     for name in SIDES:
+        if name not in batch.schema.names:
+            continue
         column = batch.column(name).drop_null()
         if len(column):
             sizes, _ = measured(column, CleanSettings())
@@ -138,6 +151,7 @@ def measure_row_group(place: tuple[Path, int]) -> Part:
         int(text_bytes(batch).sum()),
         sides,
         Counter(batch.column("label").drop_null().to_pylist()),
+        [count_turns(batch.column("messages"))] if "messages" in batch.schema.names else [],
         _longest(batch.column("id").to_pylist(), sides["text"].characters[0].tolist()) if "text" in sides else [],
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.formats.conversation import ASSISTANT
+from tasks.formats.conversation import ASSISTANT, TURN
 from tasks.formats.corpus import COLUMNS, extra_columns, read_row_group, row_groups
 from tasks.stage.errors import DataError
 from tasks.stage.progress import progress
@@ -59,7 +59,7 @@ def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataF
     count = pl.Int32  # long enough: see `tasks.ingest.source.LONGEST`
     text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
-    messages, turn = pl.col("messages"), '{"role":"'  # in a content, the quotes are escaped
+    messages = pl.col("messages")
     known = {
         **{name: pl.col(name) for name in COLUMNS},
         "characters": characters.cast(count),
@@ -73,8 +73,8 @@ def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataF
         "target_characters": target.str.len_chars().cast(count),
         "target_words": target.str.count_matches(r"\S+").cast(count),
         "length_ratio": target.str.len_chars() / characters.clip(1),
-        "turns": messages.str.count_matches(turn, literal=True).cast(count),
-        "answers": messages.str.count_matches(f'{turn}{ASSISTANT}"', literal=True).cast(count),
+        "turns": messages.str.count_matches(TURN, literal=True).cast(count),
+        "answers": messages.str.count_matches(f'{TURN}{ASSISTANT}"', literal=True).cast(count),
         "rejected_words": pl.col("rejected").str.count_matches(r"\S+").cast(count),
     }
     return documents.select("row", *(known[name].alias(name) for name in known if name in columns))
