@@ -106,7 +106,10 @@ def picture(trials: Sequence[Trial], importance: Mapping[str, float], recipe: st
         _draw_axis(axes, place, scale)
     _draw_axis(axes, len(keys), losses, right=True)
     for number, trial in enumerate([*reversed(pruned), *reversed(complete)]):
-        line = [scale.place(trial.values[key], trial.number) for key, scale in zip(keys, scales, strict=True)]
+        line = [
+            scale.place(trial.values[key], trial.number) if key in trial.values else math.nan
+            for key, scale in zip(keys, scales, strict=True)
+        ]
         if trial.state == "pruned":
             axes.plot(range(len(line)), line, color=PRUNED, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.45, zorder=2)
             continue
