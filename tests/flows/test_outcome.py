@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from flows.overrides import parse_over
-from flows.sweep.outcome import comment, importance, picture, table, told_importance
+from flows.sweep.outcome import _Scale, comment, importance, picture, table, told_importance
 from flows.sweep.trials import State, Trial, rank, short_keys, title
 
 RATE, WIDTH, SHAPE = "train.optimizer.learning_rate", "model.config.hidden_size", "train.schedule.name"
@@ -107,6 +107,18 @@ def test_the_picture_is_the_same_each_time_and_has_an_axis_per_setting() -> None
     assert drawn == picture(trials, importance(study), "tiny")
     narrow = picture(studied(12, OVERS[0])[1], {})
     assert imread(io.BytesIO(drawn)).shape[1] > imread(io.BytesIO(narrow)).shape[1]
+
+
+def test_numbers_of_a_range_stand_where_they_belong() -> None:
+    """Also those of few trials: at the same distances they would mislead."""
+    spread = _Scale.of([1e-4, 1e-2, 1.5e-4])
+    assert [round(spread.place(value, 0), 2) for value in (1e-4, 1.5e-4, 1e-3, 1e-2)] == [0, 0.09, 0.5, 1]
+    assert {"0.0001", "0.001", "0.01"} <= set(spread.ticks.values())
+    assert _Scale.of([0.1, 0.3, 0.2]).place(0.2, 5) == pytest.approx(0.5)
+    assert list(_Scale.of([128, 192, 128]).ticks.values()) == ["128", "192"]
+    diverged = _Scale.of_losses([3.0, 3.1, 3.2, 9.0, math.inf])
+    assert [round(diverged.place(loss, 0), 2) for loss in (3.0, 3.2, 9.0, math.inf)] == [0, 0.33, 1, 1]
+    assert diverged.ticks[1.0] == "≥ 3.6"
 
 
 @pytest.mark.parametrize(
