@@ -48,16 +48,10 @@ def check(name: str) -> "Recipe":
     graph, bench = load_graph(), bench_of(name)
     wired = mapping(graph)
     recipe.ingest.root.locate(bench)
-    texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
+    texts, sets = recipe.ingest.root.local_paths(), recipe.clean.contamination
     unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
-    if "." in texts:
-        raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
-    start = _init(name, recipe, wired)
-    wanted = {
-        "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
-        "init": start,
-        "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
-    }
+    wanted = wanted_entry(name, recipe, wired)
+    start = wanted["init"]
     line = f"write `{name}: {entry({key: path for key, path in wanted.items() if path is not None})}`"
     if "code" not in (graph.get("stages") or {}):
         raise RecipeError(
@@ -83,6 +77,20 @@ def check(name: str) -> "Recipe":
     if texts and not later:
         recipe.ingest.root.look(bench, recipe.expectations.max_problem_share)
     return recipe
+
+
+def wanted_entry(name: str, recipe: "Recipe", wired: dict[str, Any]) -> dict[str, str | None]:
+    """What DVC must watch for a recipe, by the key in dvc.yaml; None for what it does not read. Raises RecipeError."""
+    texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
+    if "." in texts:
+        raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
+    unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
+    start = _init(name, recipe, wired)
+    return {
+        "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
+        "init": start,
+        "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
+    }
 
 
 def _require_outputs(graph: dict[str, Any], name: str) -> None:
