@@ -1,6 +1,6 @@
 """`gristmill noise`: train a recipe again with other seeds and measure how far its metrics move.
 
-A sweep over `train.seed` that scores its models: everything but the seed is that of the recipe's own model, which counts
+A sweep over `train.seed` that scores its models. Everything else is that of the recipe's own model, which counts
 as one of the seeds, so DVC must find the whole recipe up to date. Each seed has a scratch workspace
 (`flows.scratch_run`), where the stage `train` runs as it does in the project, and `tasks.evaluate.rescore` scores its
 model on the recipe's test split. data/<recipe>, dvc.lock, the registry and the champion stay as they are; a run of the

@@ -1,6 +1,6 @@
 """Scratch workspaces: folders in which stages of a recipe run with other settings, beside the project.
 
-    now = snapshot(recipe, folder / "own", command, say)    what the recipe reads and has made, and its code, as they are
+    now = snapshot(recipe, folder / "own", command, say)   what the recipe reads and has made, and its code, as they are
     other = now.branch(folder / "other", {"tokenize.vocab_size": 300}, "tokenize", say)     made up to this stage
 
 A workspace is a DVC project of its own whose cache is that of the project: DVC runs there what the change makes stale,
