@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from flows.recipe_keys import Key, find
-from flows.recipes import load_graph
+from flows.graph import replace_text
+from flows.recipe_keys import Key, find, meet, stages_of
+from flows.yaml_edit import as_yaml, comment_above, replace_value
 from tasks.stage.errors import GristmillError, RecipeError
 from tasks.stage.problems import TAGS
 from tasks.stage.settings import read_yaml, recipe_path, validate
@@ -165,18 +166,6 @@ def other_measure(recipe: str, keys: Iterable[str]) -> list[str]:
     return [key for key, stages in early.items() if stages or key in MEASURING]
 
 
-def stages_of(recipe: str, key: str) -> list[str]:
-    """The stages of dvc.yaml that read a key of a recipe, or a part of it, in order."""
-    found = []
-    for name, stage in (load_graph().get("stages") or {}).items():
-        for params in stage.get("do", stage).get("params") or []:
-            for file, read in params.items() if isinstance(params, dict) else ():
-                own = file.replace("${key}", recipe) == recipe_path(recipe).as_posix()
-                if own and any(_meet(key, section) for section in read or [key]):  # no section: the whole file
-                    found.append(name)
-    return list(dict.fromkeys(found))
-
-
 def changed(content: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's content with other values; a section that it leaves to its defaults keeps their kind.
 
@@ -186,12 +175,64 @@ def changed(content: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any
         new = _copy(content)
     except RecursionError as error:
         raise RecipeError("a YAML anchor refers to itself") from error
-    for key, value in sorted(values.items(), key=lambda item: item[0].rpartition(".")[2] not in TAGS):  # kinds first
+    for key, value in _kinds_first(values):
         found = find(_model({**new, **values}), new, key)
         for parents, fill in found.fills.items():
             _put(new, parents, _copy(fill))
         _put(new, found.path, _copy(value))
     return dict(new)
+
+
+def write_into(recipe: str, values: Mapping[str, Any], comment: str) -> None:
+    """Put values into the file of a recipe; every other byte stays. Above each key stands a comment, which replaces
+    the one of the last sweep: `# steps: 400 instead of 800, by the sweep …`; `comment` is from `by the sweep` on.
+
+    Raises RecipeError, and changes nothing, if the recipe becomes invalid, or an anchor or merge stands in the way.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    require_values(recipe, values)
+    path = recipe_path(recipe)
+    content = read_yaml(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    try:
+        for key, value in _kinds_first(values):
+            found, after = find(_model(content), content, key), changed(content, {key: value})
+            name, told, old = str(found.path[-1]), as_yaml(value), _look(content, found.path)
+            told = told if old in (None, told) else f"{told} instead of {old}"
+            place = min(found.fills, key=len, default=found.path)
+            text = replace_value(text, place, _value(after, place))
+            last = rf"# {re.escape(name)}: .*, by the sweep .*"
+            text = comment_above(text, found.path, f"{name}: {told}, {comment}", replaces=last)
+            content = after
+        good = YAML(typ="safe").load(text) == content
+    except YAMLError:
+        good = False
+    if not good:
+        lines = ", ".join(f"{key}: {as_yaml(value)}" for key, value in values.items())
+        raise RecipeError(f"{path}: an anchor, an alias or a long text stands in the way; write it yourself: {lines}")
+    replace_text(path, text)
+
+
+def _kinds_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The kind of a section decides which other keys it has."""
+    return sorted(values.items(), key=lambda item: item[0].rpartition(".")[2] not in TAGS)
+
+
+def _look(content: Any, path: Sequence[str | int]) -> str | None:
+    """A value as YAML; None where there is none."""
+    try:
+        return as_yaml(_value(content, path))
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _value(content: Any, path: Sequence[str | int]) -> Any:
+    for part in path:
+        content = content[part]
+    return content
 
 
 def _range(key: str, found: re.Match[str], where: str) -> Over:
@@ -234,14 +275,9 @@ def _collisions(keys: Sequence[str]) -> Iterable[str]:
         for other in keys[:number]:
             if key == other:
                 yield f"{key}: given twice; give it once"
-            elif _meet(key, other):
+            elif meet(key, other):
                 inner, outer = sorted((key, other), key=len, reverse=True)
                 yield f"{inner}: lies inside {outer}, which is given, too; give one of them"
-
-
-def _meet(key: str, other: str) -> bool:
-    """Whether one key is the other, or lies inside it."""
-    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
 def _model(content: Mapping[str, Any]) -> type["Recipe"]:

@@ -13,8 +13,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic_core import PydanticUndefined
 
+from flows.recipes import load_graph
 from tasks.stage.errors import RecipeError
 from tasks.stage.problems import TAGS, nearest
+from tasks.stage.settings import recipe_path
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,23 @@ def find(model: type[BaseModel], content: Any, key: str, varied: Collection[str]
             raise RecipeError(f"{told}: unknown key{_similar(part, here, model)}")
         content = content.get(part)
     return Key(tuple(path), kinds, fills)
+
+
+def stages_of(recipe: str, key: str) -> list[str]:
+    """The stages of dvc.yaml that read a key of a recipe, or a part of it, in order."""
+    found = []
+    for name, stage in (load_graph().get("stages") or {}).items():
+        for params in stage.get("do", stage).get("params") or []:
+            for file, read in params.items() if isinstance(params, dict) else ():
+                own = file.replace("${key}", recipe) == recipe_path(recipe).as_posix()
+                if own and any(meet(key, section) for section in read or [key]):  # no section: the whole file
+                    found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def meet(key: str, other: str) -> bool:
+    """Whether one key is the other, or lies inside it."""
+    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
 def _sections(kinds: Iterable[Any]) -> list[type[BaseModel]]:
