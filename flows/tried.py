@@ -1,7 +1,7 @@
 """`gristmill run RECIPE --set KEY=VALUE`: try other settings without writing them.
 
 The stages that they make stale run in a scratch workspace (`flows.scratch_run`), or come from DVC's cache, where their
-outputs stay: with the settings written into the recipe, `gristmill run` finds them there. The run in MLflow has the tags
+outputs stay: with the settings written into the recipe, `gristmill run` finds them. The run in MLflow has the tags
 
     gristmill.tried       the settings, as JSON; the same settings again update the same run
     gristmill.tried_at    hash of recipe and settings
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.scratch_run import remove, snapshot
-from flows.summary import read_metrics
+from flows.scratch_run import snapshot
+from flows.summary import read_json
 from flows.workspace import claim
 from tasks.stage.errors import TransientError
 from tasks.stage.identity import fingerprint
@@ -35,7 +35,7 @@ class Tried:
 
     task: str
     metrics: dict[str, Any]
-    """The scalars of evaluation/metrics.json."""
+    """evaluation/metrics.json."""
     training: dict[str, Any]
     """`details` of training/report.json."""
     own_metrics: dict[str, Any]
@@ -51,7 +51,7 @@ def try_out(recipe: str, values: Mapping[str, Any], say: Say) -> Tried:
     what has run is kept.
     """
     from flows.overrides import changed, require_values
-    from tasks.register.beside import Beside, complete, create, find, scores_of
+    from tasks.register.beside import Beside, complete, create, find
     from tasks.tracking.client import connect, lost_is_transient
 
     task = require_values(recipe, values).task
@@ -63,7 +63,7 @@ def try_out(recipe: str, values: Mapping[str, Any], say: Say) -> Tried:
         made = before.branch(folder / "tried", values, "evaluate", say)
         tried = Beside(recipe, task, made.data, made.recipe_file, made.data / "evaluation")
         tags = {"gristmill.tried": json.dumps(values), "gristmill.tried_at": at}
-        name = f"{recipe} {' '.join(f'{key}={_shown(value)}' for key, value in values.items())}"
+        name = " ".join([recipe, *settings(values)])
         try:
             with lost_is_transient():
                 known = find(client, recipe, tried_at=at)
@@ -72,17 +72,21 @@ def try_out(recipe: str, values: Mapping[str, Any], say: Say) -> Tried:
         except TransientError as error:
             raise TransientError(f"{error}; what has run is kept: run `{again}` again, and it is recorded") from error
         own = before.workspace
+        trained = own.is_trained()
+        scored = read_json(own.data / "evaluation/metrics.json")
         found = Tried(
-            task, _scalars(tried.metrics()), tried.training(), read_metrics(recipe) if own.is_trained() else {},
-            own.training() if own.is_trained() else {}, run.info.run_id,
+            task, tried.metrics(), tried.training(), scored if trained else {}, own.training() if trained else {},
+            run.info.run_id,
         )  # fmt: skip
-        assert scores_of(task, tried.metrics())
         shutil.rmtree(folder)
-        remove_empty(PLACE / recipe)
     return found
 
 
 def command(recipe: str, values: Mapping[str, Any]) -> str:
     """The command that tries these settings."""
-    settings = (f"--set {shlex.quote(f'{key}={_shown(value)}')}" for key, value in values.items())
-    return f"gristmill run {recipe} {' '.join(settings)}"
+    return " ".join(["gristmill run", recipe, *(f"--set {shlex.quote(setting)}" for setting in settings(values))])
+
+
+def settings(values: Mapping[str, Any]) -> list[str]:
+    """`KEY=VALUE` of each, as `--set` reads it."""
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]  # JSON is YAML

@@ -1,8 +1,8 @@
 """Models that are trained beside a recipe's own, in MLflow: of other seeds, of a sweep, of a try with other settings.
 
 Each is a run in the recipe's experiment without `gristmill.identity`, the tag by which all else finds runs: such a
-model is no candidate, is not registered, and neither the gate nor `gristmill runs` nor the idle check of `gristmill run`
-sees it. Its own tags say what it is, and its curves have the names of `tasks.tracking.record`.
+model is no candidate, is not registered, and neither the gate nor `gristmill runs` nor the idle check of a run sees it.
+Its own tags say what it is, and its curves have the names of `tasks.tracking.record`.
 """
 
 import json
