@@ -1,7 +1,7 @@
 """Scratch workspaces: folders in which stages of a recipe run with other settings, beside the project.
 
     now = snapshot(recipe, folder / "own", command, say)   what the recipe reads and has made, and its code, as they are
-    other = now.branch(folder / "other", {"tokenize.vocab_size": 300}, "tokenize", say)     made up to this stage
+    other = now.branch(folder / "other", {"tokenize.vocab_size": 300}, ["tokenize"], say)   made up to it
 
 A workspace is a DVC project of its own whose cache is that of the project: DVC runs there what the change makes stale,
 unless its cache has it, and all else is linked. data/<recipe>, dvc.lock, MLflow's registry and the champion of the
@@ -12,7 +12,7 @@ recipes start from are part of the snapshot, so nothing that is edited meanwhile
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,8 +135,10 @@ class Snapshot:
     content: dict[str, Any] = field(repr=False)
     """The recipe as it is written."""
 
-    def branch(self, folder: Path, values: Mapping[str, Any], until: str, say: Say, label: str = "") -> Workspace:
-        """A workspace with other settings, in which every stage up to `until` is up to date.
+    def branch(
+        self, folder: Path, values: Mapping[str, Any], until: Collection[str], say: Say, label: str = ""
+    ) -> Workspace:
+        """A workspace with other settings, in which the stages `until` and all that they need are up to date.
 
         Stages that neither the change nor the project makes stale are linked from the snapshot; DVC makes the others,
         or takes them from its cache. `label` stands before the addresses that are shown. Raises RecipeError,
@@ -171,9 +173,9 @@ class Snapshot:
                     workspace.ask(node, hear)
         return workspace
 
-    def _up_to(self, until: str) -> list[Node]:
-        """A stage and all it needs, in order."""
-        wanted = {f"{until}@{self.workspace.recipe}"}
+    def _up_to(self, until: Collection[str]) -> list[Node]:
+        """Stages and all that they need, in order."""
+        wanted = {f"{stage}@{self.workspace.recipe}" for stage in until}
         for node in reversed(self.nodes):
             if node.address in wanted:
                 wanted.update(node.upstream)
@@ -212,13 +214,13 @@ def snapshot(recipe: str, folder: Path, goes_on: str, say: Say) -> Snapshot:
                 link(Path(name), folder / name, copy_files=True)
         content = read_yaml(recipe_path(recipe))
         _write_graph(recipe, folder, {})
-    own_settings = {
+    own_settings: dict[str, Any] = {
         "analytics": "false",
         "check_update": "false",
         "no_scm": "true",
         "site_cache_dir": folder / ".dvc/site",
     }
-    sections = {"core": own_settings, "cache": cache}
+    sections: dict[str, dict[str, Any]] = {"core": own_settings, "cache": cache}
     (folder / ".dvc/config").write_text(
         "".join(
             f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())

@@ -60,7 +60,7 @@ def try_out(recipe: str, values: Mapping[str, Any], say: Say) -> Tried:
     with claim(f"tried@{recipe}-{at}", [], say):
         client = connect()
         before = snapshot(recipe, folder / "own", again, say)
-        made = before.branch(folder / "tried", values, "evaluate", say)
+        made = before.branch(folder / "tried", values, ["evaluate"], say)
         tried = Beside(recipe, task, made.data, made.recipe_file, made.data / "evaluation")
         tags = {"gristmill.tried": json.dumps(values), "gristmill.tried_at": at}
         name = " ".join([recipe, *settings(values)])
