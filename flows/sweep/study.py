@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ STRIDE = 100_003
 """Between the seeds of two sweeps; a prime beyond any number of trials."""
 UNPRUNED = 5
 """Trials that go to their end before any is pruned: fewer medians say little."""
+FORGOTTEN = "forgotten"
+"""The attribute of a study with the numbers of trials that do not count."""
 STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
@@ -51,24 +54,21 @@ class Search:
 
     def __init__(self, study: "optuna.Study", overs: Sequence[Over], seed: int, trials: int) -> None:
         self.study, self.overs, self._seed = study, overs, seed
-        sizes = [over.size for over in overs]
-        self.grid = (
-            list(product(*(over.choices or () for over in overs))) if all(over.choices for over in overs) else []
-        )
-        if None in sizes or len(self.grid) > trials:
-            self.grid = []
+        choices = [over.choices for over in overs if over.choices is not None]
+        covered = len(choices) == len(overs) and prod(map(len, choices)) <= trials
+        self.grid = list(product(*choices)) if covered else []
+        """Everything that can be tried, if the trials cover it."""
         self.wanted = len(self.grid) or trials
-        self._ignored: set[int] = set()
-        """Trials of before, if all have failed: whoever starts again has changed something."""
-        before = self.trials()
-        if all(trial.state == "failed" for trial in before):
-            self._ignored = {trial.number for trial in before}
+        before = [trial.number for trial in self.trials()]
+        if before and all(trial.state == "failed" for trial in self.trials()):
+            with _told():  # whoever starts again has changed something
+                study.set_user_attr(FORGOTTEN, [*study.user_attrs.get(FORGOTTEN, []), *before])
 
     def trials(self) -> list[Trial]:
-        """All trials, by number; without those that all failed before this start."""
+        """All trials, by number; without those of a start at which all failed, after which there was another."""
         with _told():
-            found = self.study.get_trials(deepcopy=False)
-        return [self._read(each) for each in found if each.state.name in STATES and each.number not in self._ignored]
+            found, forgotten = self.study.get_trials(deepcopy=False), self.study.user_attrs.get(FORGOTTEN, [])
+        return [self._read(each) for each in found if each.state.name in STATES and each.number not in forgotten]
 
     def interrupted(self) -> "list[optuna.Trial]":
         """Trials that this project was at when it was killed."""

@@ -76,7 +76,8 @@ def complete(client: "MlflowClient", run: "Run", made: Beside, tags: Mapping[str
     size = {SIZE: str(training["parameters"])} if "parameters" in training else {}
     log_parameters(client, run, flatten(training["settings"]) | size)
     scores = _scores(made.task, metrics, int(training.get("steps") or 0)) if metrics else []
-    send(client, run, [*points(journal), *_rows(run, made, journal), *scores])
+    curves = points(journal) or _rows(run, made)
+    send(client, run, curves + scores)
     with scratch("beside") as folder:
         for name, path in _files(made).items():
             place = folder / name
@@ -100,15 +101,14 @@ def points(journal: Journal) -> "list[Metric]":
     return [Metric(key, value, round(when * 1000), step) for (key, step), (value, when) in journal.points.items()]
 
 
-def _rows(run: "Run", made: Beside, journal: Journal) -> "list[Metric]":
-    """Points of the curves that the journal lacks: DVC's cache had the model, and its training ran elsewhere."""
+def _rows(run: "Run", made: Beside) -> "list[Metric]":
+    """The curves of a model without a journal: DVC's cache had it, and its training ran elsewhere."""
     from mlflow.entities import Metric
 
     return [
         Metric(key, value, run.info.start_time, step)
         for step, row in read_history(made.data / "training/history.csv")
         for key, value in row.items()
-        if (key, step) not in journal.points
     ]
 
 
