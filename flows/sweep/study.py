@@ -35,6 +35,8 @@ UNPRUNED = 5
 """Trials that go to their end before any is pruned: fewer medians say little."""
 FORGOTTEN = "forgotten"
 """The attribute of a study with the numbers of trials that do not count."""
+UNTOLD = 0.25
+"""Share of a training in which nothing is pruned: its learning rate has just risen."""
 STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
@@ -147,8 +149,8 @@ class Search:
         return Trial(frozen.number, values, state, loss, step, seconds, kept.get("run_id"), told)
 
 
-def open_study(name: str, asked: Mapping[str, Any]) -> "optuna.Study":
-    """The study of a sweep, which goes on or is new.
+def open_study(name: str, asked: Mapping[str, Any], steps: int = 0) -> "optuna.Study":
+    """The study of a sweep, which goes on or is new; `steps` is how long its trials train, 0 if unknown.
 
     Raises GristmillError if a sweep of this name searched something else, TransientError if its database is away.
     """
@@ -162,7 +164,7 @@ def open_study(name: str, asked: Mapping[str, Any]) -> "optuna.Study":
             _url(),
             engine_kwargs={"connect_args": {"timeout": PATIENCE}} if file else {"pool_pre_ping": True},
         )
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=0)
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=int(UNTOLD * steps))
         study = optuna.create_study(storage=storage, study_name=name, pruner=pruner, load_if_exists=True)
         before = study.user_attrs.get("asked")
         if before is None:

@@ -97,7 +97,7 @@ def sweep(asked: Asked, starting: TemporaryServer | None) -> Swept:
             ):
                 for dead in end_killed(before):
                     logger.warning("flow run %s was killed: it is now marked as crashed", dead)
-                return Completed(message=name, data=_sweep(asked, overs, searched, name, loaded.task, logger.info))
+                return Completed(message=name, data=_sweep(asked, overs, searched, name, loaded, logger.info))
         except GristmillError as error:
             return Failed(message=str(error), data=error)
         except KeyboardInterrupt as stop:
@@ -128,11 +128,13 @@ def _searched(asked: Asked, overs: Sequence[Over], loaded: "Recipe") -> dict[str
     }
 
 
-def _sweep(asked: Asked, overs: Sequence[Over], searched: Mapping[str, Any], name: str, task: str, say: Say) -> Swept:
+def _sweep(
+    asked: Asked, overs: Sequence[Over], searched: Mapping[str, Any], name: str, loaded: "Recipe", say: Say
+) -> Swept:
     from tasks.register.sweep import close_sweep, open_sweep
 
     began = time.monotonic()
-    search = Search(open_study(name, searched), overs, asked.seed, asked.trials)
+    search = Search(open_study(name, searched, loaded.train.steps or 0), overs, asked.seed, asked.trials)
     client, run = open_sweep(
         asked.recipe, name, {"over": {over.key: _told(over) for over in overs}, "seed": asked.seed}
     )
@@ -140,9 +142,9 @@ def _sweep(asked: Asked, overs: Sequence[Over], searched: Mapping[str, Any], nam
     for old in folder.glob("inputs-*"):
         shutil.rmtree(old)
     own = snapshot(asked.recipe, folder / "own", asked.command, say)
-    bench = Bench(name, folder, asked.recipe, task, own, dict(asked.fixed), client, run, asked.parallel == 1)
+    bench = Bench(name, folder, asked.recipe, loaded.task, own, dict(asked.fixed), client, run, asked.parallel == 1)
     done = sum(trial.state != "running" for trial in search.trials())
-    say(f"sweep {name}: {search.wanted} trials" + (f", {done} of them finished before" if done else ""))
+    say(f"{search.wanted} trials" + (f", {done} of them finished before" if done else ""))
     deadline = began + asked.minutes * 60 if asked.minutes else None
     try:
         _run_trials(bench, search, asked.parallel, deadline)
