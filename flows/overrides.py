@@ -150,15 +150,14 @@ def require_overs(recipe: str, overs: Sequence[Over], values: Mapping[str, Any] 
         _validated(recipe, fixed)
     path, content = recipe_path(recipe), read_yaml(recipe_path(recipe))
     overs = tuple(_fitted(over, find(_model(content), changed(content, fixed), over.key, keys)) for over in overs)
-    lines = [
-        f"{path}: {over.key}: only {' and '.join(stages)} reads it, which the validation loss does not depend on; "
-        "trials would all be the same"
-        for over in overs
-        if not set(stages := stages_of(recipe, over.key)) & set(LEARNING)
-    ]
+    lines: list[str] = []
     for over in overs:
-        others = [other for other in overs if other is not over]
-        lines += [told for bound in over.bounds if (told := _refused(recipe, over.key, bound, others, fixed))]
+        if set(stages := stages_of(recipe, over.key)) & set(LEARNING):
+            others = [other for other in overs if other is not over]
+            lines += [told for bound in over.bounds if (told := _refused(recipe, over.key, bound, others, fixed))]
+        else:
+            told = "which the validation loss does not depend on; trials would all be the same"
+            lines.append(f"{path}: {over.key}: only {' and '.join(stages)} reads it, {told}")
     if lines:
         raise RecipeError("\n".join(dict.fromkeys("\n".join(lines).splitlines())))
     return overs

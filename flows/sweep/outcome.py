@@ -21,7 +21,7 @@ FEWEST = 10
 FAR = 3.0
 """The loss axis ends this many times as far from the best trial as the median is; worse ones are drawn at its end."""
 FEW = 6
-"""At most so many different values are choices, which stand at the same distances."""
+"""At most so many different values that trials share are choices, which stand at the same distances."""
 DECADES = 20
 """Numbers that span more than this factor stand on a logarithmic axis."""
 LOSS = "validation loss"
@@ -90,7 +90,7 @@ def picture(trials: Sequence[Trial], importance: Mapping[str, float], recipe: st
     """A PNG with parallel coordinates: an axis per setting, the loss at the right, a line per trial.
 
     The best complete trial is drawn last and thick, the others the fainter the worse, pruned ones dashed and grey;
-    failed ones are counted in the title. Settings with many values get an axis of numbers, logarithmic if they span
+    failed ones are counted in the title. Numbers from a range get an axis of numbers, logarithmic if they span
     more than a factor of DECADES; all others an axis of choices, whose lines are spread a little.
     """
     keys, ranked = _keys(trials), rank(trials)
@@ -106,7 +106,10 @@ def picture(trials: Sequence[Trial], importance: Mapping[str, float], recipe: st
         _draw_axis(axes, place, scale)
     _draw_axis(axes, len(keys), losses, right=True)
     for number, trial in enumerate([*reversed(pruned), *reversed(complete)]):
-        line = [scale.place(trial.values[key], trial.number) for key, scale in zip(keys, scales, strict=True)]
+        line = [
+            scale.place(trial.values[key], trial.number) if key in trial.values else math.nan
+            for key, scale in zip(keys, scales, strict=True)
+        ]
         if trial.state == "pruned":
             axes.plot(range(len(line)), line, color=PRUNED, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.45, zorder=2)
             continue
@@ -156,7 +159,7 @@ class _Scale:
         """For the values of a setting."""
         numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         distinct = sorted(set(values)) if numeric else list(dict.fromkeys(map(told_value, values)))
-        if not numeric or len(distinct) <= FEW:
+        if not numeric or len(distinct) < 2 or (len(distinct) <= FEW and len(values) > len(distinct)):
             labels = [told_value(value) for value in distinct]
             spread = 0.3 / len(labels) if len(values) > len(labels) else 0
             return cls({(n + 0.5) / len(labels): label for n, label in enumerate(labels)}, labels, spread)
