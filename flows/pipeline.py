@@ -65,7 +65,7 @@ def console() -> Iterator[None]:
 
     def passes(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(
-            ("Finished in state Failed", "Finished in state RecordIncomplete", _RECORD)
+            ("Finished in state Failed", "Finished in state RecordIncomplete", "Task run failed with state", _RECORD)
         )
 
     def end() -> None:

@@ -43,7 +43,7 @@ def _tell(recipe: str, found: Any, write: bool) -> None:
     from flows.tried import settings
 
     columns, rows = table(found.trials)
-    show(make_table(columns, rows, right=columns[:-1]))
+    show(make_table(columns, rows, right=[name for name in columns if name]))
     show(told_importance(found.importance, found.trials))
     best = found.trials[0]
     show(f"sweep {found.name}: run {found.run_id} in MLflow, with a run below it for each trial")

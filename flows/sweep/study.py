@@ -92,7 +92,7 @@ class Search:
             number = len(self.study.get_trials(deepcopy=False))
             self._seed_for(number)
             if self.grid and not self.study.get_trials(states=[optuna.trial.TrialState.WAITING]):
-                there = [tuple(trial.values[over.key] for over in self.overs) for trial in known]
+                there = [tuple(trial.values.get(over.key) for over in self.overs) for trial in known]
                 left = [values for values in self.grid if values not in there]
                 if not left:
                     return None
@@ -101,6 +101,7 @@ class Search:
                 )
             trial = self.study.ask()
             trial.set_user_attr("place", place())
+        self.values(trial)  # here, while the sampler is that of this trial
         return trial
 
     def values(self, trial: "optuna.Trial") -> dict[str, Any]:
@@ -132,7 +133,9 @@ class Search:
         import optuna
 
         self._seed_for(frozen.number)
-        return optuna.Trial(self.study, frozen._trial_id)
+        trial = optuna.Trial(self.study, frozen._trial_id)
+        self.values(trial)
+        return trial
 
     def _seed_for(self, number: int) -> None:
         import optuna

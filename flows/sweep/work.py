@@ -208,8 +208,10 @@ def _try(bench: Bench, search: Search, trial: "optuna.Trial") -> State[Any]:
         remove(bench.workspace(trial.number).folder)
     except KeyboardInterrupt as stop:
         return Cancelled(message=str(stop), data=stop)
-    except (GristmillError, Halted) as error:
-        return Failed(message=str(error) or "the sweep has ended", data=error)
+    except Halted as error:
+        return Cancelled(message="the sweep ends", data=error)
+    except GristmillError as error:
+        return Failed(message=str(error), data=error)
     if found.state == "failed":
         say(f"trial {trial.number + 1} failed: {found.told}")
         return Failed(message=found.told, data=found)
