@@ -67,6 +67,10 @@ class Over:
             return int(param)
         return min(max(float(f"{param:.{DIGITS}g}"), self.low), self.high)
 
+    def param(self, value: Any) -> Any:
+        """What Optuna keeps for a value."""
+        return _label(value)
+
     @property
     def bounds(self) -> tuple[Any, ...]:
         """The values that must be valid for the whole to be: all choices, or both ends."""

@@ -188,7 +188,7 @@ def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, start
     """
     from mlflow.entities import ViewType
 
-    experiment_id, wanted = _experiment(client, recipe), f"tags.`{IDENTITY}` = '{identity}'"
+    experiment_id, wanted = experiment_of(client, recipe), f"tags.`{IDENTITY}` = '{identity}'"
     for kind in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
         runs = client.search_runs([experiment_id], wanted, kind, max_results=1, order_by=["start_time ASC"])
         if runs and kind == ViewType.DELETED_ONLY:
@@ -237,7 +237,7 @@ def find_experiment(client: "MlflowClient", recipe: str) -> "Experiment | None":
     return first or client.get_experiment_by_name(recipe)
 
 
-def _experiment(client: "MlflowClient", recipe: str) -> str:
+def experiment_of(client: "MlflowClient", recipe: str) -> str:
     """The id of the recipe's experiment, which is created, restored and tagged if need be."""
     from mlflow.exceptions import MlflowException
 
