@@ -72,8 +72,9 @@ def check(name: str) -> "Recipe":
                 f"{GRAPH}: stages.{stage}: DVC does not watch ${{item.{key}}}; copy `vars.alone` and `stages` from the "
                 "dvc.yaml of this version"
             )
-    read = {key: [path] if (path := wanted[key]) else [] for key in ("init", "template")}
-    for key, paths in {"source": texts, "unseen": unseen, **read}.items():
+    read = {"source": texts, "unseen": unseen}
+    read |= {key: [file] if (file := wanted[key]) else [] for key in ("init", "template")}
+    for key, paths in read.items():
         if key in LATER and not paths and key not in (wired[name] or {}):
             continue
         watched = _watched(name, wired[name], key, line)
