@@ -45,6 +45,7 @@ MEASURES = {
     "summarization": Measure("rougeLsum", False),
     "classification": Measure("label_probability", False),
     "chat": Measure("chrf", False),
+    "preference": Measure("margin", False),
 }
 
 

@@ -73,7 +73,7 @@ def _kinds(documents: "Documents", record: Record) -> dict[str, Members]:
     else:
         if documents.task == "chat":
             found["answers"] = _largest([f"{turns:.0f}" for turns in documents.numbers("turns")])
-        unit = "bytes" if documents.task in ("causal-lm", "chat") else "masked"
+        unit = "masked" if documents.task == "masked-lm" else "bytes"
         found["length"] = _quarters(documents.numbers(unit).tolist(), "masked tokens" if unit == "masked" else unit)
     return found
 

@@ -20,6 +20,7 @@ COLUMNS = {
     "masked-lm": ("masked", "right", "loss"),
     "classification": ("label", "predicted"),
     "chat": ("bytes", "loss", "turns", "reference", "chrf", "rougeL", "exact_match", "ended"),
+    "preference": ("correct", "margin", "length_difference", "bytes", "loss"),
 }
 """What the metrics of a task are computed from."""
 
@@ -39,6 +40,8 @@ SAME = {
     "ended": ("reference",),
     "macro_f1": ("label",),
     "accuracy": ("label",),
+    "preference_accuracy": ("length_difference", "bytes"),
+    "preference_margin": ("length_difference", "bytes"),
     "macro_precision": ("label",),
     "macro_recall": ("label",),
 }

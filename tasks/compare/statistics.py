@@ -9,6 +9,7 @@ away, and a thousand resamples are one matrix product. `value` of the sum of all
     masked_accuracy, accuracy        right, masked or documents            right / masked
     rouge1, rouge2, rougeLsum        F-measure, documents                  the mean
     chat: chrf, rougeL, …            score, documents with an answer       the mean
+    preference_accuracy, _margin     correct or margin, documents          the mean
     bleu                             2 lengths, 4 matches, 4 totals        sacrebleu's BLEU.compute_bleu
     chrf                             6 × (output, reference, matches)      sacrebleu's CHRF._compute_f_score
     macro_*                          per class: right, predicted, true     means over classes seen or predicted
@@ -62,6 +63,8 @@ def _ratio(documents: Documents, metric: str) -> Statistic:
         above, below = np.where(there, values, 0.0), there.astype(np.float64)
     elif metric.startswith("rouge"):
         above, below = documents.numbers(metric), ones
+    elif metric.startswith("preference_"):
+        above, below = documents.numbers({"preference_accuracy": "correct"}.get(metric, "margin")), ones
     else:
         size = {"bits_per_byte": "bytes", "pseudo_perplexity": "masked"}.get(metric, "tokens")
         above, below = documents.numbers("loss"), documents.numbers(size)

@@ -199,6 +199,8 @@ class ChatEvaluateSettings(_Batched):
 class PreferenceEvaluateSettings(_Batched):
     """How preferences are scored."""
 
+    generation: ChatGenerationSettings = Field(default_factory=lambda: ChatGenerationSettings.model_validate({}))
+    """How the answers in samples.json are generated, and the defaults of `gristmill chat`."""
     bootstrap: BootstrapSettings = Field(default_factory=lambda: BootstrapSettings.model_validate({}))
     """How the 95 % intervals are computed."""
     samples: int = Field(8, ge=0)

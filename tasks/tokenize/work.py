@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.formats.corpus import count_documents, read_row_group, row_groups
+from tasks.formats.corpus import count_documents, count_parts, read_row_group, row_groups
 from tasks.formats.tokenizer import hash_tokenizer
-from tasks.formats.tokens import TARGET, TokenWriter
+from tasks.formats.tokens import TARGET, TokenWriter, write_parts
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Job, Report
@@ -90,6 +90,9 @@ def tokenize(job: Job) -> Report:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
                 details["splits"][name] = encode_split(clean / split, side, folder, shown.advance)
+    for split in SPLITS:
+        if parts := count_parts(clean / split):
+            write_parts(job.output("tokens") / split, list(parts.items()))
     if held := sum(row.get("documents_with_special_tokens", 0) for row in details["splits"].values()):
         job.say(f"{held:,} texts contain special tokens, read as {settings.special_tokens_in_text}")
     if FAMILIES[task].needs == "label":
