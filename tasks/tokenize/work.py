@@ -73,7 +73,7 @@ def tokenize(job: Job) -> Report:
     if not documents[LEARNING_SPLIT]:
         raise DataError(f"{clean / LEARNING_SPLIT}: no documents to learn a vocabulary from")
     if task in CHATS:
-        return _report(documents, _conversations(job, settings, task, documents))
+        return _report(job, documents, _conversations(job, settings, task, documents))
     sides = _sides(job, settings, task, documents)
     sizes = " and ".join(f"{side.codec.vocab_size:,}" for side in sides)
     engine, of_base = sides[0].codec.engine.name, settings.kind == "base"
@@ -90,17 +90,18 @@ def tokenize(job: Job) -> Report:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
                 details["splits"][name] = encode_split(clean / split, side, folder, shown.advance)
-    for split in SPLITS:
-        if parts := count_parts(clean / split):
-            write_parts(job.output("tokens") / split, list(parts.items()))
     if held := sum(row.get("documents_with_special_tokens", 0) for row in details["splits"].values()):
         job.say(f"{held:,} texts contain special tokens, read as {settings.special_tokens_in_text}")
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
-    return _report(documents, details)
+    return _report(job, documents, details)
 
 
-def _report(documents: dict[str, int], details: dict[str, Any]) -> Report:
+def _report(job: Job, documents: dict[str, int], details: dict[str, Any]) -> Report:
+    """Write the sources of a mixture beside the tokens; returns the report."""
+    for split in SPLITS:
+        if parts := count_parts(job.input("clean") / split):
+            write_parts(job.output("tokens") / split, list(parts.items()))
     rows = [details["splits"][split] for split in SPLITS]
     return Report(
         received={"documents": sum(documents.values()), "bytes": sum(row["bytes"] for row in rows)},
