@@ -4,10 +4,10 @@
 
 reads no folder of the project; `vars.alone` holds the dependencies that its stages have anyway.
 
-    mine: {<<: *alone, source: texts, init: data/bert/model, unseen: exams}
+    mine: {<<: *alone, source: texts, init: data/bert/model, unseen: exams, template: recipes/mine.jinja}
 
 DVC watches texts/ (`ingest.files`), the model of the recipe bert (`model.init`), and exams/, the evaluation sets that
-are kept out of training (`clean.contamination.files`).
+are kept out of training (`clean.contamination.files`); and the chat template (`tokenize.chat_template`).
 """
 
 import json
@@ -33,6 +33,8 @@ RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@
 """How a recipe that was up to date before the stage `code` keeps its models."""
 RENAMING = LOCKS / "gristmill-mv"
 """`old new` while a recipe is renamed."""
+LATER = {"template": "tokenize"}
+"""Keys that a dvc.yaml from before lacks, and the stage that depends on them."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
 
@@ -58,6 +60,7 @@ def check(name: str) -> "Recipe":
         "init": start,
         "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
         "weights": "ingest.sources" if _has_weights(recipe) else None,
+        "template": recipe.tokenize.template_file,
     }
     line = f"write `{name}: {entry({key: path for key, path in wanted.items() if path is not None})}`"
     if "code" not in (graph.get("stages") or {}):
@@ -72,7 +75,16 @@ def check(name: str) -> "Recipe":
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {line}")
     _require_outputs(graph, name)
     _require_weights(name, wired[name], wanted["weights"], line)
-    for key, paths in (("source", texts), ("init", [start] if start else []), ("unseen", unseen)):
+    template = [file] if (file := recipe.tokenize.template_file) else []
+    read = {"source": texts, "init": [start] if start else [], "unseen": unseen, "template": template}
+    for key, paths in read.items():
+        if key in LATER and not paths and key not in (wired[name] or {}):
+            continue
+        if paths and key in LATER and f"${{item.{key}}}" not in str(graph["stages"].get(LATER[key])):
+            raise RecipeError(
+                f"{GRAPH}: stages.{LATER[key]}: DVC does not watch ${{item.{key}}}; copy `vars.alone` and `stages` "
+                "from the dvc.yaml of this version"
+            )
         watched = _watched(name, wired[name], key, line)
         where = f"{GRAPH}: vars.recipes.{name}.{key}: DVC watches {watched}, but"
         for path in map(PurePosixPath, paths):

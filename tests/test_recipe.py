@@ -209,3 +209,22 @@ def test_an_expectation_about_a_column_that_the_source_lacks_is_refused(
             f"recipes/x.yaml: validate.expectations[1]: the documents of this source have no {column}; remove this "
             "expectation"
         )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("context_length", 256, "train.context_length: 256 exceeds the 128 positions of model.config"),
+        ("context_length", 16, "evaluate.generation.max_new_tokens: must be less than train.context_length, 16; "),
+        ("neftune_alpha", -1, "train.neftune_alpha: "),
+        ("source_length", 16, "train.source_length: unknown key"),
+    ],
+)
+def test_lengths_of_a_chat_recipe_are_checked(tmp_path: Path, key: str, value: int, sentence: str) -> None:
+    recipe = tiny_recipe("causal-lm", "texts/all.jsonl") | {"task": "chat"}
+    recipe["ingest"] = {**recipe["ingest"]}
+    recipe["train"] = {"steps": 6, "context_length": 64, key: value}
+    recipe["evaluate"] = {"generation": {"max_new_tokens": 16}}
+    with pytest.raises(RecipeError) as told:
+        validate(RECIPES["chat"], recipe, tmp_path / "tiny.yaml")
+    assert any(line.startswith(f"{tmp_path}/tiny.yaml: {sentence}") for line in str(told.value).splitlines())

@@ -54,6 +54,8 @@ class Rendered:
     ids: list[int]
     answers: list[tuple[int, int]]
     """The start and the end in `ids` of each answer, its end of turn included, in order."""
+    turns: list[int]
+    """Which message each answer is."""
     rewritten: int = 0
     """Answers without a span: the template renders them differently once later turns follow."""
 
@@ -67,6 +69,7 @@ class _Text:
     """What stands around special tokens in messages; empty if there are none."""
     answers: list[tuple[int, int]] = field(default_factory=list)
     """The start and the end of each answer in `text`."""
+    turns: list[int] = field(default_factory=list)
     rewritten: int = 0
 
 
@@ -75,9 +78,6 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: Any, control: Any) -> None:
         """`tokenizer` reads special tokens in a text as text, `control` as control tokens. Raises ValueError."""
-        from jinja2 import TemplateSyntaxError
-        from transformers.utils.chat_template_utils import _compile_jinja_template
-
         self.tokenizer = tokenizer
         self._backend: Tokenizer | None = getattr(control, "backend_tokenizer", None)
         if self._backend is None:
@@ -87,21 +87,21 @@ class ChatTemplate:
         self._backend.no_padding()
         self.text = _text_of(tokenizer)
         self.sha256 = hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
-        try:
-            self._template = _compile_jinja_template(self.text)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"the chat template is not valid Jinja: line {error.lineno}: {error.message}") from error
-        self._names = {**tokenizer.special_tokens_map, "strftime_now": DAY.strftime, "tools": None, "documents": None}
+        self._names = dict(tokenizer.special_tokens_map)
+        self._template = compile_template(self.text)
         self._specials = special_tokens(control.added_tokens_decoder.values())
         self._special = re.compile("|".join(map(re.escape, self._specials)) or r"(?!)")
         self._aliased = lru_cache(4)(self._with_aliases)
+        self.special_pattern = self._special.pattern
+        """Matches the special tokens in a text."""
         probe = self._probe()
+        self._check_contents(probe)
         self.end_token = self._end_of(probe)
         self.end = int(control.convert_tokens_to_ids(self.end_token))
         eos = tokenizer.eos_token_id
         self.ends = list(dict.fromkeys([self.end, self.end if eos is None else int(eos)]))
         """The ids that end generation."""
-        self._check(probe)
+        self._check_prompt(probe)
         self._goes_on = self._continued(probe)
         self.rewrites = self.conversation([*probe, *probe[-2:]]).rewritten > 0
         """Whether earlier answers are rendered differently once later turns follow, as Qwen3's thoughts are."""
@@ -151,7 +151,7 @@ class ChatTemplate:
                 raise
 
     def _text(self, messages: Sequence[Message], sign: str) -> _Text:
-        whole, answers, rewritten = self._render(messages), [], 0
+        whole, answers, turns, rewritten = self._render(messages), [], [], 0
         for number, turn in enumerate(messages):
             if turn["role"] != ASSISTANT:
                 continue
@@ -163,21 +163,15 @@ class ChatTemplate:
                 raise ChatError(f"the chat template puts no {self.end_token} after the answer in turn {number + 1}")
             if whole.startswith(history) and whole.startswith(until[:end]):
                 answers.append((len(history), end))
+                turns.append(number)
             elif last:
                 raise ChatError("with its last answer, the chat template renders the history differently")
             else:
                 rewritten += 1
-        return _Text(whole, sign, answers, rewritten)
+        return _Text(whole, sign, answers, turns, rewritten)
 
     def _render(self, messages: Sequence[Message], prompt: bool = False) -> str:
-        from jinja2 import TemplateError
-
-        given = [{key: value for key, value in turn.items() if value is not None} for turn in messages]
-        try:
-            return str(self._template.render(messages=given, add_generation_prompt=prompt, **self._names))
-        except (TemplateError, *TEMPLATE_ERRORS) as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise ChatError(f"the chat template says: {said}") from error
+        return render(self._template, messages, self._names, prompt)
 
     def _signed(self, messages: Sequence[Message]) -> tuple[Sequence[Message], str]:
         """The messages with a sign around each special token in them, and this sign; as they are if they have none."""
@@ -213,7 +207,7 @@ class ChatTemplate:
         ]
         ends = [sum(map(len, parts[: number + 1])) for number in range(len(parts))]
         answers = list(zip(ends[:-1:2], ends[1::2], strict=True))
-        return _Text("".join(parts), sign, answers, text.rewritten)
+        return _Text("".join(parts), sign, answers, text.turns, text.rewritten)
 
     def _with_aliases(self, sign: str) -> "tuple[Tokenizer, dict[str, str]]":
         """The tokenizer with other names for its special tokens, which no message has, so that these are all text."""
@@ -249,21 +243,9 @@ class ChatTemplate:
                 raise ValueError(f"for a question and its answer, {error}") from error
         return turns
 
-    def _end_of(self, probe: Sequence[Message]) -> str:
+    def _check_contents(self, probe: Sequence[Message]) -> None:
+        """Raises ValueError if the template leaves out contents or roles."""
         whole = self._render(probe)
-        after = whole[whole.rfind(ANSWER) + len(ANSWER) :] if ANSWER in whole else whole
-        found = self._special.search(after)
-        if ANSWER in whole and found is None:
-            raise ValueError(
-                f"the chat template puts no special token of the tokenizer after an answer, but {after!r}; a model "
-                "would never end its answers"
-            )
-        return found[0] if found else ""
-
-    def _check(self, probe: Sequence[Message]) -> None:
-        """Raises ValueError if a model could not learn from what the template renders."""
-        whole, asked = self._render(probe), self._render(probe[:-1])
-        history = self._render(probe[:-1], prompt=True)
         for role, content in (("user", QUESTION), (ASSISTANT, ANSWER)):
             if content not in whole:
                 raise ValueError(f"the chat template leaves out what the {role} says; it has to write message.content")
@@ -274,6 +256,22 @@ class ChatTemplate:
             same = False
         if same:
             raise ValueError("the chat template renders the same for user and assistant; it has to write message.role")
+
+    def _end_of(self, probe: Sequence[Message]) -> str:
+        whole = self._render(probe)
+        after = whole[whole.rfind(ANSWER) + len(ANSWER) :]
+        found = self._special.search(after)
+        if found is None:
+            raise ValueError(
+                f"the chat template puts no special token of the tokenizer after an answer, but {after!r}; a model "
+                "would never end its answers"
+            )
+        return found[0]
+
+    def _check_prompt(self, probe: Sequence[Message]) -> None:
+        """Raises ValueError if the beginning of an answer differs between a prompt and a conversation."""
+        whole, asked = self._render(probe), self._render(probe[:-1])
+        history = self._render(probe[:-1], prompt=True)
         if not whole.startswith(history):
             raise ValueError(
                 f"with add_generation_prompt, the chat template renders {history[-40:]!r}, but a conversation with "
@@ -301,6 +299,33 @@ class ChatTemplate:
             return False
 
 
+def compile_template(text: str) -> Any:
+    """A chat template, ready to render. Raises ValueError if it is not valid Jinja."""
+    from jinja2 import TemplateSyntaxError
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    try:
+        return _compile_jinja_template(text)
+    except TemplateSyntaxError as error:
+        raise ValueError(f"the chat template is not valid Jinja: line {error.lineno}: {error.message}") from error
+
+
+def render(template: Any, messages: Sequence[Message], names: Mapping[str, str], prompt: bool = False) -> str:
+    """The text of messages. `names`: special tokens, such as `eos_token`; `prompt`: with the beginning of an answer.
+
+    Raises ChatError with what the template says.
+    """
+    from jinja2 import TemplateError
+
+    given = [{key: value for key, value in turn.items() if value is not None} for turn in messages]
+    more: dict[str, Any] = {"strftime_now": DAY.strftime, "tools": None, "documents": None}
+    try:
+        return str(template.render(messages=given, add_generation_prompt=prompt, **{**names, **more}))
+    except (TemplateError, *TEMPLATE_ERRORS) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ChatError(f"the chat template says: {said}") from error
+
+
 def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
@@ -315,7 +340,7 @@ def _text_of(tokenizer: Any) -> str:
 def _rendered(text: _Text, encoding: "Encoding") -> Rendered:
     starts, ends = [start for start, _ in encoding.offsets], [end for _, end in encoding.offsets]
     answers = [(_first(starts, ends, start), bisect_left(starts, end)) for start, end in text.answers]
-    return Rendered(list(encoding.ids), answers, text.rewritten)
+    return Rendered(list(encoding.ids), answers, text.turns, text.rewritten)
 
 
 def _first(starts: Sequence[int], ends: Sequence[int], place: int) -> int:

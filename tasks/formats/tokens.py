@@ -63,9 +63,12 @@ class Index:
     """Whether special tokens in a text are control tokens; in the file only if so."""
     template: str = ""
     """Conversations: SHA-256 (hex) of the chat template; in the file only for these."""
+    last_only: bool = False
+    """Conversations: whether earlier answers may lack a span, since the template renders them differently once later
+    turns follow; in the file only if so."""
 
 
-OPTIONAL = ("control", "template")
+OPTIONAL = ("control", "template", "last_only")
 """Fields that are in index.json only if they are set."""
 
 
@@ -108,6 +111,10 @@ class TokenWriter:
             if shards[-1] == SHARD_TOKENS:
                 self._file.close()
                 self._file = None
+
+    def note_last_only(self) -> None:
+        """Note that only the last answer of a conversation is sure to have a span."""
+        self._index.last_only = True
 
     def close(self) -> Index:
         """Close the last shard, and write boundaries and index."""

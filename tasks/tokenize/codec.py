@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.formats.text_ids import LOCAL, opening, read_as_text, special_tokens
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
@@ -13,8 +13,11 @@ from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import FAMILIES, PAIRS, is_causal
 from tasks.tokenize.engine import Engine, choose_engine, transformers_engine
 from tasks.tokenize.settings import TokenizeSettings
-from tasks.tokenize.specials import specials_of
+from tasks.tokenize.specials import Specials, specials_of
 from tasks.tokenize.vocabulary import Batches, save_vocabulary, train_vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,20 @@ class Codec:
 def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str, folder: Path, where: str) -> Codec:
     """Learn a vocabulary from texts and save it. Raises RecipeError if the texts are too small for it."""
     specials = specials_of(task, settings)
+    tokenizer = learn_vocabulary(texts, settings, specials, folder, where)
+    end = specials.names.get("eos_token") or specials.names["sep_token"]
+    packed = FAMILIES[task].packed
+    if settings.special_tokens_in_text == "text":
+        read_as_text(tokenizer)
+    engine = choose_engine(tokenizer, not packed, sample())
+    size = tokenizer.get_vocab_size()
+    return Codec(engine, size, tokenizer.get_vocab()[end], packed, hash_tokenizer(folder), tuple(specials.tokens))
+
+
+def learn_vocabulary(
+    texts: Batches, settings: TokenizeSettings, specials: Specials, folder: Path, where: str
+) -> "Tokenizer":
+    """Learn a vocabulary and save it. Raises RecipeError if the texts are too small for it."""
     tokenizer = train_vocabulary(texts, settings, specials)
     if (size := tokenizer.get_vocab_size()) < settings.vocab_size:
         raise RecipeError(
@@ -44,12 +61,7 @@ def learn(texts: Batches, sample: Batches, settings: TokenizeSettings, task: str
             f"{size:,} tokens with min_frequency {settings.min_frequency}"
         )
     save_vocabulary(tokenizer, specials, folder)
-    end = specials.names.get("eos_token") or specials.names["sep_token"]
-    packed = FAMILIES[task].packed
-    if settings.special_tokens_in_text == "text":
-        read_as_text(tokenizer)
-    engine = choose_engine(tokenizer, not packed, sample())
-    return Codec(engine, size, tokenizer.get_vocab()[end], packed, hash_tokenizer(folder), tuple(specials.tokens))
+    return tokenizer
 
 
 def take(base: Path, sample: Batches, task: str, folder: Path, column: str, control: bool) -> Codec:
@@ -57,13 +69,12 @@ def take(base: Path, sample: Batches, task: str, folder: Path, column: str, cont
 
     `control`: see `open_tokenizer`.
     """
-    if not (base / "config.json").is_file():
-        raise DataError(f"{base}: no model found, but tokenize.kind is base; set model.init")
+    require_model(base)
     own = base / TARGET
     source, inside = (own, folder / TARGET) if column == TARGET and own.is_dir() else (base, folder)
     tokenizer = load_tokenizer(source, control)
     if not inside.exists():
-        _copy(source, inside)
+        copy_tokenizer(source, inside)
     causal = is_causal(task, _is_encoder_decoder(base))
     end = _end(tokenizer, task, causal, source)
     # A causal model has the target in the middle of its sequence: no special token may precede it.
@@ -111,7 +122,13 @@ def _end(tokenizer: Any, task: str, causal: bool, folder: Path) -> int:
     return int(found[0])
 
 
-def _copy(base: Path, folder: Path) -> None:
+def require_model(base: Path) -> None:
+    """Raises DataError if the stage base has written no model."""
+    if not (base / "config.json").is_file():
+        raise DataError(f"{base}: no model found, but tokenize.kind is base; set model.init")
+
+
+def copy_tokenizer(base: Path, folder: Path) -> None:
     """Copy the tokenizer's files, without the model's."""
     folder.mkdir(parents=True)
     ours = ("config", "generation_config", "model", "report")

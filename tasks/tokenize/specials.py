@@ -20,11 +20,13 @@ class Specials:
     """Special tokens around a text, in `tokenizers` syntax; None for no special tokens."""
     pair: str | None = None
     """The template for a pair of texts."""
+    extra: tuple[str, ...] = ()
+    """Special tokens without a name: those that a chat template writes."""
 
     @property
     def tokens(self) -> list[str]:
         """Each token once."""
-        return list(dict.fromkeys(self.names.values()))
+        return list(dict.fromkeys((*self.names.values(), *self.extra)))
 
     def with_spaces(self) -> "list[AddedToken]":
         """The tokens for a vocabulary with the preceding space inside each piece. The mask includes that space, too;

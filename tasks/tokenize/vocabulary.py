@@ -136,7 +136,13 @@ def save_vocabulary(tokenizer: "Tokenizer", specials: Specials, folder: Path) ->
     """Write the two files that `AutoTokenizer.from_pretrained` needs, without importing it, which takes seconds."""
     folder.mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
+    extra = {"extra_special_tokens": list(specials.extra)} if specials.extra else {}
     write_json(
         folder / "tokenizer_config.json",
-        {"tokenizer_class": "PreTrainedTokenizerFast", **specials.names, "clean_up_tokenization_spaces": False},
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **specials.names,
+            **extra,
+            "clean_up_tokenization_spaces": False,
+        },
     )

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.formats.corpus import count_documents, count_parts, read_row_group, row_groups
+from tasks.formats.tokenizer import hash_tokenizer
 from tasks.formats.tokens import TARGET, TokenWriter, write_parts
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Job, Report
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_section, recipe_path
-from tasks.stage.task import FAMILIES, read_task
+from tasks.stage.task import CHATS, FAMILIES, read_task
+from tasks.tokenize.chat_template import chat_tokenizer, open_chat
 from tasks.tokenize.codec import Codec, learn, take
+from tasks.tokenize.conversations import encode_conversations
 from tasks.tokenize.engine import SAMPLE_CHARACTERS, SAMPLE_DOCUMENTS, Encoded, wrap_documents
 from tasks.tokenize.labels import write_labels
 from tasks.tokenize.settings import TokenizeSettings
@@ -35,6 +38,15 @@ LEARN_BYTES = 1 << 30
 32 bits, which even twice as much text cannot overflow."""
 QUANTILES = {"half": 0.5, "most": 0.95, "longest": 1.0}
 """Quantiles of the lengths of documents, for the report."""
+
+TOLD = {
+    "documents_with_special_tokens": "{count:,} conversations contain special tokens, read as text",
+    "answers_rendered_differently": "{count:,} earlier answers are rendered differently once later turns follow, as "
+    "templates that drop thoughts do; set train.loss_on: last_answer",
+    "system_turns_left_out": "{count:,} conversations have a system turn, which the chat template leaves out without a "
+    "word; choose another template with tokenize.chat_template",
+}
+"""What a user should know of conversations."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,8 @@ def tokenize(job: Job) -> Report:
     documents = {split: count_documents(clean / split) for split in SPLITS}
     if not documents[LEARNING_SPLIT]:
         raise DataError(f"{clean / LEARNING_SPLIT}: no documents to learn a vocabulary from")
+    if task in CHATS:
+        return _report(job, documents, _conversations(job, settings, task, documents))
     sides = _sides(job, settings, task, documents)
     sizes = " and ".join(f"{side.codec.vocab_size:,}" for side in sides)
     engine, of_base = sides[0].codec.engine.name, settings.kind == "base"
@@ -76,19 +90,52 @@ def tokenize(job: Job) -> Report:
                 name = split if side.column == "text" else f"{split}/{side.column}"
                 folder = side.folder(job.output("tokens") / split)
                 details["splits"][name] = encode_split(clean / split, side, folder, shown.advance)
-    for split in SPLITS:
-        if parts := count_parts(clean / split):
-            write_parts(job.output("tokens") / split, list(parts.items()))
     if held := sum(row.get("documents_with_special_tokens", 0) for row in details["splits"].values()):
         job.say(f"{held:,} texts contain special tokens, read as {settings.special_tokens_in_text}")
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
+    return _report(job, documents, details)
+
+
+def _report(job: Job, documents: dict[str, int], details: dict[str, Any]) -> Report:
+    """Write the sources of a mixture beside the tokens; returns the report."""
+    for split in SPLITS:
+        if parts := count_parts(job.input("clean") / split):
+            write_parts(job.output("tokens") / split, list(parts.items()))
     rows = [details["splits"][split] for split in SPLITS]
     return Report(
         received={"documents": sum(documents.values()), "bytes": sum(row["bytes"] for row in rows)},
         produced={"documents": sum(row["documents"] for row in rows), "tokens": sum(row["tokens"] for row in rows)},
         details=details,
     )
+
+
+def _conversations(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> dict[str, Any]:
+    """Write the conversations of every split; returns what the report tells."""
+    clean, folder, where = job.input("clean"), job.output("tokenizer"), str(recipe_path(job.recipe))
+    texts = _every(clean / LEARNING_SPLIT, ("text", TARGET))
+    base = job.input("base") if settings.kind == "base" else None
+    size = chat_tokenizer(texts, settings, base, folder, where)
+    chat, fingerprint, of_base = open_chat(folder, settings, where), hash_tokenizer(folder), base is not None
+    kept = " (base tokenizer, unchanged)" if of_base else ""
+    job.say(f"vocabulary size {size:,}{kept}; answers end with {chat.end_token}")
+    details: dict[str, Any] = {
+        "vocab_size": size,
+        "vocabulary": "of the base, unchanged" if of_base else f"{settings.kind}, learned from {_learned(clean)}",
+        "chat_template": settings.chat_template or "of the base",
+        "end_of_answer": chat.end_token,
+        "splits": {},
+    }
+    with progress("tokenize", sum(documents.values()), "conversations") as shown:
+        for split in SPLITS:
+            details["splits"][split] = encode_conversations(
+                clean / split, job.output("tokens") / split, folder, chat, (size, fingerprint), task == "preference",
+                shown.advance,
+            )  # fmt: skip
+    for key, told in TOLD.items():
+        if count := sum(row.get(key, 0) for row in details["splits"].values()):
+            job.say(told.format(count=count))
+    return details
 
 
 def _learned(clean: Path) -> str:
