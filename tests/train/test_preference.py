@@ -18,7 +18,7 @@ from tasks.train.__main__ import STAGE
 from tasks.train.batches import find_asked
 from tasks.train.checkpoints import REFERENCE
 from tasks.train.preference_loss import preference_losses, read_answers
-from tasks.train.preferences import choose, preference_data
+from tasks.train.preferences import PreferenceLayout, choose, preference_data
 from tasks.train.settings import PreferenceTraining
 from tests.corpora import write_recipe
 from tests.preferences import (
@@ -327,6 +327,26 @@ def test_a_pass_has_every_pair_once_and_no_batch_is_larger_than_allowed(tmp_path
             for one, other in zip(chosen, rejected, strict=True):
                 words = [one[one != IGNORED].tolist(), other[other != IGNORED].tolist()]
                 assert words[0][-1] == words[1][-1] == 1 and [n - 40 for n in words[0][-2::-1]] == words[1][:-1]
+
+
+def test_an_answer_to_another_prompt_is_cut_to_the_context_and_is_never_the_own_one(
+    tmp_path: Path, word_tokenizer: Path
+) -> None:
+    write_preference_tokens(tmp_path / "t", word_tokenizer, pairs_of_words(20, longest=12))
+    pairs, _ = choose(tmp_path / "t", PreferenceTraining.model_validate({"steps": 1, "context_length": 64}))
+    pairs = pairs.matched()
+    assert pairs.partners is not None
+    assert sorted(pairs.partners) == list(range(20)) and (pairs.partners != np.arange(20)).all()
+    for longest in (64, 24):
+        batch = PreferenceLayout(0, longest).tensors(pairs, np.arange(20))
+        rows = zip(batch["mismatched_input_ids"], batch["mismatched_labels"], strict=True)
+        assert (batch["mismatched_input_ids"].shape[1] <= longest) and batch["mismatched_labels"].shape[0] == 40
+        for number, (ids, labels) in enumerate(rows):
+            prompt, _ = pairs.chosen.row(number % 20)
+            side = pairs.chosen if number < 20 else pairs.rejected
+            _, answer = side.row(int(pairs.partners[number % 20]))
+            assert ids[: len(prompt)].tolist() == prompt.tolist()
+            assert labels[labels != IGNORED].tolist() == answer[: longest - len(prompt)].tolist()
 
 
 def test_what_cannot_be_trained_is_refused_in_one_sentence(project: Project) -> None:
