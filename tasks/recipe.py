@@ -16,10 +16,12 @@ from tasks.evaluate.settings import (
     PairEvaluateSettings,
     PreferenceEvaluateSettings,
 )
+from tasks.ingest.mixture import Mixture
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
+from tasks.stage.problems import nearest
 from tasks.stage.run import DATA
 from tasks.stage.settings import Section, read_yaml, recipe_path, validate
 from tasks.stage.task import CHATS, PAIRS, TASKS, Task, is_causal, read_task
@@ -62,7 +64,15 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         fitting = train_problems(self.task, self.model, self.train)
-        parts = (self._source(), self._vocabulary(), fitting, self._lengths(), self._splits(), self._headline())
+        parts = (
+            self._source(),
+            self._mixture(),
+            self._vocabulary(),
+            fitting,
+            self._lengths(),
+            self._splits(),
+            self._headline(),
+        )
         if problems := [problem for part in parts for problem in part]:
             raise ValueError("\n".join(problems))
         return self
@@ -77,6 +87,24 @@ class Recipe(Section):
                 no = f"the documents of this source have no {column}; remove this"
                 yield from (f"clean.{key}: {no} key" for key in self.clean.keys_about(column))
                 yield from (f"validate.{key}: {no} expectation" for key in self.expectations.keys_about(column))
+
+    def _mixture(self) -> Iterator[str]:
+        """Names of sources that there are not, and keys that a mixture cannot have."""
+        source = self.ingest.root
+        names = [part.name for part in source.sources] if isinstance(source, Mixture) else []
+        known = f"the sources are {', '.join(names)}" if names else "ingest has no sources"
+        for name in self.clean.sources:
+            if name not in names:
+                yield f"clean.sources.{name}: no such source{nearest(name, names)} ({known})"
+        for number, one in enumerate(self.expectations.expectations):
+            if one.source is not None and one.source not in names:
+                told = f"no source {one.source!r}{nearest(one.source, names)} ({known})"
+                yield f"validate.expectations[{number}].source: {told}"
+        weighted = isinstance(source, Mixture) and any(part.weight or part.epochs for part in source.sources)
+        if weighted and self.task == "preference":
+            yield "ingest.sources: preference trains on all pairs alike; remove weight and epochs"
+        if weighted and getattr(self.train, "next_sentence", False):
+            yield "train.next_sentence: not for a mixture with weights; remove it, or weight and epochs"
 
     def _vocabulary(self) -> Iterator[str]:
         yield from self.tokenize.problems(self.task)
@@ -137,10 +165,13 @@ class Recipe(Section):
                 yield f"{key}: with train.source_length {text}, exceeds the {positions} positions of model.config"
 
     def _splits(self) -> Iterator[str]:
-        splits = self.clean.splits
-        if not (splits.validation or splits.validation_groups):
+        source = self.ingest.root
+        parts = source.sources if isinstance(source, Mixture) else ()
+        own = [self.clean.of(part.name).splits for part in parts if part.split is None] or [self.clean.splits]
+        forced = {part.split for part in parts}
+        if not any(s.validation or s.validation_groups for s in own) and "validation" not in forced:
             yield "clean.splits.validation: 0 leaves nothing to validate on; raise it, or name validation_groups"
-        if not (splits.test or splits.test_groups):
+        if not any(s.test or s.test_groups for s in own) and "test" not in forced:
             yield "clean.splits.test: 0 leaves nothing to evaluate on; raise it, or name test_groups"
 
     def _headline(self) -> Iterator[str]:

@@ -94,14 +94,47 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName(), default=DEFAULT)
-def run(recipe: str) -> None:
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="Try another setting; changes no file.")
+def run(recipe: str, given: tuple[str, ...]) -> None:
     """Run the pipeline of RECIPE.
 
-    Takes the text from its source to a registered model. Unchanged stages do not run again.
+    Takes the text from its source to a registered model. Unchanged stages do not run again. With --set, which can be
+    given several times, it runs beside the recipe's own model, in a run in MLflow that is never registered.
     """
     from flows.cli.run import run_recipe
+    from flows.cli.tried import try_settings
 
-    run_recipe(recipe)
+    try_settings(recipe, given) if given else run_recipe(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName(), default=DEFAULT)
+@click.option(
+    "--over",
+    "overs",
+    multiple=True,
+    required=True,
+    metavar="KEY=…",
+    help="Vary a setting: KEY=LOW..HIGH, KEY=LOW..HIGH:log or KEY=A,B,C; can be given several times.",
+)
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="The same other setting in all trials.")
+@click.option(
+    "--trials", type=Integer(1), default=20, show_default=True, help="Number of trials, finished ones included."
+)
+@click.option("--minutes", type=Number(0, min_open=True), help="Start no trial after this time.")
+@click.option("--parallel", type=Integer(1), default=1, show_default=True, help="Trials at the same time.")
+@click.option("--name", help="Name of the sweep; default: from RECIPE and what it varies.")
+@click.option("--seed", type=Integer(0, 2**32 - 1), default=0, show_default=True, help="Seed of the search.")
+@click.option("--write", is_flag=True, help="Write the best trial's settings into the recipe.")
+def sweep(recipe: str, overs: tuple[str, ...], given: tuple[str, ...], **options: Any) -> None:
+    """Search settings of RECIPE with the lowest validation loss.
+
+    Each trial is a run in MLflow that is never registered; bad ones are cut short. Stopped or killed, the same command
+    goes on. Changes nothing in the project, except with --write.
+    """
+    from flows.cli.sweep import sweep_recipe
+
+    sweep_recipe(recipe, overs, given, **options)
 
 
 @main.command()
@@ -185,12 +218,34 @@ def predict(
     """Run the champion of RECIPE on each TEXT.
 
     Prints one line per text, in order: the translation, the summary, the label with its probability, the text with its
-    masks filled, or the continued text. Without TEXT, reads one text per line from standard input.
+    masks filled, the continued text, or the answer to a question. Without TEXT, reads one text per line from standard
+    input. For a chat model, the column `messages` of JSON Lines holds conversations.
     """
     from flows.cli.predict import predict as answer
     from flows.cli.predict import read_texts
+    from tasks.stage.task import CHATS, read_task
 
-    answer(recipe, read_texts(text, file, column), given, as_json)
+    chats = file is not None and file.endswith(".jsonl") and read_task(recipe) in CHATS
+    answer(recipe, read_texts(text, file, column, chats), given, as_json)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--system", metavar="TEXT", help="The system prompt.")
+@click.option("--max-new-tokens", type=Integer(1, LONG), help="Maximum number of tokens of an answer.")
+@click.option("--temperature", type=Number(0), help="0 always picks the most likely token.")
+@click.option("--top-k", type=Integer(0, LONG), help="Sample from the k most likely tokens; 0 means all.")
+@click.option("--top-p", type=Number(0, 1), help="Sample from the most likely tokens with this total probability.")
+@click.option("--seed", type=Integer(0, LONG), help="Random seed; the same seed gives the same answers.")
+def chat(recipe: str, system: str | None, **given: float | None) -> None:
+    """Talk with the champion of RECIPE, a chat model.
+
+    Answers appear while they are written; /help lists the commands. Without a terminal, answers each line of standard
+    input. Defaults come from evaluate.generation in the recipe.
+    """
+    from flows.cli.chat import chat as talk
+
+    talk(recipe, system, given)
 
 
 @main.command()

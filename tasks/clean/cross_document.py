@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from tasks.clean.rewrite import rewrite
 from tasks.clean.rules.near.settings import ContaminationSettings
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard
-from tasks.clean.splits import split_of
+from tasks.clean.splits import splits_of
 from tasks.clean.verdict import SIDES, Side, Verdict, of_side
 from tasks.stage.runtime import engine
 from tasks.workers.parallel_map import parallel_map
@@ -109,7 +109,32 @@ class CrossDocument:
         return str(self._names[int(np.searchsorted(self._keepers, keeper))])
 
 
-def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int) -> CrossDocument:
+class Apart:
+    """The verdicts of the rules about each source of a mixture by itself; see CrossDocument."""
+
+    def __init__(self, runs: Sequence[tuple[str | None, int, CrossDocument]]) -> None:
+        self._places = [(found, row_group) for _, count, found in runs for row_group in range(count)]
+        self.facts: dict[str, object] = {str(part): found.facts for part, _, found in runs if found.facts}
+        paragraphs = [found.staying_paragraphs for _, _, found in runs]
+        self.staying_paragraphs = None if None in paragraphs else [one for some in paragraphs for one in some or ()]
+
+    def about(self, number: int) -> dict[int, Verdict]:
+        """See `CrossDocument.about`."""
+        found, row_group = self._places[number]
+        return found.about(row_group)
+
+
+def find(
+    shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int
+) -> CrossDocument | Apart:
+    """`find_in` the whole corpus, or in each source of a mixture by itself."""
+    if settings.across_sources:
+        return find_in(shards, settings, scratch, processes)
+    runs = [(part, list(run)) for part, run in groupby(shards, key=lambda shard: shard.part)]
+    return Apart([(part, len(run), find_in(run, settings, scratch, processes)) for part, run in runs])
+
+
+def find_in(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int) -> CrossDocument:
     """Apply the rules about the whole corpus. Memory: some 60 bytes per document, plus what each rule states, plus the
     ids of kept duplicates.
 
@@ -168,11 +193,11 @@ def _priorities(shards: Sequence[CleanedShard], settings: CleanSettings) -> "NDA
     """PRIORITY of each document's split, or GONE if pass 1 dropped it [documents]."""
     parts = [np.empty(0, np.uint8)]
     for shard in shards:
-        batch = shard.read("group", "reason")
-        groups = batch.column("group").dictionary_encode()
-        named = [PRIORITY[split_of(group, settings.splits)] for group in groups.dictionary.to_pylist()]
-        of_group = np.array(named, np.uint8)[groups.indices.to_numpy()]
-        parts.append(np.where(batch.column("reason").is_null().to_numpy(False), of_group, np.uint8(GONE)))
+        batch = shard.read("group", "reason", *(() if shard.part is None else ("split",)))
+        splits = splits_of(batch, settings.of(shard.part).splits).dictionary_encode()
+        named = [PRIORITY[split] for split in splits.dictionary.to_pylist()]
+        of_document = np.array(named, np.uint8)[splits.indices.to_numpy()]
+        parts.append(np.where(batch.column("reason").is_null().to_numpy(False), of_document, np.uint8(GONE)))
     return np.concatenate(parts)
 
 

@@ -1,10 +1,11 @@
 """The recipe's section `clean`."""
 
+import json
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tasks.clean.rules.blocked.settings import BlockedWords
 from tasks.clean.rules.language.settings import LanguageSettings
@@ -13,6 +14,7 @@ from tasks.clean.rules.near.settings import ContaminationSettings, NearDuplicate
 from tasks.clean.rules.privacy.settings import PrivacySettings
 from tasks.clean.rules.quality.settings import C4, GopherQuality, QualitySettings
 from tasks.formats.corpus import Column
+from tasks.stage.problems import problems
 from tasks.stage.settings import Section
 
 OTHER_FULL_STOPS = re.compile("am|bn|bo|dz|hi|hy|ja|km|lo|mr|my|ne|or|pa|sa|th|ur|wuu|yue|zh")
@@ -44,6 +46,23 @@ class SplitSettings(Section):
         if both := sorted(set(self.validation_groups) & set(self.test_groups)):
             raise ValueError(f"{', '.join(map(repr, both))}: in both validation_groups and test_groups")
         return self
+
+
+WHOLE = {
+    "exact_duplicates", "near_duplicates", "duplicate_paragraphs", "contamination", "min_documents_per_label",
+    "sources", "across_sources",
+}  # fmt: skip
+"""Keys that cannot differ between the sources of a mixture: they compare or count documents."""
+
+
+def _over(whole: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """`own` laid over `whole`, mapping by mapping."""
+    both = {
+        key: _over(whole[key], value)
+        for key, value in own.items()
+        if isinstance(value, dict) and isinstance(whole.get(key), dict)
+    }
+    return {**whole, **own, **both}
 
 
 class CleanSettings(Lengths):
@@ -101,30 +120,59 @@ class CleanSettings(Lengths):
     """Drops training and validation documents that share word n-grams with the test split. `{}` uses the defaults."""
     splits: SplitSettings = SplitSettings()
     """Which groups are held out for validation and test."""
+    sources: dict[str, dict[str, Any]] = Field(default_factory=dict, exclude_if=lambda given: not given)
+    """Mixtures: by the name of a source, the keys of this section that differ for its documents, such as
+    `{bible: {min_words: 5}}`. Rules that compare documents hold for the whole corpus."""
+    across_sources: bool = Field(True, exclude_if=lambda given: given)
+    """Mixtures: whether documents of different sources are compared, too. `false` if two sources share their texts and
+    differ in the targets, such as translations into two languages."""
+
+    @model_validator(mode="after")
+    def _sources_differ_in_valid_keys(self) -> Self:
+        found: list[str] = []
+        for name, own in self.sources.items():
+            found += [f"sources.{name}.{key}: holds for the whole corpus; remove it here" for key in WHOLE & own.keys()]
+            try:
+                self.of(name)
+            except ValidationError as error:
+                found += problems(error, CleanSettings, self._merged(name), f"sources.{name}")
+        if found:
+            raise ValueError("\n".join(found))
+        return self
+
+    def of(self, part: str | None) -> "CleanSettings":
+        """The settings for the documents of a source; those of the section if it names none."""
+        if part not in self.sources:
+            return self
+        return CleanSettings.model_validate_json(json.dumps(self._merged(part)))
+
+    def _merged(self, part: str) -> dict[str, Any]:
+        whole = self.model_dump(mode="json", exclude_unset=True, exclude={"sources"})
+        return _over(whole, self.sources[part])
 
     @model_validator(mode="after")
     def _quality_rules_know_the_language(self) -> Self:
         language = self.languages.text if self.languages else None
-        gopher, c4, problems = self.quality.gopher_quality, self.quality.c4, []
+        gopher, c4, found = self.quality.gopher_quality, self.quality.c4, []
         english = gopher is not None and gopher.min_stop_words and gopher.stop_words == GopherQuality().stop_words
         if english and language not in (None, "en"):
-            problems.append(
+            found.append(
                 f"quality.gopher_quality: the stop_words are English, so every text in {language} would be dropped; "
                 f"list words of {language}, or set min_stop_words to null"
             )
         if c4 is not None and c4.terminal_marks == C4().terminal_marks and OTHER_FULL_STOPS.fullmatch(language or ""):
-            problems.append(
+            found.append(
                 f"quality.c4: no sentence in {language} ends in the terminal_marks, so every line would be dropped; "
                 f"list the marks of {language}, or set terminal_marks to null"
             )
         fineweb = self.quality.fineweb
         if fineweb is not None and fineweb.min_punctuated_lines and NO_FULL_STOPS.fullmatch(language or ""):
-            problems.append(
+            found.append(
                 f"quality.fineweb: no sentence in {language} ends in terminal punctuation, so every text would be "
                 "dropped; set min_punctuated_lines to null"
             )
-        if problems:
-            raise ValueError("\n".join(problems))
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     def not_for_conversations(self) -> Iterator[str]:

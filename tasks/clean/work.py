@@ -21,7 +21,8 @@ from tasks.clean.shard import CleanedShard, cleaned
 from tasks.clean.splits import SplitSize, check_splits
 from tasks.clean.text import require_library
 from tasks.clean.write_splits import Written, write_splits
-from tasks.formats.corpus import count_documents, extra_columns, row_groups
+from tasks.formats.corpus import count_documents, count_parts, extra_columns, row_groups
+from tasks.formats.mixture import require_sources
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Drop, Job, Report
@@ -37,7 +38,11 @@ def clean(job: Job) -> Report:
                                           for one in settings.not_for_conversations()]):  # fmt: skip
         raise RecipeError("\n".join(unfit))
     require_library(settings)
-    require_languages(settings.languages, job.recipe)
+    parts = count_parts(job.input("valid"))
+    require_sources(settings.sources, parts, f"{recipe_path(job.recipe)}: clean.sources")
+    own = [settings.of(part) for part in parts] or [settings]
+    for some in own:
+        require_languages(some.languages, job.recipe)
     _require_evaluation_files(settings, job.recipe)
     places = row_groups(job.input("valid"))
     processes = processes_worth(sum(size for *_, size in places), len(places))
@@ -50,7 +55,7 @@ def clean(job: Job) -> Report:
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in written.sizes.values()):
         raise DataError(_nothing_left(job, documents, written.dropped))
-    check_splits(written.sizes, written.there, settings.splits, job.recipe)
+    check_splits(written.sizes, written.there, [some.splits for some in own], job.recipe)
     by_label = documents_by_label({name: size.labels for name, size in written.sizes.items()})
     check_labels(by_label, job.recipe)
     _keep_only(shards)
@@ -119,6 +124,7 @@ def _report(
             "lines_dropped": dict(sorted(noted.lines.items())),
             "personal_data": dict(sorted(noted.personal.items())),
             "splits": {name: _split(size, total, settings) for name, size in written.sizes.items()},
+            **({"sources": written.parts} if written.parts else {}),
             **facts,
         }
         | ({"labels": labels} if labels else {}),

@@ -25,6 +25,7 @@ from tasks.evaluate.exam import Exam, Scorer
 from tasks.evaluate.loading import check_usage
 from tasks.evaluate.masked_lm import MaskedScorer
 from tasks.evaluate.pairs import ROW_GROUP as ROWS_WITH_TEXTS
+from tasks.evaluate.parts import columns_with_part, read_parts, rows_with_part
 from tasks.evaluate.preference.scorer import READS, PreferenceScorer
 from tasks.evaluate.scores import ROW_GROUP, write_scores
 from tasks.evaluate.settings import SETTINGS
@@ -71,18 +72,18 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
     check_usage(model, task)
     prepare()
     needs = FAMILIES[task].needs
-    columns = READS if task == "preference" else (needs,) if needs else ()
-    exam = Exam(recipe, model, test, measure_split(test, ("text", *columns)))
+    read = READS if task == "preference" else (needs,) if needs else ()
+    exam = Exam(recipe, model, test, measure_split(test, ("text", *read)))
     scorer = SCORERS[task](exam, settings)
     out.mkdir(parents=True, exist_ok=True)
     partial = {name: out / f".partial-{name}" for name in OUTPUTS}
     for name in OUTPUTS:
         (out / name).unlink(missing_ok=True)
     try:
-        rows = (row for row, _ in scorer.score())
-        write_scores(
-            partial["scores.parquet"], rows, scorer.columns, ROWS_WITH_TEXTS if task in WITH_TEXTS else ROW_GROUP
-        )
+        parts = read_parts(test)
+        rows = rows_with_part((row for row, _ in scorer.score()), parts)
+        columns = columns_with_part(scorer.columns, parts)
+        write_scores(partial["scores.parquet"], rows, columns, ROWS_WITH_TEXTS if task in WITH_TEXTS else ROW_GROUP)
         metrics = scorer.metrics()
         write_json(partial["metrics.json"], metrics)
         for name, path in partial.items():

@@ -57,9 +57,9 @@ class SummarizationMetric(PairMetric):
         self._rows.append(rows)
         return [dict(zip(self.columns, row.tolist(), strict=True)) for row in rows]
 
-    def scores(self) -> dict[str, float]:
+    def scores(self, documents: NDArray[np.int64] | None = None) -> dict[str, float]:
         """The means."""
-        rows = np.concatenate(self._rows)
+        rows = np.concatenate(self._rows)[slice(None) if documents is None else documents]
         return {name: round(float(rows[:, at].mean()), DIGITS) for at, name in enumerate(self.columns)}
 
     def intervals(self, settings: BootstrapSettings) -> dict[str, float]:

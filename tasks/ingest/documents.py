@@ -117,8 +117,8 @@ def documents_of_rows(
         place = f"{name} {unit} {row.number}"
         key = f"{name}#{row.number}" if row.id is None else row.id
         group_of = row.group or group or key
-        told = (row.problem, row.target, row.label or label, row.messages, row.rejected, row.cut)
-        yield Document(key, group_of, row.text, place, *told)
+        told = (row.problem, row.target, row.label or label, row.messages, row.rejected)
+        yield Document(key, group_of, row.text, place, *told, cut=row.cut)
 
 
 def _all_documents(text: Text) -> list[Document]:

@@ -113,6 +113,8 @@ class Document:
     label: str | None = None
     messages: str | None = None
     rejected: str | None = None
+    part: str | None = None
+    split: str | None = None
     cut: int = 0
     """Turns of a conversation after its last answer, which were left out; not a column."""
 
@@ -168,10 +170,12 @@ class Bench:
     received: dict[str, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     """Facts for the report besides the settings, such as the version of a source that changes."""
+    section: str = "ingest"
+    """The path of the source in the recipe."""
 
     def wrong(self, key: str, sentence: str) -> RecipeError:
-        """An error about a key of the section `ingest`."""
-        return RecipeError(f"{self.recipe}: ingest.{key}: {sentence}")
+        """An error about a key of the source."""
+        return RecipeError(f"{self.recipe}: {self.section}.{key}: {sentence}")
 
     def empty(self, documents: int, problem: str | None = None) -> RecipeError:
         """The error for a source without text; `problem`: the first one of a document."""
@@ -238,7 +242,8 @@ class Source(Section, ABC):
         """The key that decides whether its documents have a column: `documents.target_column`."""
         of_path = column == "label" and self.documents.label_pattern is not None
         if column == "messages":
-            return f"documents.{self.documents.answering or ANSWERING[0]}"
+            given = None if self.documents.rejected_column is not None else self.documents.answering
+            return f"documents.{given or ANSWERING[0]}"
         return f"documents.{column}_{'pattern' if of_path else 'column'}"
 
     def problems(self, task: str) -> Iterator[str]:
@@ -247,7 +252,7 @@ class Source(Section, ABC):
         yield from self.misplaced()
         needs, gives = FAMILIES[task].needs, self.columns()
         if needs is not None and needs not in gives and task in CHATS:
-            yield f"{self.key_of(needs)}: missing; {task} needs {NEEDED[task]}"
+            yield f"{self.key_of(needs)}: no {needs}; {task} needs {NEEDED[task]}"
         elif needs is not None and needs not in gives:
             yield f"{self.key_of(needs)}: no {needs}; {task} needs one for each text"
         for column in sorted(gives - {needs}):
@@ -256,6 +261,10 @@ class Source(Section, ABC):
                 f"{self.key_of(column)}: {task} does not read the {column}; remove or change this key, or use task: "
                 f"{readers}" + (" (causal models can do both)" if column == "target" else "")
             )
+
+    def has_ids(self) -> bool:
+        """Whether its documents have ids of their own, which may repeat; others are file names and row numbers."""
+        return self.documents.id_column is not None
 
     def local_paths(self) -> list[str]:
         """Project files and folders that it reads, for DVC to watch; empty for a pinned source."""
@@ -266,5 +275,5 @@ class Source(Section, ABC):
         """A short name for tables: the source and its version."""
 
     def told(self) -> dict[str, Any]:
-        """The settings for the report, without `documents`."""
-        return self.model_dump(mode="json", exclude={"documents"}, exclude_none=True)
+        """The settings for the report, without `documents` and what training alone reads."""
+        return self.model_dump(mode="json", exclude={"documents", "weight", "epochs"}, exclude_none=True)

@@ -53,7 +53,7 @@ def ingest(job: Job) -> Report:
     problems, ids = Problems(), Ids()
     labels: set[str] = set()
     extra, cut = source.extra(), 0
-    given = source.documents.id_column is not None  # others are file names and row numbers, which are unique
+    given = source.has_ids()
     with (
         CorpusWriter(job.output("raw"), corpus_schema("problem", extra=extra)) as writer,
         progress("ingest", None, "documents") as shown,

@@ -13,6 +13,8 @@ from tasks.clean.settings import CleanSettings
 from tasks.clean.splits import SPLITS
 from tasks.formats.conversation import count_turns
 from tasks.formats.corpus import read_row_group, row_groups
+from tasks.formats.mixture import read_weights, shares
+from tasks.formats.tokens import Tokens, read_parts
 from tasks.stage.errors import DataError
 from tasks.stage.run import DATA, Drop
 from tasks.workers.parallel_map import parallel_map, processes_worth
@@ -105,6 +107,9 @@ class Profile:
     """Details from the report of `clean`: `funnel`, `rewritten`, `lines_dropped`, `personal_data`."""
     funnel: Path
     """Path of the plot drawn by `clean`."""
+    epochs: dict[str, tuple[int, float]]
+    """Training tokens, and how often the steps read them, of each source of a mixture and of `all`; empty if the recipe
+    counts epochs itself, or these documents are not tokenized yet."""
 
     @cached_property
     def whole(self) -> Part:
@@ -112,8 +117,11 @@ class Profile:
         return sum(self.splits.values(), Part())
 
 
-def measure(recipe: str) -> Profile:
-    """Profile the outputs of stage `clean`. Raises DataError if it has not run or its outputs are damaged."""
+def measure(recipe: str, tokens_read: int | None = None) -> Profile:
+    """Profile the outputs of stage `clean`. Raises DataError if it has not run or its outputs are damaged.
+
+    `tokens_read`: how many tokens the training reads.
+    """
     folder = DATA / recipe / "clean"
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -121,7 +129,21 @@ def measure(recipe: str) -> Profile:
         raise DataError(f"{folder / 'report.json'}: cannot read the report of stage clean: {error}") from error
     dropped = [Drop(**drop) for drop in report["dropped"]]
     splits = {name: _split(folder / name) for name in SPLITS}
-    return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png")
+    epochs = _epochs(recipe, splits["train"].documents, tokens_read)
+    return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png", epochs)
+
+
+def _epochs(recipe: str, documents: int, tokens_read: int | None) -> dict[str, tuple[int, float]]:
+    folder = DATA / recipe / "tokens" / "train"
+    if tokens_read is None or not (folder / "index.json").is_file():
+        return {}
+    tokens = Tokens.open(folder)
+    if tokens.index.documents != documents or not len(tokens):
+        return {}
+    sizes = {name: int(tokens.starts[own.stop] - tokens.starts[own.start]) for name, own in read_parts(folder, tokens)}
+    own = shares(read_weights(recipe), sizes) if sizes else {}
+    found = {name: (size, float(own[name]) * tokens_read / size) for name, size in sizes.items()}
+    return found | {"all": (len(tokens), tokens_read / len(tokens))}
 
 
 def _split(folder: Path) -> Part:

@@ -20,7 +20,14 @@ class Table:
 
 def tables(profile: Profile) -> list[Table]:
     """All tables that are not empty."""
-    found = [_sizes(profile), _funnel(profile), _dropped(profile), _lengths(profile), _languages(profile)]
+    found = [
+        _sizes(profile),
+        _epochs(profile),
+        _funnel(profile),
+        _dropped(profile),
+        _lengths(profile),
+        _languages(profile),
+    ]
     found += [_labels(profile), _changes(profile), _longest(profile)]
     return [table for table in found if table.rows]
 
@@ -39,6 +46,12 @@ def _sizes(profile: Profile) -> Table:
         *(f"words of the {name if profile.whole.turns else f'{name}s'}" for name in named),
     )
     return Table("Size", columns, [*rows, ("before cleaning", *before, *[""] * len(sides))], columns[1:])
+
+
+def _epochs(profile: Profile) -> Table:
+    rows = [(name, f"{tokens:,}", f"{epochs:.3g}") for name, (tokens, epochs) in profile.epochs.items()]
+    columns = ("source", "training tokens", "epochs")
+    return Table("How often train.steps read the training split, at most", columns, rows, columns[1:])
 
 
 def _funnel(profile: Profile) -> Table:

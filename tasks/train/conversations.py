@@ -25,10 +25,16 @@ from tasks.formats.tokens import Answers, Index, Tokens
 from tasks.stage.errors import RecipeError
 from tasks.train.batches import Batch, Batches, Data
 from tasks.train.buckets import Sides, cuts
+from tasks.train.mixture import MixedBatches, Source
 from tasks.train.settings import ChatTraining
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+AS_MUCH = 500
+"""Width of a row in tokens at which attention takes as long as all else; measured with SmolLM2-135M on a CPU."""
+WIDEST = 4
+"""Rows are up to so many times as wide as the longest conversation; wider ones would hardly have less padding."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,21 @@ class Conversations:
     loss_on: str
     """See `ChatTraining`."""
 
-    def first(self, count: int | None) -> "Conversations":
-        """Only the first `count` of them (None: all)."""
-        return Conversations(self.tokens, self.answers, self.numbers[:count], self.lengths[:count], self.loss_on)
+    def some(self, count: int | None, spaced: bool) -> "Conversations":
+        """Only `count` of them (None: all): the first, or evenly spaced ones."""
+        total = len(self.numbers)
+        count = min(count or total, total)
+        return self._at(np.arange(count) * total // count if spaced else np.arange(count))
+
+    def of(self, source: Source, where: str) -> "Conversations":
+        """Those of one source of a mixture. Raises RecipeError if it has none."""
+        own = (self.numbers >= source.documents.start) & (self.numbers < source.documents.stop)
+        if not own.any():
+            raise RecipeError(f"{where}: train.context_length: no conversation of the source {source.name} fits")
+        return self._at(np.flatnonzero(own))
+
+    def _at(self, places: Ids) -> "Conversations":
+        return replace(self, numbers=self.numbers[places], lengths=self.lengths[places])
 
     def spans(self, place: int) -> Ids:
         """What the loss is on in a conversation [spans, 2]: start and end in the conversation, never its first token,
@@ -86,28 +104,34 @@ class Conversations:
         return replace(self.tokens.index, tokens=sum(map(len, told)), text_bytes=size)
 
 
-def chat_data(train: Sides, validation: Sides, settings: ChatTraining, padding: int, where: str) -> Data:
-    """Batches of both splits. `padding`: the padding id; `where`: the recipe's file.
+def chat_data(
+    train: Sides, validation: Sides, settings: ChatTraining, padding: int, where: str, sources: Sequence[Source] = ()
+) -> Data:
+    """Batches of both splits. `padding`: the padding id; `where`: the recipe's file; `sources`: those of a mixture with
+    weights.
 
     Raises RecipeError if no conversation is left.
     """
     facts: dict[str, object] = {}
-    made = []
+    kind = PackedRows if settings.packing else BucketRows
+    made: list[Batches] = []
     for name, sides in (("training", train), ("validation", validation)):
         chosen, told = choose(sides, settings)
         if not len(chosen.numbers):
             raise RecipeError(f"{where}: {_none_left(name, sides, settings)}")
-        chosen = chosen.first(None if name == "training" else settings.evaluation_documents)
-        kind = PackedRows if settings.packing else BucketRows
-        batches = kind(chosen, settings, padding, shuffled=name == "training")
+        training = name == "training"
+        chosen = chosen.some(None if training else settings.evaluation_documents, spaced=bool(sides.parts))
+        groups = [chosen.of(source, where) for source in sources] if training and sources else [chosen]
+        batches = [kind(own, settings, padding, shuffled=training) for own in groups]
+        made.append(MixedBatches(sources, batches) if training and sources else batches[0])
+        tokens = sum(int(own.lengths.sum()) for own in groups)
         facts[name] = told | {
-            "tokens": int(chosen.lengths.sum()),
-            "asked_tokens": chosen.asked(),
-            "rows": batches.rows,
-            "batches": batches.count,
-            "padding": round(1 - float(chosen.lengths.sum()) / batches.room(), 6),
+            "tokens": tokens,
+            "asked_tokens": sum(own.asked() for own in groups),
+            "rows": sum(some.rows for some in batches),
+            "batches": made[-1].count,
+            "padding": round(1 - tokens / sum(some.room() for some in batches), 6),
         }
-        made.append(batches)
     return Data(made[0], made[1], facts)
 
 
@@ -167,6 +191,18 @@ def pack(lengths: Ids, room: int) -> Ids:
     return rows
 
 
+def best_rows(lengths: Ids, most: int) -> tuple[int, Ids]:
+    """The width of rows and the row of each conversation that take the least time: wide rows have less padding, but
+    attention costs more in them. `lengths` descend; no row is wider than `most`, unless a conversation is."""
+    longest = int(lengths[0])
+    found = []
+    for width in [longest, *(times * longest for times in range(2, WIDEST + 1) if times * longest <= most)]:
+        rows = pack(lengths, width)
+        found.append(((int(rows.max()) + 1) * width * (AS_MUCH + width), width, rows))
+    _, width, rows = min(found, key=lambda one: one[:2])
+    return width, rows
+
+
 class ConversationBatches(Batches):
     """What both layouts share: an order of the conversations that changes with each pass."""
 
@@ -182,6 +218,14 @@ class ConversationBatches(Batches):
 
     def room(self) -> int:
         """Tokens of a pass, counting padding."""
+        raise NotImplementedError
+
+    def size(self, position: int) -> int:
+        """See `Batches.size`."""
+        return sum(int(self.conversations.lengths[row].sum()) for row in self._rows(position))
+
+    def _rows(self, position: int) -> list[Ids]:
+        """The places of the conversations in each row of the batch at a position."""
         raise NotImplementedError
 
     def _sort(self, number: int) -> Ids:
@@ -225,14 +269,11 @@ class ConversationBatches(Batches):
 
 
 class PackedRows(ConversationBatches):
-    """Rows as wide as the longest conversation, since attention costs more the wider a row; as many per batch as
-    `batch_tokens` hold."""
+    """Rows that hold several conversations; as many per batch as `batch_tokens` hold."""
 
     def __init__(self, conversations: Conversations, settings: ChatTraining, padding: int, shuffled: bool) -> None:
         super().__init__(conversations, settings, padding, shuffled)
-        lengths = conversations.lengths[self.sorted]
-        self.row_width = int(lengths[0])
-        placed = pack(lengths, self.row_width)
+        self.row_width, placed = best_rows(conversations.lengths[self.sorted], settings.context_length)
         self._members = np.argsort(placed, kind="stable")
         self._borders = np.searchsorted(placed[self._members], np.arange(int(placed.max()) + 2))
         self.rows = len(self._borders) - 1
@@ -244,11 +285,13 @@ class PackedRows(ConversationBatches):
 
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
+        return self._tensors(self._rows(position), self.row_width)
+
+    def _rows(self, position: int) -> list[Ids]:
         number, place = divmod(position, self.count)
         self._enter(number, self.rows)
         chosen = self._order[place * self.rows // self.count : (place + 1) * self.rows // self.count]
-        members = [self._members[self._borders[row] : self._borders[row + 1]] for row in chosen]
-        return self._tensors([self.sorted[row] for row in members], self.row_width)
+        return [self.sorted[self._members[self._borders[row] : self._borders[row + 1]]] for row in chosen]
 
 
 class BucketRows(ConversationBatches):
@@ -266,7 +309,11 @@ class BucketRows(ConversationBatches):
 
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
+        rows = self._rows(position)
+        return self._tensors(rows, int(self.conversations.lengths[rows[0]].max()))
+
+    def _rows(self, position: int) -> list[Ids]:
         number, place = divmod(position, self.count)
         self._enter(number, self.count)
         first, last = self._borders[self._order[place]], self._borders[self._order[place] + 1]
-        return self._tensors([self.sorted[row : row + 1] for row in range(first, last)], int(self.lengths[first]))
+        return [self.sorted[row : row + 1] for row in range(first, last)]

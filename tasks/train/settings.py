@@ -165,6 +165,15 @@ class TrainSettings(Section):
     patience: Count | None = None
     """Early stopping: end after this many evaluations without a lower validation loss; needs keep: best."""
 
+    def tokens_read(self) -> int | None:
+        """Maximum tokens that the training reads, padding counted; None if `epochs` decide."""
+        return None if self.steps is None else self.steps * self.accumulation * self.tokens_per_batch()
+
+    def tokens_per_batch(self) -> int:
+        """Maximum tokens of a batch."""
+        batch_tokens: int = getattr(self, "batch_tokens", 0)
+        return batch_tokens
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
@@ -183,6 +192,13 @@ class PackedTraining(TrainSettings):
     """Sequences per batch."""
     evaluation_tokens: Count | None = None
     """Evaluate on the first tokens of the validation split only (None: all)."""
+    shuffle: Literal["blocks", "documents"] = Field("blocks", exclude_if=lambda what: what == "blocks")
+    """What each pass puts in a new order: `blocks`, cut from the documents in the order of the corpus, or `documents`,
+    so that other documents become neighbors, and then the blocks."""
+
+    def tokens_per_batch(self) -> int:
+        """See `TrainSettings.tokens_per_batch`."""
+        return self.batch_size * self.context_length
 
 
 class MaskedTraining(PackedTraining):

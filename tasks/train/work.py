@@ -3,12 +3,14 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from tasks.formats.mixture import Weighted, read_weights
 from tasks.formats.tokenizer import load_tokenizer
-from tasks.formats.tokens import TARGET, Answers, Index, Labels, Tokens
+from tasks.formats.tokens import TARGET, Answers, Index, Labels, Tokens, read_parts
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
@@ -25,8 +27,9 @@ from tasks.train.history import History
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import fit
 from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
+from tasks.train.mixture import Source, sources_of
 from tasks.train.model import Design, build_model, check_runs, checkpoint_activations, save_model
-from tasks.train.packed import causal_data, masked_data
+from tasks.train.packed import causal_data, masked_data, of_each_source
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine, resolve
 from tasks.train.preferences import preference_data
@@ -63,11 +66,15 @@ class Order:
     task: str
     model: ModelSettings
     train: Training
+    weights: dict[str, Weighted]
+    """The sources of a mixture; empty for one source."""
 
     def resolved(self) -> dict[str, Any]:
-        """As JSON values, defaults included."""
+        """As JSON values, defaults included; the weights of a mixture's sources if it has some."""
         model, train = self.model.model_dump(mode="json"), self.train.model_dump(mode="json")
-        return {"task": self.task, "model": model, "train": train}
+        sources = [source.model_dump(mode="json", exclude_none=True) for source in self.weights.values()]
+        mixture = {"sources": sources} if any(len(source) > 1 for source in sources) else {}
+        return {"task": self.task, "model": model, "train": train, **mixture}
 
 
 def train(job: Job) -> Report:
@@ -99,7 +106,7 @@ def train(job: Job) -> Report:
     )  # fmt: skip
     model, drawn = build_model(design)
     machine = replace(machine, attention=model.config._attn_implementation)
-    data = make_data(job, order, splits, vocabulary, model.config)
+    data = make_data(job, order, splits, vocabulary, model.config, read_sources(order, splits["train"]))
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
     if order.train.gradient_checkpointing:
@@ -154,7 +161,7 @@ def read_order(recipe: str) -> Order:
     settings = read_section(recipe, "train", SETTINGS[task])
     if found := list(problems(task, model, settings)):
         raise RecipeError("\n".join(f"{where}: {problem}" for problem in found))
-    return Order(where, task, model, settings)
+    return Order(where, task, model, settings, read_weights(recipe))
 
 
 def open_splits(job: Job, order: Order) -> dict[str, Sides]:
@@ -166,7 +173,8 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
         tokens = Tokens.open(path)
         target = Tokens.open(path / TARGET) if needs == TARGET else None
         labels = Labels.open(path) if needs == "label" else None
-        splits[name] = Sides(tokens, target, labels, Answers.open(path, tokens) if order.task in CHATS else None)
+        answers = Answers.open(path, tokens) if order.task in CHATS else None
+        splits[name] = Sides(tokens, target, labels, answers, read_parts(path, tokens))
         if isinstance(order.train, PackedTraining) and len(tokens) < order.train.context_length:
             raise DataError(
                 f"{path}: {len(tokens):,} tokens, fewer than one block of {order.train.context_length} tokens "
@@ -178,24 +186,38 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
     return splits
 
 
+def read_sources(order: Order, train: Sides) -> list[Source]:
+    """The sources of a mixture with weights; empty without."""
+    starts = train.text.starts + (0 if train.target is None else train.target.starts)
+    tokens = [int(starts[documents.stop] - starts[documents.start]) for _, documents in train.parts]
+    return sources_of(train.parts, tokens, order.weights, order.where)
+
+
 def make_data(
-    job: Job, order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, config: "PretrainedConfig"
+    job: Job,
+    order: Order,
+    splits: dict[str, Sides],
+    vocabulary: Vocabulary,
+    config: "PretrainedConfig",
+    sources: Sequence[Source] = (),
 ) -> Data:
-    """The batches for a task and model config."""
+    """The batches for a task and model config; `sources`: those of a mixture with weights."""
     train, validation, settings = splits["train"], splits["validation"], order.train
     if isinstance(settings, PreferenceTraining):
         folders = {name: job.input(f"tokens/{name}") for name in splits}
         return preference_data(folders, settings, vocabulary.padding, order.where)
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
-        return bucket_data(train, validation, settings, order.task != "translation", layout, order.where)
+        return bucket_data(train, validation, settings, order.task != "translation", layout, order.where, sources)
     if isinstance(settings, ChatTraining):
-        return chat_data(train, validation, settings, vocabulary.padding, order.where)
-    if isinstance(settings, MaskedTraining):
-        make = sentence_data if settings.next_sentence else masked_data
-        return make(train.text, validation.text, settings, vocabulary)
+        return chat_data(train, validation, settings, vocabulary.padding, order.where, sources)
     assert isinstance(settings, PackedTraining)
-    return causal_data(train.text, validation.text, settings, vocabulary.opening)
+    stream = of_each_source(validation, settings.evaluation_tokens)
+    if isinstance(settings, MaskedTraining):
+        if settings.next_sentence:
+            return sentence_data(train.text, validation.text, settings, vocabulary)
+        return masked_data(train.text, stream, settings, vocabulary, order.where, sources)
+    return causal_data(train.text, stream, settings, vocabulary.opening, order.where, sources)
 
 
 def _counted(job: Job, order: Order, validation: Sides, data: Data) -> Index | None:
@@ -268,6 +290,12 @@ def _timing(history: History, machine: Machine) -> dict[str, object]:
     }
 
 
+def _mixture(plan: Plan, steps: int) -> dict[str, Any]:
+    """Mixtures with weights: how often each source was read."""
+    seen = plan.data.training.seen(steps * plan.settings.accumulation)
+    return {"sources": seen} if seen else {}
+
+
 def _report(
     order: Order, plan: Plan, history: History, identity: str, facts: dict[str, Any], splits: dict[str, Sides]
 ) -> Report:
@@ -290,6 +318,7 @@ def _report(
             **{key: value for key, value in asdict(plan.machine).items() if key != "device"},
             **facts,
             "data": plan.data.facts,
+            **_mixture(plan, last.step),
             "steps": last.step,
             "tokens_seen": history.tokens,
             "epochs": round(last.step * plan.settings.accumulation / plan.data.training.count, 3),

@@ -56,7 +56,7 @@ NAMES = ("column", "column_A", "column_B", "column_list")
 
 
 class ExpectationSettings(Section):
-    """One expectation. All keys but `expectation` and `severity` are its arguments."""
+    """One expectation. All keys but `expectation`, `severity` and `source` are its arguments."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -64,6 +64,8 @@ class ExpectationSettings(Section):
     """Any built-in expectation of Great Expectations, in either spelling."""
     severity: Literal["critical", "warning", "info"] = "critical"
     """Effect if it is not met: critical stops the stage, warning prints a warning, info only adds it to the report."""
+    source: str | None = Field(None, exclude_if=lambda name: name is None)
+    """Mixtures: the name of the source whose documents it is about. Default: all documents."""
 
     @property
     def name(self) -> str:

@@ -25,7 +25,8 @@ def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
     """
     import polars as pl
 
-    extra = [name for name in ("messages", "rejected") if name in extra_columns(raw)]
+    needed = ("messages", "rejected", *(name for name in ("part",) if name in columns))
+    extra = [name for name in needed if name in extra_columns(raw)]
     lacking = {name for column in {"messages", "rejected"} - set(extra) for name in OF_COLUMN[column]}
     columns, read = set(columns) - lacking, (*COLUMNS, *extra)
     frames = [statistics(pl.DataFrame(schema=dict.fromkeys(read, pl.String)).with_row_index("row"), columns)]
@@ -61,7 +62,7 @@ def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataF
     characters = text.str.len_chars()
     messages = pl.col("messages")
     known = {
-        **{name: pl.col(name) for name in COLUMNS},
+        **{name: pl.col(name) for name in (*COLUMNS, "part")},
         "characters": characters.cast(count),
         "bytes": text.str.len_bytes().cast(count),
         "words": text.str.count_matches(r"\S+").cast(count),

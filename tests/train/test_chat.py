@@ -22,7 +22,7 @@ from tasks.train import checkpoints
 from tasks.train.__main__ import STAGE
 from tasks.train.batches import Batch, find_asked
 from tasks.train.buckets import Sides
-from tasks.train.conversations import ConversationBatches, chat_data, pack
+from tasks.train.conversations import ConversationBatches, best_rows, chat_data, pack
 from tasks.train.loss import summed_loss
 from tasks.train.precision import Machine
 from tasks.train.settings import ChatTraining
@@ -187,6 +187,10 @@ def test_packing_leaves_little_room() -> None:
     lengths = np.sort(np.clip(generator.lognormal(3, 0.8, 3000).astype(int), 3, 200))[::-1]
     rows = pack(lengths, 200)
     filled = np.bincount(rows, lengths)
+    longest = int(lengths[0])
+    assert best_rows(lengths, longest)[0] == longest == best_rows(lengths, longest // 2)[0]
+    assert best_rows(np.full(100, 70), 500)[0] == 70, "two in a row would have no less padding"
+    assert best_rows(np.repeat([61, 40, 38], 50), 500)[0] == 122, "one alone in a row would leave much"
     assert filled.max() <= 200 and (np.diff(np.unique(rows)) == 1).all()
     assert len(filled) <= math.ceil(lengths.sum() / 200) + 1
 
