@@ -259,7 +259,9 @@ def test_dvc_must_watch_the_chat_template_of_a_recipe(project: Path) -> None:
     new_recipe("sonnets", "shakespeare")
     assert listed_recipes()["sonnets"]["template"] == "recipes/mine.jinja"
     wire("        - ${item.template}\n", "")
-    refused("shakespeare", r"stages\.tokenize: DVC does not watch \$\{item\.template\}; copy `vars\.alone` and `stages`")
+    refused(
+        "shakespeare", r"stages\.tokenize: DVC does not watch \$\{item\.template\}; copy `vars\.alone` and `stages`"
+    )
 
 
 def test_a_graph_from_before_chat_templates_still_works(project: Path) -> None:
