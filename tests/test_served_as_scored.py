@@ -97,8 +97,8 @@ def write_conversations(path: Path) -> None:
 def test_a_chat_model_answers_as_the_evaluation_of_its_recipe(search: dict) -> None:
     """Covers templates, histories that are cut, and white space at both ends."""
     write_conversations(Path("texts/chats.jsonl"))
-    recipe = tiny_recipe("chat", "texts/chats.jsonl", steps=80)
-    recipe["train"]["optimizer"]["learning_rate"] = 0.02
+    recipe = tiny_recipe("chat", "texts/chats.jsonl")
+    recipe["model"]["config"]["initializer_range"] = 1.0  # each history gets another answer
     recipe["ingest"]["documents"] = {"messages_column": "messages", "group_column": "group"}
     recipe["evaluate"] = {"generation": {"max_new_tokens": 16, **search}}
     champion = champion_of("tiny", recipe)
@@ -108,5 +108,5 @@ def test_a_chat_model_answers_as_the_evaluation_of_its_recipe(search: dict) -> N
     histories = [{"messages": turns[:-1]} for turns in clean]
     assert champion.count_cut(histories, {}) > 2
     answers = [found["choices"][0]["message"]["content"] for found in champion.predict(histories, {})]
-    assert answers == scored and len(set(scored)) > 1
+    assert answers == scored and len(set(scored)) > 5
     assert ["".join(champion.talk(each["messages"], {})) for each in histories[:4]] == scored[:4]
