@@ -28,10 +28,10 @@ from typing import Any
 
 from benchmarks.targets import Target
 from tasks.compare.documents import Documents, read_documents
-from tasks.compare.jackknife import estimate
 from tasks.compare.statistics import statistic
 from tasks.compare.verdict import LEVEL, Noise, compare, with_noise
 from tasks.evaluate.rescore import rescore
+from tasks.paired.jackknife import estimate
 from tasks.stage.run import DATA, run
 from tasks.stage.settings import read_yaml
 from tests.scratch import TINY, command, make_project

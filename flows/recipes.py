@@ -60,6 +60,7 @@ def check(name: str) -> "Recipe":
         "init": start,
         "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
         "template": recipe.tokenize.template_file,
+        "weights": "ingest.sources" if _has_weights(recipe) else None,
     }
     line = f"write `{name}: {entry({key: path for key, path in wanted.items() if path is not None})}`"
     if "code" not in (graph.get("stages") or {}):
@@ -73,6 +74,7 @@ def check(name: str) -> "Recipe":
         if key not in wanted:
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {line}")
     _require_outputs(graph, name)
+    _require_weights(name, wired[name], wanted["weights"], line)
     template = [file] if (file := recipe.tokenize.template_file) else []
     read = {"source": texts, "init": [start] if start else [], "unseen": unseen, "template": template}
     for key, paths in read.items():
@@ -95,6 +97,19 @@ def check(name: str) -> "Recipe":
     if texts and not later:
         recipe.ingest.root.look(bench, recipe.expectations.max_problem_share)
     return recipe
+
+
+def _has_weights(recipe: "Recipe") -> bool:
+    """Whether training reads weights or epochs of sources."""
+    sources = getattr(recipe.ingest.root, "sources", ())
+    return any(source.weight is not None or source.epochs is not None for source in sources)
+
+
+def _require_weights(name: str, item: Any, wanted: str | None, line: str) -> None:
+    """Raises RecipeError if DVC would not train again after a weight of a source changes."""
+    if wanted and (not isinstance(item, dict) or item.get("weights") != wanted):
+        told = "training reads the weights of the sources, and DVC must watch them"
+        raise RecipeError(f"{GRAPH}: vars.recipes.{name}.weights: {told}; {line}")
 
 
 def _require_outputs(graph: dict[str, Any], name: str) -> None:

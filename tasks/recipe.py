@@ -10,18 +10,25 @@ from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
 from tasks.evaluate.settings import SETTINGS as EVALUATION
-from tasks.evaluate.settings import CausalEvaluateSettings, PairEvaluateSettings
+from tasks.evaluate.settings import (
+    CausalEvaluateSettings,
+    ChatEvaluateSettings,
+    PairEvaluateSettings,
+    PreferenceEvaluateSettings,
+)
+from tasks.ingest.mixture import Mixture
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench
 from tasks.register.settings import RegisterSettings
 from tasks.register.settings import problems as register_problems
+from tasks.stage.problems import nearest
 from tasks.stage.run import DATA
 from tasks.stage.settings import Section, read_yaml, recipe_path, validate
-from tasks.stage.task import PAIRS, TASKS, Task, is_causal, read_task
+from tasks.stage.task import CHATS, PAIRS, TASKS, Task, is_causal, read_task
 from tasks.tokenize.settings import TokenizeSettings
 from tasks.train.catalogue import architecture_problem, is_encoder_decoder
 from tasks.train.settings import SETTINGS as TRAINING
-from tasks.train.settings import ModelSettings, PackedTraining, PairTraining, TrainSettings
+from tasks.train.settings import ModelSettings, PairTraining, TrainSettings
 from tasks.train.settings import problems as train_problems
 from tasks.validate.settings import ValidateSettings
 
@@ -57,7 +64,15 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         fitting = train_problems(self.task, self.model, self.train)
-        parts = (self._source(), self._vocabulary(), fitting, self._lengths(), self._splits(), self._headline())
+        parts = (
+            self._source(),
+            self._mixture(),
+            self._vocabulary(),
+            fitting,
+            self._lengths(),
+            self._splits(),
+            self._headline(),
+        )
         if problems := [problem for part in parts for problem in part]:
             raise ValueError("\n".join(problems))
         return self
@@ -65,11 +80,31 @@ class Recipe(Section):
     def _source(self) -> Iterator[str]:
         source = self.ingest.root
         yield from (f"ingest.{problem}" for problem in source.problems(self.task))
-        for column in ("target", "label"):
-            if column not in source.columns():
+        if "messages" in source.stored():
+            yield from (f"clean.{problem}" for problem in self.clean.not_for_conversations())
+        for column in ("target", "label", "messages", "rejected"):
+            if column not in source.stored():
                 no = f"the documents of this source have no {column}; remove this"
                 yield from (f"clean.{key}: {no} key" for key in self.clean.keys_about(column))
                 yield from (f"validate.{key}: {no} expectation" for key in self.expectations.keys_about(column))
+
+    def _mixture(self) -> Iterator[str]:
+        """Names of sources that there are not, and keys that a mixture cannot have."""
+        source = self.ingest.root
+        names = [part.name for part in source.sources] if isinstance(source, Mixture) else []
+        known = f"the sources are {', '.join(names)}" if names else "ingest has no sources"
+        for name in self.clean.sources:
+            if name not in names:
+                yield f"clean.sources.{name}: no such source{nearest(name, names)} ({known})"
+        for number, one in enumerate(self.expectations.expectations):
+            if one.source is not None and one.source not in names:
+                told = f"no source {one.source!r}{nearest(one.source, names)} ({known})"
+                yield f"validate.expectations[{number}].source: {told}"
+        weighted = isinstance(source, Mixture) and any(part.weight or part.epochs for part in source.sources)
+        if weighted and self.task == "preference":
+            yield "ingest.sources: preference trains on all pairs alike; remove weight and epochs"
+        if weighted and getattr(self.train, "next_sentence", False):
+            yield "train.next_sentence: not for a mixture with weights; remove it, or weight and epochs"
 
     def _vocabulary(self) -> Iterator[str]:
         yield from self.tokenize.problems(self.task)
@@ -83,7 +118,8 @@ class Recipe(Section):
 
     def _lengths(self) -> Iterator[str]:
         positions = self.model.config.get("max_position_embeddings", self.model.config.get("n_positions"))
-        if not isinstance(self.train, PackedTraining):
+        longest = getattr(self.train, "context_length", None)
+        if longest is None:
             for key in ("source_length", "target_length"):
                 length = getattr(self.train, key, 0)
                 if isinstance(positions, int) and length > positions:
@@ -93,12 +129,17 @@ class Recipe(Section):
             elif isinstance(positions, int) and self.model.from_scratch:
                 yield from self._output(positions)
             return
-        longest = self.train.context_length
         if isinstance(positions, int) and longest > positions:
             yield f"train.context_length: {longest} exceeds the {positions} positions of model.config"
         if (window := getattr(self.evaluate, "window", 0)) > longest:
             yield f"evaluate.window: {window} exceeds train.context_length, {longest}; longer inputs are untrained"
-        if isinstance(positions, int):
+        if isinstance(self.evaluate, ChatEvaluateSettings | PreferenceEvaluateSettings):
+            if self.evaluate.generation.max_new_tokens >= longest:
+                yield (
+                    f"evaluate.generation.max_new_tokens: must be less than train.context_length, {longest}; the "
+                    "question needs room, too"
+                )
+        elif isinstance(positions, int):
             yield from self._output(positions)
 
     def _output(self, positions: int) -> Iterator[str]:
@@ -124,10 +165,13 @@ class Recipe(Section):
                 yield f"{key}: with train.source_length {text}, exceeds the {positions} positions of model.config"
 
     def _splits(self) -> Iterator[str]:
-        splits = self.clean.splits
-        if not (splits.validation or splits.validation_groups):
+        source = self.ingest.root
+        parts = source.sources if isinstance(source, Mixture) else ()
+        own = [self.clean.of(part.name).splits for part in parts if part.split is None] or [self.clean.splits]
+        forced = {part.split for part in parts}
+        if not any(s.validation or s.validation_groups for s in own) and "validation" not in forced:
             yield "clean.splits.validation: 0 leaves nothing to validate on; raise it, or name validation_groups"
-        if not (splits.test or splits.test_groups):
+        if not any(s.test or s.test_groups for s in own) and "test" not in forced:
             yield "clean.splits.test: 0 leaves nothing to evaluate on; raise it, or name test_groups"
 
     def _headline(self) -> Iterator[str]:
@@ -150,7 +194,7 @@ def base_problem(task: str, learned: str, architecture: str) -> str | None:
     vocabulary, learned from scratch for the task `learned`, lacks a token."""
     if (problem := architecture_problem(architecture, task)) is not None:
         return problem
-    if task == "causal-lm" and is_encoder_decoder(architecture):
+    if task in ("causal-lm", *CHATS) and is_encoder_decoder(architecture):
         return f"{architecture} is an encoder-decoder, not a causal model"
     of_bert = learned in ("masked-lm", "classification")
     if task == "masked-lm" and not of_bert:

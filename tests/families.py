@@ -1,10 +1,12 @@
 """A tiny recipe for every task, on generated data: the target is the text's words in capitals and reverse order, the
-label whether their number is even."""
+label whether their number is even. Preferences: the target is chosen, the text itself rejected."""
 
 import json
 import random
 from pathlib import Path
 from typing import Any
+
+from tasks.stage.task import CHATS
 
 TEXTS = 120
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -18,6 +20,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
                            "intermediate_size": 64, "max_position_embeddings": 64}),
     "classification": ("bert", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
                                 "intermediate_size": 64, "max_position_embeddings": 64}),
+    "preference": ("llama", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                             "intermediate_size": 64, "max_position_embeddings": 128}),
 }  # fmt: skip
 TRAIN: dict[str, dict[str, Any]] = {
     "causal-lm": {"context_length": 32, "batch_size": 4},
@@ -25,6 +29,7 @@ TRAIN: dict[str, dict[str, Any]] = {
     "summarization": {"batch_tokens": 512, "source_length": 48, "target_length": 60},
     "masked-lm": {"context_length": 32, "batch_size": 4},
     "classification": {"batch_tokens": 512, "source_length": 48},
+    "preference": {"batch_tokens": 1024, "context_length": 96, "loss": {"name": "orpo"}},
 }
 EVALUATE: dict[str, dict[str, Any]] = {
     "causal-lm": {"window": 32, "stride": 16, "prompts": ["ka"], "generation": {"max_new_tokens": 8}},
@@ -32,11 +37,12 @@ EVALUATE: dict[str, dict[str, Any]] = {
     "summarization": {"generation": {"num_beams": 2, "max_new_tokens": 12}},
     "masked-lm": {"window": 32, "prompts": ["ka [MASK]"]},
     "classification": {},
+    "preference": {"generation": {"max_new_tokens": 8}},
 }
 
 
 def write_source(path: Path) -> None:
-    """A JSON Lines file with the columns text, target, label and group."""
+    """A JSON Lines file with the columns text, target, rejected, label and group."""
     generator = random.Random(0)
     words = ["".join(generator.choices("aeioklmnrst", k=generator.randint(2, 5))) for _ in range(40)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +52,7 @@ def write_source(path: Path) -> None:
             row = {
                 "text": " ".join(chosen),
                 "target": " ".join(reversed(chosen)).upper(),
+                "rejected": " ".join(chosen),
                 "label": "even" if len(chosen) % 2 == 0 else "odd",
                 "group": f"g{number % 30}",
             }
@@ -63,6 +70,8 @@ def tiny_recipe(task: str, source: str, init: Any = "scratch", like: str = "", *
         columns["target_column"] = "target"
     elif task == "classification":
         columns["label_column"] = "label"
+    elif task == "preference":
+        columns |= {"prompt_column": "text", "chosen_column": "target", "rejected_column": "rejected"}
     scratch = init == "scratch"
     return {
         "task": task,
@@ -70,7 +79,7 @@ def tiny_recipe(task: str, source: str, init: Any = "scratch", like: str = "", *
         "ingest": {"kind": "files", "licence": "none", "files": [source], "documents": columns},
         "validate": {},
         "clean": {"splits": {"validation": 0.1, "test": 0.2, "seed": 1}},
-        "tokenize": {"vocab_size": 300} if scratch else {"kind": "base"},
+        "tokenize": _tokenize(task, scratch),
         "model": {"init": "scratch", "architecture": architecture, "config": {**config}} if scratch else {"init": init},
         "train": {
             "steps": 6, "evaluate_every": 3, "checkpoint_every": 3, "log_every": 2,
@@ -79,3 +88,9 @@ def tiny_recipe(task: str, source: str, init: Any = "scratch", like: str = "", *
         "evaluate": EVALUATE[task],
         "register": {},
     }  # fmt: skip
+
+
+def _tokenize(task: str, scratch: bool) -> dict[str, Any]:
+    if not scratch:
+        return {"kind": "base"}
+    return {"vocab_size": 300, **({"chat_template": "chatml"} if task in CHATS else {})}

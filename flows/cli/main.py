@@ -185,12 +185,34 @@ def predict(
     """Run the champion of RECIPE on each TEXT.
 
     Prints one line per text, in order: the translation, the summary, the label with its probability, the text with its
-    masks filled, or the continued text. Without TEXT, reads one text per line from standard input.
+    masks filled, the continued text, or the answer to a question. Without TEXT, reads one text per line from standard
+    input. For a chat model, the column `messages` of JSON Lines holds conversations.
     """
     from flows.cli.predict import predict as answer
     from flows.cli.predict import read_texts
+    from tasks.stage.task import CHATS, read_task
 
-    answer(recipe, read_texts(text, file, column), given, as_json)
+    chats = file is not None and file.endswith(".jsonl") and read_task(recipe) in CHATS
+    answer(recipe, read_texts(text, file, column, chats), given, as_json)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName())
+@click.option("--system", metavar="TEXT", help="The system prompt.")
+@click.option("--max-new-tokens", type=Integer(1, LONG), help="Maximum number of tokens of an answer.")
+@click.option("--temperature", type=Number(0), help="0 always picks the most likely token.")
+@click.option("--top-k", type=Integer(0, LONG), help="Sample from the k most likely tokens; 0 means all.")
+@click.option("--top-p", type=Number(0, 1), help="Sample from the most likely tokens with this total probability.")
+@click.option("--seed", type=Integer(0, LONG), help="Random seed; the same seed gives the same answers.")
+def chat(recipe: str, system: str | None, **given: float | None) -> None:
+    """Talk with the champion of RECIPE, a chat model.
+
+    Answers appear while they are written; /help lists the commands. Without a terminal, answers each line of standard
+    input. Defaults come from evaluate.generation in the recipe.
+    """
+    from flows.cli.chat import chat as talk
+
+    talk(recipe, system, given)
 
 
 @main.command()

@@ -1,7 +1,8 @@
 """`gristmill predict`: run the champion of a recipe on arguments, a file or a pipe, batch by batch.
 
 plain text                one text per argument or line
-*.jsonl, or --column C    one JSON object per line, the text in column C
+*.jsonl, or --column C    one JSON object per line, the text in column C; for a chat model a text is a question, and
+                          the column `messages` a conversation
 """
 
 import json
@@ -19,7 +20,7 @@ BATCH_TEXTS = 128
 BATCH_CHARACTERS = 1 << 20
 """Limits of a batch; whichever is reached first."""
 
-COLUMN = "text"
+COLUMN, CONVERSATIONS = "text", "messages"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class Text:
 
     place: str
     text: str
+    messages: list[Any] | None = None
+    """The conversation that `text` is as JSON."""
+
+    @property
+    def given(self) -> Any:
+        """What the model gets."""
+        return self.text if self.messages is None else {"messages": self.messages}
 
 
 def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: bool) -> None:
@@ -42,10 +50,11 @@ def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: b
     parameters = champion.read_parameters(given)
     answered = cut = 0
     for batch in batches(texts):
-        problems = champion.check([text.text for text in batch])
-        good = [text.text for text in batch[: min(problems, default=len(batch))]]
-        cut += champion.count_cut(good)
-        for text, answer in zip(good, champion.predict(good, parameters), strict=True):
+        problems = champion.check([text.given for text in batch], parameters)
+        good = batch[: min(problems, default=len(batch))]
+        inputs = [text.given for text in good]
+        cut += champion.count_cut(inputs, parameters)
+        for text, answer in zip(good, champion.predict(inputs, parameters), strict=True):
             click.echo(json_line(text, answer) if as_json else line(answer))
         for place, problem in sorted(problems.items())[:1]:
             raise DataError(f"{batch[place].place}: {problem}")
@@ -58,8 +67,10 @@ def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: b
         )
 
 
-def read_texts(words: Sequence[str], file: str | None, column: str | None) -> Iterator[Text]:
+def read_texts(words: Sequence[str], file: str | None, column: str | None, chats: bool = False) -> Iterator[Text]:
     """Texts from arguments, or lazily from the lines of a file or of standard input (`-`).
+
+    `chats`: JSON Lines hold conversations unless `column` says otherwise.
 
     Raises UsageError for no input or two kinds of it, DataError for an argument or line that is not a text.
     """
@@ -74,7 +85,8 @@ def read_texts(words: Sequence[str], file: str | None, column: str | None) -> It
             raise click.UsageError("no input: pass texts after RECIPE, or --file PATH, or pipe one per line")
         return _texts(sys.stdin.buffer, "standard input", column)
     assert file is not None
-    return _texts_of_file(Path(file), column or (COLUMN if file.endswith(".jsonl") else None))
+    default = CONVERSATIONS if chats else COLUMN
+    return _texts_of_file(Path(file), column or (default if file.endswith(".jsonl") else None))
 
 
 def batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
@@ -95,14 +107,17 @@ def line(answer: Any) -> str:
     """An answer as one line, so that output lines match input lines; its line breaks become spaces."""
     if isinstance(answer, dict) and "label" in answer:
         return f"{answer['label']}\t{answer['score']:.4f}"
+    if isinstance(answer, dict) and "choices" in answer:
+        answer = answer["choices"][0]["message"]["content"]
     text = answer["text"] if isinstance(answer, dict) else answer
     return " ".join(str(text).splitlines())
 
 
-def json_line(text: str, answer: Any) -> str:
-    """The text and its full answer as a JSON object."""
+def json_line(text: Text, answer: Any) -> str:
+    """The text and its full answer as a JSON object; for a conversation the `chat.completion`."""
     outputs = answer if isinstance(answer, dict) else {"output": answer}
-    return json.dumps({"input": text, **outputs}, ensure_ascii=False)
+    inputs = {"input": text.text} if text.messages is None else {"messages": text.messages}
+    return json.dumps({**inputs, **outputs}, ensure_ascii=False)
 
 
 def _texts_of_file(path: Path, column: str | None) -> Iterator[Text]:
@@ -120,7 +135,7 @@ def _texts(lines: BinaryIO, name: str, column: str | None) -> Iterator[Text]:
         if column is None:
             yield Text(place, text)
         elif text.strip():
-            yield _text(place, _column_of(text, column, place))
+            yield _of_column(text, column, place)
 
 
 def _text(place: str, text: str) -> Text:
@@ -132,7 +147,7 @@ def _text(place: str, text: str) -> Text:
     return Text(place, text)
 
 
-def _column_of(row: str, column: str, place: str) -> str:
+def _of_column(row: str, column: str, place: str) -> Text:
     try:
         content = json.loads(row)
     except ValueError as error:
@@ -141,6 +156,9 @@ def _column_of(row: str, column: str, place: str) -> str:
         raise DataError(f"{place}: not a JSON object: {row[:60]}")
     if column not in content:
         raise DataError(f"{place}: no column {column!r} (available: {', '.join(content)})")
-    if not isinstance(content[column], str):
-        raise DataError(f"{place}: {column}: expected a string, not {json.dumps(content[column])[:60]}")
-    return str(content[column])
+    value = content[column]
+    if column == CONVERSATIONS and isinstance(value, list):
+        return Text(place, json.dumps(value), value)
+    if not isinstance(value, str):
+        raise DataError(f"{place}: {column}: expected a string, not {json.dumps(value)[:60]}")
+    return _text(place, value)

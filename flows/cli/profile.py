@@ -21,7 +21,7 @@ def profile_recipe(recipe: str) -> Path:
     from tasks.profile.tables import tables
     from tasks.stage.run import DATA
 
-    check(recipe)
+    recipe_now = check(recipe)
     wanted = {CODE, *(f"{stage}@{recipe}" for stage in STAGES)}
     nodes = [node for node in read_graph(recipe) if node.address in wanted]
     with claim(recipe, [], print), bar_on_terminal():
@@ -29,7 +29,7 @@ def profile_recipe(recipe: str) -> Path:
             for number, node in enumerate(nodes, 1):
                 reproduce(node, lambda line: print(line, flush=True), place=f"stage {number} of {len(nodes)}")
         describe("measuring the corpus")
-        found = measure(recipe)
+        found = measure(recipe, recipe_now.train.tokens_read())
         place = DATA / recipe / "profile.html"
         place.write_text(page(found), encoding="utf-8")
     for given in tables(found):

@@ -192,7 +192,7 @@ def _read(recipe: str) -> Row | None:
         model=_model(folder, training),
         score=f"{best.metric} {_score(best.value, best.interval)}",
         more=", ".join(f"{other.metric} {_score(other.value)}" for other in others),
-        baselines=", ".join(f"{name} {_score(value)}" for name, value in best.baselines.items()),
+        baselines=best.told(_score),
         **_surroundings(recipe, folder, str(training.get("identity"))),
     )
 

@@ -187,7 +187,6 @@ def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":
     rows = []
     for found in measured(task, metrics):
         interval = " to ".join(map(figure, found.interval or ()))
-        others = ", ".join(f"{name} {figure(value)}" for name, value in found.baselines.items())
-        rows.append((found.metric, figure(found.value), interval, others))
+        rows.append((found.metric, figure(found.value), interval, found.told(figure)))
     rows += [(name, figure(number), "", "") for name, number in rest(task, metrics).items()]
     return make_table(("metric", "", "interval", "baselines"), rows, right=("",))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.attest.lock import File, Link
+from tasks.formats.mixture import source_sections
 from tasks.register.results import Results
 from tasks.register.scores import measured
 from tasks.stage.errors import DataError
@@ -120,7 +121,7 @@ def _datasets(link: Link, results: Results) -> Iterable["Component"]:
                 type=ComponentType.DATA,
                 bom_ref=folder,
                 description=f"{purpose} data of {recipe}" + (f": {_title(source)}" if source else ""),
-                licenses=_licences(source.get("licence")) if source else (),
+                licenses=[one for part in source_sections(source) for one in _licences(part.get("licence"))],
                 components=_files(folder, files),
                 properties=[
                     Property(name="gristmill:purpose", value=purpose),
@@ -136,10 +137,12 @@ def _source(link: Link) -> dict[str, Any]:
 
 def _title(source: Mapping[str, Any]) -> str:
     """The keys of a source that name it: kind, package and version, addresses, files."""
-    return redact(
-        ", ".join(
-            f"{key}: {value}" for key, value in source.items() if key != "licence" and isinstance(value, (str, int))
-        )
+    return redact("; ".join(filter(None, map(_named, source_sections(source)))))
+
+
+def _named(source: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key}: {value}" for key, value in source.items() if key != "licence" and isinstance(value, (str, int))
     )
 
 

@@ -44,6 +44,8 @@ MEASURES = {
     "translation": Measure("chrf", False),
     "summarization": Measure("rougeLsum", False),
     "classification": Measure("label_probability", False),
+    "chat": Measure("chrf", False),
+    "preference": Measure("margin", False),
 }
 
 
@@ -81,7 +83,7 @@ def _texts(old: Record, new: Record, ids: list[str]) -> dict[str, str]:
 
 def _extreme(row: Mapping[str, Any], measure: Measure, task: str, text: str | None) -> Extreme:
     outputs = [] if text is None else [("text", text)]
-    if task in PAIRS:
+    if task in (*PAIRS, "chat"):
         outputs += [("old", row["prediction_old"]), ("new", row["prediction"]), ("reference", row["reference"])]
     elif task == "classification":
         outputs += [("old", _class(row, "_old")), ("new", _class(row, "")), ("label", row["label"])]

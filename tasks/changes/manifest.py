@@ -1,7 +1,7 @@
 """Which documents each stage had: `documents/<stage>.parquet` among a run's artifacts.
 
     id     string      of the document, in the order of the corpus
-    hash   binary(12)  BLAKE2b of its text, target and label
+    hash   binary(12)  BLAKE2b of its text, target and label; of its turns and the rejected answer, if it has them
 
 Texts stay where they are; the lists are enough to name what came, went and changed between two runs. A stage of more
 than MOST documents has an empty list that tells their number alone.
@@ -28,6 +28,9 @@ STAGES = {
 FOLDER = "documents"
 INDEX = "index.json"
 """What the lists under data/<recipe>/documents/ were made of; it is no artifact."""
+ALWAYS = ("text", "target", "label")
+CONTENT = (*ALWAYS, "messages", "rejected")
+"""Columns that are hashed; the last ones only if the corpus has them."""
 BYTES = 12
 """Length of a hash: 2 million documents share one with a chance below 1e-16."""
 MOST = 2_000_000
@@ -114,10 +117,11 @@ def list_documents(shards: Sequence[Path]) -> Manifest | None:
     return Manifest(len(ids), pl.DataFrame({"id": ids, "hash": hashes}, {"id": pl.String, "hash": pl.Binary}))
 
 
-def hash_document(text: str | None, target: str | None, label: str | None) -> bytes:
-    """A document's content as `BYTES` bytes; the same wherever the document stands and whatever its id is."""
+def hash_document(*parts: str | None) -> bytes:
+    """A document's content, the values of CONTENT, as `BYTES` bytes; the same wherever the document stands and whatever
+    its id is."""
     digest = hashlib.blake2b(digest_size=BYTES)
-    for part in (text, target, label):
+    for part in parts:
         content = b"" if part is None else part.encode("utf-8", "surrogatepass")
         digest.update(f"{-1 if part is None else len(content)}:".encode())
         digest.update(content)
@@ -125,10 +129,14 @@ def hash_document(text: str | None, target: str | None, label: str | None) -> by
 
 
 def hash_batch(batch: "pa.RecordBatch") -> list[bytes]:
-    """The hash of each document of a batch with `text`, and `target` and `label` if the corpus has them."""
+    """The hash of each document of a batch with `text`, and the other columns of CONTENT if the corpus has them."""
     names = set(batch.schema.names)
     empty = [None] * batch.num_rows
-    columns = (batch.column(name).to_pylist() if name in names else empty for name in ("text", "target", "label"))
+    columns = (
+        batch.column(name).to_pylist() if name in names else empty
+        for name in CONTENT
+        if name in names or name in ALWAYS
+    )
     return [hash_document(*parts) for parts in zip(*columns, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The metric of both models on parts of the test text: by group, label and length."""
+"""The metric of both models on parts of the test text: by group, label, number of answers and length."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +71,9 @@ def _kinds(documents: "Documents", record: Record) -> dict[str, Members]:
         lengths = [len(text) for text in documents.strings("reference")]
         found["length"] = _quarters(lengths, "characters")
     else:
-        unit = "bytes" if documents.task == "causal-lm" else "masked"
+        if documents.task == "chat":
+            found["answers"] = _largest([f"{turns:.0f}" for turns in documents.numbers("turns")])
+        unit = "masked" if documents.task == "masked-lm" else "bytes"
         found["length"] = _quarters(documents.numbers(unit).tolist(), "masked tokens" if unit == "masked" else unit)
     return found
 

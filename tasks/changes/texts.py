@@ -3,10 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.changes.manifest import hash_batch
+from tasks.formats.conversation import read_messages, transcript
 from tasks.formats.corpus import read_row_group
 from tasks.stage.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CHARACTERS = 160
 """Of a text that are shown."""
@@ -55,13 +60,24 @@ def _look(shards: Sequence[Path], wanted: dict[str, bytes]) -> dict[str, str]:
             rows = [row for row, name in enumerate(ids) if name in wanted and name not in found]
             if rows:
                 batch = read_row_group(path, group).take(rows)
-                columns = (batch.column(name).to_pylist() for name in ("id", "text"))
-                for name, text, digest in zip(*columns, hash_batch(batch), strict=True):
+                columns = (batch.column("id").to_pylist(), shown(batch), hash_batch(batch))
+                for name, text, digest in zip(*columns, strict=True):
                     if digest == wanted[name]:
                         found[name] = text
     except (DataError, OSError):
         return found
     return found
+
+
+def shown(batch: "pa.RecordBatch") -> list[str]:
+    """The text of each document; of a conversation all turns, each after its role, so that any change shows."""
+    names = batch.schema.names
+    if "messages" not in names:
+        return list(batch.column("text").to_pylist())
+    chats = [transcript(read_messages(text)) for text in batch.column("messages").to_pylist()]
+    if "rejected" not in names:
+        return chats
+    return [f"{chat}\nrejected: {text}" for chat, text in zip(chats, batch.column("rejected").to_pylist(), strict=True)]
 
 
 def _row_groups(shards: Sequence[Path]) -> Iterator[tuple[Path, int]]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from tasks.clean.rewrite import rewrite
 from tasks.clean.rules.near.settings import ContaminationSettings
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard
-from tasks.clean.splits import split_of
+from tasks.clean.splits import splits_of
 from tasks.clean.verdict import SIDES, Side, Verdict, of_side
 from tasks.stage.runtime import engine
 from tasks.workers.parallel_map import parallel_map
@@ -109,7 +109,32 @@ class CrossDocument:
         return str(self._names[int(np.searchsorted(self._keepers, keeper))])
 
 
-def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int) -> CrossDocument:
+class Apart:
+    """The verdicts of the rules about each source of a mixture by itself; see CrossDocument."""
+
+    def __init__(self, runs: Sequence[tuple[str | None, int, CrossDocument]]) -> None:
+        self._places = [(found, row_group) for _, count, found in runs for row_group in range(count)]
+        self.facts: dict[str, object] = {str(part): found.facts for part, _, found in runs if found.facts}
+        paragraphs = [found.staying_paragraphs for _, _, found in runs]
+        self.staying_paragraphs = None if None in paragraphs else [one for some in paragraphs for one in some or ()]
+
+    def about(self, number: int) -> dict[int, Verdict]:
+        """See `CrossDocument.about`."""
+        found, row_group = self._places[number]
+        return found.about(row_group)
+
+
+def find(
+    shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int
+) -> CrossDocument | Apart:
+    """`find_in` the whole corpus, or in each source of a mixture by itself."""
+    if settings.across_sources:
+        return find_in(shards, settings, scratch, processes)
+    runs = [(part, list(run)) for part, run in groupby(shards, key=lambda shard: shard.part)]
+    return Apart([(part, len(run), find_in(run, settings, scratch, processes)) for part, run in runs])
+
+
+def find_in(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path, processes: int) -> CrossDocument:
     """Apply the rules about the whole corpus. Memory: some 60 bytes per document, plus what each rule states, plus the
     ids of kept duplicates.
 
@@ -135,8 +160,9 @@ def find(shards: Sequence[CleanedShard], settings: CleanSettings, scratch: Path,
         index = scratch / "evaluation.index"
         spans = zip(shards, pairwise(first.tolist()), strict=True)
         places = [(shard, priorities[start:stop], start) for shard, (start, stop) in spans]
-        facts |= _index_evaluation_texts(places, settings, index)
-        for some in _contaminated(places, settings.contamination, index, processes):
+        sides = settings.contamination.sides or (("text",) if _are_conversations(shards) else SIDES)
+        facts |= _index_evaluation_texts(places, settings, index, sides)
+        for some in _contaminated(places, settings.contamination, index, processes, sides):
             found.append(some)
             priorities[some.documents] = GONE
         index.unlink()
@@ -167,11 +193,11 @@ def _priorities(shards: Sequence[CleanedShard], settings: CleanSettings) -> "NDA
     """PRIORITY of each document's split, or GONE if pass 1 dropped it [documents]."""
     parts = [np.empty(0, np.uint8)]
     for shard in shards:
-        batch = shard.read("group", "reason")
-        groups = batch.column("group").dictionary_encode()
-        named = [PRIORITY[split_of(group, settings.splits)] for group in groups.dictionary.to_pylist()]
-        of_group = np.array(named, np.uint8)[groups.indices.to_numpy()]
-        parts.append(np.where(batch.column("reason").is_null().to_numpy(False), of_group, np.uint8(GONE)))
+        batch = shard.read("group", "reason", *(() if shard.part is None else ("split",)))
+        splits = splits_of(batch, settings.of(shard.part).splits).dictionary_encode()
+        named = [PRIORITY[split] for split in splits.dictionary.to_pylist()]
+        of_document = np.array(named, np.uint8)[splits.indices.to_numpy()]
+        parts.append(np.where(batch.column("reason").is_null().to_numpy(False), of_document, np.uint8(GONE)))
     return np.concatenate(parts)
 
 
@@ -182,7 +208,13 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
     return np.concatenate([np.empty((0, 2), np.uint64), *parts])
 
 
-def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, path: Path) -> dict[str, object]:
+def _are_conversations(shards: Sequence[CleanedShard]) -> bool:
+    return any("messages" in shard.read().schema.names for shard in shards[:1])
+
+
+def _index_evaluation_texts(
+    places: Sequence[Place], settings: CleanSettings, path: Path, sides: Sequence[Side]
+) -> dict[str, object]:
     """Write the n-grams of the kept test documents and of the listed files, which are cleaned like the corpus, without
     boilerplate.
 
@@ -200,7 +232,7 @@ def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, pa
     def columns() -> "Iterator[pa.Array]":
         for shard, priorities, _ in places:
             if (tested := priorities == PRIORITY["test"]).any():
-                for column in shard.read(*SIDES).columns:
+                for column in shard.read(*sides).columns:
                     yield column.filter(pa.array(tested)).drop_null()
         for file in chosen.files:
             for texts in texts_in(Path(file)):
@@ -209,13 +241,13 @@ def _index_evaluation_texts(places: Sequence[Place], settings: CleanSettings, pa
     index = EvaluationIndex.of_columns(columns(), chosen)
     facts: dict[str, object] = {"evaluation_texts_too_short": index.skipped}
     if chosen.boilerplate is not None:
-        index, boilerplate = without_boilerplate(index, columns(), partial(_sample, places), chosen.boilerplate)
+        index, boilerplate = without_boilerplate(index, columns(), partial(_sample, places, sides), chosen.boilerplate)
         facts |= {"boilerplate": boilerplate} if boilerplate else {}
     index.write(path)
     return facts
 
 
-def _sample(places: Sequence[Place]) -> "Iterator[pa.RecordBatch]":
+def _sample(places: Sequence[Place], sides: Sequence[Side]) -> "Iterator[pa.RecordBatch]":
     """At most SAMPLED kept documents, evenly spaced."""
     import pyarrow as pa
 
@@ -227,7 +259,7 @@ def _sample(places: Sequence[Place]) -> "Iterator[pa.RecordBatch]":
         chosen = rows[-begin % step :: step]
         begin += len(rows)
         if len(chosen):
-            yield shard.read(*SIDES).take(pa.array(chosen))
+            yield shard.read(*sides).take(pa.array(chosen))
 
 
 def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
@@ -239,15 +271,15 @@ def _as_documents(texts: "pa.Array", settings: CleanSettings) -> "pa.Array":
 
 
 def _contaminated(
-    places: Sequence[Place], settings: ContaminationSettings, index: Path, processes: int
+    places: Sequence[Place], settings: ContaminationSettings, index: Path, processes: int, sides: Sequence[Side]
 ) -> Iterator[Found]:
-    """Documents that share too much with an index, by text and by target alone."""
+    """Documents that share too much with an index, by each side alone."""
     from tasks.clean.rules.near.contamination import Overlaps
 
-    work = partial(contaminated_in, settings=settings, index=index)
+    work = partial(contaminated_in, settings=settings, index=index, sides=sides)
     results = list(parallel_map(work, places, processes, threads=True))
     nobody = np.empty(0, np.int64)
-    for side in SIDES:
+    for side in sides:
         columns = zip((nobody, nobody, np.empty(0)), *(found[side] for found in results), strict=True)
         documents, *overlaps = map(np.concatenate, columns)
         shared = Overlaps(*overlaps)
@@ -259,7 +291,7 @@ def _contaminated(
 
 
 def contaminated_in(
-    place: Place, settings: ContaminationSettings, index: Path
+    place: Place, settings: ContaminationSettings, index: Path, sides: Sequence[Side] = SIDES
 ) -> "dict[Side, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]":
     """Training and validation documents of a row group that share too much with an index file, and their overlaps.
 
@@ -271,9 +303,9 @@ def contaminated_in(
 
     shard, priorities, first = place
     left = (priorities == PRIORITY["train"]) | (priorities == PRIORITY["validation"])
-    documents, evaluated = shard.read(*SIDES), EvaluationIndex.read(index)
+    documents, evaluated = shard.read(*sides), EvaluationIndex.read(index)
     found = {}
-    for side in SIDES:
+    for side in sides:
         shared = overlaps(documents.column(side).filter(pa.array(left)), evaluated)
         here = shared.contaminated(settings)
         rows = np.flatnonzero(left)[here]

@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.clean.rewrite import rewrite, too_short_now
 from tasks.clean.rules.labels import label_rules
@@ -55,7 +55,7 @@ class Noted:
 
 
 @dataclass
-class _Documents:
+class Documents:
     """The documents of a batch during cleaning."""
 
     columns: dict[str, "pa.LargeStringArray"]
@@ -103,32 +103,38 @@ def clean_batch(
 
     `rare`: document counts of labels with too few in the corpus.
     """
-    import pyarrow as pa
-
     noted = Noted()
     documents = _rewrite_and_judge(batch, settings, rare, noted)
-    _judge_languages(documents, settings)
+    judge_languages(documents, settings)
     noted.bytes[REWRITTEN] = documents.bytes()
     _judge_quality(documents, settings, noted)
     noted.bytes[LINES] = documents.bytes()
     _drop_blocked(documents, settings)
     source = _mask(documents, settings, noted, batch.column("source"))
     noted.bytes[MASKED] = documents.bytes()
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | documents.columns | {"source": source}
+    return judged(batch, documents, {**documents.columns, "source": source}, documents.columns["text"]), noted
+
+
+def judged(
+    batch: "pa.RecordBatch", documents: Documents, cleaned: Mapping[str, "pa.Array"], hashed: "pa.Array"
+) -> "pa.RecordBatch":
+    """The batch with its cleaned columns, the columns REJECTED, and `digest`, a hash of each text in `hashed`."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {**dict(zip(batch.schema.names, batch.columns, strict=True)), **cleaned}
     columns |= {name: [verdict and getattr(verdict, name) for verdict in documents.verdicts] for name in REJECTED}
     schema = corpus_schema(*REJECTED, extra=extra_of(batch.schema))
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    raw = documents.columns["text"].cast(pa.large_binary()).to_pylist()
+    raw = hashed.cast(pa.large_binary()).to_pylist()
     digests = [hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest() for text in raw]
     digest = pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False)
-    return pa.RecordBatch.from_arrays([*arrays, pa.array(digests, digest.type)], schema=schema.append(digest)), noted
+    return pa.RecordBatch.from_arrays([*arrays, pa.array(digests, digest.type)], schema=schema.append(digest))
 
 
 def _rewrite_and_judge(
     batch: "pa.RecordBatch", settings: CleanSettings, rare: Mapping[str, int], noted: Noted
-) -> _Documents:
+) -> Documents:
     """Repair texts and apply the rules about sizes and labels."""
-    import numpy as np
     import pyarrow.compute as pc
 
     changed = defaultdict[int, set[str]](set)
@@ -137,15 +143,22 @@ def _rewrite_and_judge(
     for steps in changed.values():
         noted.rewritten.update(sorted(steps))
     identical = pc.fill_null(pc.equal(text, target), False).to_numpy(zero_copy_only=False)
-    documents = _Documents({"text": text, "target": target}, [None] * batch.num_rows)
-    seen = Batch(sizes, sizes_of_target, identical, batch.column("label").to_pylist())
-    for rule in rules_of(settings, rare):
-        dropped, why = rule(seen)
-        documents.drop({row: why(row) for row in np.flatnonzero(dropped & documents.undecided()).tolist()})
+    documents = Documents({"text": text, "target": target}, [None] * batch.num_rows)
+    judge_sizes(documents, Batch(sizes, sizes_of_target, identical, batch.column("label").to_pylist()), settings, rare)
     return documents
 
 
-def _judge_languages(documents: _Documents, settings: CleanSettings) -> None:
+def judge_sizes(documents: Documents, seen: Batch, settings: CleanSettings, rare: Mapping[str, int]) -> None:
+    """Apply the rules about sizes and labels."""
+    import numpy as np
+
+    for rule in rules_of(settings, rare):
+        dropped, why = rule(seen)
+        documents.drop({row: why(row) for row in np.flatnonzero(dropped & documents.undecided()).tolist()})
+
+
+def judge_languages(documents: Documents, settings: CleanSettings) -> None:
+    """Drop documents in other languages."""
     if settings.languages is None:
         return
     from tasks.clean.rules.language.identify import other_language
@@ -156,7 +169,7 @@ def _judge_languages(documents: _Documents, settings: CleanSettings) -> None:
             documents.drop(other_language(documents.left(side), code, settings.languages), side)
 
 
-def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted) -> None:
+def _judge_quality(documents: Documents, settings: CleanSettings, noted: Noted) -> None:
     """Apply the quality rules. What they leave of a text must still be long enough."""
     if not any(settings.quality.sections.values()):
         return
@@ -170,10 +183,10 @@ def _judge_quality(documents: _Documents, settings: CleanSettings, noted: Noted)
     documents.drop({row: verdict for row, verdict in enumerate(judged.verdicts) if verdict is not None})
     changed = pc.fill_null(pc.not_equal(judged.texts, asked), False)
     documents.columns["text"] = pc.if_else(changed, judged.texts, documents.columns["text"])
-    documents.drop(too_short_now(documents.columns["text"], changed, settings))
+    documents.drop(too_short_now(documents.columns["text"], changed, settings, settings))
 
 
-def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
+def _drop_blocked(documents: Documents, settings: CleanSettings) -> None:
     if settings.blocked_words is None:
         return
     from tasks.clean.rules.blocked.count import count, dropped
@@ -184,7 +197,7 @@ def _drop_blocked(documents: _Documents, settings: CleanSettings) -> None:
 
 
 def _mask(
-    documents: _Documents, settings: CleanSettings, noted: Noted, source: "pa.LargeStringArray"
+    documents: Documents, settings: CleanSettings, noted: Noted, source: "pa.LargeStringArray"
 ) -> "pa.LargeStringArray":
     """Mask both sides. Returns the masked source names, which may quote a heading."""
     if settings.privacy is None:

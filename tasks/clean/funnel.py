@@ -15,9 +15,11 @@ from tasks.formats.figures import FAINT, INK, TRAIN, bars_of_shares, dress, new_
 from tasks.stage.run import Drop
 
 GROUPS: dict[str, str] = {
-    **dict.fromkeys(["too_few_characters", "too_many_characters", "too_few_words", "too_many_words"], "length"),
+    **dict.fromkeys(
+        ["too_few_characters", "too_many_characters", "too_few_words", "too_many_words", "empty_turn"], "length"
+    ),
     "rare_label": "rare labels",
-    **dict.fromkeys(["length_ratio", "identical_sides"], "pairs"),
+    **dict.fromkeys(["length_ratio", "identical_sides", "same_answers"], "pairs"),
     "other_language": "language",
     **{rule.reason: "Gopher, repetition" for rule in GOPHER_REPETITION},
     **{rule.reason: "Gopher, quality" for rule in GOPHER_QUALITY},

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tasks.clean.rules.length import length_rules
+from tasks.clean.rules.length import Lengths, length_rules
 from tasks.clean.settings import CleanSettings
 from tasks.clean.text import rewriting, rewritten, rewritten_characters
 from tasks.clean.verdict import Batch, Sizes, Verdict
@@ -64,9 +64,9 @@ def measured(column: "pa.LargeStringArray", settings: CleanSettings) -> "tuple[S
 
 
 def too_short_now(
-    texts: "pa.LargeStringArray", changed: "pa.BooleanArray", settings: CleanSettings
+    texts: "pa.LargeStringArray", changed: "pa.BooleanArray", bounds: Lengths, settings: CleanSettings
 ) -> Mapping[int, Verdict]:
-    """Recheck the length bounds of texts that rules have changed; returns verdicts by row."""
+    """Recheck the length bounds of texts or targets that rules have changed; returns verdicts by row."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -76,7 +76,7 @@ def too_short_now(
     none = Sizes(nothing, nothing, nothing, np.zeros(len(rows), np.bool_))
     batch = Batch(sizes, none, none.there, [None] * len(rows))
     found: dict[int, Verdict] = {}
-    for rule in length_rules(settings, "text"):
+    for rule in length_rules(bounds, "text"):
         dropped, why = rule(batch)
         for place in np.flatnonzero(dropped).tolist():
             found.setdefault(rows[place], why(place))

@@ -1,9 +1,11 @@
 """The recipe's section `clean`."""
 
+import json
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tasks.clean.rules.blocked.settings import BlockedWords
 from tasks.clean.rules.language.settings import LanguageSettings
@@ -11,6 +13,8 @@ from tasks.clean.rules.length import Lengths
 from tasks.clean.rules.near.settings import ContaminationSettings, NearDuplicateSettings, ParagraphSettings
 from tasks.clean.rules.privacy.settings import PrivacySettings
 from tasks.clean.rules.quality.settings import C4, GopherQuality, QualitySettings
+from tasks.formats.corpus import Column
+from tasks.stage.problems import problems
 from tasks.stage.settings import Section
 
 OTHER_FULL_STOPS = re.compile("am|bn|bo|dz|hi|hy|ja|km|lo|mr|my|ne|or|pa|sa|th|ur|wuu|yue|zh")
@@ -44,10 +48,28 @@ class SplitSettings(Section):
         return self
 
 
+WHOLE = {
+    "exact_duplicates", "near_duplicates", "duplicate_paragraphs", "contamination", "min_documents_per_label",
+    "sources", "across_sources",
+}  # fmt: skip
+"""Keys that cannot differ between the sources of a mixture: they compare or count documents."""
+
+
+def _over(whole: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """`own` laid over `whole`, mapping by mapping."""
+    both = {
+        key: _over(whole[key], value)
+        for key, value in own.items()
+        if isinstance(value, dict) and isinstance(whole.get(key), dict)
+    }
+    return {**whole, **own, **both}
+
+
 class CleanSettings(Lengths):
     """How texts and targets are normalized, which documents are dropped, and how the rest is split.
 
-    The length bounds at this level apply to the text.
+    The length bounds at this level apply to the text. Conversations: the text is what is asked, the target what the
+    assistant answers. Every turn is repaired, masked and searched for blocked words; quality rules judge each answer.
     """
 
     html: Literal["keep", "text", "main"] = "keep"
@@ -69,7 +91,7 @@ class CleanSettings(Lengths):
     max_blank_lines: Annotated[int, Field(ge=0)] | None = 2
     """Maximum number of consecutive blank lines; those at either end of a document are removed. Null keeps all."""
     target: Lengths = Lengths()
-    """Pairs: length bounds of the target."""
+    """Pairs: length bounds of the target. Conversations: of all answers together."""
     max_length_ratio: Annotated[float, Field(ge=1)] | None = None
     """Pairs: drops a document if its longer side has more than this many times the words of the shorter one. Meant for
     translations; Moses uses 9. Words are separated by white space; in scripts without spaces, two ideographs or kana,
@@ -88,7 +110,8 @@ class CleanSettings(Lengths):
     """Classes: drops the documents of every label that has fewer documents than this."""
     exact_duplicates: Literal["drop", "keep"] = "drop"
     """`drop` keeps one document per cleaned text: test before validation before train, then the first in corpus order.
-    Targets and labels are ignored, so a text with two translations or labels never lands in two splits."""
+    Targets and labels are ignored, so a text with two translations or labels never lands in two splits. Of
+    conversations, all turns count."""
     near_duplicates: NearDuplicateSettings | None = None
     """Keeps one of several near-identical documents, chosen as for `exact_duplicates`. `{}` uses the defaults."""
     duplicate_paragraphs: ParagraphSettings | None = None
@@ -97,35 +120,72 @@ class CleanSettings(Lengths):
     """Drops training and validation documents that share word n-grams with the test split. `{}` uses the defaults."""
     splits: SplitSettings = SplitSettings()
     """Which groups are held out for validation and test."""
+    sources: dict[str, dict[str, Any]] = Field(default_factory=dict, exclude_if=lambda given: not given)
+    """Mixtures: by the name of a source, the keys of this section that differ for its documents, such as
+    `{bible: {min_words: 5}}`. Rules that compare documents hold for the whole corpus."""
+    across_sources: bool = Field(True, exclude_if=lambda given: given)
+    """Mixtures: whether documents of different sources are compared, too. `false` if two sources share their texts and
+    differ in the targets, such as translations into two languages."""
+
+    @model_validator(mode="after")
+    def _sources_differ_in_valid_keys(self) -> Self:
+        found: list[str] = []
+        for name, own in self.sources.items():
+            found += [f"sources.{name}.{key}: holds for the whole corpus; remove it here" for key in WHOLE & own.keys()]
+            try:
+                self.of(name)
+            except ValidationError as error:
+                found += problems(error, CleanSettings, self._merged(name), f"sources.{name}")
+        if found:
+            raise ValueError("\n".join(found))
+        return self
+
+    def of(self, part: str | None) -> "CleanSettings":
+        """The settings for the documents of a source; those of the section if it names none."""
+        if part not in self.sources:
+            return self
+        return CleanSettings.model_validate_json(json.dumps(self._merged(part)))
+
+    def _merged(self, part: str) -> dict[str, Any]:
+        whole = self.model_dump(mode="json", exclude_unset=True, exclude={"sources"})
+        return _over(whole, self.sources[part])
 
     @model_validator(mode="after")
     def _quality_rules_know_the_language(self) -> Self:
         language = self.languages.text if self.languages else None
-        gopher, c4, problems = self.quality.gopher_quality, self.quality.c4, []
+        gopher, c4, found = self.quality.gopher_quality, self.quality.c4, []
         english = gopher is not None and gopher.min_stop_words and gopher.stop_words == GopherQuality().stop_words
         if english and language not in (None, "en"):
-            problems.append(
+            found.append(
                 f"quality.gopher_quality: the stop_words are English, so every text in {language} would be dropped; "
                 f"list words of {language}, or set min_stop_words to null"
             )
         if c4 is not None and c4.terminal_marks == C4().terminal_marks and OTHER_FULL_STOPS.fullmatch(language or ""):
-            problems.append(
+            found.append(
                 f"quality.c4: no sentence in {language} ends in the terminal_marks, so every line would be dropped; "
                 f"list the marks of {language}, or set terminal_marks to null"
             )
         fineweb = self.quality.fineweb
         if fineweb is not None and fineweb.min_punctuated_lines and NO_FULL_STOPS.fullmatch(language or ""):
-            problems.append(
+            found.append(
                 f"quality.fineweb: no sentence in {language} ends in terminal punctuation, so every text would be "
                 "dropped; set min_punctuated_lines to null"
             )
-        if problems:
-            raise ValueError("\n".join(problems))
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
-    def keys_about(self, column: Literal["target", "label"]) -> list[str]:
+    def not_for_conversations(self) -> Iterator[str]:
+        """What is set but does not fit conversations; each line begins with the key."""
+        if self.duplicate_paragraphs is not None:
+            yield (
+                "duplicate_paragraphs: not for conversations, since a question or an answer without a paragraph is "
+                "another one; use near_duplicates"
+            )
+
+    def keys_about(self, column: Column) -> list[str]:
         """Keys that are set but need a column the corpus lacks: `target`, `languages.target`."""
-        given = {
+        given: dict[str, dict[str, bool]] = {
             "target": {
                 "target": self.target != Lengths(),
                 "max_length_ratio": self.max_length_ratio is not None,
@@ -134,4 +194,4 @@ class CleanSettings(Lengths):
             },
             "label": {"min_documents_per_label": self.min_documents_per_label is not None},
         }
-        return [key for key, is_set in given[column].items() if is_set]
+        return [key for key, is_set in given.get(column, {}).items() if is_set]

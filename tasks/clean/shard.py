@@ -9,11 +9,12 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.clean.conversations import clean_conversations
 from tasks.clean.documents import Noted, clean_batch
 from tasks.clean.settings import CleanSettings
 from tasks.formats.corpus import COLUMNS, extra_columns, hash_row_group, read_row_group, text_bytes
@@ -24,7 +25,7 @@ from tasks.workers.parallel_map import parallel_map
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OF_THE_CORPUS = {"splits", "exact_duplicates", "contamination"}
+OF_THE_CORPUS = {"splits", "exact_duplicates", "contamination", "sources", "across_sources"}
 """Settings that depend on other documents, and so do not affect this pass."""
 THREADS = 2
 """Up to this many workers, threads beat processes: Python's GIL is free four fifths of the time."""
@@ -40,6 +41,8 @@ class CleanedShard:
     noted: Noted
     bytes_received: int
     """Bytes of texts and targets before cleaning."""
+    part: str | None = None
+    """Mixtures: the source of all its documents."""
 
     @property
     def sketch(self) -> Path:
@@ -63,11 +66,35 @@ def cleaned(
 
     `rare`: labels with too few documents, and their counts. `folder`: where results are cached.
     """
-    basis = fingerprint(
-        [settings.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, read_code("clean"), unicodedata.unidata_version]
-    )
-    work = partial(clean_row_group, settings=settings, rare=rare, basis=basis, folder=folder)
-    yield from parallel_map(work, places, processes, threads=processes <= THREADS)
+    parts = [part_of(*place) for place in places]
+    own = {part: settings.of(part) for part in parts}
+    basis = {
+        part: fingerprint([
+            some.model_dump(mode="json", exclude=OF_THE_CORPUS), rare, read_code("clean"), unicodedata.unidata_version
+        ])
+        for part, some in own.items()
+    }  # fmt: skip
+    work = partial(_clean_of_part, settings=own, rare=rare, basis=basis, folder=folder)
+    yield from parallel_map(work, list(zip(places, parts, strict=True)), processes, threads=processes <= THREADS)
+
+
+def part_of(path: Path, group: int) -> str | None:
+    """The source that the documents of a row group come from; None if the corpus is no mixture."""
+    if "part" not in extra_columns(path.parent):
+        return None
+    named = read_row_group(path, group, ["part"]).column("part")
+    return str(named[0]) if len(named) else None
+
+
+def _clean_of_part(
+    item: tuple[tuple[Path, int], str | None],
+    settings: Mapping[str | None, CleanSettings],
+    rare: Mapping[str, int],
+    basis: Mapping[str | None, str],
+    folder: Path,
+) -> CleanedShard:
+    place, part = item
+    return replace(clean_row_group(place, settings[part], rare, basis[part], folder), part=part)
 
 
 def clean_row_group(
@@ -80,7 +107,8 @@ def clean_row_group(
     path = folder / f"{fingerprint([hash_row_group(*place), basis])}.arrow"
     if not path.exists():
         batch = read_row_group(*place, columns=(*COLUMNS, *extra_columns(place[0].parent)))
-        documents, noted = clean_batch(batch, settings, rare)
+        work = clean_conversations if "messages" in batch.schema.names else clean_batch
+        documents, noted = work(batch, settings, rare)
         _write_traces(path, documents, settings)
         about = {"documents": batch.num_rows, "bytes": int(text_bytes(batch).sum()), "noted": vars(noted)}
         _write(path, documents.replace_schema_metadata({"about": json.dumps(about)}))

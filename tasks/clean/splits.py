@@ -18,6 +18,7 @@ from tasks.stage.settings import recipe_path
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 SPLITS = ("train", "validation", "test")
@@ -36,6 +37,19 @@ def split_of(group: str, settings: SplitSettings) -> str:
     if place < settings.test:
         return "test"
     return "validation" if place < settings.test + settings.validation else "train"
+
+
+def splits_of(documents: "pa.RecordBatch", settings: SplitSettings) -> "pa.Array":
+    """The splits of documents of one source [documents]: by their group, or where the column `split` says so."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    groups = documents.column("group").dictionary_encode()
+    by_group = [split_of(group, settings) for group in groups.dictionary.to_pylist()]
+    splits = pa.array(by_group, pa.string()).take(groups.indices)
+    if "split" in documents.schema.names:
+        splits = pc.coalesce(documents.column("split").cast(pa.string()), splits)
+    return splits
 
 
 class Groups:
@@ -74,14 +88,16 @@ class SplitSize:
     """Dropped documents of the split, by reason."""
 
 
-def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSettings, recipe: str) -> None:
+def check_splits(
+    sizes: dict[str, SplitSize], there: set[str], settings: Collection[SplitSettings], recipe: str
+) -> None:
     """Raises DataError if a wanted split is empty, RecipeError if a named group is not in the corpus.
 
-    `there`: the named groups in the corpus.
+    `there`: the named groups in the corpus. `settings`: those of each source.
     """
     key = f"{recipe_path(recipe)}: clean.splits"
     for name in ("validation_groups", "test_groups"):
-        if unknown := sorted(set(getattr(settings, name)) - there):
+        if unknown := sorted(set().union(*(getattr(own, name) for own in settings)) - there):
             seen = sorted(there.union(*(size.groups.first for size in sizes.values())))
             some = ", ".join(seen[:8]) + (", …" if len(seen) > 8 else "")
             raise RecipeError(
@@ -89,7 +105,7 @@ def check_splits(sizes: dict[str, SplitSize], there: set[str], settings: SplitSe
             )
     groups = sum(len(size.groups) for size in sizes.values())
     for name in SPLITS:
-        wanted = name == "train" or getattr(settings, name) > 0 or bool(getattr(settings, f"{name}_groups"))
+        wanted = name == "train" or any(getattr(own, name) or getattr(own, f"{name}_groups") for own in settings)
         if wanted and not sizes[name].documents:
             if gone := sizes[name].dropped:
                 reasons = ", ".join(f"{reason} {count:,}" for reason, count in gone.most_common())

@@ -21,7 +21,8 @@ from tasks.clean.shard import CleanedShard, cleaned
 from tasks.clean.splits import SplitSize, check_splits
 from tasks.clean.text import require_library
 from tasks.clean.write_splits import Written, write_splits
-from tasks.formats.corpus import count_documents, extra_columns, row_groups
+from tasks.formats.corpus import count_documents, count_parts, extra_columns, row_groups
+from tasks.formats.mixture import require_sources
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Drop, Job, Report
@@ -32,8 +33,16 @@ from tasks.workers.parallel_map import processes_worth
 def clean(job: Job) -> Report:
     """The work of the stage. Raises GristmillError if nothing, or too little for a split, is left."""
     settings = read_section(job.recipe, "clean", CleanSettings)
+    extra = extra_columns(job.input("valid"))
+    if "messages" in extra and (unfit := [f"{recipe_path(job.recipe)}: clean.{one}"
+                                          for one in settings.not_for_conversations()]):  # fmt: skip
+        raise RecipeError("\n".join(unfit))
     require_library(settings)
-    require_languages(settings.languages, job.recipe)
+    parts = count_parts(job.input("valid"))
+    require_sources(settings.sources, parts, f"{recipe_path(job.recipe)}: clean.sources")
+    own = [settings.of(part) for part in parts] or [settings]
+    for some in own:
+        require_languages(some.languages, job.recipe)
     _require_evaluation_files(settings, job.recipe)
     places = row_groups(job.input("valid"))
     processes = processes_worth(sum(size for *_, size in places), len(places))
@@ -42,11 +51,11 @@ def clean(job: Job) -> Report:
     out.mkdir()
     cross_document = find(shards, settings, job.partial, processes)
     Thread(target=import_module, args=("matplotlib.figure",)).start()  # takes a second, in parallel with writing
-    written = write_splits(shards, cross_document, settings, out, extra_columns(job.input("valid")))
+    written = write_splits(shards, cross_document, settings, out, extra)
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in written.sizes.values()):
         raise DataError(_nothing_left(job, documents, written.dropped))
-    check_splits(written.sizes, written.there, settings.splits, job.recipe)
+    check_splits(written.sizes, written.there, [some.splits for some in own], job.recipe)
     by_label = documents_by_label({name: size.labels for name, size in written.sizes.items()})
     check_labels(by_label, job.recipe)
     _keep_only(shards)
@@ -115,6 +124,7 @@ def _report(
             "lines_dropped": dict(sorted(noted.lines.items())),
             "personal_data": dict(sorted(noted.personal.items())),
             "splits": {name: _split(size, total, settings) for name, size in written.sizes.items()},
+            **({"sources": written.parts} if written.parts else {}),
             **facts,
         }
         | ({"labels": labels} if labels else {}),

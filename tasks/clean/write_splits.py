@@ -1,19 +1,19 @@
 """Pass 3: applies all verdicts and writes the splits, shard by shard in corpus order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.clean.cross_document import CrossDocument, with_verdicts
+from tasks.clean.cross_document import Apart, CrossDocument, with_verdicts
 from tasks.clean.documents import REJECTED
 from tasks.clean.rewrite import too_short_now
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard
-from tasks.clean.splits import SPLITS, SplitSize, split_of
+from tasks.clean.splits import SPLITS, SplitSize, splits_of
 from tasks.clean.verdict import Verdict
 from tasks.formats.corpus import CorpusWriter, corpus_schema, text_bytes
 from tasks.formats.drops import DropWriter
@@ -36,11 +36,13 @@ class Written:
     dropped: list[Drop]
     there: set[str]
     """Groups named in the settings that exist in the corpus."""
+    parts: dict[str, dict[str, int]]
+    """Mixtures: kept documents by source and split."""
 
 
 def write_splits(
     shards: Sequence[CleanedShard],
-    cross_document: CrossDocument,
+    cross_document: CrossDocument | Apart,
     settings: CleanSettings,
     out: Path,
     extra: Sequence[str] = (),
@@ -49,24 +51,28 @@ def write_splits(
 
     `extra`: the columns of `tasks.formats.corpus.EXTRA` that the documents have.
     """
-    named = {*settings.splits.validation_groups, *settings.splits.test_groups}
+    own = {shard.part: settings.of(shard.part) for shard in shards}
+    named = set[str]().union(*((*o.splits.validation_groups, *o.splits.test_groups) for o in own.values()))
     sizes = {name: SplitSize() for name in SPLITS}
+    parts_of = {part: Counter[str]() for part in own if part is not None}
     there = set[str]()
     with ExitStack() as stack:
         writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema(extra=extra))) for name in SPLITS}
         rejected = stack.enter_context(DropWriter(out / "rejected.parquet", corpus_schema(*REJECTED, extra=extra)))
         shown = stack.enter_context(progress("splits", sum(shard.documents for shard in shards), "documents"))
-        work = partial(_dealt, shards, cross_document, settings)
+        work = partial(_dealt, shards, cross_document, own)
         for shard, parts in zip(shards, in_threads(work, range(len(shards)), 1), strict=True):
             rejected.write(parts.dropped)
             for name, size in sizes.items():
                 writers[name].write(parts.staying[name])
                 _count(parts.staying[name], size)
                 size.dropped += parts.reasons[name]
+                if shard.part is not None:
+                    parts_of[shard.part][name] += parts.staying[name].num_rows
             for part in (*parts.staying.values(), parts.dropped):
                 there |= named.intersection(part.column("group").unique().to_pylist())
             shown.advance(shard.documents)
-    return Written(sizes, rejected.drops(), there)
+    return Written(sizes, rejected.drops(), there, {part: dict(counts) for part, counts in parts_of.items()})
 
 
 @dataclass(frozen=True)
@@ -81,18 +87,19 @@ class _Parts:
 
 
 def _dealt(
-    shards: Sequence[CleanedShard], cross_document: CrossDocument, settings: CleanSettings, number: int
+    shards: Sequence[CleanedShard],
+    cross_document: CrossDocument | Apart,
+    of_part: Mapping[str | None, CleanSettings],
+    number: int,
 ) -> _Parts:
     """Apply all verdicts to a shard."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
+    settings = of_part[shards[number].part]
     documents = with_verdicts(shards[number].read(), cross_document.about(number))
     if (staying := cross_document.staying_paragraphs) is not None:
         documents = _without_paragraphs(documents, shards[number], staying[number], settings)
-    groups = documents.column("group").dictionary_encode()
-    split_by_group = [split_of(group, settings.splits) for group in groups.dictionary.to_pylist()]
-    splits = pa.array(split_by_group, pa.string()).take(groups.indices)
+    splits = splits_of(documents, settings.splits)
     stays = documents.column("reason").is_null()
     dropped = documents.filter(pc.invert(stays))
     of_dropped = splits.filter(pc.invert(stays))
@@ -119,7 +126,7 @@ def _without_paragraphs(
     changed = pc.and_(stays, pc.less(pc.binary_length(cut), pc.binary_length(whole)))
     verdicts = {
         row: Verdict("duplicate_paragraphs", f"{found.reason}: {found.value}", found.threshold)
-        for row, found in too_short_now(cut, changed, settings).items()
+        for row, found in too_short_now(cut, changed, settings, settings).items()
     }
     kept = pc.if_else(changed, cut, whole)
     too_short = pa.array([row in verdicts for row in range(len(kept))], pa.bool_())

@@ -6,7 +6,6 @@
 
 documents    reads scores.parquet, and checks that two of them are about the same documents
 statistics   each metric from sums over documents, so that it can be computed for any part of them
-jackknife    the standard error of a difference, from whole groups, honest with few of them
 bootstrap    the paired bootstrap over groups, as `sacrebleu --paired-bs` draws it
 verdict      better, worse, or cannot tell, with what the test text could have shown
 settings     a guard: a further metric, or a slice of the documents, that may not become worse

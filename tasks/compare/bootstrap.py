@@ -5,13 +5,13 @@ together, so that their rows are summed first and a resample is one row of a mat
 [resamples, groups] times sums [groups, k]. With every document its own group, the same seed and the same number of
 resamples, these are the resamples of `sacrebleu --paired-bs`, and `sacrebleu_p` is its p.
 
-Its p is reported for comparison with the literature, and decides nothing: see `tasks.compare.jackknife`.
+Its p is reported for comparison with the literature, and decides nothing: see `tasks.paired.jackknife`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.compare.statistics import CELLS, Statistic, numbered, summed
+from tasks.paired.sums import CELLS, Statistic, numbered, summed
 
 SEED = 12345
 """sacrebleu's default."""

@@ -19,6 +19,8 @@ COLUMNS = {
     "summarization": ("reference", "rouge1", "rouge2", "rougeLsum"),
     "masked-lm": ("masked", "right", "loss"),
     "classification": ("label", "predicted"),
+    "chat": ("bytes", "loss", "turns", "reference", "chrf", "rougeL", "exact_match", "ended"),
+    "preference": ("correct", "margin", "length_difference", "bytes", "loss"),
 }
 """What the metrics of a task are computed from."""
 
@@ -33,12 +35,20 @@ SAME = {
     "rouge1": ("reference",),
     "rouge2": ("reference",),
     "rougeLsum": ("reference",),
+    "rougeL": ("reference",),
+    "exact_match": ("reference",),
+    "ended": ("reference",),
     "macro_f1": ("label",),
     "accuracy": ("label",),
+    "preference_accuracy": ("length_difference", "bytes"),
+    "preference_margin": ("length_difference", "bytes"),
     "macro_precision": ("label",),
     "macro_recall": ("label",),
 }
 """The columns that do not depend on the model: two models are compared by a metric only if these are equal."""
+
+SOME = ("chrf", "rougeL", "exact_match", "ended")
+"""Chat: the columns that are null where no answer was generated (`evaluate.generated`)."""
 
 OF_TOKENS = ("tokens", "masked")
 """Counts that depend on the tokenizer."""
@@ -72,6 +82,14 @@ class Documents:
         values = self.table.column(column).to_numpy().astype(np.float64)
         if len(bad := np.flatnonzero(~np.isfinite(values))):
             raise DataError(f"{self.path}: document {self.ids[bad[0]]}: {column} is missing or not finite")
+        return values
+
+    def some(self, column: str) -> NDArray[np.float64]:
+        """A column of numbers [documents], nan where there is none. Raises DataError if a value is not finite."""
+        values = self.table.column(column).to_numpy().astype(np.float64)
+        there = self.table.column(column).is_valid().to_numpy()
+        if len(bad := np.flatnonzero(~np.isfinite(values) & there)):
+            raise DataError(f"{self.path}: document {self.ids[bad[0]]}: {column} is not finite")
         return values
 
     def strings(self, column: str) -> list[str]:

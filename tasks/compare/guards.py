@@ -1,6 +1,6 @@
 """Guards: did a further metric, or a slice of the documents, become worse by more than its tolerance?
 
-Each guard and slice is a one-sided test that the loss exceeds the tolerance (`tasks.compare.jackknife`). With
+Each guard and slice is a one-sided test that the loss exceeds the tolerance (`tasks.paired.jackknife`). With
 Holm's method (Scandinavian Journal of Statistics 1979), a model that is not worse breaks any of them in at most 5 % of
 all cases. A slice of one group asks about that group, so its documents are the units; elsewhere groups are.
 """
@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.compare.documents import Documents, require_same
-from tasks.compare.jackknife import Estimate, estimate, influences, quantile
 from tasks.compare.settings import Guard
 from tasks.compare.slices import slices
-from tasks.compare.statistics import Statistic, statistic
+from tasks.compare.statistics import statistic
 from tasks.compare.verdict import counted, noncentrality, shown
 from tasks.formats.corpus import read_batches
+from tasks.paired.jackknife import Estimate, estimate, influences, quantile
+from tasks.paired.sums import Statistic
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.problems import nearest
 

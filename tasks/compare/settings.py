@@ -21,8 +21,8 @@ class Guard(Section):
     metric: str | None = None
     """The metric that is guarded; defaults to the one that decides."""
     by: Name | None = None
-    """Slices: `group`, `label`, `source` (the file), `language` (identified) or `length` of the text (`short`,
-    `middle`, `long`: thirds by bytes). Null guards all documents together."""
+    """Slices: `group`, `label`, `source` (its name in a mixture, else the file), `language` (identified) or `length` of
+    the text (`short`, `middle`, `long`: thirds by bytes). Null guards all documents together."""
     value: Name | None = None
     """Guard only this slice; null guards every slice."""
     tolerance: float = Field(0.0, ge=0)

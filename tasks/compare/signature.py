@@ -2,7 +2,7 @@
 
 OF_TOKENS = ("perplexity", "loss", "pseudo_perplexity", "masked_accuracy")
 """Metrics per token, comparable only with the same tokenizer; all others are per text, whatever the model reads."""
-OF_MODELS = ("tok", "context", "source_length", "classes")
+OF_MODELS = ("tok", "template", "context", "source_length", "classes")
 """Parts that belong to a model, not to the text or its evaluation; metrics per text ignore them."""
 OF_INTERVALS = ("bootstrap",)
 """Parts that change no score of a document."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.clean.rules.language.settings import LanguageSettings
-from tasks.formats.corpus import read_batches
+from tasks.formats.corpus import extra_columns, read_batches
 from tasks.stage.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ PLACE = re.compile(r" (?:row|line|part) \d+(?:: .*)?$", re.DOTALL)
 def slices(folder: Path, by: str) -> list[str]:
     """The slice of each document of a split [documents], in corpus order.
 
-    `by`: `language` (the most likely one of the text, ISO 639-1), `length` (LENGTHS), `source` (the file), or any
-    other column. Raises DataError if the corpus has no such column, or only nulls in it.
+    `by`: `language` (the most likely one of the text, ISO 639-1), `length` (LENGTHS), `source` (of a mixture its name,
+    else the file), or any other column. Raises DataError if the corpus has no such column, or only nulls in it.
     """
     if by == "length":
         return _lengths(folder)
     if by == "language":
         return [name for batch in read_batches(folder, ["text"]) for name in _languages(batch.column("text"))]
+    if by == "source" and "part" in extra_columns(folder):
+        by = "part"
     values = [value for batch in read_batches(folder, [by]) for value in batch.column(by).to_pylist()]
     if values and all(value is None for value in values):
         raise DataError(f"{folder}: no document has a {by}")

@@ -8,82 +8,26 @@ away, and a thousand resamples are one matrix product. `value` of the sum of all
     pseudo_perplexity                loss, masked                          exp(loss / masked)
     masked_accuracy, accuracy        right, masked or documents            right / masked
     rouge1, rouge2, rougeLsum        F-measure, documents                  the mean
+    chat: chrf, rougeL, …            score, documents with an answer       the mean
+    preference_accuracy, _margin     correct or margin, documents          the mean
     bleu                             2 lengths, 4 matches, 4 totals        sacrebleu's BLEU.compute_bleu
     chrf                             6 × (output, reference, matches)      sacrebleu's CHRF._compute_f_score
     macro_*                          per class: right, predicted, true     means over classes seen or predicted
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.compare.documents import Documents
+from tasks.compare.documents import SOME, Documents
+from tasks.paired.sums import Statistic, Sums, numbered, ratio
 from tasks.stage.errors import DataError
-from tasks.stage.task import FAMILIES, METRICS
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-CELLS = 1 << 21
-"""Numbers in memory at a time, per array, when many sums are computed."""
+from tasks.stage.task import FAMILIES
 
 LARGEST_EXPONENT = 700.0
 """Of a perplexity, as in tasks.evaluate."""
-
-Sums = NDArray[np.float64]
-Rows: TypeAlias = "NDArray[np.float64] | csr_array"
-"""Sparse for metrics with columns per class."""
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A metric as a function of sums over documents."""
-
-    metric: str
-    rows: Rows
-    """[documents, k]"""
-    value: Callable[[Sums], NDArray[np.float64]]
-    """Sums [..., k] → the metric [...]; nan where it is undefined (no text, no masked token)."""
-    weights: NDArray[np.float64]
-    """How much each document counts in the metric [documents]: its bytes, its tokens, 1."""
-
-    @property
-    def less_is_better(self) -> bool:
-        """Whether lower is better."""
-        return METRICS[self.metric]
-
-    def __len__(self) -> int:
-        return int(self.rows.shape[0])
-
-    def take(self, places: NDArray[np.int64]) -> "Statistic":
-        """The statistic of some documents."""
-        return replace(self, rows=self.rows[places], weights=self.weights[places])
-
-    def total(self) -> float:
-        """The metric of all documents."""
-        return float(self.value(np.asarray(self.rows.sum(axis=0), np.float64)))
-
-    def each(self) -> NDArray[np.float64]:
-        """The metric of every document alone [documents]."""
-        return self._in_parts(self.rows, lambda part: part)
-
-    def without_each(self, rows: Rows) -> NDArray[np.float64]:
-        """The metric without each of some rows [rows], which sum up to all documents."""
-        whole = np.asarray(rows.sum(axis=0), np.float64)
-        return self._in_parts(rows, lambda part: whole - part)
-
-    def _in_parts(self, rows: Any, sums: Callable[[Sums], Sums]) -> NDArray[np.float64]:
-        step = max(1, CELLS // rows.shape[1])
-        parts = (rows[start : start + step] for start in range(0, rows.shape[0], step))
-        return np.concatenate([self.value(sums(dense(part))) for part in parts])
-
-
-def dense(rows: Rows) -> NDArray[np.float64]:
-    """Rows as an ordinary array."""
-    return rows if isinstance(rows, np.ndarray) else rows.toarray()
 
 
 def statistic(documents: Documents, metric: str, settings: Mapping[str, Any]) -> Statistic:
@@ -96,7 +40,7 @@ def statistic(documents: Documents, metric: str, settings: Mapping[str, Any]) ->
         raise DataError(f"{documents.path}: {metric} is not a metric of {documents.task} ({', '.join(known)})")
     if metric.startswith("macro_"):
         found = _macro(documents, metric)
-    elif metric in ("bleu", "chrf"):
+    elif metric in ("bleu", "chrf") and documents.task != "chat":
         found = _of_ngrams(documents, metric, str(settings.get("bleu_tokenize", "13a")))
     else:
         found = _ratio(documents, metric)
@@ -113,20 +57,20 @@ def _ratio(documents: Documents, metric: str) -> Statistic:
         above, below = np.array([label == guess for label, guess in pairs], np.float64), ones
     elif metric == "masked_accuracy":
         above, below = documents.numbers("right"), documents.numbers("masked")
+    elif documents.task == "chat" and metric in SOME:
+        values = documents.some(metric)
+        there = ~np.isnan(values)
+        above, below = np.where(there, values, 0.0), there.astype(np.float64)
     elif metric.startswith("rouge"):
         above, below = documents.numbers(metric), ones
+    elif metric.startswith("preference_"):
+        above, below = documents.numbers({"preference_accuracy": "correct"}.get(metric, "margin")), ones
     else:
         size = {"bits_per_byte": "bytes", "pseudo_perplexity": "masked"}.get(metric, "tokens")
         above, below = documents.numbers("loss"), documents.numbers(size)
     scale = 1 / np.log(2) if metric == "bits_per_byte" else 1.0
-    exponential = metric in ("perplexity", "pseudo_perplexity")
-
-    def value(sums: Sums) -> NDArray[np.float64]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rate = np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan) * scale
-        return np.exp(np.minimum(rate, LARGEST_EXPONENT)) if exponential else rate
-
-    return Statistic(metric, np.column_stack([above, below]), value, below)
+    most = LARGEST_EXPONENT if metric in ("perplexity", "pseudo_perplexity") else None
+    return ratio(metric, above, below, scale, most)
 
 
 def _of_ngrams(documents: Documents, metric: str, tokenize: str) -> Statistic:
@@ -194,17 +138,3 @@ def _macro(documents: Documents, metric: str) -> Statistic:
         return np.divide(scores, seen, out=np.full(scores.shape, np.nan), where=seen > 0)
 
     return Statistic(metric, rows, value, 1 / np.bincount(true)[true])
-
-
-def numbered(names: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each name, from 0 in order of the first occurrence [names]."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
-
-
-def summed(rows: Rows, units: NDArray[np.int64]) -> Rows:
-    """Sums of the rows [documents, k] of each unit [units, k]; `units` [documents]: the unit of each, from 0."""
-    from scipy.sparse import csr_array
-
-    ones, places = np.ones(len(units)), np.arange(len(units))
-    return csr_array((ones, (units, places)), shape=(int(units.max()) + 1, len(units))) @ rows

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from tasks.compare.bootstrap import paired_bootstrap, sacrebleu_p
 from tasks.compare.documents import Documents, require_same
-from tasks.compare.jackknife import Estimate, estimate, quantile
 from tasks.compare.statistics import statistic
+from tasks.paired.jackknife import Estimate, estimate, quantile
 from tasks.stage.errors import DataError
 
 MOST_DRAWS, FEWEST_RESAMPLES = 100_000_000, 1000

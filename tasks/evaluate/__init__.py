@@ -8,6 +8,13 @@ out   evaluation/metrics.json     metrics, baselines and the signature
                                   translation     prediction, reference, chrf
                                   summarization   prediction, reference, rouge1, rouge2, rougeLsum
                                   masked-lm       tokens, masked, right, loss (nats), masked_accuracy, pseudo_perplexity
+                                  chat            [part,] bytes, tokens, loss (nats), turns, prediction, reference (of
+                                                  the last answer), chrf, rougeL, exact_match, ended
+                                  preference      [part,] chosen, rejected, base_chosen, base_rejected (log-
+                                                  probabilities in nats), correct, margin,
+                                                  chosen_tokens, rejected_tokens, length_difference
+                                                  (bytes); of the plain text bytes, tokens, loss,
+                                                  base_loss (nats)
                                   classification  label, predicted, probability (of it), label_probability
       evaluation/samples.json     [{prompt, text, …}]: input and output; plus `reference` for pairs, `label` and
                                   `probability` for classification, `fills` for masked models
@@ -34,6 +41,9 @@ pairs           shared by translation and summarization: outputs (`generation`),
 translation     BLEU and chrF; baseline: a copy of the source
 summarization   ROUGE; baseline: the first sentence (`sentences`)
 masked_lm       pseudo-perplexity and accuracy on masked tokens (`masking`)
+chat            a folder: bits per byte of the answers, generated answers, the model before training
+preference      a folder: which of two answers the model prefers, against its base; length bias and drift
+rouge           ROUGE's tokenizers and signature, shared by summarization and chat
 classification  accuracy and F1 (`classifier`), majority and TF-IDF baselines (`class_baselines`)
 samples         continue a prompt, fill a [MASK]
 """

@@ -19,7 +19,7 @@ from tasks.evaluate.loading import Loaded, check_base, check_tokens, load_base, 
 from tasks.evaluate.perplexity import signature, token_losses
 from tasks.evaluate.samples import prompt_ids, sample
 from tasks.evaluate.score_plots import Measure
-from tasks.evaluate.score_tables import by_group, total, write_tables
+from tasks.evaluate.score_tables import by_group, sums_by_part, total, write_tables
 from tasks.evaluate.scores import DIGITS
 from tasks.evaluate.settings import CausalEvaluateSettings
 from tasks.evaluate.split import Split
@@ -90,6 +90,7 @@ def evaluate_causal_lm(job: Job, settings: CausalEvaluateSettings) -> Report:
     if has_base:
         _score_base(job, settings, exam, rows)
     metrics = with_baselines(own, _baselines(rows, exam.split, xz_bytes(job.input("clean/test"))), before="signature")
+    metrics |= sums_by_part(inputs.parts, rows, partial(_of_part, has_base=has_base))
     groups = by_group(rows, ("bytes", "tokens"), _sum, MEASURE)
     job.say(
         f"{metrics['bits_per_byte']:.4f} bits per byte on {exam.split.documents:,} documents"
@@ -189,6 +190,12 @@ def _bits_per_byte(loss: float, size: int) -> float:
 def _sum(rows: Sequence[Row], loss: str = "loss") -> dict[str, float | None]:
     """The rates over all documents in `rows`."""
     return _rates(total(rows, loss), sum(row["tokens"] for row in rows), sum(row["bytes"] for row in rows))
+
+
+def _of_part(rows: Sequence[Row], has_base: bool) -> dict[str, float | None]:
+    """The rates over the documents of a source, of the model and of its base."""
+    base = {f"base_{name}": value for name, value in _sum(rows, "base").items()} if has_base else {}
+    return {**_sum(rows), **base}
 
 
 def _baselines(rows: Sequence[Row], split: Split, compressed: int) -> dict[str, Any]:

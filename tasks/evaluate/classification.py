@@ -18,6 +18,7 @@ from tasks.evaluate.encoding import encode
 from tasks.evaluate.exam import Exam, Row, with_baselines
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
+from tasks.evaluate.parts import by_part, columns_with_part, rows_with_part
 from tasks.evaluate.scores import DIGITS, write_scores
 from tasks.evaluate.settings import ClassEvaluateSettings
 from tasks.evaluate.signatures import write_signature
@@ -115,7 +116,9 @@ def evaluate_classification(job: Job, settings: ClassEvaluateSettings) -> Report
     baselines = fit_baselines(job.input("clean/train"))
     rows = [row for row, _ in scorer.score()]
     metrics = with_baselines(scorer.metrics(), _baselines(rows, baselines, exam.test), before="documents")
-    write_scores(job.output("evaluation/scores.parquet"), rows, COLUMNS)
+    metrics |= by_part(inputs.parts, lambda own: _averages(*_both([rows[number] for number in own])))
+    columns = columns_with_part(COLUMNS, inputs.parts)
+    write_scores(job.output("evaluation/scores.parquet"), rows_with_part(rows, inputs.parts), columns)
     draw_confusion(job.output("evaluation/scores.png"), *_both(rows), job.recipe)
     job.say(
         f"macro F1 {metrics['macro_f1']:.3f}, accuracy {metrics['accuracy']:.3f} on {exam.split.documents:,} documents"

@@ -27,6 +27,11 @@ class Exam:
     test: Path
     split: Split
 
+    @property
+    def base(self) -> Path:
+        """The folder of the model that the recipe starts from; one without a model for a recipe from scratch."""
+        return self.test.parents[1] / "base"
+
     def unfit(self, key: str, told: str) -> GristmillError:
         """The error for a key of the section `evaluate` that the model cannot satisfy.
 

@@ -153,7 +153,7 @@ def _generate(
         input_ids=ids,
         attention_mask=mask,
         generation_config=config,
-        logits_processor=_of_the_output(before, **repetition),
+        logits_processor=of_the_output(before, **repetition),
     )
     rows: list[list[int]] = found[:, before:].tolist()
     return rows
@@ -180,7 +180,7 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded], device: "torch
     return losses
 
 
-def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
+def of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
     """Repetition penalties that see only the output, from position `before` on: an output may repeat the source, which
     precedes it in a causal model's sequence."""
     from transformers import (

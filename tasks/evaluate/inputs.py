@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.evaluate.exam import Exam
+from tasks.evaluate.parts import read_parts
 from tasks.evaluate.plots import History, draw_curves, read_history
 from tasks.evaluate.split import Split, measure_split
 from tasks.formats.tokens import Tokens
@@ -18,13 +19,16 @@ class Inputs:
     history: History
     train: Tokens
     split: Split
+    parts: list[str]
+    """Mixtures: the source of each test document."""
 
     @classmethod
     def read(cls, job: Job, *columns: str) -> "Inputs":
         """Read the inputs; each test document needs `text` and `columns`. Raises DataError if they are unusable."""
         history = read_history(job.input("training/history.csv"))
         train = Tokens.open(job.input("tokens/train"))
-        return cls(history, train, measure_split(job.input("clean/test"), ("text", *columns)))
+        test = job.input("clean/test")
+        return cls(history, train, measure_split(test, ("text", *columns)), read_parts(test))
 
     def exam(self, job: Job) -> Exam:
         """The recipe's own model on its test split."""

@@ -17,7 +17,7 @@ from tasks.evaluate.loading import Loaded, check_tokens, check_usage, load_model
 from tasks.evaluate.masking import guess, hidden_positions, signature
 from tasks.evaluate.samples import fill, masked_prompt_ids
 from tasks.evaluate.score_plots import Measure
-from tasks.evaluate.score_tables import by_group, total, write_tables
+from tasks.evaluate.score_tables import by_group, sums_by_part, total, write_tables
 from tasks.evaluate.scores import DIGITS
 from tasks.evaluate.settings import MaskedEvaluateSettings
 from tasks.formats.corpus import read_batches
@@ -104,6 +104,7 @@ def evaluate_masked_lm(job: Job, settings: MaskedEvaluateSettings) -> Report:
     rows = _rows_with_baseline(scorer, inputs.train)
     baseline = {f"unigram_{name}": value for name, value in _sum(rows, "unigram", "common").items()}
     metrics = with_baselines(scorer.metrics(), baseline, before="signature")
+    metrics |= sums_by_part(inputs.parts, rows, _sum)
     groups = by_group(rows, ("tokens", "masked"), _sum, MEASURE)
     samples = [fill(scorer.loaded, prompt) for prompt in settings.prompts]
     job.say(

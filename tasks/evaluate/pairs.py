@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.evaluate.batches import batches_by_length, map_batches
 from tasks.evaluate.exam import Exam, Row, with_baselines
 from tasks.evaluate.generation import Encoded, PairModel, Written, encode_pairs, load_pair_model, write
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
+from tasks.evaluate.parts import by_part, columns_with_part, rows_with_part
 from tasks.evaluate.score_plots import draw_against_baseline
 from tasks.evaluate.score_tables import EXAMPLES
 from tasks.evaluate.scores import DIGITS, write_scores
@@ -47,8 +51,8 @@ class PairMetric(Protocol):
     def add(self, written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
         """Score more documents; returns the `columns` of each."""
 
-    def scores(self) -> dict[str, float]:
-        """Corpus scores."""
+    def scores(self, documents: NDArray[np.int64] | None = None) -> dict[str, float]:
+        """Corpus scores, of all documents or of those with these numbers."""
 
     def intervals(self, settings: BootstrapSettings) -> dict[str, float]:
         """The 95 % confidence interval of each corpus score: bleu_low, bleu_high, …"""
@@ -125,7 +129,7 @@ class PairScorer:
         self.exam, self.task, self.settings = exam, task, settings
         self.columns = dict.fromkeys(("prediction", "reference"), str) | dict.fromkeys(metric.columns, float)
         self.totals = Totals()
-        self._metric = metric
+        self.metric = metric
 
     def score(self) -> Iterator[tuple[Row, str]]:
         """A row per document in corpus order, and its text. Raises DataError if a loss is not finite."""
@@ -140,7 +144,7 @@ class PairScorer:
                     [each.ids for each in written], skip_special_tokens=True, clean_up_tokenization_spaces=False
                 )
                 outputs = [output.strip() for output in decoded]
-                scores = self._metric.add(outputs, references)
+                scores = self.metric.add(outputs, references)
                 for number, (name, group) in enumerate(zip(names, batch.column("group").to_pylist(), strict=True)):
                     if not math.isfinite(written[number].loss):
                         raise DataError(f"{exam.model}: the loss on document {name} is not finite")
@@ -152,12 +156,12 @@ class PairScorer:
         """Corpus scores with their intervals, totals, counts, and the signature."""
         split = self.exam.split
         return {
-            **self._metric.scores(),
-            **self._metric.intervals(self.settings.bootstrap),
+            **self.metric.scores(),
+            **self.metric.intervals(self.settings.bootstrap),
             **self.totals.metrics(),
             "documents": split.documents,
             "bytes": split.bytes,
-            "signature": _signature(self.task, self.settings, self.model, self._metric, split),
+            "signature": _signature(self.task, self.settings, self.model, self.metric, split),
         }
 
 
@@ -167,10 +171,11 @@ def evaluate_pairs(
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     split, name = inputs.split, baseline_metric.columns[0]
     _check_tokens(job, scorer.model, inputs.train)
-    ranking, samples = _keep(job, scorer, name, spaced(split.documents, scorer.settings.samples))
+    ranking, samples = _keep(job, scorer, name, spaced(split.documents, scorer.settings.samples), inputs.parts)
     simple = _score_baseline(scorer.exam, baseline, baseline_metric)
     scores = {f"{baseline.name}_{key}": value for key, value in baseline_metric.scores().items()}
     metrics = with_baselines(scorer.metrics(), scores, before="length_ratio")
+    metrics |= by_part(inputs.parts, scorer.metric.scores)
     spread = {"this model": [row[name] for row in ranking], baseline.title: simple}
     draw_against_baseline(job.output("evaluation/scores.png"), spread, name, job.recipe)
     told = ", ".join(f"{key} {metrics[key]:.2f}" for key in FAMILIES[scorer.task].metrics)
@@ -215,7 +220,9 @@ def _write_batches(
     return [written[number] for number in range(len(encoded))]
 
 
-def _keep(job: Job, scorer: PairScorer, first: str, chosen: set[int]) -> tuple[list[Row], list[Row]]:
+def _keep(
+    job: Job, scorer: PairScorer, first: str, chosen: set[int], parts: Sequence[str]
+) -> tuple[list[Row], list[Row]]:
     """Stream rows to scores.parquet; returns id, group and first score of each document, and the `chosen` examples."""
     ranking: list[Row] = []
     samples: list[Row] = []
@@ -227,7 +234,8 @@ def _keep(job: Job, scorer: PairScorer, first: str, chosen: set[int]) -> tuple[l
             ranking.append({key: row[key] for key in ("id", "group", first)})
             yield row
 
-    write_scores(job.output("evaluation/scores.parquet"), rows(), scorer.columns, ROW_GROUP)
+    columns = columns_with_part(scorer.columns, parts)
+    write_scores(job.output("evaluation/scores.parquet"), rows_with_part(rows(), parts), columns, ROW_GROUP)
     return ranking, samples
 
 

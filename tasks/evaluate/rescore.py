@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from tasks.evaluate.causal_lm import CausalScorer
+from tasks.evaluate.chat.scorer import ChatScorer
 from tasks.evaluate.classification import ClassScorer
 from tasks.evaluate.exam import Exam, Scorer
 from tasks.evaluate.loading import check_usage
 from tasks.evaluate.masked_lm import MaskedScorer
 from tasks.evaluate.pairs import ROW_GROUP as ROWS_WITH_TEXTS
+from tasks.evaluate.parts import columns_with_part, read_parts, rows_with_part
+from tasks.evaluate.preference.scorer import READS, PreferenceScorer
 from tasks.evaluate.scores import ROW_GROUP, write_scores
 from tasks.evaluate.settings import SETTINGS
 from tasks.evaluate.split import measure_split
@@ -41,8 +44,13 @@ SCORERS: dict[str, Callable[[Exam, Any], Scorer]] = {
     "summarization": summarization_scorer,
     "masked-lm": MaskedScorer,
     "classification": ClassScorer,
+    "chat": ChatScorer,
+    "preference": PreferenceScorer,
 }
 """Scorer by task."""
+
+WITH_TEXTS = (*PAIRS, "chat")
+"""Tasks whose rows of scores.parquet hold texts."""
 
 OUTPUTS = ("scores.parquet", "metrics.json")
 
@@ -64,15 +72,18 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
     check_usage(model, task)
     prepare()
     needs = FAMILIES[task].needs
-    exam = Exam(recipe, model, test, measure_split(test, ("text", needs) if needs else ("text",)))
+    read = READS if task == "preference" else (needs,) if needs else ()
+    exam = Exam(recipe, model, test, measure_split(test, ("text", *read)))
     scorer = SCORERS[task](exam, settings)
     out.mkdir(parents=True, exist_ok=True)
     partial = {name: out / f".partial-{name}" for name in OUTPUTS}
     for name in OUTPUTS:
         (out / name).unlink(missing_ok=True)
     try:
-        rows = (row for row, _ in scorer.score())
-        write_scores(partial["scores.parquet"], rows, scorer.columns, ROWS_WITH_TEXTS if task in PAIRS else ROW_GROUP)
+        parts = read_parts(test)
+        rows = rows_with_part((row for row, _ in scorer.score()), parts)
+        columns = columns_with_part(scorer.columns, parts)
+        write_scores(partial["scores.parquet"], rows, columns, ROWS_WITH_TEXTS if task in WITH_TEXTS else ROW_GROUP)
         metrics = scorer.metrics()
         write_json(partial["metrics.json"], metrics)
         for name, path in partial.items():

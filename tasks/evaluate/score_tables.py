@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.evaluate.exam import Row
 from tasks.evaluate.inputs import Inputs
+from tasks.evaluate.parts import by_part, columns_with_part, rows_with_part
 from tasks.evaluate.score_plots import Measure, draw_scores
 from tasks.evaluate.scores import write_scores
 from tasks.stage.run import Job, Report
@@ -29,7 +30,8 @@ def write_tables(
 
     `rows`: one per document, in corpus order; their `columns` are stored. `tokens`: number of scored tokens.
     """
-    write_scores(job.output("evaluation/scores.parquet"), rows, columns)
+    columns = columns_with_part(columns, inputs.parts)
+    write_scores(job.output("evaluation/scores.parquet"), rows_with_part(rows, inputs.parts), columns)
     draw_scores(job.output("evaluation/scores.png"), rows, groups, metrics, job.recipe, measure)
     ranked = sorted((row for row in rows if row[measure.size]), key=lambda row: (row[measure.key], row["id"]))
     shown = [{name: row[name] for name in ("id", "group", measure.size, measure.key)} for row in ranked]
@@ -50,6 +52,13 @@ def by_group(
         for group, own in members.items()
     ]  # fmt: skip
     return sorted((row for row in table if row[measure.size]), key=lambda row: (row[measure.key], row["group"]))
+
+
+def sums_by_part(
+    parts: Sequence[str], rows: Sequence[Row], rates: Callable[[Sequence[Row]], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """`by_part` of metrics.json from the rows of all documents; see `tasks.evaluate.parts.by_part`."""
+    return by_part(parts, lambda own: rates([rows[number] for number in own]))
 
 
 def total(rows: Sequence[Row], column: str) -> float:

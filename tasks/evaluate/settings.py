@@ -155,13 +155,43 @@ class ClassEvaluateSettings(_Batched):
     """Batch size and precision only; inputs have the same maximum length as in training."""
 
 
+class ChatGenerationSettings(BeamSettings):
+    """How a chat model answers: greedily, by beam search (`num_beams`), or by sampling (`temperature`)."""
+
+    num_beams: int = Field(1, ge=1)
+    """Number of beams; 1 means greedy search, or sampling."""
+    temperature: float = Field(0.0, ge=0)
+    """Divides the logits before sampling; 0 picks the most likely token."""
+    top_k: int = Field(0, ge=0)
+    """Sample from the k most likely tokens; 0: from all."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Sample from the most likely tokens with this total probability (arXiv 1904.09751); 1: from all."""
+    seed: Seed = 0
+    """Seed of the sampling. An answer depends on it and on its own conversation, not on other answers."""
+
+    @model_validator(mode="after")
+    def _sampling_has_no_beams(self) -> Self:
+        if self.temperature > 0 and self.num_beams > 1:
+            raise ValueError(
+                f"temperature {self.temperature:g} samples, which needs num_beams: 1, not {self.num_beams}"
+            )
+        return self
+
+
 class ChatEvaluateSettings(_Batched):
     """How the answers of a chat model are generated and scored."""
 
-    generation: BeamSettings = Field(default_factory=lambda: BeamSettings.model_validate({"num_beams": 1}))
-    """Search settings, and the defaults of `gristmill chat`."""
+    generation: ChatGenerationSettings = Field(default_factory=lambda: ChatGenerationSettings.model_validate({}))
+    """How answers are generated, and the defaults of `gristmill chat`."""
+    answers: Literal["all", "last"] = "all"
+    """Which answers of a conversation are generated: each one from the true turns before it, or only the last. Bits per
+    byte are over all answers in any case."""
+    generated: int | None = Field(None, ge=1)
+    """Generate answers for so many evenly spaced conversations only (None: for all). Bits per byte are over all."""
+    rouge: RougeSettings = Field(default_factory=lambda: RougeSettings.model_validate({}))
+    """ROUGE settings."""
     bootstrap: BootstrapSettings = Field(default_factory=lambda: BootstrapSettings.model_validate({}))
-    """How the 95 % intervals are computed."""
+    """How the 95 % intervals are computed, from resampled groups."""
     samples: int = Field(8, ge=0)
     """Number of evenly spaced examples in samples.json."""
 
@@ -169,6 +199,8 @@ class ChatEvaluateSettings(_Batched):
 class PreferenceEvaluateSettings(_Batched):
     """How preferences are scored."""
 
+    generation: ChatGenerationSettings = Field(default_factory=lambda: ChatGenerationSettings.model_validate({}))
+    """How the answers in samples.json are generated, and the defaults of `gristmill chat`."""
     bootstrap: BootstrapSettings = Field(default_factory=lambda: BootstrapSettings.model_validate({}))
     """How the 95 % intervals are computed."""
     samples: int = Field(8, ge=0)

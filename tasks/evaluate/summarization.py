@@ -16,26 +16,18 @@ from tasks.evaluate.bootstrap import interval, resampled_sums
 from tasks.evaluate.exam import Exam
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.pairs import Baseline, PairMetric, PairScorer, evaluate_pairs
+from tasks.evaluate.rouge import check_script, rouge_scorer, rouge_signature
 from tasks.evaluate.scores import DIGITS
 from tasks.evaluate.sentences import first_sentence, split_sentences
 from tasks.evaluate.settings import BootstrapSettings, RougeSettings, SummarizationEvaluateSettings
-from tasks.evaluate.split import read_rows
-from tasks.stage.errors import RecipeError
 from tasks.stage.run import Job, Report
-from tasks.stage.settings import recipe_path
-
-MOST_LOST = 0.3
-"""Maximum fraction of the references' letters and digits that `latin` may drop. Article 1 of the Universal Declaration
-of Human Rights loses 8 % in Turkish, 12 % in Czech, 33 % in Vietnamese."""
-
 
 BASELINE = Baseline("first_sentence", "the first sentence", first_sentence)
 
 
 def summarization_scorer(exam: Exam, settings: SummarizationEvaluateSettings) -> PairScorer:
     """Raises RecipeError if `rouge` does not fit the script of the references, DataError for an unusable model."""
-    if settings.rouge.tokenizer == "latin":
-        _check_script(exam)
+    check_script(exam, settings.rouge)
     return PairScorer(exam, "summarization", settings, SummarizationMetric(settings.rouge))
 
 
@@ -46,36 +38,14 @@ def evaluate_summarization(job: Job, settings: SummarizationEvaluateSettings) ->
     return evaluate_pairs(job, inputs, scorer, BASELINE, SummarizationMetric(settings.rouge))
 
 
-def _check_script(exam: Exam) -> None:
-    """Raises RecipeError if the tokenizer `latin` drops too much of the references for meaningful scores."""
-    from rouge_score_rs.tokenizers import DefaultTokenizer, UnicodeTokenizer
-
-    latin, unicode = DefaultTokenizer(), UnicodeTokenizer()
-    kept = total = 0
-    for row in read_rows(exam.test, ["target"]):
-        words, read = ("".join(tokenizer.tokenize(row["target"])) for tokenizer in (unicode, latin))
-        total += sum(letter.isalnum() for letter in words)
-        kept += len(read)
-    if (lost := total - kept) > MOST_LOST * total:
-        raise RecipeError(
-            f"{recipe_path(exam.recipe)}: evaluate.rouge.tokenizer: latin keeps only a-z and 0-9 and drops "
-            f"{lost / total:.0%} of the references' letters; use unicode or character for other scripts"
-        )
-
-
 class SummarizationMetric(PairMetric):
     """ROUGE F-measures, three numbers per document."""
 
     columns = ("rouge1", "rouge2", "rougeLsum")
 
     def __init__(self, settings: RougeSettings) -> None:
-        from rouge_score_rs import rouge_scorer, tokenizers
-
-        own = {"latin": None, "unicode": tokenizers.UnicodeTokenizer(), "character": tokenizers.CharacterTokenizer()}
         self._settings = settings
-        self._scorer = rouge_scorer.RougeScorer(
-            list(self.columns), use_stemmer=settings.stems, tokenizer=own[settings.tokenizer]
-        )
+        self._scorer = rouge_scorer(settings, self.columns)
         self._rows: list[NDArray[np.float64]] = []
 
     def add(self, written: Sequence[str], references: Sequence[str]) -> list[dict[str, float]]:
@@ -87,9 +57,9 @@ class SummarizationMetric(PairMetric):
         self._rows.append(rows)
         return [dict(zip(self.columns, row.tolist(), strict=True)) for row in rows]
 
-    def scores(self) -> dict[str, float]:
+    def scores(self, documents: NDArray[np.int64] | None = None) -> dict[str, float]:
         """The means."""
-        rows = np.concatenate(self._rows)
+        rows = np.concatenate(self._rows)[slice(None) if documents is None else documents]
         return {name: round(float(rows[:, at].mean()), DIGITS) for at, name in enumerate(self.columns)}
 
     def intervals(self, settings: BootstrapSettings) -> dict[str, float]:
@@ -104,9 +74,4 @@ class SummarizationMetric(PairMetric):
 
     def signature(self) -> dict[str, object]:
         """ROUGE's part of the signature."""
-        from importlib.metadata import version
-
-        return {
-            "rouge": f"fmeasure;tok={self._settings.tokenizer};stem={'yes' if self._settings.stems else 'no'};"
-            f"sentences=punctuation;version=rouge-score-rs-{version('rouge-score-rs')}"
-        }
+        return {"rouge": rouge_signature(self._settings, sentences="punctuation")}

@@ -67,9 +67,10 @@ class TranslationMetric(PairMetric):
             self._rows[name].append(np.array(found, np.int32))
         return [{"chrf": self._score("chrf", row)} for row in self._rows["chrf"][-1]]
 
-    def scores(self) -> dict[str, float]:
+    def scores(self, documents: NDArray[np.int64] | None = None) -> dict[str, float]:
         """bleu and chrf."""
-        return {name: self._score(name, np.concatenate(parts).sum(0)) for name, parts in self._rows.items()}
+        chosen = slice(None) if documents is None else documents
+        return {name: self._score(name, np.concatenate(parts)[chosen].sum(0)) for name, parts in self._rows.items()}
 
     def intervals(self, settings: BootstrapSettings) -> dict[str, float]:
         """Their 95 % confidence intervals."""

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tasks.evaluate.causal_lm import evaluate_causal_lm
+from tasks.evaluate.chat.work import evaluate_chat
 from tasks.evaluate.classification import evaluate_classification
 from tasks.evaluate.masked_lm import evaluate_masked_lm
+from tasks.evaluate.preference.work import evaluate_preference
 from tasks.evaluate.settings import SETTINGS
 from tasks.evaluate.summarization import evaluate_summarization
 from tasks.evaluate.translation import evaluate_translation
@@ -20,6 +22,8 @@ EVALUATIONS: dict[str, Callable[[Job, Any], Report]] = {
     "summarization": evaluate_summarization,
     "masked-lm": evaluate_masked_lm,
     "classification": evaluate_classification,
+    "chat": evaluate_chat,
+    "preference": evaluate_preference,
 }
 """Evaluation by task. To add a task, add a module next to `causal_lm` and a line here."""
 

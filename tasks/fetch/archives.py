@@ -1,4 +1,7 @@
-"""Unpack wheels, zip and tar files. Nothing in them is executed, and nothing is written outside the folder."""
+"""Unpack wheels, zip and tar files, and Debian packages.
+
+Nothing in them is executed, and nothing is written outside the folder.
+"""
 
 import io
 import posixpath
@@ -9,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from tasks.fetch.compressed import DAMAGED, PACKED, PIECE, Bound, opened
@@ -16,6 +20,11 @@ from tasks.stage.errors import DataError
 
 ZIPS = (".whl", ".zip")
 TARS = (".tar", ".tgz", *(f".tar{suffix}" for suffix in PACKED))
+DEB = ".deb"
+AR, AR_HEADER, AR_END = b"!<arch>\n", 60, b"`\n"
+"""An `ar` archive, which a Debian package is (deb(5)): its magic, and the length and end of a member's header."""
+DEB_DATA = "data.tar"
+"""Member of a Debian package with its files, packed as its suffix says."""
 BLOCK = 4096
 """Bytes of the disk that a file takes at least."""
 LONGEST_LINK = 4096
@@ -34,7 +43,7 @@ Member = tuple[str, IO[bytes] | str]
 
 def is_archive(name: str) -> bool:
     """Whether `unpack` supports a file of this name."""
-    return name.lower().endswith(ZIPS + TARS)
+    return name.lower().endswith((*ZIPS, *TARS, DEB))
 
 
 def unpack(archive: Path, folder: Path) -> int:
@@ -89,12 +98,38 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
     if name.endswith(ZIPS):
         with zipfile.ZipFile(archive) as zipped:
             yield (_of_zip(zipped, info) for info in zipped.infolist() if not info.is_dir())
+    elif name.endswith(DEB):
+        packed, where = _deb_data(archive)
+        with TemporaryDirectory() as scratch:
+            data = Path(scratch, packed)
+            with archive.open("rb") as whole, data.open("wb") as part:
+                whole.seek(where.start)
+                for start in range(where.start, where.stop, PIECE):
+                    part.write(whole.read(min(PIECE, where.stop - start)))
+            with _members(data) as members:
+                yield members
     else:
         with (
             opened(archive, name.replace(".tgz", ".tar.gz")) as stream,
             tarfile.open(fileobj=stream, mode="r|") as tarred,
         ):
             yield (_of_tar(tarred, member) for member in tarred if member.isreg() or member.issym() or member.islnk())
+
+
+def _deb_data(archive: Path) -> tuple[str, range]:
+    """The name of the member with the files of a Debian package, and its bytes in the file."""
+    with archive.open("rb") as file:
+        if file.read(len(AR)) != AR:
+            raise DataError(f"{archive.name}: not a Debian package")
+        while header := file.read(AR_HEADER):
+            if len(header) < AR_HEADER or not header.endswith(AR_END):
+                break
+            name, size = header[:16].decode("ascii").strip().rstrip("/"), int(header[48:58])
+            start = file.tell()
+            if name.startswith(DEB_DATA):
+                return name, range(start, start + size)
+            file.seek(start + size + size % 2)
+    raise DataError(f"{archive.name}: damaged, or without {DEB_DATA}")
 
 
 def _of_zip(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:

@@ -9,6 +9,12 @@ in neither, since all conversations of a corpus may share it.
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 ASSISTANT = "assistant"
 ROLES = ("system", "user", ASSISTANT, "tool")
@@ -16,6 +22,9 @@ ASKING = ("user", "tool")
 """Roles that the assistant answers."""
 BETWEEN = "\n\n"
 """Between the turns in `text` and `target`."""
+
+TURN = '{"role":"'
+"""What each turn begins with in the column `messages`; inside a content, the quotes are escaped."""
 
 Message = dict[str, str]
 """The keys `role`, one of ROLES, and `content`."""
@@ -32,9 +41,22 @@ def read_messages(text: str) -> list[Message]:
     return list(json.loads(text))
 
 
+def count_turns(column: "pa.Array") -> "NDArray[np.int64]":
+    """The number of turns of each conversation in a column `messages` [documents]."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    return pc.count_substring(column, TURN).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
 def questions(messages: Sequence[Message]) -> str:
     """What the assistant is asked: the column `text`."""
     return BETWEEN.join(turn["content"] for turn in messages if turn["role"] in ASKING)
+
+
+def transcript(messages: Sequence[Message]) -> str:
+    """The turns for readers, each after its role."""
+    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in messages)
 
 
 def answers(messages: Sequence[Message]) -> str:

@@ -22,9 +22,11 @@ stream, one row group at a time.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 from zlib import crc32
 
 from tasks.stage.errors import DataError
@@ -47,6 +49,8 @@ is small relative to the first, row groups that got out of step stay so for long
 COLUMNS = ("id", "group", "text", "target", "label", "source")
 OPTIONAL = ("target", "label", "split")
 EXTRA = ("messages", "rejected", "part", "split")
+Column = Literal["target", "label", "messages", "rejected"]
+"""A column that documents may lack."""
 OF_FEW_VALUES = ("group", "label", "source", "part", "split", "reason", "threshold")
 
 
@@ -62,6 +66,16 @@ def corpus_schema(*more: str, extra: Sequence[str] = ()) -> "pa.Schema":
 def extra_columns(folder: Path) -> tuple[str, ...]:
     """Which columns of EXTRA a corpus has, in that order. Raises DataError as `shards`."""
     return extra_of(_open(shards(folder)[0]).schema_arrow)
+
+
+def count_parts(folder: Path) -> dict[str, int]:
+    """Documents by source of a mixture, in order; empty for any other corpus. Raises DataError as `read_batches`."""
+    if "part" not in extra_columns(folder):
+        return {}
+    found = Counter[str]()
+    for batch in read_batches(folder, ["part"]):
+        found.update(batch.column("part").to_pylist())
+    return dict(found)
 
 
 def extra_of(schema: "pa.Schema") -> tuple[str, ...]:
@@ -158,8 +172,8 @@ def text_bytes(batch: "pa.RecordBatch") -> "NDArray[np.int64]":
 class CorpusWriter:
     """A context manager that writes documents into shards of a new folder.
 
-    `write` takes record batches of any size; row groups and shards are cut by bytes of text, between documents.
-    An empty corpus still gets one empty shard, so that readers see its columns.
+    `write` takes record batches of any size; row groups and shards are cut by bytes of text, between documents, and
+    between the sources of a mixture. An empty corpus still gets one empty shard, so that readers see its columns.
     """
 
     def __init__(self, folder: Path, schema: "pa.Schema") -> None:
@@ -170,12 +184,26 @@ class CorpusWriter:
         self._shard_bytes = self._waiting_bytes = 0
         self._waiting: list[pa.RecordBatch] = []
         self._writer: pa.parquet.ParquetWriter | None = None
+        self._part: str | None = None
 
     def write(self, batch: "pa.RecordBatch") -> None:
         """Append a batch that has the schema's columns."""
+        batch = batch.select(self.schema.names).cast(self.schema)
+        if "part" not in self.schema.names:
+            self._append(batch)
+            return
+        start = 0
+        for part, rows in groupby(batch.column("part").to_pylist()):
+            if part != self._part:
+                self._flush()
+                self._part = part
+            stop = start + len(list(rows))
+            self._append(batch.slice(start, stop - start))
+            start = stop
+
+    def _append(self, batch: "pa.RecordBatch") -> None:
         import numpy as np
 
-        batch = batch.select(self.schema.names).cast(self.schema)
         sizes = text_bytes(batch)
         ends = np.cumsum(sizes, dtype=np.int64)
         cuts = np.flatnonzero(_may_end_here(batch.column("id"), sizes))

@@ -1,4 +1,5 @@
-"""`kind: apt`: Debian package descriptions, fetched by the machine's own apt, as texts, pairs or classes.
+"""`kind: apt`: Debian package descriptions, fetched by the machine's own apt, as texts, pairs or classes; or the files
+inside one package.
 
 One download serves every `content`: 60,000 English descriptions, each with a one-line synopsis and a section, and
 their translations by volunteers.
@@ -11,21 +12,31 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tasks.fetch.archives import unpack
+from tasks.fetch.downloads import alone, cache_folder, cached
+from tasks.formats.corpus import EXTRA
 from tasks.ingest.apt_lists import Archive, current_lists
+from tasks.ingest.apt_package import download
 from tasks.ingest.apt_table import Package, packages, sections, write_table
 from tasks.ingest.apt_text import paragraphs
+from tasks.ingest.documents import documents_of_files
+from tasks.ingest.files import Globs, find_files
+from tasks.ingest.look import unfit_globs
 from tasks.ingest.source import Bench, Document, Documents, Source
-from tasks.stage.settings import Name
+from tasks.stage.settings import Name, Sha256
 
 Component = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./+-]*$")]
 LOCAL = ("file:", "copy:")
+OF_PACKAGE = ("package", "version", "sha256", "files")
+"""Keys of `content: package`."""
 
 
 class AptSource(Source):
-    """Descriptions of a Debian release. Packages that share a description count once, under the first by name.
+    """Descriptions of a Debian release, or the files inside one of its packages.
 
-    The group of a document is its source package, since its binary packages have similar descriptions. The section
-    `documents` is not supported. Mirrors change, so the report records the release; a snapshot such as
+    Packages that share a description count once, under the first by name. The group of a description is its source
+    package, since its binary packages have similar ones. The section `documents` is only for `content: package`, whose
+    files are read like those of `kind: files`. Mirrors change, so the report records the release; a snapshot such as
     http://snapshot.debian.org/archive/debian/20260711T000000Z does not change.
     """
 
@@ -38,16 +49,25 @@ class AptSource(Source):
     """Components to read, for example `main` and `contrib`."""
     architecture: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "amd64"
     """Architecture of the packages to read, regardless of this machine, so that results are the same everywhere."""
-    content: Literal["descriptions", "translations", "synopses", "sections"]
+    content: Literal["descriptions", "translations", "synopses", "sections", "package"]
     """descriptions   text: synopsis, blank line, long description
     translations   text: an English synopsis or paragraph; target: its translation into `language`. Paragraphs are used
                    only if both descriptions have the same number
     synopses       text: long description; target: synopsis
-    sections       text: as in descriptions; label: section (`games` for `contrib/games`)"""
+    sections       text: as in descriptions; label: section (`games` for `contrib/games`)
+    package        the files of a package, as `documents` says"""
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$")] | None = None
     """Language of the targets: `fr`, `pt_BR`."""
     sections: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Sections to use as classes; other packages are left out. Default: all sections."""
+    package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")] | None = None
+    """`content: package`: its name, such as `wordnet-base`."""
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+:~-]*$")] | None = None
+    """`content: package`: its exact version, `1:3.0-37`."""
+    sha256: Sha256 | None = None
+    """`content: package`: SHA-256 of the .deb."""
+    files: Globs | None = None
+    """`content: package`: globs of files inside it, without the first slash: `usr/share/wordnet/data.noun`."""
     one_per_source: bool = False
     """Use only the first package, by name, of each source package."""
     trusted: bool = False
@@ -62,8 +82,14 @@ class AptSource(Source):
             raise ValueError("language: required for content: translations; must not be en, the source language")
         if self.trusted and not self.mirror.startswith(LOCAL):
             raise ValueError(f"trusted: only valid for a local mirror ({' or '.join(LOCAL)})")
-        if self.documents != Documents():
-            raise ValueError("documents: not supported by kind: apt; use content instead")
+        for key in OF_PACKAGE:
+            if (self.content == "package") != (getattr(self, key) is not None):
+                told = "required for" if self.content == "package" else "only valid with"
+                raise ValueError(f"{key}: {told} content: package")
+        if self.content == "package" and self.one_per_source:
+            raise ValueError("one_per_source: not for content: package")
+        if self.content != "package" and self.documents != Documents():
+            raise ValueError("documents: only valid with content: package; use content instead")
         if len(set(self.components)) < len(self.components):
             raise ValueError("components: duplicate component")
         return self
@@ -71,6 +97,20 @@ class AptSource(Source):
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`. Raises GristmillError on a machine without apt."""
         archive = Archive(self.mirror, self.release, self.components, self.architecture, self.trusted)
+        if self.content == "package":
+            return self._files(archive, bench)
+        return self._descriptions(archive, bench)
+
+    def _files(self, archive: Archive, bench: Bench) -> Iterator[Document]:
+        assert self.package and self.version and self.sha256 and self.files
+        with alone(cache_folder(self.sha256)):
+            path = cached(self.sha256) or download(archive, self.package, self.version, self.sha256, bench)
+        folder = bench.scratch / "unpacked"
+        if left_out := unpack(path, folder):
+            bench.count("links_left_out", left_out)
+        return documents_of_files(find_files(folder, self.files, bench), self.documents, bench)
+
+    def _descriptions(self, archive: Archive, bench: Bench) -> Iterator[Document]:
         place = bench.scratch / "apt.sqlite"
         place.parent.mkdir(parents=True, exist_ok=True)
         with current_lists(archive, self.language or "en", bench) as lists:  # locks out other recipes
@@ -121,14 +161,22 @@ class AptSource(Source):
 
     def columns(self) -> set[str]:
         """See `Source.columns`."""
+        if self.content == "package":
+            return super().columns()
         return {"translations": {"target"}, "synopses": {"target"}, "sections": {"label"}}.get(self.content, set())
 
     def key_of(self, column: str) -> str:
         """See `Source.key_of`."""
-        return "content"
+        return super().key_of(column) if self.content == "package" or column in EXTRA else "content"
+
+    def misplaced(self) -> Iterator[str]:
+        """See `Source.misplaced`."""
+        yield from unfit_globs(self.files or (), self.documents)
 
     def title(self) -> str:
         """See `Source.title`."""
+        if self.content == "package":
+            return f"{self.package} {self.version} of Debian {self.release}"
         return f"Debian {self.release} {self.content}" + (f" en-{self.language}" if self.language else "")
 
 

@@ -111,6 +111,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise GristmillError(f"{path}: apt-helper cannot read this file: {said}")
 
 
+def download_package(archive: Archive, pinned: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Let apt-get download `name=version` into a folder, from lists that are current and locked."""
+    apt_get = shutil.which("apt-get")
+    assert apt_get is not None, "only inside `current_lists`"
+    options = _options(_folder(archive), archive, ["en"])
+    only = ["-o", f"APT::Architecture={archive.architecture}"]  # also on a machine of another one
+    return _run([apt_get, *options, *only, "download", pinned], folder)
+
+
 def _folder(archive: Archive) -> Path:
     folder = cache_folder(fingerprint(asdict(archive)), kind="apt").absolute()
     for part in ("lists/partial", "cache/archives/partial"):
@@ -143,9 +152,11 @@ def _options(folder: Path, archive: Archive, languages: Sequence[str]) -> list[s
     return ["-q", "-c", str(folder / "apt.conf"), *options]
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": ""}  # its messages are parsed
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", env=environment, check=False, cwd=folder
+    )
 
 
 def _update(command: list[str], archive: Archive, bench: Bench) -> str:
@@ -156,15 +167,15 @@ def _update(command: list[str], archive: Archive, bench: Bench) -> str:
         return said
     where = f"{archive.mirror} {archive.release}"
     if PASSING.search(said):
-        raise TransientError(f"{bench.recipe}: ingest.mirror: {where}: {_words(said)}")
+        raise TransientError(f"{bench.recipe}: ingest.mirror: {where}: {words(said)}")
     if NO_RELEASE.search(said):
-        raise bench.wrong("release", _words(said))
+        raise bench.wrong("release", words(said))
     if UNSIGNED.search(said):
-        raise bench.wrong("mirror", f"{where}: not signed by a trusted key: {_words(said)}")
-    raise GristmillError(f"{bench.recipe}: ingest.mirror: {where}: {_words(said)}")
+        raise bench.wrong("mirror", f"{where}: not signed by a trusted key: {words(said)}")
+    raise GristmillError(f"{bench.recipe}: ingest.mirror: {where}: {words(said)}")
 
 
-def _words(said: str) -> str:
+def words(said: str) -> str:
     """apt's first error, or else its first warning."""
     for sign in ("E: ", "W: ", "Err:", "N: "):
         for line in said.splitlines():
@@ -176,7 +187,7 @@ def _words(said: str) -> str:
 def _downloaded(command: list[str], archive: Archive) -> list[List]:
     done = _run([*command, "indextargets", "--format", "$(CREATED_BY)|$(LANGUAGE)|$(COMPONENT)|$(FILENAME)"])
     if done.returncode != 0:
-        raise GristmillError(f"apt-get indextargets: {_words(done.stdout + done.stderr)}")
+        raise GristmillError(f"apt-get indextargets: {words(done.stdout + done.stderr)}")
     lists = []
     for line in done.stdout.splitlines():
         kind, language, component, path = line.split("|", 3)
@@ -189,7 +200,7 @@ def _require(lists: list[List], archive: Archive, language: str, said: str, benc
     for component in archive.components:
         if not any(one.component == component and one.language is None for one in lists):
             about = [line for line in said.splitlines() if f"component '{component}'" in line]
-            why = _words("\n".join(about)) if about else f"not available for {archive.architecture}"
+            why = words("\n".join(about)) if about else f"not available for {archive.architecture}"
             raise bench.wrong("components", f"{archive.release} has no package list for {component}: {why}")
     for wanted in ("en", language):
         if not any(one.language == wanted for one in lists):

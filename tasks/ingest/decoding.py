@@ -1,10 +1,11 @@
 """Bytes to text, losslessly, with a report of invalid bytes."""
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from itertools import count
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tasks.ingest.source import longest_line, require_bound
 
@@ -37,6 +38,25 @@ def mend_surrogates(text: str) -> tuple[str, int | None]:
 def plain_newlines(text: str) -> str:
     """The text with all line endings as `\\n`."""
     return LINE_ENDS.sub("\n", text) if "\r" in text else text
+
+
+def text_of(value: Any, column: str, place: str, problems: list[str]) -> str | None:
+    """The value of a column as text that UTF-8 can encode; None for None. Adds what is wrong with it to `problems`."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            problems.append(f"not UTF-8 at byte {error.start} of {column} in {place}")
+            value = value.decode("utf-8", "replace")
+    elif not isinstance(value, str):
+        problems.append(f"{column} is no text, but {type(value).__name__}, in {place}")
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    text, wrong = mend_surrogates(value)
+    if wrong is not None:
+        problems.append(f"lone surrogate at character {wrong} of {column} in {place}")
+    return plain_newlines(text)
 
 
 def escaped_lines(stream: BinaryIO, name: str) -> Iterator[str]:

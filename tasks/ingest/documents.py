@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import PurePosixPath
 from typing import Literal
 
+from tasks.ingest.conversation_keys import ANSWERING, ASKING
 from tasks.ingest.decoding import BOM, plain_newlines, unescape
 from tasks.ingest.encodings import not_valid
-from tasks.ingest.formats import TEXTS, SourceFile, read_lines, read_rows, read_text
+from tasks.ingest.formats import LINES, TABLES, TEXTS, SourceFile, format_of, is_text, read_lines, read_rows, read_text
 from tasks.ingest.markdown import markdown_to_text
-from tasks.ingest.rows import Row
+from tasks.ingest.rows import Row, columns_wanted
 from tasks.ingest.source import Bench, Document, Documents, require_bound, require_length
 from tasks.stage.runtime import workers
 from tasks.workers.parallel_map import parallel_map
@@ -38,10 +40,10 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
     for file in files:
         bench.count("files")
         size = file.path.stat().st_size
-        if file.format in TEXTS and wanted.split_at is None:
+        if is_text(file, wanted) and wanted.split_at is None:
             require_length(size, file.name)
         bench.count("bytes", size)
-    for are_texts, run in groupby(files, key=lambda file: file.format in TEXTS):
+    for are_texts, run in groupby(files, key=lambda file: is_text(file, wanted)):
         told = ((f, of_path("group", f, wanted, bench), of_path("label", f, wanted, bench)) for f in run)
         if are_texts:
             texts = [Text(file, group or file.stem, label, wanted) for file, group, label in told]
@@ -53,8 +55,8 @@ def documents_of_files(files: list[SourceFile], wanted: Documents, bench: Bench)
                     yield from documents
         else:
             for file, group, label in told:
-                unit = "line" if file.format == ".jsonl" else "row"
-                yield from documents_of_rows(read_rows(file, wanted), file.name, unit, group, label)
+                unit = "line" if format_of(file, wanted) in (".jsonl", LINES) else "row"
+                yield from documents_of_rows(read_rows(file, wanted, bench), file.name, unit, group, label)
 
 
 def require_fit(files: list[SourceFile], wanted: Documents, bench: Bench) -> None:
@@ -65,6 +67,9 @@ def require_fit(files: list[SourceFile], wanted: Documents, bench: Bench) -> Non
 
 def unfit(files: list[SourceFile], wanted: Documents) -> Iterator[tuple[str, str]]:
     """Keys that do not fit the format of a file, each with a sentence. Raises DataError for an unsupported format."""
+    if wanted.row_pattern is not None:
+        yield from _unfit_lines(files, wanted)
+        return
     for file in files:
         if file.format not in TEXTS and wanted.split_at is not None:
             yield "documents.split_at", f"{file.name} is a table; only text files can be split"
@@ -72,12 +77,27 @@ def unfit(files: list[SourceFile], wanted: Documents) -> Iterator[tuple[str, str
             yield "documents.delimiter", f"{file.name} is not a CSV file"
         if file.format == ".parquet" and wanted.encoding is not None:
             yield "documents.encoding", f"{file.name} is a Parquet file, always UTF-8"
-        for key in ("target_column", "label_column", "group_column", "id_column"):
+        for key in (*ASKING, *ANSWERING, "target_column", "label_column", "group_column", "id_column"):
             if file.format in TEXTS and getattr(wanted, key) is not None:
                 yield f"documents.{key}", f"{file.name} is a text file and has no columns"
     if "text_column" in wanted.model_fields_set and all(file.format in TEXTS for file in files):
         others = " and all others are text files" if len(files) > 1 else " is a text file"
         yield "documents.text_column", f"{files[0].name}{others} without columns"
+
+
+def _unfit_lines(files: list[SourceFile], wanted: Documents) -> Iterator[tuple[str, str]]:
+    """`unfit` for files whose lines are rows."""
+    for file in files:
+        name = file.name.lower()
+        if table := next((suffix for suffix in (*TABLES, ".ndjson") if suffix in PurePosixPath(name).suffixes), None):
+            yield "documents.row_pattern", f"{file.name} is a table ({table}); only the lines of text files can be rows"
+        if wanted.delimiter is not None:
+            yield "documents.delimiter", f"{file.name} is not a CSV file"
+    groups = re.compile(wanted.row_pattern or "").groupindex
+    for column in columns_wanted(wanted):
+        if column not in groups:
+            key = next((key for key, value in wanted if value == column and key.endswith("_column")), "prompt_template")
+            yield f"documents.{key}", f"row_pattern has no group {column!r} (available: {', '.join(groups)})"
 
 
 def _processes(texts: list[Text]) -> int:
@@ -96,7 +116,9 @@ def documents_of_rows(
     for row in rows:
         place = f"{name} {unit} {row.number}"
         key = f"{name}#{row.number}" if row.id is None else row.id
-        yield Document(key, row.group or group or key, row.text, place, row.problem, row.target, row.label or label)
+        group_of = row.group or group or key
+        told = (row.problem, row.target, row.label or label, row.messages, row.rejected)
+        yield Document(key, group_of, row.text, place, *told, cut=row.cut)
 
 
 def _all_documents(text: Text) -> list[Document]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from tasks.ingest.encodings import SAMPLE, foreign_encoding, no_text, not_valid,
 from tasks.ingest.json_records import DECODER, json_problem, json_records
 from tasks.ingest.parquet import parquet_rows
 from tasks.ingest.rows import Row, Values, columns_wanted, make_row, make_rows, name_columns, require_column, visible
-from tasks.ingest.source import Documents, require_length
+from tasks.ingest.source import Bench, Documents, require_length
 from tasks.stage.errors import DataError
 
 TEXTS = (".txt", ".md")
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+LINES = "lines"
+"""Format of a text file whose lines are rows (`documents.row_pattern`), whatever its suffix."""
 SAME = {".markdown": ".md", ".ndjson": ".jsonl"}
 PLAIN = (
     "text log rst adoc org tex bib html htm xhtml xml css scss less yaml yml toml ini cfg conf "
@@ -64,6 +67,16 @@ class SourceFile:
         return PurePosixPath(name.stem).stem if name.suffix.lower() in PACKED else name.stem
 
 
+def format_of(file: SourceFile, wanted: Documents) -> str:
+    """LINES where the recipe has a pattern for rows, else the file's own format. Raises DataError as `format`."""
+    return file.format if wanted.row_pattern is None else LINES
+
+
+def is_text(file: SourceFile, wanted: Documents) -> bool:
+    """Whether a file is a text, or several, not a table. Raises DataError as `format`."""
+    return format_of(file, wanted) in TEXTS
+
+
 def read_text(file: SourceFile, wanted: Documents) -> str:
     """A whole text file, invalid bytes escaped (see `decoding.unescape`), line endings unchanged.
 
@@ -83,9 +96,14 @@ def read_lines(file: SourceFile, wanted: Documents) -> Iterator[str]:
         yield from escaped_lines(stream, file.name)
 
 
-def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
-    """The rows of a table, in order. Raises DataError for a damaged file or a missing column."""
-    match file.format:
+def read_rows(file: SourceFile, wanted: Documents, bench: Bench | None = None) -> Iterator[Row]:
+    """The rows of a table, in order. Raises DataError for a damaged file or a missing column.
+
+    `bench`: where lines that are no rows are counted.
+    """
+    match format_of(file, wanted):
+        case "lines":
+            return make_rows(file.name, "line", _line_values(file, wanted, bench), wanted)
         case ".jsonl":
             return make_rows(file.name, "line", _jsonl_values(file, wanted), wanted)
         case ".json":
@@ -94,6 +112,27 @@ def read_rows(file: SourceFile, wanted: Documents) -> Iterator[Row]:
             return _csv_rows(file, wanted)
         case _:
             return parquet_rows(file.path, file.name, wanted)
+
+
+def _line_values(file: SourceFile, wanted: Documents, bench: Bench | None) -> Iterator[Values]:
+    """The lines that match `row_pattern`. Raises DataError if none does."""
+    assert wanted.row_pattern is not None
+    pattern, matched = re.compile(wanted.row_pattern), False
+    with open_utf8(file, wanted) as stream:
+        lines = Lines(stream, file.name)
+        for number, line in enumerate(lines, 1):
+            wrong = lines.wrong_byte()
+            if (match := pattern.search(line.rstrip("\r\n"))) is None:
+                if bench is not None:
+                    bench.count("lines_without_a_row")
+                continue
+            matched = True
+            values = match.groupdict()
+            for old, new in wanted.row_replace.items():
+                values = {name: text and text.replace(old, new) for name, text in values.items()}
+            yield number, values, _problem(wrong, file, wanted)
+    if not matched:
+        raise DataError(f"{file.name}: no line matches documents.row_pattern, {wanted.row_pattern!r}")
 
 
 def _jsonl_values(file: SourceFile, wanted: Documents) -> Iterator[Values]:
@@ -159,14 +198,14 @@ def _require_columns(header: list[str], name: str, wanted: Documents, delimiter:
     """Raises DataError for a column that is missing, or not the only one of its name."""
     if not header:
         raise DataError(f"{name}: empty, not even a header")
-    line = delimiter.join(header)
-    if wanted.text_column not in header:
+    line, text = delimiter.join(header), columns_wanted(wanted)[0]
+    if text not in header:
         if line.startswith("sep="):
             raise DataError(f"{name}: begins with {line!r}, a line for Excel; remove it, and set {_KEY}: {line[4:5]!r}")
         for sign in ";\t|,":
-            if sign in line and (len(header) == 1 or wanted.text_column in line.split(sign)):
+            if sign in line and (len(header) == 1 or text in line.split(sign)):
                 raise DataError(
-                    f"{name}: no column {wanted.text_column!r}, but {line[:100]!r}; if {sign!r} separates columns, set "
+                    f"{name}: no column {text!r}, but {line[:100]!r}; if {sign!r} separates columns, set "
                     f"{_KEY}: {json.dumps(sign)}"
                 )
     for column in columns_wanted(wanted):

@@ -60,7 +60,7 @@ class HubSource(Source):
 
     def misplaced(self) -> Iterator[str]:
         """See `Source.misplaced`."""
-        for key in ("split_at", "group_pattern", "label_pattern", "encoding", "delimiter"):
+        for key in ("split_at", "row_pattern", "group_pattern", "label_pattern", "encoding", "delimiter"):
             if getattr(self.documents, key) is not None:
                 yield f"documents.{key}: only for files; each row of a dataset is a document"
         if not isinstance(self.split, str):
@@ -83,8 +83,8 @@ class HubSource(Source):
         return super().columns() - ({"label"} if self.documents.label_column is None else set())
 
     def key_of(self, column: str) -> str:
-        """See `Source.key_of`."""
-        return f"documents.{column}_column"
+        """See `Source.key_of`: a row has no path."""
+        return f"documents.{column}_column" if column == "label" else super().key_of(column)
 
     def look(self, bench: Bench, most: float = 1) -> None:
         """See `Source.look`: the first rows of each split of a folder; the Hub is not asked."""

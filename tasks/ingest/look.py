@@ -11,7 +11,7 @@ from tasks.fetch.compressed import PACKED
 from tasks.ingest.decoding import BOM, plain_newlines
 from tasks.ingest.documents import of_path, require_fit, unfit
 from tasks.ingest.encodings import SAMPLE, not_valid
-from tasks.ingest.formats import TEXTS, SourceFile, open_utf8, read_rows
+from tasks.ingest.formats import SourceFile, is_text, open_utf8, read_rows
 from tasks.ingest.rows import FIRST, Row
 from tasks.ingest.source import Bench, Documents
 from tasks.stage.errors import DataError, RecipeError
@@ -34,7 +34,7 @@ def look_at_files(files: list[SourceFile], wanted: Documents, bench: Bench, most
             require_fit([file], wanted, bench)
             of_path("group", file, wanted, bench)
             label = of_path("label", file, wanted, bench)
-            if number < LOOKED and file.format in TEXTS:
+            if number < LOOKED and is_text(file, wanted):
                 first.add_text(file, label)
             elif number < LOOKED:
                 first.add_rows(read_rows(file, wanted), label)

@@ -19,8 +19,12 @@ class PackageSource(Package, Source):
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
-        folder = open_package(self, bench.scratch, bench.wrong)
+        folder = open_package(self.package_of(), bench.scratch, bench.wrong)
         return documents_of_files(find_files(folder, self.files, bench), self.documents, bench)
+
+    def package_of(self) -> Package:
+        """The package."""
+        return self
 
     def misplaced(self) -> Iterator[str]:
         """See `Source.misplaced`."""
@@ -28,4 +32,4 @@ class PackageSource(Package, Source):
 
     def title(self) -> str:
         """See `Source.title`."""
-        return f"{self.name} {self.version}"
+        return f"{self.package_of().name} {self.version}"

@@ -31,8 +31,10 @@ def parquet_rows(path: Path, name: str, wanted: Documents) -> Iterator[Row]:
         table = pq.ParquetFile(path)
         there = nested_names(table.schema_arrow)
         paths = {column: require_column(column, there, name) for column in columns_wanted(wanted)}
+        said = wanted.conversation_columns()  # these may be lists of turns
         for column, inside in paths.items():
-            _require_plain(table.schema_arrow, inside, f"{name}: the column {column!r}")
+            if column not in said:
+                _require_plain(table.schema_arrow, inside, f"{name}: the column {column!r}")
         for columns in _columns(table, path, name, list(paths.values())):
             for row in zip(*(column.to_pylist() for column in columns), strict=True):
                 number += 1
@@ -77,7 +79,7 @@ def _rows_at_a_time(path: Path, group: int, leaves: list[Any]) -> int:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    rows = ROWS
+    rows, group_rows = ROWS, pq.ParquetFile(path).metadata.row_group(group).num_rows
     for leaf in leaves:
         listed = any("DICTIONARY" in encoding for encoding in leaf.encodings) and leaf.physical_type == "BYTE_ARRAY"
         if not listed or leaf.total_uncompressed_size * ROWS <= BATCH:
@@ -85,11 +87,12 @@ def _rows_at_a_time(path: Path, group: int, leaves: list[Any]) -> int:
         kept = pq.ParquetFile(path, read_dictionary=[leaf.path_in_schema])
         for batch in kept.iter_batches(1, row_groups=[group], columns=[leaf.path_in_schema]):
             column: Any = batch.column(0)
-            while pa.types.is_struct(column.type):
-                column = column.field(0)
+            each = -(-leaf.num_values // max(1, group_rows))  # in a list, on average
+            while pa.types.is_nested(column.type):
+                column = column.field(0) if pa.types.is_struct(column.type) else column.values
             if pa.types.is_dictionary(column.type) and len(column.dictionary):
                 longest = pc.max(pc.binary_length(column.dictionary)).as_py()
-                rows = max(1, min(rows, BATCH // max(1, longest)))
+                rows = max(1, min(rows, BATCH // max(1, longest * each)))
             break
     return rows
 
@@ -104,9 +107,24 @@ def _decoded(batch: Any, path: tuple[str, ...]) -> Any:
         column = pc.struct_field(column, name)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if any(is_text(column.type) for is_text in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)):
-        column = column.cast(pa.large_binary())
-    return column
+    kind = _as_bytes(column.type)
+    return column if kind == column.type else column.cast(kind)
+
+
+def _as_bytes(kind: Any) -> Any:
+    """The type with bytes in place of texts, at any depth."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return pa.large_binary()
+    if types.is_dictionary(kind):
+        return _as_bytes(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind):
+        return pa.large_list(_as_bytes(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _as_bytes(field.type)) for field in kind])
+    return kind
 
 
 def _require_plain(fields: Any, path: tuple[str, ...], place: str) -> None:

@@ -1,13 +1,14 @@
-"""A table row to the fields of a document: text, target, label, id, group and problem."""
+"""A table row to the fields of a document: text, target, label or conversation; id, group and problem."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
-from tasks.ingest.decoding import mend_surrogates, plain_newlines
-from tasks.ingest.source import Documents
+from tasks.formats.conversation import answers, questions, write_messages
+from tasks.ingest.conversations import conversation_keys, read_conversation
+from tasks.ingest.decoding import mend_surrogates, text_of
+from tasks.ingest.source import TEXT, Documents
 from tasks.stage.errors import DataError
 from tasks.stage.problems import nearest
 
@@ -35,6 +36,10 @@ class Row:
     problem: str | None
     target: str | None = None
     label: str | None = None
+    messages: str | None = None
+    rejected: str | None = None
+    cut: int = 0
+    """Turns of a conversation after its last answer, which are left out."""
 
 
 TWICE = object()
@@ -55,10 +60,9 @@ def visible(name: str) -> str:
 
 
 def columns_wanted(wanted: Documents) -> list[str]:
-    """The columns that documents use, the text first; each once."""
-    columns = (
-        wanted.text_column, wanted.target_column, wanted.label_column, wanted.id_column, wanted.group_column,
-    )  # fmt: skip
+    """The columns that documents use, the text or what a conversation is made of first; each once."""
+    said: list[str | None] = [*wanted.conversation_columns()] or [wanted.text_column, wanted.target_column]
+    columns = (*said, wanted.label_column, wanted.id_column, wanted.group_column)
     return list(dict.fromkeys(column for column in columns if column is not None))
 
 
@@ -86,7 +90,8 @@ def require_column(name: str, there: Mapping[str, Any], place: str) -> tuple[str
         alike = [shown for shown, column in known.items() if visible(column) == visible(name)]
         similar = f"; did you mean {alike[0]}?" if alike else nearest(name, [*known, *inside])
         listed = ", ".join([*known][:KNOWN]) or "none"
-        raise DataError(f"{place}: no column {name!r} (available: {listed}{more}){similar}")
+        advice = conversation_keys(there) if name == TEXT else ""
+        raise DataError(f"{place}: no column {name!r} (available: {listed}{more}){advice or similar}")
     nested: Any = there
     for part in path:
         if twins := [other for other in map(str, nested) if other != part and visible(other) == visible(part)]:
@@ -115,19 +120,27 @@ def make_row(file: str, unit: str, number: int, values: dict[str, Any], wanted: 
     place = f"{file} {unit} {number}"
     given = {name: _value(name, values) for name in columns_wanted(wanted)}
     problems = [] if problem is None else [problem]
-    text = _text_of(given[wanted.text_column], wanted.text_column, place, problems)
-    if text is None:
-        problems.append(f"no {wanted.text_column} in {place}")
-    target = label = None
-    if (column := wanted.target_column) is not None:
-        target = _required("target", _text_of(given[column], column, place, problems), column, place, problems)
+    target = label = messages = rejected = None
+    cut = 0
+    if wanted.answering is not None:
+        said = read_conversation(given, wanted, place, problems)
+        messages, rejected, cut = write_messages(said.messages), said.rejected, said.cut
+        text, target = questions(said.messages), answers(said.messages)
+        if wanted.rejected_column is not None:
+            rejected = rejected or ""  # with a problem
+    else:
+        text = text_of(given[wanted.text_column], wanted.text_column, place, problems) or ""
+        if given[wanted.text_column] is None:
+            problems.append(f"no {wanted.text_column} in {place}")
+        if (column := wanted.target_column) is not None:
+            target = _required("target", text_of(given[column], column, place, problems), column, place, problems)
     if (column := wanted.label_column) is not None:
         label = _required("label", _label_of(given[column], column, place, problems), column, place, problems)
     key, group = (
         None if column is None else _name_of(what, given[column], column, place, problems)
         for what, column in (("id", wanted.id_column), ("group", wanted.group_column))
     )
-    return Row(number, text or "", key, group, next(iter(problems), None), target, label)
+    return Row(number, text, key, group, next(iter(problems), None), target, label, messages, rejected, cut)
 
 
 def make_rows(file: str, unit: str, numbered: Iterable[Values], wanted: Documents) -> Iterator[Row]:
@@ -171,32 +184,13 @@ def _value(name: str, values: Any) -> Any:
     return values
 
 
-def _text_of(value: Any, column: str, place: str, problems: list[str]) -> str | None:
-    """The value as text that UTF-8 can encode; None for None."""
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        try:
-            value = value.decode()
-        except UnicodeDecodeError as error:
-            problems.append(f"not UTF-8 at byte {error.start} of {column} in {place}")
-            value = value.decode("utf-8", "replace")
-    elif not isinstance(value, str):
-        problems.append(f"{column} is no text, but {type(value).__name__}, in {place}")
-        value = json.dumps(value, ensure_ascii=False, default=str)
-    text, wrong = mend_surrogates(value)
-    if wrong is not None:
-        problems.append(f"lone surrogate at character {wrong} of {column} in {place}")
-    return plain_newlines(text)
-
-
 def _label_of(value: Any, column: str, place: str, problems: list[str]) -> str | None:
     """The name of a class: stripped text, `true`, `false`, or the digits of an integer."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    text = _text_of(value, column, place, problems)
+    text = text_of(value, column, place, problems)
     return None if text is None else text.strip()
 
 

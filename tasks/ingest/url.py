@@ -36,7 +36,7 @@ class UrlSource(Source):
     filename: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
     """File name, if the URL does not end in one."""
     files: Globs | None = None
-    """Globs of files inside an archive (.zip, .whl, .tar and its compressed forms); only for archives."""
+    """Globs of files inside an archive (.zip, .whl, .tar and its compressed forms, .deb); only for archives."""
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""

@@ -52,14 +52,16 @@ def ingest(job: Job) -> Report:
         raise RecipeError("\n".join(unfit))
     problems, ids = Problems(), Ids()
     labels: set[str] = set()
-    given = source.documents.id_column is not None  # others are file names and row numbers, which are unique
+    extra, cut = source.extra(), 0
+    given = source.has_ids()
     with (
-        CorpusWriter(job.output("raw"), corpus_schema("problem")) as writer,
+        CorpusWriter(job.output("raw"), corpus_schema("problem", extra=extra)) as writer,
         progress("ingest", None, "documents") as shown,
     ):
         for documents in _batches(source.read(bench)):
             for document in documents:
                 require_lengths(document)
+                cut += document.cut
                 if document.label is not None and len(labels) < 2:
                     labels.add(document.label)
                 if document.problem is not None:
@@ -69,7 +71,7 @@ def ingest(job: Job) -> Report:
             writer.write(_record_batch(documents, writer.schema))
             shown.advance(len(documents))
     if writer.bytes == 0:
-        raise bench.empty(writer.documents)
+        raise bench.empty(writer.documents, next(iter(problems.examples), None))
     if len(labels) == 1:
         raise bench.one_class(source.key_of("label"), *labels)
     ids.require_unique(writer.folder)
@@ -77,7 +79,8 @@ def ingest(job: Job) -> Report:
     return Report(
         received=bench.received,
         produced={"documents": writer.documents, "bytes": writer.bytes},
-        details={"source": source.told() | bench.facts, "problems": asdict(problems)},
+        details={"source": source.told() | bench.facts, "problems": asdict(problems)}
+        | ({"turns_cut_after_the_last_answer": cut} if "messages" in extra else {}),
     )
 
 
@@ -87,7 +90,7 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
     size = 0
     for document in documents:
         batch.append(document)
-        size += len(document.text) + len(document.target or "")
+        size += document.characters
         if size >= BATCH_BYTES or len(batch) >= BATCH_DOCUMENTS:
             yield batch
             batch, size = [], 0

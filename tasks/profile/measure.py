@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tasks.clean.rewrite import measured
 from tasks.clean.settings import CleanSettings
 from tasks.clean.splits import SPLITS
+from tasks.formats.conversation import count_turns
 from tasks.formats.corpus import read_row_group, row_groups
+from tasks.formats.mixture import read_weights, shares
+from tasks.formats.tokens import Tokens, read_parts
 from tasks.stage.errors import DataError
 from tasks.stage.run import DATA, Drop
 from tasks.workers.parallel_map import parallel_map, processes_worth
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIDES = ("text", "target")
+SIDES = ("text", "target", "rejected")
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 LONGEST = 5
 """Number of longest documents listed by id."""
@@ -28,7 +31,7 @@ LONGEST = 5
 
 @dataclass
 class Side:
-    """The texts or the targets of some documents."""
+    """The texts, the targets or the rejected answers of some documents."""
 
     characters: "list[NDArray[np.int64]]" = field(default_factory=list)
     words: "list[NDArray[np.int64]]" = field(default_factory=list)
@@ -61,12 +64,21 @@ class Part:
     bytes: int = 0
     sides: dict[str, Side] = field(default_factory=dict)
     labels: Counter[str] = field(default_factory=Counter)
+    turns: "list[NDArray[np.int64]]" = field(default_factory=list)
+    """Turns of each conversation, the system prompt included, in chunks [documents]; empty for other documents."""
     longest: list[tuple[int, str]] = field(default_factory=list)
     """Characters and id of the longest texts, longest first."""
 
     def words(self, side: str) -> int:
         """Total words of all texts or targets."""
         return int(self.sides[side].lengths("words").sum()) if side in self.sides else 0
+
+    def turn_percentiles(self) -> list[int]:
+        """PERCENTILES of the turns of a conversation."""
+        import numpy as np
+
+        turns = np.concatenate(self.turns)
+        return np.percentile(turns, PERCENTILES, method="lower").astype(int).tolist() if len(turns) else []
 
     def __add__(self, other: "Part") -> "Part":
         sides = {side: self.sides.get(side, Side()) + other.sides.get(side, Side()) for side in SIDES}
@@ -76,6 +88,7 @@ class Part:
             self.bytes + other.bytes,
             {name: side for name, side in sides.items() if side.words},
             self.labels + other.labels,
+            self.turns + other.turns,
             longest,
         )
 
@@ -94,6 +107,9 @@ class Profile:
     """Details from the report of `clean`: `funnel`, `rewritten`, `lines_dropped`, `personal_data`."""
     funnel: Path
     """Path of the plot drawn by `clean`."""
+    epochs: dict[str, tuple[int, float]]
+    """Training tokens, and how often the steps read them, of each source of a mixture and of `all`; empty if the recipe
+    counts epochs itself, or these documents are not tokenized yet."""
 
     @cached_property
     def whole(self) -> Part:
@@ -101,8 +117,11 @@ class Profile:
         return sum(self.splits.values(), Part())
 
 
-def measure(recipe: str) -> Profile:
-    """Profile the outputs of stage `clean`. Raises DataError if it has not run or its outputs are damaged."""
+def measure(recipe: str, tokens_read: int | None = None) -> Profile:
+    """Profile the outputs of stage `clean`. Raises DataError if it has not run or its outputs are damaged.
+
+    `tokens_read`: how many tokens the training reads.
+    """
     folder = DATA / recipe / "clean"
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -110,7 +129,21 @@ def measure(recipe: str) -> Profile:
         raise DataError(f"{folder / 'report.json'}: cannot read the report of stage clean: {error}") from error
     dropped = [Drop(**drop) for drop in report["dropped"]]
     splits = {name: _split(folder / name) for name in SPLITS}
-    return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png")
+    epochs = _epochs(recipe, splits["train"].documents, tokens_read)
+    return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png", epochs)
+
+
+def _epochs(recipe: str, documents: int, tokens_read: int | None) -> dict[str, tuple[int, float]]:
+    folder = DATA / recipe / "tokens" / "train"
+    if tokens_read is None or not (folder / "index.json").is_file():
+        return {}
+    tokens = Tokens.open(folder)
+    if tokens.index.documents != documents or not len(tokens):
+        return {}
+    sizes = {name: int(tokens.starts[own.stop] - tokens.starts[own.start]) for name, own in read_parts(folder, tokens)}
+    own = shares(read_weights(recipe), sizes) if sizes else {}
+    found = {name: (size, float(own[name]) * tokens_read / size) for name, size in sizes.items()}
+    return found | {"all": (len(tokens), tokens_read / len(tokens))}
 
 
 def _split(folder: Path) -> Part:
@@ -127,6 +160,8 @@ def measure_row_group(place: tuple[Path, int]) -> Part:
     batch = read_row_group(*place)
     sides = {}
     for name in SIDES:
+        if name not in batch.schema.names:
+            continue
         column = batch.column(name).drop_null()
         if len(column):
             sizes, _ = measured(column, CleanSettings())
@@ -138,6 +173,7 @@ def measure_row_group(place: tuple[Path, int]) -> Part:
         int(text_bytes(batch).sum()),
         sides,
         Counter(batch.column("label").drop_null().to_pylist()),
+        [count_turns(batch.column("messages"))] if "messages" in batch.schema.names else [],
         _longest(batch.column("id").to_pylist(), sides["text"].characters[0].tolist()) if "text" in sides else [],
     )
 

@@ -9,6 +9,8 @@ from tasks.stage.scratch import scratch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CHAT_SIDES = {"text": "questions", "target": "answers", "rejected": "rejected answers"}
+"""What the sides of conversations are called."""
 LANGUAGES = 12
 BINS = 40
 
@@ -19,11 +21,14 @@ def draw_lengths(whole: Part, recipe: str) -> bytes:
 
     figure = new_figure(8, 3.4)
     axes = figure.subplots()
+    names = name_sides(whole)
     sides = {name: np.maximum(side.lengths("words"), 1) for name, side in whole.sides.items()}
     longest = max(int(words.max()) for words in sides.values())
     edges = np.unique(np.geomspace(1, longest + 1, BINS).round())
-    for (name, words), colour in zip(sides.items(), (TRAIN, INK), strict=False):
-        axes.stairs(np.histogram(words, edges)[0], edges, label=name, color=colour, fill=name == "text", alpha=0.7)
+    for (name, words), colour in zip(sides.items(), (TRAIN, INK, FAINT), strict=False):
+        axes.stairs(
+            np.histogram(words, edges)[0], edges, label=names[name], color=colour, fill=name == "text", alpha=0.7
+        )
     axes.set_xscale("log")
     axes.set_xlabel("words")
     axes.set_ylabel("documents")
@@ -35,7 +40,8 @@ def draw_lengths(whole: Part, recipe: str) -> bytes:
 
 def draw_languages(whole: Part, recipe: str) -> bytes:
     """Fraction of documents in each of the most frequent languages."""
-    found = {f"{side}: {code}": count for side, its in whole.sides.items() for code, count in top(its.languages)}
+    names = name_sides(whole)
+    found = {f"{names[side]}: {code}": count for side, its in whole.sides.items() for code, count in top(its.languages)}
     figure = new_figure(8, 1.2 + 0.28 * len(found))
     axes = figure.subplots()
     shares = [count / whole.documents for count in found.values()]
@@ -46,6 +52,11 @@ def draw_languages(whole: Part, recipe: str) -> bytes:
     axes.axvline(1, color=FAINT, linewidth=0.6)
     dress(figure, f"{recipe}: languages, as far as a model can tell", grid=False)
     return _png(figure)
+
+
+def name_sides(whole: Part) -> dict[str, str]:
+    """What to call the sides of the documents."""
+    return {side: CHAT_SIDES[side] if whole.turns else side for side in whole.sides}
 
 
 def top(languages: dict[str, int]) -> list[tuple[str, int]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.profile.measure import PERCENTILES, Profile
-from tasks.profile.pictures import top
+from tasks.profile.pictures import name_sides, top
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,38 @@ class Table:
 
 def tables(profile: Profile) -> list[Table]:
     """All tables that are not empty."""
-    found = [_sizes(profile), _funnel(profile), _dropped(profile), _lengths(profile), _languages(profile)]
+    found = [
+        _sizes(profile),
+        _epochs(profile),
+        _funnel(profile),
+        _dropped(profile),
+        _lengths(profile),
+        _languages(profile),
+    ]
     found += [_labels(profile), _changes(profile), _longest(profile)]
     return [table for table in found if table.rows]
 
 
 def _sizes(profile: Profile) -> Table:
-    sides = tuple(profile.whole.sides)
+    sides, named = tuple(profile.whole.sides), name_sides(profile.whole).values()
     rows = [
         (name, f"{part.documents:,}", f"{part.bytes:,}", *(f"{part.words(side):,}" for side in sides))
         for name, part in {**profile.splits, "all": profile.whole}.items()
     ]
     before = (f"{profile.received[what]:,}" for what in ("documents", "bytes"))
-    columns = ("split", "documents", "bytes", *(f"words of the {side}s" for side in sides))
+    columns = (
+        "split",
+        "documents",
+        "bytes",
+        *(f"words of the {name if profile.whole.turns else f'{name}s'}" for name in named),
+    )
     return Table("Size", columns, [*rows, ("before cleaning", *before, *[""] * len(sides))], columns[1:])
+
+
+def _epochs(profile: Profile) -> Table:
+    rows = [(name, f"{tokens:,}", f"{epochs:.3g}") for name, (tokens, epochs) in profile.epochs.items()]
+    columns = ("source", "training tokens", "epochs")
+    return Table("How often train.steps read the training split, at most", columns, rows, columns[1:])
 
 
 def _funnel(profile: Profile) -> Table:
@@ -68,20 +86,22 @@ def _dropped(profile: Profile) -> Table:
 
 
 def _lengths(profile: Profile) -> Table:
+    whole, sides = profile.whole, name_sides(profile.whole)
     rows = [
-        (f"{unit} of a {side}", *(f"{value:,}" for value in its.percentiles(unit)))
-        for side, its in profile.whole.sides.items()
+        (f"{unit} of {'the' if whole.turns else 'a'} {sides[side]}", *(f"{value:,}" for value in its.percentiles(unit)))
+        for side, its in whole.sides.items()
         for unit in ("words", "characters")
     ]
+    rows += [("turns of a conversation", *(f"{value:,}" for value in whole.turn_percentiles()))] if whole.turns else []
     names = {0: "shortest", 50: "median", 100: "longest"}
     columns = tuple(names.get(rank, f"{rank} %") for rank in PERCENTILES)
     return Table("Lengths: so many are not longer", ("", *columns), rows, columns)
 
 
 def _languages(profile: Profile) -> Table:
-    whole = profile.whole
+    whole, names = profile.whole, name_sides(profile.whole)
     rows = [
-        (side, code, f"{count:,}", share(count, whole.documents))
+        (names[side], code, f"{count:,}", share(count, whole.documents))
         for side, its in whole.sides.items()
         for code, count in top(its.languages)
     ]

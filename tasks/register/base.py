@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from tasks.formats.mixture import licence_of
 from tasks.formats.origin import Origin, title
 from tasks.stage.errors import DataError
 from tasks.stage.identity import hash_file
@@ -58,8 +59,7 @@ def _read_report(folder: Path) -> tuple[Origin, dict[str, Any]]:
 def _licence_of(recipe: str) -> str | None:
     path = RECIPES / f"{recipe}.yaml"
     source = read_yaml(path).get("ingest") if path.is_file() else None
-    licence = source.get("licence") if isinstance(source, dict) else None
-    return str(licence) if licence else None
+    return licence_of(source)
 
 
 def _identity_of(recipe: str, weights: dict[str, str]) -> str | None:

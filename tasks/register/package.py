@@ -12,12 +12,12 @@ import shutil
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
 from tasks.register.results import Results
-from tasks.register.schema import KINDS, example, signature
+from tasks.register.schema import KINDS, defaults, example, signature
 from tasks.stage.identity import fingerprint
 from tasks.stage.scratch import scratch
 
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
 REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "numpy")
+TEMPLATES = ("jinja2",)
+"""Chat: more requirements."""
 TASKS = Path(__file__).parents[1]
 ALONE = ("formats/text_ids.py", "serve/server.py", "serve/shared.py")
 """Files that every served model includes, before its own."""
-IMPORTED = re.compile(r"^from tasks\.(?:formats\.text_ids|serve\.server|serve\.shared) import .+\n", re.MULTILINE)
+MORE = {"chat": ("formats/chat_ids.py", "serve/completions.py", "serve/answering.py", "serve/routes.py")}
+"""Files that a kind of model also includes."""
+IMPORTED = re.compile(r"^from tasks\.(?:formats|serve)\.\w+ import .+\n", re.MULTILINE)
 WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
 AROUND = "gristmill.package"
@@ -74,7 +78,7 @@ def is_whole(client: "MlflowClient", model: "LoggedModel") -> bool:
 
 def served_code(task: str) -> str:
     """A self-contained file: how texts are read, the base class, and the class for the task."""
-    files = (*ALONE, f"serve/{KINDS[task]}.py")
+    files = (*ALONE, *MORE.get(KINDS[task], ()), f"serve/{KINDS[task]}.py")
     return IMPORTED.sub("", "\n\n".join((TASKS / name).read_text(encoding="utf-8") for name in files))
 
 
@@ -90,8 +94,9 @@ def _files(client: "MlflowClient", model: "LoggedModel") -> dict[str, str]:
 
 def _weights(results: Results, model: "LoggedModel") -> dict[str, str]:
     """The weights as they must be stored."""
-    files = (results.folder / "model").glob(WEIGHTS)
-    return {f"artifacts/model/{path.name}": mark(path, model.artifact_location) for path in files}
+    folder = results.folder / "model"
+    files = ((path, path.relative_to(folder).as_posix()) for path in folder.rglob(WEIGHTS))
+    return {f"artifacts/model/{name}": mark(path, model.artifact_location) for path, name in files}
 
 
 def _store(
@@ -104,8 +109,8 @@ def _store(
         (folder / "model" / "README.md").write_text(model_card(results), encoding="utf-8")
         _save(folder, results, model, run)
         if weights:
-            for path in source.glob(WEIGHTS):  # MLflow copies what a link points to
-                (folder / "mlflow" / "artifacts" / "model" / path.name).symlink_to(path)
+            for path in source.rglob(WEIGHTS):  # MLflow copies what a link points to
+                (folder / "mlflow" / "artifacts" / "model" / path.relative_to(source)).symlink_to(path)
         client.log_model_artifacts(model.model_id, str(folder / "mlflow"))
     client.set_logged_model_tags(model.model_id, {AROUND: around, FILES: fingerprint(_files(client, model))})
 
@@ -117,16 +122,24 @@ def _save(folder: Path, results: Results, model: "LoggedModel", run: "Run") -> N
 
     code = folder / "served.py"
     code.write_text(served_code(results.task), encoding="utf-8")
+    chats = KINDS[results.task] == "chat"
+    more: dict[str, Any] = {}
+    if chats:
+        more = {
+            "model_config": {"name": results.recipe, "params": defaults(results)}, "metadata": {"task": "llm/v1/chat"},
+        }  # fmt: skip
+    names = (*REQUIREMENTS, *(TEMPLATES if chats else ()))
     mlflow.pyfunc.save_model(
         folder / "mlflow",
         python_model=str(code),
         artifacts={"model": str(folder / "model")},
         signature=signature(results),
         input_example=example(results),
-        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in names],
         mlflow_model=Model(model_id=model.model_id, model_uuid=model.model_id, run_id=run.info.run_id),
+        **more,
     )
     record = Model.load(str(folder / "mlflow"))
-    weights = sum(path.stat().st_size for path in (results.folder / "model").glob(WEIGHTS))
+    weights = sum(path.stat().st_size for path in (results.folder / "model").rglob(WEIGHTS))
     record.model_size_bytes = (record.model_size_bytes or 0) + weights
     record.save(str(folder / "mlflow" / "MLmodel"))

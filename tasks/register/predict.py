@@ -1,8 +1,8 @@
 """Runs the champion for the command line; it is looked up in the registry once."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from tasks.stage.errors import GristmillError, TransientError, one_line
 from tasks.stage.redact import redact
 from tasks.stage.runtime import find_device
 from tasks.stage.settings import read_section, recipe_path
-from tasks.stage.task import read_task
+from tasks.stage.task import CHATS, read_task
 from tasks.tracking.client import IDENTITY, connect, lost_is_transient
 from tasks.tracking.embedded import local_folder
 
@@ -55,40 +55,54 @@ class Champion:
                 link = Path(self._link.name, "model")
                 link.symlink_to(folder.parent)
                 self._uri = str(link / folder.name)
-            self._named = f"version {version.version} of {name}"
+            self.named = f"version {version.version} of {name}"
             self._way_out = f"; `gristmill run {recipe}` stores the model again" if IDENTITY in version.tags else ""
         with self._loading():
             from mlflow.models import Model
 
             schema = Model.load(self._uri).get_params_schema()
         self.types = {spec.name: TYPES[spec.dtype.name] for spec in (schema.params if schema else ())}
+        self._defaults = {spec.name: spec.default for spec in (schema.params if schema else ())}
 
     def read_parameters(self, given: Sequence[str]) -> dict[str, Any]:
         """Parse `name=value` into the model's types. Raises GristmillError for an unknown name or a bad value."""
         return dict(self._read_parameter(text) for text in given)
 
-    def predict(self, texts: Sequence[str], parameters: Mapping[str, Any]) -> list[Any]:
-        """A prediction for each text. Raises GristmillError for a parameter or text that the model rejects."""
-        from mlflow.exceptions import MlflowException
+    @property
+    def chats(self) -> bool:
+        """Whether the model answers conversations."""
+        return hasattr(self._inside(), "talk")
 
-        if not texts:
+    def predict(self, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> list[Any]:
+        """A prediction for each text, or for a chat model each conversation (`{"messages": […]}`).
+
+        Raises GristmillError for a parameter or input that the model rejects.
+        """
+        if not inputs:
             return []  # MLflow finds no column in an empty list
-        try:
-            return list(self._model.predict(list(texts), params=dict(parameters)))
-        except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
-            raise GristmillError(error.message) from error
+        with _as_sentence():
+            return list(self._model.predict(list(inputs), params=dict(parameters)))
 
-    def check(self, texts: Sequence[str]) -> dict[int, str]:
-        """Index of each text that the model cannot process → the reason."""
+    def talk(self, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any]) -> Generator[str]:
+        """The answer of a chat model to a conversation, piece by piece; closing the iterator stops it.
+
+        Raises GristmillError, while it is iterated, too, for what the model rejects.
+        """
+        inside = self._inside()
+        with _as_sentence(), closing(inside.talk(list(messages), {**self._defaults, **parameters})) as pieces:
+            yield from pieces
+
+    def check(self, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> dict[int, str]:
+        """Index of each input that the model cannot process → the reason. Raises GristmillError for a parameter that a
+        chat model rejects."""
         check = getattr(self._inside(), "check", None)
-        return check(texts) if check is not None else {}
+        with _as_sentence():
+            return {} if check is None else check(inputs, parameters) if self.chats else check(inputs)
 
-    def count_cut(self, texts: Sequence[str]) -> int:
-        """How many texts exceed the model's maximum length; 0 for a foreign model, which does not say."""
+    def count_cut(self, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> int:
+        """How many inputs exceed the model's maximum length; 0 for a foreign model, which does not say."""
         count = getattr(self._inside(), "count_cut", None)
-        return count(texts) if count is not None else 0
+        return 0 if count is None else count(inputs, parameters) if self.chats else count(inputs)
 
     def _read_parameter(self, given: str) -> tuple[str, Any]:
         name, equals, text = given.partition("=")
@@ -128,7 +142,7 @@ class Champion:
             if cause is not error and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
                 raise  # a read-only folder, a missing permission: the model is not at fault
             reason = redact(one_line(cause or error))[:300] or type(error).__name__
-            raise GristmillError(f"{self._named} cannot be loaded ({reason}){self._way_out}") from error
+            raise GristmillError(f"{self.named} cannot be loaded ({reason}){self._way_out}") from error
 
     def _inside(self) -> Any:
         """The model's Python code, ours or a foreign one's; None without Python code."""
@@ -140,13 +154,27 @@ class Champion:
             return None
 
 
+@contextmanager
+def _as_sentence() -> Iterator[None]:
+    """Raise GristmillError for what the model rejects."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        raise GristmillError(error.message) from error
+
+
 def generate(recipe: str, prompt: str, **parameters: float) -> str:
     """The prompt and its continuation by the champion; parameters default to the recipe's `evaluate.generation`.
 
     Raises GristmillError for a recipe of another task or without a champion.
     """
     if (task := read_task(recipe)) != "causal-lm":
+        word = "chat" if task in CHATS else "predict"
         raise GristmillError(
-            f"{recipe_path(recipe)}: task: {task} models do not continue text; use `gristmill predict {recipe}`"
+            f"{recipe_path(recipe)}: task: {task} models do not continue text; use `gristmill {word} {recipe}`"
         )
     return str(Champion(recipe).predict([prompt], parameters)[0])

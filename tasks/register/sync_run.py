@@ -116,6 +116,9 @@ def scores(results: Results) -> dict[str, float]:
         named[f"test_{found.metric}"] = found.value
         named |= zip((f"test_{found.metric}_low", f"test_{found.metric}_high"), found.interval or (), strict=False)
         named |= {f"test_{found.metric}_{name}": value for name, value in found.baselines.items()}
+        gain = f"test_{found.metric}_gain"
+        named |= {} if found.gain is None else {gain: found.gain}
+        named |= zip((f"{gain}_low", f"{gain}_high"), found.gain_interval or (), strict=False)
     for source, names in ((results.training, MEASURES), (results.timing, TIMINGS)):
         named |= {name: float(source[key]) for key, name in names.items() if isinstance(source.get(key), (int, float))}
     return named

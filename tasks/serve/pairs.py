@@ -9,7 +9,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModelContext
 
 from tasks.formats.text_ids import LOCAL
-from tasks.serve.shared import Served
+from tasks.serve.shared import Served, of_the_output
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -72,33 +72,11 @@ class PairModel(Served):
                     **batch,
                     generation_config=search,
                     max_time=self.seconds_left(),
-                    logits_processor=self._of_the_output(before, **repetition),
+                    logits_processor=of_the_output(before, **repetition),
                 )[:, before:]
                 for place, ids in zip(places, written.tolist(), strict=True):
                     found[place] = self._decode(ids)
         return found
-
-    @staticmethod
-    def _of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
-        """Penalties for repetition. They see only the output, which begins at `before`."""
-        from transformers import (
-            LogitsProcessor,
-            LogitsProcessorList,
-            NoRepeatNGramLogitsProcessor,
-            RepetitionPenaltyLogitsProcessor,
-        )
-
-        inside = LogitsProcessorList()
-        if repetition_penalty != 1:
-            inside.append(RepetitionPenaltyLogitsProcessor(repetition_penalty))
-        if no_repeat_ngram_size:
-            inside.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size))
-
-        class OfTheOutput(LogitsProcessor):
-            def __call__(self, input_ids: Any, scores: Any) -> Any:
-                return inside(input_ids[:, before:], scores)
-
-        return LogitsProcessorList([OfTheOutput()] if inside else [])
 
     def _decode(self, ids: list[int]) -> str:
         """The text up to the token that ends it."""

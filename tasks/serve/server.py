@@ -26,9 +26,12 @@ def invalid(sentence: str) -> MlflowException:
     return MlflowException.invalid_parameter_value(sentence)
 
 
-def guard(server: Any) -> None:
-    """Change the server of a model that is being loaded; MLflow makes its routes after that."""
-    _read_strictly(server)
+def guard(server: Any, reads: Callable[[Any], Any]) -> None:
+    """Change the server of a model that is being loaded; MLflow makes its routes after that.
+
+    `reads`: how a request in JSON is handed on.
+    """
+    _read_strictly(server, reads)
     if hasattr(server, "_async_catch_mlflow_exception"):
         _bound(server)
 
@@ -42,14 +45,14 @@ def _bound(server: Any) -> None:
     def bounded(answer: Callable[[Request], Awaitable[Any]]) -> Any:
         @wraps(answer)
         async def guarded(request: Request) -> Any:
-            body = await _read(request)
+            body = await read_body(request)
 
             async def receive() -> dict[str, Any]:
                 return {"type": "http.request", "body": body, "more_body": False}
 
             gone = threading.Event()
             GONE.set(gone)
-            listening = asyncio.create_task(_listen(request, gone))
+            listening = asyncio.create_task(listen(request, gone))
             try:
                 return await answer(Request(request.scope, receive))
             finally:
@@ -60,7 +63,7 @@ def _bound(server: Any) -> None:
     server._async_catch_mlflow_exception = bounded
 
 
-async def _read(request: Any) -> bytes:
+async def read_body(request: Any) -> bytes:
     """The body of a request. Raises MlflowException for one that is too long, after all of it has come: a client that
     still sends would not hear an answer."""
     body, size = bytearray(), 0
@@ -72,13 +75,14 @@ async def _read(request: Any) -> bytes:
     return bytes(body)
 
 
-async def _listen(request: Any, gone: threading.Event) -> None:
+async def listen(request: Any, gone: threading.Event) -> None:
+    """Set `gone` when the client of a request closes the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     gone.set()
 
 
-def _read_strictly(server: Any) -> None:
+def _read_strictly(server: Any, reads: Callable[[Any], Any]) -> None:
     """Let MLflow's server refuse what it cannot read, and hand on what it was sent.
 
     Alone it answers deep nesting with 500, and makes one numpy array of fixed width of the texts: null becomes the
@@ -92,7 +96,7 @@ def _read_strictly(server: Any) -> None:
         if not content_type.lower().startswith("application/json"):
             return invocations(data, content_type, *more)
         try:
-            content = _as_table(json.loads(data))
+            content = reads(json.loads(data))
         except (ValueError, RecursionError) as error:
             raise invalid(f"the request is no JSON that can be read: {error}") from None
         return invocations(content if isinstance(content, dict) else data, content_type, *more)
@@ -100,7 +104,7 @@ def _read_strictly(server: Any) -> None:
     server.invocations = strict
 
 
-def _as_table(request: Any) -> Any:
+def as_table(request: Any) -> Any:
     """The `inputs` or `instances` of a request as a table of one column, which keeps each value as it is."""
     name = next((name for name in ("inputs", "instances") if isinstance(request, dict) and name in request), None)
     if name is None or isinstance(request[name], dict):

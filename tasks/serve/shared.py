@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +20,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from tasks.formats.text_ids import LOCAL, open_tokenizer
-from tasks.serve.server import GONE, SERVER, guard, invalid
+from tasks.serve.server import GONE, SERVER, as_table, guard, invalid
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,8 @@ class Served(PythonModel):
     auto: str
     bounds: ClassVar[Mapping[str, tuple[float, float]]]
     """The range of each prediction parameter."""
+    reads: ClassVar[Callable[[Any], Any]] = as_table
+    """How a request in JSON is handed on."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load tokenizer and weights from the Hugging Face folder onto the available device."""
@@ -63,7 +65,7 @@ class Served(PythonModel):
         self.lock, self.queue, self.request = threading.Lock(), threading.Lock(), threading.local()
         self.serving = "__pyfunc_model_path__" in os.environ  # MLflow's server sets it for itself
         if self.serving:
-            guard(sys.modules[SERVER])
+            guard(sys.modules[SERVER], type(self).reads)
 
     def class_of(self, config: "PretrainedConfig") -> str:
         """The class of `transformers` for a model with this configuration."""
@@ -75,12 +77,18 @@ class Served(PythonModel):
         """One prediction per text of the column (MLflow makes it from a list); `params` follow the signature."""
         texts, given = list(model_input.iloc[:, 0]), dict(params or {})
         for place, text in enumerate(texts, 1):
-            if not isinstance(text, str):
-                found = "null" if pd.api.types.is_scalar(text) and pd.isna(text) else f"{text!r:.60}"
-                raise invalid(f"input {place} is {found}, expected a string")
-            if not text.isascii() and (bad := next((c for c in text if "\ud800" <= c <= "\udfff"), None)):
-                raise invalid(f"input {place} is not Unicode: it contains {bad!a}")
-        for name, value in given.items():
+            require_text(f"input {place}", text)
+        self.require_bounds(given)
+        self.begin(len(texts), sum(map(len, texts)), given)
+        with self.turn():
+            problems = self.check(texts)
+        for place, problem in problems.items():
+            raise invalid(f"input {place + 1}: {problem}")
+        return self.answer(texts, given) if texts else []
+
+    def require_bounds(self, params: Mapping[str, Any]) -> None:
+        """Raise MlflowException for a parameter that is null or out of its range."""
+        for name, value in params.items():
             if value is None:
                 raise invalid(f"{name}: must be a number, not null; leave it out for its default")
             least, most = self.bounds.get(name, (-math.inf, math.inf))
@@ -88,15 +96,18 @@ class Served(PythonModel):
                 limits = f"at least {least}" if most == math.inf else f"from {least} to {most}"
                 limits = limits if math.isfinite(value) else "a finite number"
                 raise invalid(f"{name}: must be {limits}, not {value}")
-        self.request.end, self.request.gone = math.inf, GONE.get()
+
+    def begin(
+        self, inputs: int, characters: int, params: Mapping[str, Any], gone: threading.Event | None = None
+    ) -> None:
+        """Start the work of a request in this thread. Raises MlflowException if it asks for too much work.
+
+        `gone`: set when nobody waits for the answer; default: by the server.
+        """
+        self.request.end, self.request.gone = math.inf, gone or GONE.get()
         if self.serving:
-            self._require_little(texts, given)
+            _require_little(inputs, characters, params, "Masked" in self.auto)
             self.request.end = time.monotonic() + _patience()
-        with self.turn():
-            problems = self.check(texts)
-        for place, problem in problems.items():
-            raise invalid(f"input {place + 1}: {problem}")
-        return self.answer(texts, given) if texts else []
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -120,20 +131,6 @@ class Served(PythonModel):
             raise invalid("stopped: the client has closed the connection")
         if time.monotonic() > self.request.end:
             raise invalid(f"stopped after {_patience()} s, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT; send fewer inputs")
-
-    def _require_little(self, texts: Sequence[str], params: Mapping[str, Any]) -> None:
-        """Raise MlflowException if a request asks for too much work."""
-        work = len(texts) * params.get("num_beams", 1) * params.get("max_new_tokens", 1)
-        for what, amount, most in (
-            ("inputs", len(texts), TEXTS),
-            ("characters of all inputs", sum(map(len, texts)), CHARACTERS),
-            ("batch_size", params.get("batch_size", 1), TEXTS),
-            ("num_beams", params.get("num_beams", 1), BEAMS),
-            ("top_k of filled masks", params.get("top_k", 1) if "Masked" in self.auto else 1, TOP_K),
-            ("inputs x num_beams x max_new_tokens", work, NEW_TOKENS),
-        ):
-            if amount > most:
-                raise invalid(f"{what}: {amount:,} in one request, more than the {most:,} that a server accepts")
 
     def answer(self, texts: Sequence[str], params: dict[str, Any]) -> list[Any]:
         """The predictions for one or more texts."""
@@ -212,6 +209,52 @@ class Served(PythonModel):
     def _pad(self) -> int:
         known = (self.model.config.pad_token_id, self.tokenizer.pad_token_id, 0)
         return int(next(pad for pad in known if pad is not None))
+
+
+def require_text(name: str, text: Any) -> None:
+    """Raise MlflowException if an input is not a text."""
+    if not isinstance(text, str):
+        found = "null" if pd.api.types.is_scalar(text) and pd.isna(text) else f"{text!r:.60}"
+        raise invalid(f"{name} is {found}, expected a string")
+    if not text.isascii() and (bad := next((c for c in text if "\ud800" <= c <= "\udfff"), None)):
+        raise invalid(f"{name} is not Unicode: it contains {bad!a}")
+
+
+def of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
+    """Penalties for repetition. They see only the output, which begins at `before`."""
+    from transformers import (
+        LogitsProcessor,
+        LogitsProcessorList,
+        NoRepeatNGramLogitsProcessor,
+        RepetitionPenaltyLogitsProcessor,
+    )
+
+    inside = LogitsProcessorList()
+    if repetition_penalty != 1:
+        inside.append(RepetitionPenaltyLogitsProcessor(repetition_penalty))
+    if no_repeat_ngram_size:
+        inside.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size))
+
+    class OfTheOutput(LogitsProcessor):
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            return inside(input_ids[:, before:], scores)
+
+    return LogitsProcessorList([OfTheOutput()] if inside else [])
+
+
+def _require_little(inputs: int, characters: int, params: Mapping[str, Any], masked: bool) -> None:
+    """Raise MlflowException if a request asks for too much work."""
+    work = inputs * params.get("num_beams", 1) * params.get("max_new_tokens", 1)
+    for what, amount, most in (
+        ("inputs", inputs, TEXTS),
+        ("characters of all inputs", characters, CHARACTERS),
+        ("batch_size", params.get("batch_size", 1), TEXTS),
+        ("num_beams", params.get("num_beams", 1), BEAMS),
+        ("top_k of filled masks", params.get("top_k", 1) if masked else 1, TOP_K),
+        ("inputs x num_beams x max_new_tokens", work, NEW_TOKENS),
+    ):
+        if amount > most:
+            raise invalid(f"{what}: {amount:,} in one request, more than the {most:,} that a server accepts")
 
 
 def _device() -> "torch.device":

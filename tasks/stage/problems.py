@@ -69,7 +69,7 @@ def problems(error: ValidationError, model: type[BaseModel], content: Any, prefi
             continue
         known = _keys_at(model, item["loc"])
         for line in str(item["msg"]).removeprefix("Value error, ").splitlines():
-            mark = "." if line.partition(": ")[0] in known else ": "
+            mark = "." if line.partition(": ")[0].partition(".")[0] in known else ": "
             yield f"{key}{mark}{line}" if key else line
     for key, sentences in found.items():
         forms = " or ".join(sentence.partition(", not ")[0].removeprefix("expected ") for sentence in sentences[:-1])
@@ -137,7 +137,7 @@ def _not(given: Any) -> str:
 def _similar_key(model: type[BaseModel], location: Location, prefix: str) -> str:
     """Where the key could belong: a similar one of its section, or the same one elsewhere."""
     wrong = str(location[-1])
-    if similar := nearest(wrong, _keys_at(model, location[:-1])):
+    if similar := nearest(wrong, _keys_at(model, location[:-1]) - {wrong}):
         return similar
     elsewhere = {".".join(filter(None, (prefix, path))) for path in _paths(model) if path.split(".")[-1] == wrong}
     return f"; did you mean {elsewhere.pop()}?" if len(elsewhere) == 1 else ""

@@ -92,8 +92,12 @@ def headline(task: str) -> str:
 
 
 def is_baseline(key: str) -> bool:
-    """Whether a key of `evaluation/metrics.json` belongs to a baseline, such as `xz_bits_per_byte`."""
-    return key not in METRICS and any(key.endswith(f"_{metric}") for metric in METRICS)
+    """Whether a key of `evaluation/metrics.json` belongs to a baseline, such as `xz_bits_per_byte` and its bounds, or
+    compares with the base, such as `bits_per_byte_gain`."""
+    key = key.removesuffix("_low").removesuffix("_high")
+    if key.removesuffix("_gain") in METRICS:
+        return key.endswith("_gain")
+    return any(key.endswith(f"_{metric}") for metric in METRICS)
 
 
 def read_task(recipe: str) -> str:

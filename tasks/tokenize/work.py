@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.formats.corpus import count_documents, read_row_group, row_groups
+from tasks.formats.corpus import count_documents, count_parts, read_row_group, row_groups
 from tasks.formats.tokenizer import hash_tokenizer
-from tasks.formats.tokens import TARGET, TokenWriter
+from tasks.formats.tokens import TARGET, TokenWriter, write_parts
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Job, Report
@@ -72,8 +72,22 @@ def tokenize(job: Job) -> Report:
     documents = {split: count_documents(clean / split) for split in SPLITS}
     if not documents[LEARNING_SPLIT]:
         raise DataError(f"{clean / LEARNING_SPLIT}: no documents to learn a vocabulary from")
-    if task in CHATS:
-        return _report(documents, _conversations(job, settings, task, documents))
+    work = _conversations if task in CHATS else _texts
+    details = work(job, settings, task, documents)
+    for split in SPLITS:
+        if parts := count_parts(clean / split):
+            write_parts(job.output("tokens") / split, list(parts.items()))
+    rows = [details["splits"][split] for split in SPLITS]
+    return Report(
+        received={"documents": sum(documents.values()), "bytes": sum(row["bytes"] for row in rows)},
+        produced={"documents": sum(row["documents"] for row in rows), "tokens": sum(row["tokens"] for row in rows)},
+        details=details,
+    )
+
+
+def _texts(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> dict[str, Any]:
+    """Write the texts of every split; returns what the report tells."""
+    clean = job.input("clean")
     sides = _sides(job, settings, task, documents)
     sizes = " and ".join(f"{side.codec.vocab_size:,}" for side in sides)
     engine, of_base = sides[0].codec.engine.name, settings.kind == "base"
@@ -94,16 +108,7 @@ def tokenize(job: Job) -> Report:
         job.say(f"{held:,} texts contain special tokens, read as {settings.special_tokens_in_text}")
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
-    return _report(documents, details)
-
-
-def _report(documents: dict[str, int], details: dict[str, Any]) -> Report:
-    rows = [details["splits"][split] for split in SPLITS]
-    return Report(
-        received={"documents": sum(documents.values()), "bytes": sum(row["bytes"] for row in rows)},
-        produced={"documents": sum(row["documents"] for row in rows), "tokens": sum(row["tokens"] for row in rows)},
-        details=details,
-    )
+    return details
 
 
 def _conversations(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> dict[str, Any]:

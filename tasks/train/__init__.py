@@ -2,8 +2,10 @@
 
 in    base/ (empty when training from scratch), tokenizer/, tokens/train/, tokens/validation/; the recipe's sections
       `task`, `model` and `train`
-out   model/                 safetensors, config and tokenizer, loadable by `transformers`, plus gristmill.json
-      training/history.csv   step, tokens, loss, validation_loss, learning_rate, grad_norm
+out   model/                 safetensors, config and tokenizer, loadable by `transformers`, plus gristmill.json;
+                             model/adapter/ with `model.lora.keep_adapter`
+      training/history.csv   step, tokens, loss, validation_loss, learning_rate, grad_norm; for preferences also
+                             validation_accuracy, validation_margin
       training/report.json
 
 settings      the sections `model` and `train`, by task
@@ -14,11 +16,16 @@ batches       the interface of all batches: a pure function of seed and position
   packed      batches of blocks, for causal and masked models
   sentences   batches of segment pairs, for next-sentence prediction
   buckets     batches of documents of similar length, for pairs and classification
+  conversations  batches of conversations, packed or of similar length
+  preferences    batches of conversations with a chosen and a rejected answer
 loss          the training loss
+preference_loss  DPO, IPO, KTO, ORPO, SimPO
+reference     the base's log-probabilities, for preference losses: computed once, kept beside the checkpoints
 optimizers    AdamW, and Muon with AdamW, as one optimizer
 schedule      the learning rate schedule
 precision     number formats the hardware supports
 model         build a model from scratch or from a base, and save it
+lora          low-rank adapters, on weights in 32 or 4 bits; merged at the end
 checkpoints   save and resume
 history       the learning curve, history.csv
 plan          everything a training run depends on

@@ -33,6 +33,14 @@ class Batches(ABC):
     def batch(self, position: int) -> Batch:
         """The batch at a position."""
 
+    def size(self, position: int) -> int:
+        """Tokens of the batch at a position, padding not counted."""
+        return int(self.batch(position)["input_ids"].numel())
+
+    def seen(self, positions: int) -> dict[str, dict[str, float]]:
+        """Mixtures: how often the first `positions` batches went through each source; empty for one source."""
+        return {}
+
     def loader(self, positions: range, device: "torch.device") -> Iterator[Batch]:
         """Yield the batches at `positions`, on a device.
 
@@ -66,5 +74,5 @@ def find_asked(batch: Batch) -> Batch:
 
 
 def count_items(batch: Batch) -> int:
-    """The number of items in a batch: tokens, or documents for classification."""
-    return len(batch["asked"])
+    """The number of items in a batch: tokens, documents for classification, pairs for preferences."""
+    return len(batch["pairs" if "pairs" in batch else "asked"])

@@ -6,7 +6,7 @@ length and the order of batches, using a generator seeded with (seed, pass). The
 the same number of batches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.formats.rows import Ids, joined, padded, shifted
-from tasks.formats.tokens import Labels, Tokens
+from tasks.formats.tokens import Answers, Labels, Tokens
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.task import PAIRS
 from tasks.train.batches import Batch, Batches, Data
+from tasks.train.mixture import MixedBatches, Source
 from tasks.train.settings import BucketTraining, PairTraining
 
 if TYPE_CHECKING:
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sides:
-    """A tokenized split: `target` is set for pairs, `labels` for classification."""
+    """A tokenized split: `target` is set for pairs, `labels` for classification, `answers` for conversations."""
 
     text: Tokens
     target: Tokens | None = None
     labels: Labels | None = None
+    answers: Answers | None = None
+    parts: Sequence[tuple[str, range]] = ()
+    """Mixtures: the sources, each with the numbers of its documents."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,13 @@ class Documents:
             closed = ids[-1] == self.sides.text.index.eos_token_id
             ids = np.concatenate([ids[: length - 1], ids[-1:]]) if closed else ids[:length]
         return ids
+
+    def of(self, source: Source, where: str) -> "Documents":
+        """Those of one source of a mixture. Raises RecipeError if it has none."""
+        own = (self.numbers >= source.documents.start) & (self.numbers < source.documents.stop)
+        if not own.any():
+            raise RecipeError(f"{where}: no training document of the source {source.name} fits the lengths in train")
+        return Documents(self.sides, self.numbers[own], self.lengths[own])
 
     def target_ids(self, place: int) -> Ids:
         """Token ids of a target."""
@@ -100,14 +111,21 @@ class Layout:
 
 
 def bucket_data(
-    train: Sides, validation: Sides, settings: BucketTraining, cut: bool, layout: Layout, where: str
+    train: Sides,
+    validation: Sides,
+    settings: BucketTraining,
+    cut: bool,
+    layout: Layout,
+    where: str,
+    sources: Sequence[Source] = (),
 ) -> Data:
-    """Batches of both splits. `cut`: truncate long texts instead of dropping them; `where`: the recipe's file.
+    """Batches of both splits. `cut`: truncate long texts instead of dropping them; `where`: the recipe's file;
+    `sources`: those of a mixture with weights.
 
     Raises RecipeError if no document is left.
     """
     facts: dict[str, object] = {}
-    made = []
+    made: list[Batches] = []
     for name, sides in (("training", train), ("validation", validation)):
         documents, told = choose(sides, settings, cut)
         if not len(documents.numbers):
@@ -115,11 +133,19 @@ def bucket_data(
             state = f"has no documents that fit {limits}" if limits else "is empty"
             raise RecipeError(f"{where}: the {name} split {state}")
         if name == "validation":
-            count = settings.evaluation_documents
-            documents = Documents(sides, documents.numbers[:count], documents.lengths[:count])
-        batches = BucketBatches(documents, settings, layout, shuffled=name == "training")
-        facts[name] = told | {"batches": batches.count, "padding": round(batches.padding_share(), 6)}
-        made.append(batches)
+            count = min(settings.evaluation_documents or len(documents.numbers), len(documents.numbers))
+            places = np.arange(count) * len(documents.numbers) // count if sides.parts else np.arange(count)
+            documents = Documents(sides, documents.numbers[places], documents.lengths[places])
+        if name == "training" and sources:
+            each = [BucketBatches(documents.of(source, where), settings, layout, shuffled=True) for source in sources]
+            rows = np.array([len(some.documents.numbers) for some in each])
+            share = float(np.average([some.padding_share() for some in each], weights=rows))
+            made.append(MixedBatches(sources, each))
+        else:
+            alone = BucketBatches(documents, settings, layout, shuffled=name == "training")
+            made.append(alone)
+            share = alone.padding_share()
+        facts[name] = told | {"batches": made[-1].count, "padding": round(share, 6)}
     return Data(made[0], made[1], facts)
 
 
@@ -170,8 +196,21 @@ class BucketBatches(Batches):
         if layout.joined and isinstance(settings, PairTraining):
             self.width = settings.source_length + settings.target_length  # new texts may be longer than these
         self.count = len(self.borders) - 1
-        self._pass = -1
+        self._sizes = np.add.reduceat(widths.sum(axis=1), self.borders[:-1])
+        self._pass = self._ordered = -1
         self._order: NDArray[np.int64] = np.arange(self.count)
+
+    def size(self, position: int) -> int:
+        """See `Batches.size`. Batches differ between passes by documents of equal length only."""
+        number, place = divmod(position, self.count)
+        return int(self._sizes[int(self._order_of(number)[place])])
+
+    def _order_of(self, number: int) -> NDArray[np.int64]:
+        """The order of the batches in a pass [count]."""
+        if self.shuffled and number != self._ordered:
+            self._order = np.random.default_rng([self.seed, number, 1]).permutation(self.count)
+            self._ordered = number
+        return self._order
 
     def padding_share(self) -> float:
         """Fraction of padding among all tokens of a pass, 0 to 1."""
@@ -185,9 +224,8 @@ class BucketBatches(Batches):
         number, place = divmod(position, self.count)
         if self.shuffled and number != self._pass:
             self.sorted = self._sort(number)
-            self._order = np.random.default_rng([self.seed, number, 1]).permutation(self.count)
             self._pass = number
-        chosen = int(self._order[place])
+        chosen = int(self._order_of(number)[place])
         return self.layout.tensors(self.documents, self.sorted[self.borders[chosen] : self.borders[chosen + 1]])
 
     def _sort(self, number: int) -> NDArray[np.int64]:

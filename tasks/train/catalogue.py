@@ -19,6 +19,7 @@ MODELS = {
     "causal-lm": (CAUSAL,),
     "translation": (ENCODER_DECODERS, CAUSAL),
     "summarization": (ENCODER_DECODERS, CAUSAL),
+    **dict.fromkeys(("chat", "preference"), (CAUSAL,)),
     "masked-lm": ("MODEL_FOR_MASKED_LM_MAPPING_NAMES",),
     "classification": ("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",),
 }

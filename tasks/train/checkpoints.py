@@ -38,6 +38,8 @@ MARK = "whole.json"
 MARK_BYTES = 1 << 16
 """Maximum size of a mark that we write."""
 BEST = "best.safetensors"
+REFERENCE = "reference.npz"
+"""The base's log-probabilities, for preference losses: see `tasks.train.reference`."""
 TIMING = "timing.json"
 """Timing and hardware facts; not an output of the stage."""
 
@@ -71,10 +73,10 @@ def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "t
     if history.best_sha256 is not None:
         _link(folder / BEST, checkpoint / BEST)
     for path in checkpoint.iterdir():
-        _sync(path)
+        sync(path)
     write(checkpoint / MARK, _mark(checkpoint))
     for path in (checkpoint / MARK, checkpoint, folder):
-        _sync(path)
+        sync(path)
     for old in _by_step(folder)[:-KEPT]:
         _discard(old)
 
@@ -108,7 +110,7 @@ def load_best(folder: Path, model: Any, history: History) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints and best weights of a finished run; timing.json stays."""
+    """Remove the checkpoints, best weights and reference of a finished run; timing.json stays."""
     for path in _of(folder):
         _discard(path)
 
@@ -184,7 +186,7 @@ def _may_read(folder: Path) -> bool:
 
 def _of(folder: Path) -> list[Path]:
     """All that a training leaves to resume from."""
-    return [*_by_step(folder), *folder.glob(f"{BEST}*")]
+    return [*_by_step(folder), *folder.glob(f"{BEST}*"), *folder.glob(f"{REFERENCE}*")]
 
 
 def _by_step(folder: Path) -> list[Path]:
@@ -222,7 +224,7 @@ def _link(path: Path, place: Path) -> None:
     partial.replace(place)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file or folder is on the disk, so that a power cut leaves no mark without its files."""
     file = os.open(path, os.O_RDONLY)
     try:

@@ -11,8 +11,8 @@ COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate", "grad_n
 
 @dataclass
 class Row:
-    """One row: losses in nats per item (a token, or a document for classification), `loss` the mean since the last
-    row, `tokens` the items since the start."""
+    """One row: losses in nats per item (a token, a document for classification, a pair for preferences), `loss` the
+    mean since the last row, `tokens` the items since the start."""
 
     step: int
     tokens: int
@@ -20,6 +20,8 @@ class Row:
     learning_rate: float
     grad_norm: float
     validation_loss: float | None = None
+    measures: dict[str, float] = field(default_factory=dict)
+    """More of the validation, by column: `validation_accuracy`, … of preferences."""
 
 
 @dataclass
@@ -50,11 +52,12 @@ class History:
         return cls(**{**value, "rows": [Row(**row) for row in value["rows"]]})
 
     def to_csv(self) -> str:
-        """The content of history.csv: six significant digits, missing values empty."""
+        """The content of history.csv: six significant digits, missing values empty; `measures` as the last columns."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        more = list(dict.fromkeys(name for row in self.rows for name in row.measures))
+        writer.writerow([*COLUMNS, *more])
         for row in self.rows:
-            values = (getattr(row, column) for column in COLUMNS)
+            values = [*(getattr(row, column) for column in COLUMNS), *(row.measures.get(name) for name in more)]
             writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
         return text.getvalue()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tasks.formats.tokens import Index
@@ -64,13 +65,14 @@ class Log:
             step, {"loss": loss, "learning_rate": rate, "grad_norm": self._norm, "tokens_per_second": speed}
         )
 
-    def validation(self, step: int, loss: float) -> bool:
-        """Add a validation loss to the last row; returns whether it is the lowest so far."""
+    def validation(self, step: int, loss: float, measures: Mapping[str, float]) -> bool:
+        """Add a validation loss and more measures to the last row; returns whether the loss is the lowest so far."""
         self._require_finite("validation loss", loss, step)
         history, text = self.history, self.plan.text
         history.rows[-1].validation_loss = loss
+        history.rows[-1].measures = {f"validation_{name}": value for name, value in measures.items()}
         per_byte = {} if text is None else {"validation_bits_per_byte": bits_per_byte(text, loss)}
-        self.record.log(step, {"validation_loss": loss} | per_byte)
+        self.record.log(step, {"validation_loss": loss} | history.rows[-1].measures | per_byte)
         better = history.best_loss is None or loss < history.best_loss
         if better:
             history.best_step, history.best_loss = step, loss

@@ -12,10 +12,9 @@ from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
 from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
-from tasks.train.batches import Batches, count_items
+from tasks.train.batches import count_items
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
-from tasks.train.loss import summed_loss
 from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
@@ -62,7 +61,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
             items = sum(map(count_items, micro_batches))
             losses = []
             for batch in micro_batches:
-                loss = summed_loss(net, batch, plan.smoothing) / max(items, 1)
+                loss = plan.loss(net, batch) / max(items, 1)
                 accelerator.backward(loss)
                 losses.append(loss.detach())
             norm = accelerator.clip_grad_norm_(net.parameters(), settings.clip_norm or math.inf)
@@ -75,7 +74,7 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
             if evaluating or step % settings.log_every == 0:
                 log.row(step, settings.optimizer.learning_rate * factor)
             if evaluating:
-                best = log.validation(step, evaluate(net, plan.data.validation, device))
+                best = log.validation(step, *evaluate(net, plan, device))
                 if best and settings.keep == "best":
                     history.best_sha256 = checkpoints.save_best(plan.folder, model)
             bar.advance(1, note=log.note)
@@ -101,18 +100,19 @@ def _stopped(plan: Plan, history: History, step: int) -> GristmillError:
     )
 
 
-def evaluate(model: "PreTrainedModel", batches: Batches, device: "torch.device") -> float:
-    """The validation loss in nats per item; all items have equal weight."""
+def evaluate(model: "PreTrainedModel", plan: Plan, device: "torch.device") -> tuple[float, dict[str, float]]:
+    """The validation loss in nats per item, and the plan's other measures; all items have equal weight."""
     import torch
 
-    losses, items = [], 0
+    batches, sums, items = plan.data.validation, [], 0
     model.eval()
     with torch.no_grad():
         for batch in batches.loader(range(batches.count), device):
-            losses.append(summed_loss(model, batch))
+            sums.append(torch.stack(plan.measure(model, batch)))
             items += count_items(batch)
     model.train()
-    return math.fsum(torch.stack(losses).tolist()) / max(items, 1)
+    loss, *more = (math.fsum(values) / max(items, 1) for values in zip(*torch.stack(sums).tolist(), strict=True))
+    return loss, dict(zip(plan.measures, more, strict=True))
 
 
 def make_accelerator(machine: Machine) -> "Accelerator":

@@ -5,21 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.formats.chat_ids import ChatTemplate
 from tasks.formats.text_ids import LOCAL
 from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.formats.weights import positions, unfit
-from tasks.stage.errors import DataError, RecipeError, one_line
-from tasks.stage.task import PAIRS, is_causal, model_class
+from tasks.stage.errors import DataError, GristmillError, RecipeError, one_line
+from tasks.stage.task import CHATS, PAIRS, is_causal, model_class
 from tasks.train.batches import Batches, find_asked
 from tasks.train.loss import summed_loss
-from tasks.train.settings import LoraSettings, MaskedTraining, ModelSettings, PackedTraining, TrainSettings
+from tasks.train.settings import MaskedTraining, ModelSettings, TrainSettings
 from tasks.train.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
-
-KNOWN = 12
-"""Layer names listed in an error message."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +189,19 @@ def _require_shapes(design: Design) -> None:
         raise RecipeError("\n".join(f"{design.where}: {problem}" for problem in problems))
 
 
+def checkpoint_activations(model: "PreTrainedModel") -> None:
+    """Keep only the inputs of layers for the backward pass, and compute the rest again: less memory, the same numbers.
+
+    Raises GristmillError if the architecture does not support it.
+    """
+    try:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    except ValueError as error:
+        raise GristmillError(
+            f"GRISTMILL_GRADIENT_CHECKPOINTING: {model.config.model_type} does not support it; unset it"
+        ) from error
+
+
 def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> None:
     """Run one small batch. Raises RecipeError if the config is inconsistent or a causal model sees later tokens."""
     import torch
@@ -200,7 +211,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
     longest = positions(model)
     if longest is not None and longest < batches.width:
         alias = model.config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
-        length = "context_length" if isinstance(design.training, PackedTraining) else "source_length or target_length"
+        length = "context_length" if hasattr(design.training, "context_length") else "source_length or target_length"
         raise design.wrong(
             f"train.{length}", f"{batches.width} exceeds the model's {longest} positions ({key}.{alias})"
         )
@@ -209,6 +220,7 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
         with torch.no_grad():
             summed_loss(model, find_asked(small))
             sees = is_causal(design.task, model.config.is_encoder_decoder) and _sees_later_tokens(model)
+            mixes = getattr(design.training, "packing", False) and not sees and _mixes_sequences(model)
     except unfit() as error:
         raise design.wrong(key, f"{architecture} fails to run: {one_line(error)}") from error
     model.train()
@@ -218,6 +230,8 @@ def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> No
             f"{architecture} attends to later tokens; set is_decoder: true if it has that key, or choose another "
             "architecture",
         )
+    if mixes:
+        raise design.wrong("train.packing", f"{architecture} mixes the conversations of a row; set it to false")
 
 
 def _sees_later_tokens(model: "PreTrainedModel") -> bool:
@@ -231,44 +245,36 @@ def _sees_later_tokens(model: "PreTrainedModel") -> bool:
     return not torch.allclose(one, two, rtol=1e-3, atol=1e-4)
 
 
-def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, design: Design) -> Any:
-    """Add LoRA adapters and freeze all weights except `drawn`, the newly initialized layers.
+def _mixes_sequences(model: "PreTrainedModel") -> bool:
+    """Whether sequences in one row, with positions that start anew, give other logits than rows of their own, or change
+    with what stands before them in the row.
 
-    Raises RecipeError for unknown layers.
+    In a row of the same shape, what is masked adds an exact zero; so little mixing shows, too, as that of a short
+    convolution.
     """
     import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
 
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    layers = dict(model.named_modules())
-    for target in targets if isinstance(targets, list) else ():
-        if not any(f".{name}".endswith(f".{target}") for name in layers):
-            linear = [name for name, layer in layers.items() if isinstance(layer, torch.nn.Linear | Conv1D)]
-            known = ", ".join(list(dict.fromkeys(name.rpartition(".")[2] for name in linear))[:KNOWN])
-            raise design.wrong(
-                "model.lora.targets", f"{model.config.model_type} has no layer {target!r}; its layers include {known}"
-            )
-    config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets,
-        modules_to_save=drawn or None, exclude_modules=drawn or None,
-    )  # fmt: skip
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        raise design.wrong("model.lora.targets", one_line(error)) from error
+    size, lengths = model.config.get_text_config().vocab_size, (7, 5, 3)
+    ids = torch.arange(sum(lengths)) % size
+    other = torch.cat([ids[: lengths[0]].flip(0), ids[lengths[0] :]])
+    places = torch.cat([torch.arange(length) for length in lengths])[None]
+    one, two = (model(input_ids=row[None], position_ids=places).logits[0, lengths[0] :] for row in (ids, other))
+    alone = torch.cat([model(input_ids=part[None]).logits[0] for part in ids.split(lengths)[1:]])
+    scale = float(alone.abs().max())
+    return float((one - two).abs().max()) > 1e-5 * scale or float((one - alone).abs().max()) > 1e-3 * scale
 
 
 def save_model(model: Any, design: Design, usage: Usage, tokenizer: Path, folder: Path) -> None:
     """Write weights, config, generation settings, the tokenizer's files and the usage file."""
     from transformers import GenerationConfig
 
-    if design.settings.lora is not None:
-        model = model.merge_and_unload()
     model.config.use_cache = True
     if is_causal(design.task, model.config.is_encoder_decoder):
-        eos, padding = design.vocabulary.eos, design.vocabulary.padding
-        bos = design.vocabulary.opening[-1] if design.vocabulary.opening else eos
+        eos: int | list[int] | None = design.vocabulary.eos
+        padding = design.vocabulary.padding
+        bos = design.vocabulary.opening[-1] if design.vocabulary.opening else design.vocabulary.eos
+        if design.task in CHATS:
+            eos = ChatTemplate.open(tokenizer).ends
         model.generation_config = GenerationConfig(bos_token_id=bos, eos_token_id=eos, pad_token_id=padding)
     elif design.task in PAIRS:
         said, config = model.generation_config, model.config

@@ -1,5 +1,6 @@
 """Batches of packed blocks, for causal and masked models."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,32 +9,64 @@ from tasks.formats.rows import IGNORED, Ids
 from tasks.formats.tokens import Tokens
 from tasks.stage.errors import DataError
 from tasks.train.batches import Batch, Batches, Data
-from tasks.train.blocks import Cut, TrainingBlocks, ValidationBlocks
+from tasks.train.blocks import Blocks, Cut, Documents, Stream, ValidationBlocks, training_blocks
+from tasks.train.buckets import Sides
+from tasks.train.mixture import Source
 from tasks.train.settings import MaskedTraining, PackedTraining
 from tasks.train.vocabulary import Vocabulary
 
-Blocks = TrainingBlocks | ValidationBlocks
 VALIDATION = 1 << 40
 """First validation position: beyond all training positions, so that validation has its own masks."""
 KEPT, DRAWN = 0.1, 0.1
 """Fractions of the targets left unchanged and replaced by a random token (Devlin et al. 2018, section 3.1)."""
 
 
-def causal_data(tokens: Tokens, validation: Tokens, settings: PackedTraining, opening: Sequence[int]) -> Data:
-    """Causal batches of both splits: `input_ids` int64 [batch_size, context_length]."""
+def of_each_source(split: Sides, most_tokens: int | None) -> Stream:
+    """A split as a stream; of a mixture, if only its first tokens count, evenly spaced documents from every source."""
+    if not split.parts or most_tokens is None or most_tokens >= len(split.text):
+        return split.text
+    documents = split.text.index.documents
+    wanted = max(math.ceil(documents * most_tokens / len(split.text)), 1)
+    return Documents.of(split.text, np.arange(wanted) * documents // wanted)
+
+
+def causal_data(
+    tokens: Tokens,
+    validation: Stream,
+    settings: PackedTraining,
+    opening: Sequence[int],
+    where: str,
+    sources: Sequence[Source] = (),
+) -> Data:
+    """Causal batches of both splits: `input_ids` int64 [batch_size, context_length].
+
+    `where`: the recipe's file; `sources`: those of a mixture with weights.
+    """
     cut = Cut(settings.context_length)
+    blocks = training_blocks(tokens, cut, settings.seed, settings.shuffle == "documents", sources, where)
     return Data(
-        CausalBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size, opening),
+        CausalBatches(blocks, settings.batch_size, opening),
         CausalBatches(ValidationBlocks(validation, cut, settings.evaluation_tokens), settings.batch_size, opening),
     )
 
 
-def masked_data(tokens: Tokens, validation: Tokens, settings: MaskedTraining, vocabulary: Vocabulary) -> Data:
-    """Masked batches of both splits. Raises DataError if the tokenizer lacks a token that masked models need."""
+def masked_data(
+    tokens: Tokens,
+    validation: Stream,
+    settings: MaskedTraining,
+    vocabulary: Vocabulary,
+    where: str,
+    sources: Sequence[Source] = (),
+) -> Data:
+    """Masked batches of both splits; see `causal_data`.
+
+    Raises DataError if the tokenizer lacks a token that masked models need.
+    """
     cut = Cut(settings.context_length - len(vocabulary.frame), overlap=0)
     masking = Masking(settings, vocabulary)
+    blocks = training_blocks(tokens, cut, settings.seed, settings.shuffle == "documents", sources, where)
     return Data(
-        MaskedBatches(TrainingBlocks(tokens, cut, settings.seed), settings.batch_size, masking, 0),
+        MaskedBatches(blocks, settings.batch_size, masking, 0),
         MaskedBatches(
             ValidationBlocks(validation, cut, settings.evaluation_tokens), settings.batch_size, masking, VALIDATION
         ),
@@ -45,15 +78,18 @@ class PackedBatches(Batches):
     """Batches of `size` blocks; the last validation batch may be smaller."""
 
     def __init__(self, blocks: Blocks, size: int) -> None:
-        self.blocks, self.size = blocks, size
-        total = len(blocks) if isinstance(blocks, ValidationBlocks) else blocks.per_pass
-        self.count = max(-(-total // size), 1)
+        self.blocks, self.rows = blocks, size
+        self.count = max(-(-blocks.per_pass // size), 1)
         self.width = blocks.cut.length
+
+    def seen(self, positions: int) -> dict[str, dict[str, float]]:
+        """See `Batches.seen`."""
+        return self.blocks.seen(positions * self.rows)
 
     def places(self, position: int) -> range:
         """The block positions of a batch."""
-        first = position * self.size
-        last = first + self.size
+        first = position * self.rows
+        last = first + self.rows
         return range(first, min(last, len(self.blocks)) if isinstance(self.blocks, ValidationBlocks) else last)
 
 

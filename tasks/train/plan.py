@@ -3,12 +3,19 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.formats.tokens import Index
-from tasks.train.batches import Data
+from tasks.train.batches import Batch, Data
 from tasks.train.history import History
+from tasks.train.loss import summed_loss
 from tasks.train.precision import Machine
-from tasks.train.settings import BucketTraining, TrainSettings
+from tasks.train.preference_loss import MEASURES, measured, preference_losses, read_answers
+from tasks.train.settings import BucketTraining, ChatTraining, PreferenceTraining, TrainSettings
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Plan:
     folder: Path
     """Checkpoint folder."""
     text: Index | None
-    """Index of the validation split, if the loss is per token of text and converts to bits per byte."""
+    """Tokens and bytes of the validation split, if the loss is per token of text and converts to bits per byte."""
 
     @property
     def steps(self) -> int:
@@ -42,3 +49,25 @@ class Plan:
     def smoothing(self) -> float:
         """Label smoothing."""
         return self.settings.label_smoothing if isinstance(self.settings, BucketTraining) else 0.0
+
+    @property
+    def noise(self) -> float | None:
+        """The alpha of NEFTune."""
+        return self.settings.neftune_alpha if isinstance(self.settings, ChatTraining) else None
+
+    def loss(self, model: "PreTrainedModel", batch: Batch) -> "torch.Tensor":
+        """The training loss of a batch, summed over its items."""
+        if isinstance(self.settings, PreferenceTraining):
+            return preference_losses(read_answers(model, batch), self.settings.loss).sum()
+        return summed_loss(model, batch, self.smoothing, self.noise)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what a validation measures beside the loss."""
+        return MEASURES if isinstance(self.settings, PreferenceTraining) else ()
+
+    def measure(self, model: "PreTrainedModel", batch: Batch) -> "list[torch.Tensor]":
+        """Sums over the items of a validation batch: the loss, then `measures`."""
+        if isinstance(self.settings, PreferenceTraining):
+            return measured(model, batch, self.settings.loss)
+        return [summed_loss(model, batch)]

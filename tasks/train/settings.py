@@ -30,6 +30,10 @@ class LoraSettings(Section):
     """Dropout on the adapters' input."""
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     """Names of the layers to adapt: q_proj, v_proj, …"""
+    keep_adapter: Annotated[bool, Field(exclude_if=lambda keep: not keep)] = False
+    """Also keep the adapter alone, in the folder `adapter` of the model, for PEFT."""
+    quantize: Annotated[Literal["nf4"] | None, Field(exclude_if=lambda kind: kind is None)] = None
+    """QLoRA: the frozen weights in 4 bits while training (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314)."""
 
 
 class ModelSettings(Section):
@@ -159,6 +163,15 @@ class TrainSettings(Section):
     patience: Count | None = None
     """Early stopping: end after this many evaluations without a lower validation loss; needs keep: best."""
 
+    def tokens_read(self) -> int | None:
+        """Maximum tokens that the training reads, padding counted; None if `epochs` decide."""
+        return None if self.steps is None else self.steps * self.accumulation * self.tokens_per_batch()
+
+    def tokens_per_batch(self) -> int:
+        """Maximum tokens of a batch."""
+        batch_tokens: int = getattr(self, "batch_tokens", 0)
+        return batch_tokens
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
@@ -177,6 +190,13 @@ class PackedTraining(TrainSettings):
     """Sequences per batch."""
     evaluation_tokens: Count | None = None
     """Evaluate on the first tokens of the validation split only (None: all)."""
+    shuffle: Literal["blocks", "documents"] = Field("blocks", exclude_if=lambda what: what == "blocks")
+    """What each pass puts in a new order: `blocks`, cut from the documents in the order of the corpus, or `documents`,
+    so that other documents become neighbors, and then the blocks."""
+
+    def tokens_per_batch(self) -> int:
+        """See `TrainSettings.tokens_per_batch`."""
+        return self.batch_size * self.context_length
 
 
 class MaskedTraining(PackedTraining):
@@ -226,15 +246,81 @@ class ChatTraining(TrainSettings):
     """Evaluate on the first conversations of the validation split only (None: all)."""
 
 
+class DpoSettings(Section):
+    """DPO: direct preference optimization (Rafailov et al. 2023, https://arxiv.org/abs/2305.18290)."""
+
+    name: Literal["dpo"]
+    beta: Positive = 0.1
+    """How strongly the model is held to the base; smaller lets it move further."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Fraction of pairs assumed to be labeled the wrong way round, in training only (conservative DPO, Mitchell 2023,
+    https://ericmitchell.ai/cdpo.pdf)."""
+
+
+class IpoSettings(Section):
+    """IPO: identity preference optimization, which does not overfit to certain preferences (Azar et al. 2023,
+    https://arxiv.org/abs/2310.12036)."""
+
+    name: Literal["ipo"]
+    beta: Positive = 0.1
+    """The paper's tau: the margin per token that is aimed at is 1 / (2 beta)."""
+
+
+class KtoSettings(Section):
+    """KTO: the chosen answers are desirable, the rejected ones undesirable (Ethayarajh et al. 2024,
+    https://arxiv.org/abs/2402.01306)."""
+
+    name: Literal["kto"]
+    beta: Positive = 0.1
+    """How strongly the model is held to the base; smaller lets it move further."""
+    desirable_weight: Positive = 1.0
+    """Weight of the chosen answers."""
+    undesirable_weight: Positive = 1.0
+    """Weight of the rejected answers."""
+
+
+class OrpoSettings(Section):
+    """ORPO: likelihood of the chosen answer plus an odds ratio, without a reference (Hong et al. 2024,
+    https://arxiv.org/abs/2403.07691)."""
+
+    name: Literal["orpo"]
+    beta: Positive = 0.1
+    """The paper's lambda: the weight of the odds ratio."""
+
+
+class SimpoSettings(Section):
+    """SimPO: log-probabilities per token with a target margin, without a reference (Meng et al. 2024,
+    https://arxiv.org/abs/2405.14734)."""
+
+    name: Literal["simpo"]
+    beta: Positive = 2.0
+    """Scale of the log-probabilities per token."""
+    gamma: Annotated[float, Field(ge=0)] = 1.0
+    """The margin that is aimed at, after scaling by beta."""
+
+
+PreferenceLoss = DpoSettings | IpoSettings | KtoSettings | OrpoSettings | SimpoSettings
+
+WITH_REFERENCE = (DpoSettings, IpoSettings, KtoSettings)
+"""Losses that compare the model with its base."""
+
+
 class PreferenceTraining(TrainSettings):
     """Pairs of answers: the chosen one becomes likelier than the rejected one, relative to the base."""
 
+    loss: Annotated[PreferenceLoss, Field(discriminator="name")] = DpoSettings(name="dpo")
+    """What is minimized: dpo, ipo, kto, orpo or simpo."""
     context_length: Annotated[int, Field(ge=8)] = 1024
     """Maximum tokens of a conversation with its answer; pairs that exceed it are left out."""
     batch_tokens: Count = 4096
     """Maximum tokens per batch, both answers and padding counted; a longer pair is a batch of its own."""
     evaluation_documents: Count | None = None
     """Evaluate on the first pairs of the validation split only (None: all)."""
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the loss compares the model with its base."""
+        return isinstance(self.loss, WITH_REFERENCE)
 
 
 SETTINGS: dict[
@@ -258,3 +344,8 @@ def problems(task: str, model: ModelSettings, train: TrainSettings) -> Iterator[
     wanted = isinstance(train, MaskedTraining) and train.next_sentence and model.architecture is not None
     if wanted and model.architecture not in known:
         yield f"train.next_sentence: {model.architecture} does not support it; use one of {', '.join(known)}"
+    if isinstance(train, PreferenceTraining) and model.from_scratch and not isinstance(train.loss, OrpoSettings):
+        yield (
+            f"train.loss: {train.loss.name} needs a base that already answers, and random weights do not; set "
+            "model.init to one, or use orpo, which also learns the chosen answers"
+        )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.formats.chat_ids import ChatTemplate
 from tasks.formats.text_ids import Frame, opening
 from tasks.formats.tokenizer import load_tokenizer
 from tasks.formats.tokens import TARGET, Index
@@ -42,7 +43,7 @@ def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
             raise DataError(
                 f"{path}/index.json: vocab_size: {index.vocab_size}, but the tokenizer in {folder} has {len(tokenizer)}"
             )
-        if index.eos_token_id not in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+        if not index.template and index.eos_token_id not in (tokenizer.eos_token_id, tokenizer.sep_token_id):
             raise DataError(
                 f"{path}/index.json: eos_token_id: {index.eos_token_id}, "
                 f"but the tokenizer in {folder} ends a text with {tokenizer.eos_token_id or tokenizer.sep_token_id}"
@@ -56,3 +57,13 @@ def read_vocabulary(folder: Path, splits: dict[Path, Index]) -> Vocabulary:
         target_size=len(load_tokenizer(other)) if other.is_dir() else None,
         **{name: getattr(tokenizer, f"{name}_token_id") for name in ("eos", "pad", "cls", "sep", "mask")},
     )
+
+
+def require_template(folder: Path, split: Path, index: Index) -> None:
+    """Raises DataError if conversations were not rendered by the chat template of the tokenizer in `folder`."""
+    try:
+        template = ChatTemplate.open(folder)
+    except ValueError as error:
+        raise DataError(f"{folder}: {error}") from error
+    if (template.sha256, template.end) != (index.template, index.eos_token_id):
+        raise DataError(f"{split}/index.json: rendered by another chat template than that in {folder}")

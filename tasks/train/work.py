@@ -3,28 +3,37 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from tasks.formats.tokens import TARGET, Index, Labels, Tokens
+from tasks.formats.mixture import Weighted, read_weights
+from tasks.formats.tokenizer import load_tokenizer
+from tasks.formats.tokens import TARGET, Answers, Index, Labels, Tokens, read_parts
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.identity import fingerprint, hash_tree
 from tasks.stage.run import Job, Report, checkpoints_of
-from tasks.stage.runtime import workers
+from tasks.stage.runtime import gradient_checkpointing, workers
 from tasks.stage.settings import read_section, recipe_path
-from tasks.stage.task import FAMILIES, read_task
+from tasks.stage.task import CHATS, FAMILIES, read_task
 from tasks.train import checkpoints
 from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
+from tasks.train.conversations import ConversationBatches, chat_data
 from tasks.train.history import History
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import fit
-from tasks.train.model import Design, add_lora, build_model, check_runs, save_model
-from tasks.train.packed import causal_data, masked_data
+from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
+from tasks.train.mixture import Source, sources_of
+from tasks.train.model import Design, build_model, check_runs, checkpoint_activations, save_model
+from tasks.train.packed import causal_data, masked_data, of_each_source
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine, resolve
+from tasks.train.preferences import preference_data
+from tasks.train.reference import add_reference
 from tasks.train.sentences import sentence_data
 from tasks.train.settings import (
     SETTINGS,
@@ -37,11 +46,14 @@ from tasks.train.settings import (
     PreferenceTraining,
     problems,
 )
-from tasks.train.vocabulary import Vocabulary, read_vocabulary
+from tasks.train.vocabulary import Vocabulary, read_vocabulary, require_template
 from tasks.workers.system import prepare
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+
+SAME = ("vocab_size", "eos_token_id", "tokenizer", "template")
+"""Fields of an index that are the same for all splits."""
 
 Training = PackedTraining | BucketTraining | ChatTraining | PreferenceTraining
 
@@ -54,11 +66,15 @@ class Order:
     task: str
     model: ModelSettings
     train: Training
+    weights: dict[str, Weighted]
+    """The sources of a mixture; empty for one source."""
 
     def resolved(self) -> dict[str, Any]:
-        """As JSON values, defaults included."""
+        """As JSON values, defaults included; the weights of a mixture's sources if it has some."""
         model, train = self.model.model_dump(mode="json"), self.train.model_dump(mode="json")
-        return {"task": self.task, "model": model, "train": train}
+        sources = [source.model_dump(mode="json", exclude_none=True) for source in self.weights.values()]
+        mixture = {"sources": sources} if any(len(source) > 1 for source in sources) else {}
+        return {"task": self.task, "model": model, "train": train, **mixture}
 
 
 def train(job: Job) -> Report:
@@ -78,6 +94,8 @@ def train(job: Job) -> Report:
     vocabulary = read_vocabulary(
         job.input("tokenizer"), {job.input(f"tokens/{name}"): sides.text.index for name, sides in splits.items()}
     )
+    if order.task in CHATS:
+        require_template(job.input("tokenizer"), job.input("tokens/train"), splits["train"].text.index)
     identity = identify(job, order, machine)
     make_deterministic(order.train.seed, machine)
     labels = splits["train"].labels
@@ -88,17 +106,20 @@ def train(job: Job) -> Report:
     )  # fmt: skip
     model, drawn = build_model(design)
     machine = replace(machine, attention=model.config._attn_implementation)
-    data = make_data(order, splits, vocabulary, model.config)
+    data = make_data(job, order, splits, vocabulary, model.config, read_sources(order, splits["train"]))
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
-    if order.model.lora is not None:
-        model = add_lora(model, drawn, order.model.lora, design)
+    if gradient_checkpointing():
+        checkpoint_activations(model)
+    lora = order.model.lora
+    if lora is not None:
+        model = add_lora(model, drawn, lora, design, machine)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    text = splits["validation"].text.index if order.task == "causal-lm" else None
+    text = _counted(job, order, splits["validation"], data)
     plan = Plan(order.where, order.train, machine, data, checkpoints_of(job.recipe, identity), text)
     job.say(
         f"{model.config.model_type}, {parameters:,} parameters"
-        + (f" plus {trained:,} trained" if order.model.lora is not None else "")
+        + (f" plus {trained:,} trained" if lora is not None else "")
         + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
     )
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
@@ -107,6 +128,8 @@ def train(job: Job) -> Report:
     checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
     finished = False
     try:
+        if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
+            add_reference(model, plan, identity)
         history = fit(model, plan, record)
         finished = True
     except KeyboardInterrupt as stop:
@@ -118,7 +141,12 @@ def train(job: Job) -> Report:
         record.close(failed=not finished)
 
     usage = _usage(order, splits["train"].text.index)
-    save_model(model.cpu(), design, usage, job.input("tokenizer"), job.output("model"))
+    model = model.cpu()
+    if lora is not None:
+        if lora.keep_adapter:
+            save_adapter(model, job.output("model") / ADAPTER)
+        model = merged(model)
+    save_model(model, design, usage, job.input("tokenizer"), job.output("model"))
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
     checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
     checkpoints.clear(plan.folder)
@@ -133,7 +161,7 @@ def read_order(recipe: str) -> Order:
     settings = read_section(recipe, "train", SETTINGS[task])
     if found := list(problems(task, model, settings)):
         raise RecipeError("\n".join(f"{where}: {problem}" for problem in found))
-    return Order(where, task, model, settings)
+    return Order(where, task, model, settings, read_weights(recipe))
 
 
 def open_splits(job: Job, order: Order) -> dict[str, Sides]:
@@ -144,28 +172,62 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
         path = job.input(f"tokens/{name}")
         tokens = Tokens.open(path)
         target = Tokens.open(path / TARGET) if needs == TARGET else None
-        splits[name] = Sides(tokens, target, Labels.open(path) if needs == "label" else None)
+        labels = Labels.open(path) if needs == "label" else None
+        answers = Answers.open(path, tokens) if order.task in CHATS else None
+        splits[name] = Sides(tokens, target, labels, answers, read_parts(path, tokens))
         if isinstance(order.train, PackedTraining) and len(tokens) < order.train.context_length:
             raise DataError(
                 f"{path}: {len(tokens):,} tokens, fewer than one block of {order.train.context_length} tokens "
                 f"({order.where}: train.context_length)"
             )
     one, other = (sides.text.index for sides in splits.values())
-    if (one.vocab_size, one.eos_token_id, one.tokenizer) != (other.vocab_size, other.eos_token_id, other.tokenizer):
+    if any(getattr(one, name) != getattr(other, name) for name in SAME):
         raise DataError(f"{job.input('tokens/validation')}/index.json: made by a different tokenizer than tokens/train")
     return splits
 
 
-def make_data(order: Order, splits: dict[str, Sides], vocabulary: Vocabulary, config: "PretrainedConfig") -> Data:
-    """The batches for a task and model config."""
+def read_sources(order: Order, train: Sides) -> list[Source]:
+    """The sources of a mixture with weights; empty without."""
+    starts = train.text.starts + (0 if train.target is None else train.target.starts)
+    tokens = [int(starts[documents.stop] - starts[documents.start]) for _, documents in train.parts]
+    return sources_of(train.parts, tokens, order.weights, order.where)
+
+
+def make_data(
+    job: Job,
+    order: Order,
+    splits: dict[str, Sides],
+    vocabulary: Vocabulary,
+    config: "PretrainedConfig",
+    sources: Sequence[Source] = (),
+) -> Data:
+    """The batches for a task and model config; `sources`: those of a mixture with weights."""
     train, validation, settings = splits["train"], splits["validation"], order.train
+    if isinstance(settings, PreferenceTraining):
+        folders = {name: job.input(f"tokens/{name}") for name in splits}
+        return preference_data(folders, settings, vocabulary.padding, order.where)
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
-        return bucket_data(train, validation, settings, order.task != "translation", layout, order.where)
+        return bucket_data(train, validation, settings, order.task != "translation", layout, order.where, sources)
+    if isinstance(settings, ChatTraining):
+        return chat_data(train, validation, settings, vocabulary.padding, order.where, sources)
+    assert isinstance(settings, PackedTraining)
+    stream = of_each_source(validation, settings.evaluation_tokens)
     if isinstance(settings, MaskedTraining):
-        make = sentence_data if settings.next_sentence else masked_data
-        return make(train.text, validation.text, settings, vocabulary)
-    return causal_data(train.text, validation.text, settings, vocabulary.opening)
+        if settings.next_sentence:
+            return sentence_data(train.text, validation.text, settings, vocabulary)
+        return masked_data(train.text, stream, settings, vocabulary, order.where, sources)
+    return causal_data(train.text, stream, settings, vocabulary.opening, order.where, sources)
+
+
+def _counted(job: Job, order: Order, validation: Sides, data: Data) -> Index | None:
+    """The tokens and bytes that the validation loss is on: of the split, or of a chat model's answers; else None."""
+    if order.task == "causal-lm":
+        return validation.text.index
+    if isinstance(order.train, ChatTraining) and order.train.loss_on != "all":
+        assert isinstance(data.validation, ConversationBatches)
+        return data.validation.conversations.counted(load_tokenizer(job.input("tokenizer")))
+    return None
 
 
 def identify(job: Job, order: Order, machine: Machine) -> str:
@@ -178,11 +240,18 @@ def identify(job: Job, order: Order, machine: Machine) -> str:
         "inputs": {name: hash_tree(job.input(name)) for name in job.stage.inputs},
         "code": read_code("train"),
         "machine": {"precision": machine.precision, "attention": machine.attention},
-        "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "libraries": {"torch": torch.__version__, "transformers": transformers.__version__, **_bits(order.model)},
     })  # fmt: skip
 
 
+def _bits(model: ModelSettings) -> dict[str, str]:
+    """The version of the library that quantizes, for recipes that do."""
+    return {} if model.lora is None or model.lora.quantize is None else {"bitsandbytes": version("bitsandbytes")}
+
+
 def _usage(order: Order, index: Index) -> Usage:
+    if isinstance(order.train, ChatTraining | PreferenceTraining):
+        return Usage(order.task, source_length=order.train.context_length, control=index.control)
     if not isinstance(order.train, BucketTraining):
         return Usage(order.task, control=index.control)
     target = order.train.target_length if isinstance(order.train, PairTraining) else None
@@ -221,6 +290,12 @@ def _timing(history: History, machine: Machine) -> dict[str, object]:
     }
 
 
+def _mixture(plan: Plan, steps: int) -> dict[str, Any]:
+    """Mixtures with weights: how often each source was read."""
+    seen = plan.data.training.seen(steps * plan.settings.accumulation)
+    return {"sources": seen} if seen else {}
+
+
 def _report(
     order: Order, plan: Plan, history: History, identity: str, facts: dict[str, Any], splits: dict[str, Sides]
 ) -> Report:
@@ -243,6 +318,7 @@ def _report(
             **{key: value for key, value in asdict(plan.machine).items() if key != "device"},
             **facts,
             "data": plan.data.facts,
+            **_mixture(plan, last.step),
             "steps": last.step,
             "tokens_seen": history.tokens,
             "epochs": round(last.step * plan.settings.accumulation / plan.data.training.count, 3),

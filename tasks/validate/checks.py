@@ -6,7 +6,7 @@ copies the table for each metric, so an expectation gets only the columns it nee
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,9 @@ from tasks.validate.parts import LISTED, ask_in_parts, kind_of
 from tasks.validate.settings import ExpectationSettings
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 KEPT = (
     "element_count",
@@ -53,7 +55,8 @@ class Outcome:
     def description(self) -> str:
         """Name and arguments, `expect_column_values_to_be_between(column=words, min_value=1)`."""
         arguments = ", ".join(f"{key}={value}" for key, value in self.settings.arguments.items() if key != "mostly")
-        return f"{self.settings.name}({arguments})"
+        of = f" of {self.settings.source}" if self.settings.source else ""
+        return f"{self.settings.name}({arguments}){of}"
 
     @property
     def expected(self) -> str:
@@ -90,7 +93,7 @@ def run_checks(
     from great_expectations.compatibility import pydantic
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    made: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
+    made: dict[tuple[str, tuple[str, ...], str | None], list[Any]] = {}
     for index, settings in enumerate(expectations):
         expectation = getattr(gxe, signature(settings.name).class_name)
         try:
@@ -100,7 +103,7 @@ def run_checks(
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {problems}") from error
         except TypeError as error:  # an abstract class: listed, but not implemented
             raise RecipeError(f"{recipe}: validate.expectations[{index}]: {settings.name}: {error}") from error
-        made.setdefault((kind_of(settings.name), _shown(settings, frame)), []).append(one)
+        made.setdefault((kind_of(settings.name), _shown(settings, frame), settings.source), []).append(one)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("corpus").add_dataframe_asset("documents")
@@ -117,14 +120,23 @@ def run_checks(
         return list(seen[-1].results)
 
     results = []
-    for (kind, columns), some in made.items() or [(("whole", ("row",)), [])]:
-        results += ask_in_parts(frame.select(columns), kind, some, ask)
-    return _outcomes(result := _whole(seen[0], results), expectations, recipe), result
+    rows = {source: _rows_of(source, frame) for _, _, source in made}
+    for (kind, columns, source), some in made.items() or [(("whole", ("row",), None), [])]:
+        table = frame if source is None else frame[rows[source]]
+        results += ask_in_parts(table.select(columns), kind, some, ask)
+    return _outcomes(result := _whole(seen[0], results), expectations, recipe, rows), result
+
+
+def _rows_of(source: str | None, frame: "pl.DataFrame") -> "NDArray[np.int64]":
+    """Positions in the frame of the documents of a source, or of all."""
+    import numpy as np
+
+    return np.arange(frame.height) if source is None else np.flatnonzero((frame["part"] == source).to_numpy())
 
 
 def _shown(settings: ExpectationSettings, frame: "pl.DataFrame") -> tuple[str, ...]:
     """The columns that an expectation gets: those it needs, or `row` to count rows."""
-    about = settings.columns if not settings.about_the_table else set(frame.columns) - {"row"}
+    about = settings.columns if not settings.about_the_table else set(frame.columns) - {"row", "part"}
     return tuple(name for name in frame.columns if name in about) or ("row",)
 
 
@@ -142,7 +154,13 @@ def _whole(whole: Any, results: list[Any]) -> Any:
     return whole
 
 
-def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe: Path) -> list[Outcome]:
+def _outcomes(
+    result: Any,
+    expectations: tuple[ExpectationSettings, ...],
+    recipe: Path,
+    rows: "Mapping[str | None, NDArray[np.int64]]",
+) -> list[Outcome]:
+    """`rows`: by source, the positions of its documents in the frame."""
     outcomes = []
     result.results.sort(key=lambda one: one.expectation_config.meta["index"])
     for one in result.results:
@@ -154,7 +172,7 @@ def _outcomes(result: Any, expectations: tuple[ExpectationSettings, ...], recipe
         positions = full.get("unexpected_index_list") or []
         values = full.get("unexpected_list") or []
         failing = {
-            int(position): _short(value)
+            int(rows[settings.source][int(position)]): _short(value)
             for position, value in zip(positions, values if len(values) == len(positions) else positions, strict=True)
         }
         kept = {key: _bounded(full[key]) for key in KEPT if key in full}

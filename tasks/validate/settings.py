@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from tasks.formats.corpus import Column
 from tasks.stage.problems import nearest
 from tasks.stage.settings import Section
 from tasks.validate.catalogue import canonical_name, expectation_names, signature
@@ -36,18 +37,26 @@ COLUMNS = {
     "target_characters": "characters of the target, or null",
     "target_words": "words of the target, or null",
     "length_ratio": "characters of the target per character of the text, or null",
+    "turns": "turns of the conversation, the system prompt included, or null",
+    "answers": "turns of the assistant, or null",
+    "rejected_words": "words of the rejected answer, or null",
 }
 """Columns for expectations: those of the corpus, and statistics of each document's text. Most expectations skip nulls;
 expect_column_values_to_not_be_null counts them."""
 
-OF_COLUMN = {"target": ("target", "target_characters", "target_words", "length_ratio"), "label": ("label",)}
+OF_COLUMN = {
+    "target": ("target", "target_characters", "target_words", "length_ratio"),
+    "label": ("label",),
+    "messages": ("turns", "answers"),
+    "rejected": ("rejected_words",),
+}
 """By a column that a source may lack, those that are null without it."""
 NAMES = ("column", "column_A", "column_B", "column_list")
 """Arguments that name columns."""
 
 
 class ExpectationSettings(Section):
-    """One expectation. All keys but `expectation` and `severity` are its arguments."""
+    """One expectation. All keys but `expectation`, `severity` and `source` are its arguments."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -55,6 +64,8 @@ class ExpectationSettings(Section):
     """Any built-in expectation of Great Expectations, in either spelling."""
     severity: Literal["critical", "warning", "info"] = "critical"
     """Effect if it is not met: critical stops the stage, warning prints a warning, info only adds it to the report."""
+    source: str | None = Field(None, exclude_if=lambda name: name is None)
+    """Mixtures: the name of the source whose documents it is about. Default: all documents."""
 
     @property
     def name(self) -> str:
@@ -135,6 +146,6 @@ class ValidateSettings(Section):
     """Documents with a problem in the source (bytes that are not UTF-8, a missing value) are quarantined before any
     expectation runs; a larger share of them stops the stage."""
 
-    def keys_about(self, column: Literal["target", "label"]) -> list[str]:
+    def keys_about(self, column: Column) -> list[str]:
         """Expectations about a column that the corpus lacks: nulls are skipped, so they would hold for any corpus."""
         return [f"expectations[{index}]" for index, one in enumerate(self.expectations) if one.judges(column)]

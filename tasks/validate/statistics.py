@@ -4,9 +4,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.formats.corpus import COLUMNS, read_row_group, row_groups
+from tasks.formats.conversation import ASSISTANT, TURN
+from tasks.formats.corpus import COLUMNS, extra_columns, read_row_group, row_groups
 from tasks.stage.errors import DataError
 from tasks.stage.progress import progress
+from tasks.validate.settings import OF_COLUMN
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,12 +25,16 @@ def scan(raw: Path, columns: Collection[str]) -> "pl.DataFrame":
     """
     import polars as pl
 
-    frames = [statistics(pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String)).with_row_index("row"), columns)]
+    needed = ("messages", "rejected", *(name for name in ("part",) if name in columns))
+    extra = [name for name in needed if name in extra_columns(raw)]
+    lacking = {name for column in {"messages", "rejected"} - set(extra) for name in OF_COLUMN[column]}
+    columns, read = set(columns) - lacking, (*COLUMNS, *extra)
+    frames = [statistics(pl.DataFrame(schema=dict.fromkeys(read, pl.String)).with_row_index("row"), columns)]
     seen = 0  # after an empty frame, for a corpus without row groups
     places = row_groups(raw)
     with progress("validate", len(places), "row groups") as shown:
         for path, group, _ in places:
-            batch = read_row_group(path, group, (*COLUMNS, "problem"))
+            batch = read_row_group(path, group, (*read, "problem"))
             check_utf8(batch, path, group)
             frame = pl.DataFrame(batch).with_row_index("row", seen)
             seen += batch.num_rows
@@ -54,8 +60,9 @@ def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataF
     count = pl.Int32  # long enough: see `tasks.ingest.source.LONGEST`
     text, target = pl.col("text"), pl.col("target")
     characters = text.str.len_chars()
+    messages = pl.col("messages")
     known = {
-        **{name: pl.col(name) for name in COLUMNS},
+        **{name: pl.col(name) for name in (*COLUMNS, "part")},
         "characters": characters.cast(count),
         "bytes": text.str.len_bytes().cast(count),
         "words": text.str.count_matches(r"\S+").cast(count),
@@ -67,5 +74,8 @@ def statistics(documents: "pl.DataFrame", columns: Collection[str]) -> "pl.DataF
         "target_characters": target.str.len_chars().cast(count),
         "target_words": target.str.count_matches(r"\S+").cast(count),
         "length_ratio": target.str.len_chars() / characters.clip(1),
+        "turns": messages.str.count_matches(TURN, literal=True).cast(count),
+        "answers": messages.str.count_matches(f'{TURN}{ASSISTANT}"', literal=True).cast(count),
+        "rejected_words": pl.col("rejected").str.count_matches(r"\S+").cast(count),
     }
     return documents.select("row", *(known[name].alias(name) for name in known if name in columns))

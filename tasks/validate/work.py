@@ -5,8 +5,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.formats.corpus import CorpusWriter, corpus_schema, count_documents, extra_columns, extra_of, read_batches
+from tasks.formats.corpus import (
+    CorpusWriter,
+    corpus_schema,
+    count_documents,
+    count_parts,
+    extra_columns,
+    extra_of,
+    read_batches,
+)
 from tasks.formats.drops import DropWriter
+from tasks.formats.mixture import require_sources
 from tasks.stage.errors import DataError, GristmillError
 from tasks.stage.run import Job, Report
 from tasks.stage.settings import read_section, recipe_path
@@ -31,6 +40,9 @@ def validate(job: Job) -> Report:
     columns = set().union(*(one.columns for one in settings.expectations))
     if any(one.name.startswith("expect_table_column") for one in settings.expectations):
         columns |= set(COLUMNS) - {"text", "target", "longest_line"}
+    if named := sorted({one.source for one in settings.expectations if one.source is not None}):
+        columns |= {"part"}
+        require_sources(named, count_parts(raw), f"{recipe_path(job.recipe)}: validate.expectations")
     frame = scan(raw, columns)
     _require_few_problems(job, raw, count_documents(raw) - frame.height, settings.max_problem_share)
     outcomes, result = run_checks(frame, settings.expectations, recipe_path(job.recipe))

@@ -12,6 +12,7 @@ from tasks.changes.record import Record
 from tasks.changes.settings import find_settings
 from tasks.changes.tables import notes, summary, tables
 from tasks.stage.errors import GristmillError
+from tasks.stage.task import FAMILIES
 from tests.changes import language_rows, make_record, texts, write_scores
 
 TEST = texts(60)
@@ -180,6 +181,33 @@ def test_pairs_show_both_outputs_and_the_reference(tmp_path: Path) -> None:
     assert compared["chrf"] is not None and compared["chrf"].gain > 0
     shown = dict(found.scores.better[0].outputs)
     assert (shown["old"], shown["new"], shown["reference"]) == ("the dog sat", "the cat sat", "the cat sat on the mat")
+
+
+def test_chats_show_both_answers_and_slices_by_their_number(tmp_path: Path) -> None:
+    def rows(word: str, chrf: float, loss: float) -> dict[str, list[Any]]:
+        score = [None if number % 4 == 3 else chrf + number % 3 for number in range(60)]
+        return {
+            "id": list(TEST), "group": [name.split("#")[0] for name in TEST], "bytes": [20 + n % 5 for n in range(60)],
+            "tokens": [9] * 60, "loss": [loss + number % 3 for number in range(60)],
+            "turns": [1 + number % 2 for number in range(60)], "prediction": [f"a {word}"] * 60,
+            "reference": ["a cat"] * 60, "chrf": score, "rougeL": score, "exact_match": [float(word == "cat")] * 60,
+            "ended": [1.0] * 60,
+        }  # fmt: skip
+
+    one, other = (
+        make_record(tmp_path / name, name, TEST, task="chat", rows=rows(*given))
+        for name, given in (("old", ("dog", 30.0, 9.0)), ("new", ("cat", 50.0, 8.0)))
+    )
+    found = find_changes(one, other).scores
+    assert found is not None
+    compared = {each.name: each.comparison for each in found.metrics}
+    assert all(compared[name] is not None for name in FAMILIES["chat"].metrics)
+    assert compared["chrf"] is not None and compared["chrf"].gain == pytest.approx(20)
+    assert {each.kind for each in found.slices} == {"group", "length", "answers"}
+    assert [each.name for each in found.slices if each.kind == "answers"] == ["1", "2"]
+    assert found.better[0].measure == "chrf" and not found.worse
+    shown = dict(found.better[0].outputs)
+    assert (shown["old"], shown["new"], shown["reference"]) == ("a dog", "a cat", "a cat")
 
 
 def test_a_model_against_itself_is_the_same(old: Record) -> None:

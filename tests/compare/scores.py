@@ -48,6 +48,12 @@ def pair(task: str, groups: Sequence[str], seed: int = 0, classes: int = 4) -> t
         elif task == "classification":
             guesses = np.where(random.random(count) < 0.7, labels, random.integers(0, classes + 1, count))
             columns = {"label": [f"c{k}" for k in labels], "predicted": [f"c{k}" for k in guesses]}
+        elif task == "chat":
+            columns = {"bytes": sizes, "loss": sizes * random.uniform(0.5, 0.9, count), "reference": references}
+            columns |= {"turns": 1 + sizes % 3, "tokens": sizes // 3}
+            for name, most in (("chrf", 100), ("rougeL", 100), ("exact_match", 1), ("ended", 1)):
+                values = random.integers(0, most + 1, count).astype(float)
+                columns[name] = [None if place % 4 == 3 else value for place, value in enumerate(values.tolist())]
         else:
             columns = {"prediction": [spoilt(text, random) for text in references], "reference": references}
         if task == "summarization":

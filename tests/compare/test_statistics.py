@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from tasks.compare.documents import COLUMNS, SAME, read_documents
-from tasks.compare.statistics import bleu, chrf, dense, statistic, summed
+from tasks.compare.statistics import bleu, chrf, statistic
+from tasks.paired.sums import dense, summed
 from tasks.stage.errors import DataError
 from tasks.stage.settings import read_yaml
 from tasks.stage.task import FAMILIES, METRICS
 from tests.compare.scores import alone, documents, pair
+from tests.evaluate.chats import chat_project
 from tests.evaluate.families import class_project, masked_project, pair_project
 from tests.evaluate.projects import causal_project, run_once
 
@@ -20,7 +22,9 @@ EVERY = [(task, metric) for task, family in FAMILIES.items() for metric in famil
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory, bpe, llama, source_bpe, target_bpe, masked_bpe) -> dict[str, Path]:
+def evaluated(
+    tmp_path_factory, bpe, llama, source_bpe, target_bpe, masked_bpe, chat_bpe, chat_model
+) -> dict[str, Path]:
     """Real evaluations by task: the root of each project."""
     new = tmp_path_factory.mktemp
     return {
@@ -31,6 +35,7 @@ def evaluated(tmp_path_factory, bpe, llama, source_bpe, target_bpe, masked_bpe) 
         "summarization": run_once(pair_project, new("sums"), "summarization", "t5", source_bpe, None, source_length=40),
         "masked-lm": run_once(masked_project, new("masked"), masked_bpe),
         "classification": run_once(class_project, new("classes"), "bert", masked_bpe, source_length=30),
+        "chat": run_once(chat_project, new("chat"), chat_bpe, chat_model),
     }
 
 

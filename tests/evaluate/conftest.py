@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluate.chats import make_chat_model, save_chat_tokenizer
 from tests.evaluate.projects import causal_project, make_model, run_once, save_tokenizer
 from tests.evaluate.texts import SOURCES, TARGETS, TEXTS
 
@@ -68,3 +69,13 @@ def target_bpe(tmp_path_factory):
 @pytest.fixture(scope="session")
 def masked_bpe(tmp_path_factory):
     return save_tokenizer(tmp_path_factory.mktemp("masked"), TEXTS, 300, MASKED_SPECIALS, "[CLS] $A [SEP]")
+
+
+@pytest.fixture(scope="session")
+def chat_bpe(tmp_path_factory):
+    return save_chat_tokenizer(tmp_path_factory.mktemp("chat"))
+
+
+@pytest.fixture(scope="session")
+def chat_model(chat_bpe):
+    return make_chat_model(chat_bpe)

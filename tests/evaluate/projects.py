@@ -107,17 +107,18 @@ def write_recipe(root: Path, **evaluate: object) -> None:
 
 
 def write_corpus(folder: Path, texts: list[str], groups: list[str], **more: list) -> None:
-    """Write documents d0, d1, … instead of any there; `more`: the columns target and label, or other ids."""
+    """Write documents d0, d1, … instead of any there; `more`: the columns target, label and messages, or other ids."""
     import pyarrow as pa
 
-    from tasks.formats.corpus import CorpusWriter, corpus_schema
+    from tasks.formats.corpus import EXTRA, CorpusWriter, corpus_schema
 
     shutil.rmtree(folder, ignore_errors=True)
     columns = {"id": [f"d{n}" for n in range(len(texts))], "group": groups, "text": texts, **more}
     rows = [dict(zip(columns, row, strict=True), source="s") for row in zip(*columns.values(), strict=True)]
-    with CorpusWriter(folder, corpus_schema()) as writer:
+    schema = corpus_schema(extra=[name for name in EXTRA if name in more])
+    with CorpusWriter(folder, schema) as writer:
         if rows:
-            writer.write(pa.RecordBatch.from_pylist(rows, corpus_schema()))
+            writer.write(pa.RecordBatch.from_pylist(rows, schema))
 
 
 def write_tokens(folder: Path, bpe: Path, tokenizer: str | None = None) -> None:

@@ -28,7 +28,11 @@ GENERATION = {
 }  # fmt: skip
 PROMPTS = {
     "causal-lm": "ROMEO:", "translation": "the cat", "summarization": "The cat sat on the mat.",
-    "masked-lm": "The cat [MASK] on the mat.", "classification": "A dog ran away.",
+    "masked-lm": "The cat [MASK] on the mat.", "classification": "A dog ran away.", "chat": "Who sat on the mat?",
+    "preference": "Who ran away?",
+}  # fmt: skip
+CHAT_GENERATION = {
+    **GENERATION, "num_beams": 1, "no_repeat_ngram_size": 0, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0,
 }  # fmt: skip
 HISTORY = "step,loss,learning_rate,validation_loss\n1,5.5,0.1,\n2,5.25,0.1,5.3\n3,5.125,0.05,\n4,5.0,0.0,5.1\n"
 
@@ -106,7 +110,7 @@ def train(data: Path, identity: str = IDENTITY, seed: int = 0, task: str = "caus
 
 
 def evaluate(
-    data: Path, headline: float, signature: str = SIGNATURE, task: str = "causal-lm", generation: Any = GENERATION
+    data: Path, headline: float, signature: str = SIGNATURE, task: str = "causal-lm", generation: Any = None
 ) -> None:
     """The outputs of evaluate for this value of the headline metric."""
     metrics: dict[str, Any] = {}
@@ -118,7 +122,8 @@ def evaluate(
     classes = {"cat": {"f1": 0.5, "documents": 1}, "dog": {"f1": 0.25, "documents": 1}}
     counts = {"tokens": 40, "bytes": 111, "documents": 2}
     write_json(data / "evaluation" / "metrics.json", {**metrics, **counts, "classes": classes, "signature": signature})
-    details = {"generation": generation} if task in PAIRS else {}
+    said = {**dict.fromkeys(PAIRS, GENERATION), "chat": CHAT_GENERATION}.get(task)
+    details = {"generation": generation or said} if said else {}
     write_json(data / "evaluation" / "report.json", {"stage": "evaluate", "details": details})
     more = {"reference": "Woe is me!"} if task in PAIRS else {"label": "net"} if task == "classification" else {}
     write_json(data / "evaluation" / "samples.json", [{"prompt": PROMPTS[task], "text": " Ay me!", **more}])

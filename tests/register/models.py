@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.formats.usage import Usage
-from tasks.stage.task import FAMILIES
+from tasks.stage.task import CHATS, FAMILIES
 
 WORDS = ["the", "a", "cat", "dog", "sat", "on", "mat", "s", "ran", "away", "chat", "chien", "le", "un"]
 LABELS = ["games", "net", "science"]
@@ -22,6 +22,18 @@ MODELS: dict[str, tuple[str, dict[str, Any], Usage]] = {
         },
         Usage("causal-lm"),
     ),
+    **{
+        task: (
+            "llama",
+            {
+                "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+                "max_position_embeddings": 128, "bos_token_id": None, "eos_token_id": 1, "pad_token_id": 2,
+                "initializer_range": 1.0,
+            },
+            Usage(task, source_length=96),
+        )
+        for task in CHATS
+    },
     "translation": (
         "marian",
         {
@@ -54,6 +66,13 @@ MODELS: dict[str, tuple[str, dict[str, Any], Usage]] = {
 """Architecture, configuration without vocabulary, usage; `roberta` has another mask, and tokens for ` cat` and `s`."""
 
 
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""A chat template that knows every role."""
+
+
 def save_model(folder: Path, task: str = "causal-lm", seed: int = 0) -> None:
     """Write weights, configuration, tokenizer and usage."""
     import torch
@@ -62,7 +81,10 @@ def save_model(folder: Path, task: str = "causal-lm", seed: int = 0) -> None:
     torch.manual_seed(seed)
     architecture, settings, usage = MODELS[task]
     config = transformers.AutoConfig.for_model(architecture, **_tokenizers(folder, task), **settings)
-    getattr(transformers, FAMILIES[usage.task].model).from_config(config).save_pretrained(folder)
+    model = getattr(transformers, FAMILIES[usage.task].model).from_config(config)
+    if usage.task in CHATS:
+        model.generation_config = transformers.GenerationConfig(eos_token_id=[1], pad_token_id=2)
+    model.save_pretrained(folder)
     usage.write(folder)
 
 
@@ -74,6 +96,10 @@ def _tokenizers(folder: Path, task: str) -> dict[str, int]:
     match task:
         case "causal-lm":
             return {"vocab_size": bytes_tokenizer(folder, ["<|endoftext|>"], eos_token="<|endoftext|>")}
+        case "chat" | "preference":
+            specials = ["<|im_start|>", "<|im_end|>", "<pad>"]
+            roles = {"eos_token": "<|im_end|>", "pad_token": "<pad>", "extra_special_tokens": ["<|im_start|>"]}
+            return {"vocab_size": bytes_tokenizer(folder, specials, **roles, chat_template=CHATML)}
         case "translation":
             target = bytes_tokenizer(folder / "target", ["</s>", "<pad>"], **roles)
             source = bytes_tokenizer(folder, ["</s>", "<pad>", "<unk>"], **roles)

@@ -52,6 +52,8 @@ def test_the_metrics_of_a_run_have_the_names_of_its_family(project_of, task):
         ("summarization", "summarization", "AutoModelForSeq2SeqLM", "reference: Woe is me!"),
         ("masked-lm", "fill-mask", "AutoModelForMaskedLM", "The cat [MASK] on the mat.\n→  Ay me!"),
         ("classification", "text-classification", "AutoModelForSequenceClassification", "label: net"),
+        ("chat", "text-generation", "AutoModelForCausalLM", "Who sat on the mat?\n→  Ay me!"),
+        ("preference", "text-generation", "AutoModelForCausalLM", "Conversations are rendered by its chat template (`"),
     ],
 )
 def test_the_card_says_what_the_model_is_for_and_how_it_is_loaded(project_of, task, pipeline, auto, sample):

@@ -12,13 +12,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import invocations
+from mlflow.types.llm import CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA
 
 from tasks.evaluate.settings import GenerationSettings
 from tasks.register.package import served_code
 from tasks.register.registration import run
 from tasks.stage.errors import DataError
-from tasks.stage.task import FAMILIES, PAIRS
-from tests.register import GENERATION, PROMPTS, evaluate, the_model
+from tasks.stage.task import CHATS, FAMILIES, PAIRS
+from tests.register import CHAT_GENERATION, GENERATION, PROMPTS, evaluate, the_model
 
 CHAMPION = "models:/tiny@champion"
 TEXTS = ["the cat sat on the mat", "a", ""]
@@ -39,10 +40,11 @@ def test_the_served_code_stands_alone(task):
 def test_the_champion_answers_the_example_in_it(project_of, task):
     project_of(task)
     run("tiny")
-    (example,) = json.loads(Path(download_artifacts(CHAMPION), "input_example.json").read_text())
-    assert example == PROMPTS[task]
-    answer = load_model(CHAMPION).predict([example])
-    assert len(answer) == 1 and answer[0]
+    example = json.loads(Path(download_artifacts(CHAMPION), "input_example.json").read_text())
+    expected = {"messages": [{"role": "user", "content": PROMPTS[task]}]} if task in CHATS else [PROMPTS[task]]
+    assert example == expected
+    answer = load_model(CHAMPION).predict(example)
+    assert answer["choices"] if task in CHATS else len(answer) == 1 and answer[0]
     assert the_model().model_type == task
 
 
@@ -69,6 +71,39 @@ def test_a_causal_model_goes_on_as_the_evaluation_of_its_recipe(project):
     assert defaults() == wanted
     model = load_model(CHAMPION)
     assert model.predict(TEXTS) == model.predict(TEXTS, params=wanted) != model.predict(TEXTS, params={"top_k": 5})
+
+
+def test_a_chat_model_has_the_signature_of_mlflow_and_the_parameters_of_its_evaluation(project_of):
+    root = project_of("chat")
+    evaluate(root / "data/tiny", 2.5, task="chat", generation={**CHAT_GENERATION, "temperature": 0.5, "seed": 3})
+    write_adapter(root / "data/tiny/model/adapter")
+    run("tiny")
+    stored = Path(download_artifacts(CHAMPION))
+    record = Model.load(str(stored))
+    assert (record.signature.inputs, record.signature.outputs) == (CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA)
+    assert record.metadata == {"task": "llm/v1/chat"} and record.flavors["python_function"]["streamable"]
+    wanted = {**CHAT_GENERATION, "temperature": 0.5, "seed": 3, "batch_size": 32}
+    assert defaults() == wanted
+    assert "jinja2==" in (stored / "requirements.txt").read_text()
+    assert (stored / "artifacts/model/adapter/adapter_model.safetensors").read_bytes() == b"adapter"
+    model, request = load_model(CHAMPION), {"messages": [{"role": "user", "content": "the cat"}]}
+    completion = model.predict(request)
+    text = completion["choices"][0]["message"]["content"]
+    assert completion["model"] == "tiny" and completion["object"] == "chat.completion"
+    assert model.predict(["the cat"]) == [text] == model.predict(["the cat"], params=wanted)
+    assert model.predict(pd.DataFrame({"any": ["the cat"]})) == model.predict("the cat") == [text]
+    (other,) = model.predict(pd.DataFrame({"messages": [request["messages"]]}))
+    assert other["choices"] == completion["choices"] == model.predict([request["messages"]])[0]["choices"]
+    assert model.predict({**request, "seed": 4})["choices"] != completion["choices"]
+    streamed = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in model.predict_stream(request))
+    assert streamed == text
+
+
+def write_adapter(folder: Path) -> None:
+    """Files like those of PEFT."""
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(b"adapter")
+    (folder / "adapter_config.json").write_text("{}")
 
 
 @pytest.mark.parametrize("content", [None, ["a"], 5])

@@ -146,7 +146,7 @@ def test_each_block_begins_as_the_base_begins_a_text(tmp_path: Path, opening: li
         writer.write(np.array(ids, np.uint32), np.array([len(ids)]), len(ids))
     writer.close()
     tokens, keys = Tokens.open(tmp_path / "t"), PackedTraining(steps=1, context_length=12, batch_size=5)
-    data = causal_data(tokens, tokens, keys, opening)
+    data = causal_data(tokens, tokens, keys, opening, "x.yaml")
     size = len(opening)
     for position in range(data.validation.count):
         batch = arrays(data.validation.batch(position))
@@ -161,7 +161,7 @@ def test_each_block_begins_as_the_base_begins_a_text(tmp_path: Path, opening: li
 @pytest.mark.parametrize("frame", [Frame([CLS], [SEP]), Frame([CLS], []), Frame([], [])])
 def test_masked_blocks_stand_in_what_the_tokenizer_adds(tmp_path: Path, frame: Frame) -> None:
     tokens, keys = write(tmp_path / "t", [30] * 20, 3), MaskedTraining(steps=1, context_length=16, batch_size=4)
-    data = masked_data(tokens, tokens, keys, replace(VOCABULARY, frame=frame))
+    data = masked_data(tokens, tokens, keys, replace(VOCABULARY, frame=frame), "x.yaml")
     ids = arrays(data.training.batch(0))["input_ids"]
     assert ids.shape == (4, 16) and data.training.width == 16
     assert (ids[:, : len(frame.before)] == CLS).all() and (ids[:, 16 - len(frame.behind) :] == SEP).all()

@@ -4,9 +4,12 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.validate.settings import COLUMNS
+from tasks.formats.conversation import write_messages
+from tasks.validate.settings import COLUMNS, OF_COLUMN
 from tasks.validate.statistics import statistics
+from tests.chats import turns
 
+OF_CHATS = {name for column in ("messages", "rejected") for name in OF_COLUMN[column]}
 LINE_ENDS = "\t\n\x0b\x0c\r\x85"
 
 
@@ -32,15 +35,20 @@ def slow(text: str) -> dict[str, float]:
 
 
 def test_there_is_a_statistic_for_every_documented_column() -> None:
-    made = statistics(documents("one two\nthree"), COLUMNS).to_dicts()[0]
+    chat = write_messages([*turns("a", '{"role":"assistant"', system="s")])
+    known = documents("one two\nthree").with_columns(messages=pl.lit(chat), rejected=pl.lit("no  way"))
+    made = statistics(known, COLUMNS).to_dicts()[0]
     assert list(made) == ["row", *COLUMNS]
     assert made["words"] == 3 and made["lines"] == 2 and made["longest_line"] == 7
+    assert made["turns"] == 3 and made["answers"] == 1 and made["rejected_words"] == 2
     assert abs(made["letter_share"] - 11 / 13) < 1e-12
 
 
 def test_targets_have_statistics_and_where_there_is_none_they_are_null() -> None:
     pairs = documents("four", "a", "b", "", target=[" zwei  drei\n", None, "", "é"], label=[None, "x", None, "y"])
-    made = statistics(pairs, COLUMNS).select("target", "label", "target_characters", "target_words", "length_ratio")
+    made = statistics(pairs, {*COLUMNS} - OF_CHATS).select(
+        "target", "label", "target_characters", "target_words", "length_ratio"
+    )
     assert made.rows() == [
         (" zwei  drei\n", None, 12, 2, 3.0),
         (None, "x", None, None, None),

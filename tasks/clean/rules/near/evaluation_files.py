@@ -8,7 +8,7 @@ A folder means all such files in it, recursively.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,10 @@ def _strings(array: "pa.Array") -> "Iterator[pa.Array]":
     elif types.is_dictionary(kind):
         yield from _strings(array.dictionary_decode())
     elif types.is_struct(kind):
-        for field in array.flatten():
-            yield from _strings(field)
+        names = [field.name for field in kind]
+        for name, field in zip(names, array.flatten(), strict=True):
+            if not is_role(name, names):
+                yield from _strings(field)
     elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         yield from _strings(array.flatten())
 
@@ -87,9 +89,17 @@ def _decoded(path: Path) -> "Iterator[pa.Array]":
 
 
 def _values(value: object) -> Iterator[str]:
-    """Every string in a JSON value except field names; lone surrogates are replaced."""
+    """Every string in a JSON value except field names and roles; lone surrogates are replaced."""
     if isinstance(value, str):
         yield value.encode(errors="replace").decode()
     elif isinstance(value, list | dict):
-        for inner in value.values() if isinstance(value, dict) else value:
+        names = list(value) if isinstance(value, dict) else []
+        for inner in [value[name] for name in names if not is_role(name, names)] if names else value:
             yield from _values(inner)
+
+
+def is_role(name: str, names: Collection[str]) -> bool:
+    """Whether a field is the role of a turn: `role` beside `content`, or `from` beside `value`."""
+    return (name, "content") in (("role", each) for each in names) or (
+        (name, "value") in (("from", each) for each in names)
+    )

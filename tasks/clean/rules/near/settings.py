@@ -63,9 +63,12 @@ class ContaminationSettings(Section):
     boilerplate: Share | None = 0.1
     """N-grams in more than this fraction of all documents, and in at least five, are boilerplate, such as a licence,
     and do not count. Null counts all."""
+    sides: Annotated[tuple[Literal["text", "target"], ...], Field(min_length=1)] | None = None
+    """What is compared. Default: texts and targets, of conversations the questions (`text`) only. The same answer to
+    different questions: `{sides: [target], min_words: 1, min_share: 1}`."""
     files: tuple[str, ...] = ()
     """Evaluation sets in addition to the test split: .parquet, .jsonl or .txt files, or folders of them. Every string
-    in a file counts."""
+    in a file counts, except the roles of conversations."""
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> Self:

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.compare.statistics import Rows, Statistic, numbered, summed
+from tasks.paired.sums import Rows, Statistic, numbered, summed
 
 LEAST_DEGREES = 0.5
 """Of freedom, where one group holds nearly everything; the interval is then very wide."""

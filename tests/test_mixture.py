@@ -1,0 +1,144 @@
+"""A recipe with several sources, through all stages."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tasks.formats.corpus import read_batches
+from tasks.formats.tokens import Tokens, read_parts
+from tests.families import tiny_recipe, write_source
+from tests.scratch import run_stages, without_tracking
+
+
+def write_recipe(name: str, content: dict[str, Any]) -> None:
+    Path("recipes").mkdir(exist_ok=True)
+    Path(f"recipes/{name}.yaml").write_text(yaml.safe_dump(content))
+
+
+def part(name: str, file: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "kind": "files", "licence": f"licence of {name}", "files": [file]} | more
+
+
+def write_words(path: Path, words: str, rows: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"text": f"{words} {number} " * 3}) + "\n" for number in range(rows)))
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a mixture of three sources, one of them for evaluation only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("mixed"))
+        without_tracking(patch)
+        write_source(Path("texts/words.jsonl"))
+        write_words(Path("texts/ships.jsonl"), "the ships of the line sail", 90)
+        write_words(Path("texts/exam.jsonl"), "a question that nobody trains on", 12)
+        recipe = tiny_recipe("causal-lm", "texts/words.jsonl", shuffle="documents")
+        recipe["ingest"] = {
+            "sources": [
+                part("words", "texts/words.jsonl", weight=0.7, documents={"group_column": "group"}),
+                part("ships", "texts/ships.jsonl", weight=0.3),
+                part("exam", "texts/exam.jsonl", split="test"),
+            ]
+        }
+        recipe["validate"] = {
+            "expectations": [
+                {
+                    "expectation": "expect_column_values_to_be_between",
+                    "column": "words",
+                    "max_value": 21,
+                    "source": "ships",
+                    "mostly": 0.5,
+                },
+                {"expectation": "expect_column_values_to_not_be_null", "column": "group"},
+            ]
+        }
+        recipe["clean"]["sources"] = {"words": {"max_words": 8, "splits": {"test": 0.5}}}
+        write_recipe("mixed", recipe)
+        yield run_stages("mixed")
+
+
+def of_part(folder: Path, column: str, name: str) -> list[str]:
+    batches = [batch for batch in read_batches(folder, ["part", column])]
+    return [row[column] for batch in batches for row in batch.to_pylist() if row["part"] == name]
+
+
+def test_each_split_has_the_sources_in_order(mixed: Path) -> None:
+    for split, names in (("train", ["words", "ships"]), ("test", ["words", "ships", "exam"])):
+        found = [name for batch in read_batches(mixed / "clean" / split, ["part"]) for name in batch[0].to_pylist()]
+        assert list(dict.fromkeys(found)) == names
+        assert found == sorted(found, key=names.index)
+        tokens = Tokens.open(mixed / "tokens" / split)
+        assert read_parts(mixed / "tokens" / split, tokens)[-1][1].stop == len(found)
+    assert all(name.startswith("ships:") for name in of_part(mixed / "clean" / "train", "id", "ships"))
+
+
+def test_a_source_for_evaluation_only_is_in_no_other_split(mixed: Path) -> None:
+    assert len(of_part(mixed / "clean" / "test", "id", "exam")) == 12
+    for split in ("train", "validation"):
+        assert not of_part(mixed / "clean" / split, "id", "exam")
+
+
+def test_cleaning_and_splits_differ_by_source(mixed: Path) -> None:
+    report = json.loads((mixed / "clean" / "report.json").read_text())
+    assert {drop["reason"] for drop in report["dropped"]} == {"too_many_words"}
+    rejected = pq.read_table(mixed / "clean" / "rejected.parquet")
+    assert set(rejected["part"].to_pylist()) == {"words"}
+    words, ships = (report["details"]["sources"][name] for name in ("words", "ships"))
+    assert 0.35 < words["test"] / sum(words.values()) < 0.7
+    assert ships["test"] / sum(ships.values()) < 0.35
+
+
+def test_an_expectation_is_about_one_source(mixed: Path) -> None:
+    report = json.loads((mixed / "valid" / "report.json").read_text())
+    assert report["details"]["met"] == 2
+
+
+def test_the_blocks_keep_to_the_weights(mixed: Path) -> None:
+    seen = json.loads((mixed / "training" / "report.json").read_text())["details"]["sources"]
+    assert {name: own["share"] for name, own in seen.items()} == {"words": 0.7, "ships": 0.3}
+
+
+def test_scores_are_told_by_source(mixed: Path) -> None:
+    metrics = json.loads((mixed / "evaluation" / "metrics.json").read_text())
+    rows = pq.read_table(mixed / "evaluation" / "scores.parquet").to_pylist()
+    assert set(metrics["by_part"]) == {"words", "ships", "exam"}
+    for name, found in metrics["by_part"].items():
+        own = [row for row in rows if row["part"] == name]
+        nats, size = sum(row["loss"] for row in own), sum(row["bytes"] for row in own)
+        assert found["documents"] == len(own)
+        assert found["bits_per_byte"] == pytest.approx(nats / np.log(2) / size, abs=1e-5)
+
+
+def test_several_languages_are_a_mixture_with_prefixes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One model for two tasks that share their texts: the prefix says which one is asked."""
+    monkeypatch.chdir(tmp_path)
+    without_tracking(monkeypatch)
+    write_source(Path("texts/words.jsonl"))
+    recipe = tiny_recipe("translation", "texts/words.jsonl", like="summarization", steps=8, evaluation_documents=4)
+    columns = {"group_column": "group", "target_column": "target"}
+    recipe["ingest"] = {
+        "sources": [
+            part("capitals", "texts/words.jsonl", epochs=1.5, prefix="in capitals: ", documents=columns),
+            part("again", "texts/words.jsonl", prefix="again: ", documents={**columns, "target_column": "text"}),
+        ]
+    }
+    recipe["clean"] |= {"near_duplicates": {}, "across_sources": False}
+    write_recipe("two", recipe)
+    folder = run_stages("two")
+    texts = of_part(folder / "clean" / "test", "text", "again")
+    assert texts and all(text.startswith("again: ") for text in texts)
+    groups = [set(of_part(folder / "clean" / split, "group", name)) for split in ("train", "test") for name in
+              ("capitals", "again")]  # fmt: skip
+    assert groups[0] == groups[1] and groups[2] == groups[3] and not groups[0] & groups[2]
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    assert {"bleu", "chrf", "documents"} == set(metrics["by_part"]["again"])
+    seen = json.loads((folder / "training" / "report.json").read_text())["details"]["sources"]
+    assert seen["capitals"]["share"] == pytest.approx(0.6, abs=0.05)
+    assert seen["capitals"]["epochs"] / seen["again"]["epochs"] == pytest.approx(1.5, abs=0.6)
