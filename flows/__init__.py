@@ -18,6 +18,9 @@ stop        Ctrl-C and its kin end a command with a sentence
 schedule    a deployment with a schedule
 summary     the outcome of a run
 events      events in Prefect about the gate and the champion
+scratch_run stages of a recipe with other settings, in a folder beside the project
+tried       `gristmill run --set`: other settings, without writing them
+sweep/      searches settings by the validation loss
 noise       trains a recipe again with other seeds
 reproduce/  makes any run again in a clean work tree, and compares every byte
 why_stale   why each stage would run; of its code, `stale_code`

@@ -39,11 +39,13 @@ def launch(
     timeout: float | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> int:
     """Run `python -m MODULE ARGUMENTS…`, pass each output line to `say`, and return the exit code.
 
     A negative exit code is the signal that ended the program; `timeout` is in seconds; `folder` is its working
-    directory (default: this one). Call it in the main thread, so that signals reach it. Raises TookTooLong.
+    directory (default: this one); `watch` is called several times a second, and what it raises ends the program. Call
+    it in the main thread, or while the main thread is `polled`, so that signals reach it. Raises TookTooLong.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "flows.child", str(os.getpid()), module, *arguments],
@@ -56,7 +58,7 @@ def launch(
     ) as process:
         try:
             with polled():
-                for line in _lines(process, timeout):
+                for line in _lines(process, timeout, watch):
                     say(line)
         finally:
             _end_group(process)
@@ -69,7 +71,7 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **THEIRS, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
 
 
-def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[str]:
+def _lines(process: subprocess.Popen[bytes], timeout: float | None, watch: Callable[[], None]) -> Iterator[str]:
     """The lines of a process until it ends, including an unfinished last one. Raises TookTooLong."""
     assert process.stdout is not None
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -81,6 +83,7 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         ended = closed = False
         while not (ended or closed):
             stop_if_asked()
+            watch()
             # Check the process itself: a child that it left behind may hold the pipe open.
             ended = _has_ended(process)
             ready = selector.select(0 if ended else 0.2)

@@ -47,9 +47,9 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
     """
     ready = _READY.set(nodes or _read(recipe))  # report errors in the recipe before a server starts
     try:
-        with reachable_api(starting), _console(), tags(recipe):
+        with reachable_api(starting), console(), tags(recipe):
             state: State[Any] = gristmill(recipe, return_state=True)
-            summary = _result(state)
+            summary = result_of(state)
     finally:
         _READY.reset(ready)
     assert isinstance(summary, Summary)
@@ -57,7 +57,7 @@ def run(recipe: str, starting: TemporaryServer | None = None, nodes: list[Node] 
 
 
 @contextmanager
-def _console() -> Iterator[None]:
+def console() -> Iterator[None]:
     """Prefect's log on the terminal: above the bar, and without the outcome, which the caller tells.
 
     If nobody reads it any more, as after `| head`, the run ends as if its terminal was closed.
@@ -65,7 +65,7 @@ def _console() -> Iterator[None]:
 
     def passes(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(
-            ("Finished in state Failed", "Finished in state RecordIncomplete", _RECORD)
+            ("Finished in state Failed", "Finished in state RecordIncomplete", "Task run failed with state", _RECORD)
         )
 
     def end() -> None:
@@ -156,7 +156,7 @@ def _run_stages(recipe: str, nodes: Sequence[Node]) -> tuple[list[Row], dict[str
         state = as_task(ask_dvc, node.address)(
             node, unchanged, f"stage {number} of {len(nodes)}", wait_for=needs, return_state=True
         )
-        row = _result(state)
+        row = result_of(state)
         rows.append(row)
         states[node.address] = state
         if node.address == CODE and row.happened != "unchanged":
@@ -170,7 +170,7 @@ def _register(recipe: str, needs: list[State[Any]]) -> tuple[dict[str, Any], str
     """The registration, and a warning if the MLflow record is incomplete. Raises StageFailed."""
     state = as_task(register, f"register@{recipe}")(recipe, wait_for=needs, return_state=True)
     try:
-        return _result(state), None
+        return result_of(state), None
     except StageFailed as error:
         if error.exit_code != EXIT_TRANSIENT:
             raise
@@ -198,7 +198,8 @@ def register(recipe: str) -> State[Any]:
     return Completed(data=read_registration(recipe))
 
 
-def _result(state: State[Any]) -> Any:
+def result_of(state: State[Any]) -> Any:
+    """The data of a final state. Raises it if it is an exception."""
     outcome = state.result(raise_on_failure=False)
     if isinstance(outcome, BaseException):
         raise outcome

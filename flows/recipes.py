@@ -33,7 +33,7 @@ RENEW = "then run `dvc repro code` and `dvc commit --force --with-deps evaluate@
 """How a recipe that was up to date before the stage `code` keeps its models."""
 RENAMING = LOCKS / "gristmill-mv"
 """`old new` while a recipe is renamed."""
-LATER = {"template": "tokenize"}
+LATER = {"template": "tokenize", "weights": "train"}
 """Keys that a dvc.yaml from before lacks, and the stage that depends on them."""
 LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
 
@@ -50,18 +50,9 @@ def check(name: str) -> "Recipe":
     graph, bench = load_graph(), bench_of(name)
     wired = mapping(graph)
     recipe.ingest.root.locate(bench)
-    texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
+    texts, sets = recipe.ingest.root.local_paths(), recipe.clean.contamination
     unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
-    if "." in texts:
-        raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
-    start = _init(name, recipe, wired)
-    wanted = {
-        "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
-        "init": start,
-        "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
-        "template": recipe.tokenize.template_file,
-        "weights": "ingest.sources" if _has_weights(recipe) else None,
-    }
+    wanted = wanted_entry(name, recipe, wired)
     line = f"write `{name}: {entry({key: path for key, path in wanted.items() if path is not None})}`"
     if "code" not in (graph.get("stages") or {}):
         raise RecipeError(
@@ -75,16 +66,17 @@ def check(name: str) -> "Recipe":
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {line}")
     _require_outputs(graph, name)
     _require_weights(name, wired[name], wanted["weights"], line)
-    template = [file] if (file := recipe.tokenize.template_file) else []
-    read = {"source": texts, "init": [start] if start else [], "unseen": unseen, "template": template}
+    for key, stage in LATER.items():
+        if wanted[key] and f"${{item.{key}}}" not in str(graph["stages"].get(stage)):
+            raise RecipeError(
+                f"{GRAPH}: stages.{stage}: DVC does not watch ${{item.{key}}}; copy `vars.alone` and `stages` from the "
+                "dvc.yaml of this version"
+            )
+    read = {"source": texts, "unseen": unseen}
+    read |= {key: [file] if (file := wanted[key]) else [] for key in ("init", "template")}
     for key, paths in read.items():
         if key in LATER and not paths and key not in (wired[name] or {}):
             continue
-        if paths and key in LATER and f"${{item.{key}}}" not in str(graph["stages"].get(LATER[key])):
-            raise RecipeError(
-                f"{GRAPH}: stages.{LATER[key]}: DVC does not watch ${{item.{key}}}; copy `vars.alone` and `stages` "
-                "from the dvc.yaml of this version"
-            )
         watched = _watched(name, wired[name], key, line)
         where = f"{GRAPH}: vars.recipes.{name}.{key}: DVC watches {watched}, but"
         for path in map(PurePosixPath, paths):
@@ -110,6 +102,22 @@ def _require_weights(name: str, item: Any, wanted: str | None, line: str) -> Non
     if wanted and (not isinstance(item, dict) or item.get("weights") != wanted):
         told = "training reads the weights of the sources, and DVC must watch them"
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}.weights: {told}; {line}")
+
+
+def wanted_entry(name: str, recipe: "Recipe", wired: dict[str, Any]) -> dict[str, str | None]:
+    """What DVC must watch for a recipe, by the key in dvc.yaml; None for what it does not read. Raises RecipeError."""
+    texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
+    if "." in texts:
+        raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
+    unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
+    start = _init(name, recipe, wired)
+    return {
+        "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
+        "init": start,
+        "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
+        "template": recipe.tokenize.template_file,
+        "weights": "ingest.sources" if _has_weights(recipe) else None,
+    }
 
 
 def _require_outputs(graph: dict[str, Any], name: str) -> None:

@@ -76,16 +76,16 @@ def reproduce(node: Node, say: Callable[[str], None], flow_run: str = "", place:
 
 
 def _ask_despite_damage(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
-    """`_ask`, and again once damaged objects of DVC's cache are discarded."""
+    """`ask`, and again once damaged objects of DVC's cache are discarded."""
     try:
-        happened = _ask(node, say, flow_run)
+        happened = ask(node, say, flow_run)
     except StageFailed as error:
         if error.exit_code != 1 or not discard_all_damaged_listings():
             raise
-        happened = _ask(node, say, flow_run)  # DVC itself had failed, over a listing of an earlier run
+        happened = ask(node, say, flow_run)  # DVC itself had failed, over a listing of an earlier run
     if (happened == "restored" or _linked(node)) and (damaged := discard_damaged_of(node)):
         say(f"DVC's cache had damaged copies of {', '.join(damaged)}: discarded, and the stage runs again")
-        happened = _ask(node, say, flow_run)
+        happened = ask(node, say, flow_run)
     return happened
 
 
@@ -95,9 +95,16 @@ def _linked(node: Node) -> bool:
     return any(file.is_symlink() or (file.is_file() and file.stat().st_nlink > 1) for file in files)
 
 
-def _ask(node: Node, say: Callable[[str], None], flow_run: str) -> Happened:
+def ask(
+    node: Node,
+    say: Callable[[str], None],
+    flow_run: str = "",
+    folder: Path | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Happened:
+    """Let DVC run a stage if it is stale, in this folder or another; see `run_watched`. Raises StageFailed."""
     arguments = ["--wait-for-lock", "repro", "--single-item", node.address]
-    code, lines = run_watched(node.stage, node.address, "dvc", arguments, say, flow_run)
+    code, lines = run_watched(node.stage, node.address, "dvc", arguments, say, flow_run, folder, more)
     if code == 0:
         if any(line.endswith("is cached - skipping run, checking out outputs") for line in lines):
             return "restored"
@@ -121,11 +128,13 @@ def run_watched(
     flow_run: str = "",
     folder: Path | None = None,
     more: Mapping[str, str] | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> tuple[int, list[str]]:
     """Run a program for a stage; returns its exit code and last lines.
 
     `flow_run` is the URL or id of the flow run; `folder` its working directory (default: this one), `more` its own
-    environment variables. Raises StageFailed on timeout, or if the stage reported a failure.
+    environment variables; `watch` is called while it runs. Raises StageFailed on timeout, or if the stage reported a
+    failure.
     """
     lines: list[str] = []
 
@@ -135,12 +144,12 @@ def run_watched(
         lines.append(line)
         del lines[:-TAIL]
 
-    told = Path(OUTCOMES, f"{address}.json").absolute()
+    told = Path(folder or Path(), OUTCOMES, f"{address}.json").absolute()
     told.parent.mkdir(parents=True, exist_ok=True)
     told.unlink(missing_ok=True)
     environment = {"GRISTMILL_OUTCOME": str(told), "GRISTMILL_FLOW_RUN": flow_run, **(more or {})}
     try:
-        code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines(), folder)
+        code = launch(module, arguments, hear, timeout(stage), environment | seconds_between_lines(), folder, watch)
     except TookTooLong as error:
         variable = f"GRISTMILL_TIMEOUT_{stage.upper()}"
         variable = variable if os.environ.get(variable) else "GRISTMILL_TIMEOUT"

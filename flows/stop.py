@@ -1,9 +1,12 @@
 """Ctrl-C, SIGTERM and SIGHUP end a command at once, with a sentence and the exit code of shells, 128 + the signal."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_COUNTING = threading.Lock()
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -20,7 +23,7 @@ class Stopped(KeyboardInterrupt):
 class _State:
     received: int | None = None
     last: Stopped | None = None
-    polled = False
+    polled = 0
     in_command = False
 
 
@@ -50,13 +53,18 @@ def stoppable(again: bool = False) -> Iterator[None]:
 
 @contextmanager
 def polled() -> Iterator[None]:
-    """In this block a first signal waits for `stop_if_asked`, so that it does not break into a library's code."""
-    _State.polled = True
+    """In this block a first signal waits for `stop_if_asked`, so that it does not break into a library's code.
+
+    Threads may be in such blocks while the main thread is in one.
+    """
+    with _COUNTING:
+        _State.polled += 1
     try:
         stop_if_asked()
         yield
     finally:
-        _State.polled = False
+        with _COUNTING:
+            _State.polled -= 1
 
 
 def stop_if_asked() -> None:

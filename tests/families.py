@@ -1,5 +1,6 @@
 """A tiny recipe for every task, on generated data: the target is the text's words in capitals and reverse order, the
-label whether their number is even. Preferences: the target is chosen, the text itself rejected."""
+label whether their number is even. A chat answers a text with its target;
+of preferences, the target is chosen, the text itself rejected."""
 
 import json
 import random
@@ -20,8 +21,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
                            "intermediate_size": 64, "max_position_embeddings": 64}),
     "classification": ("bert", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
                                 "intermediate_size": 64, "max_position_embeddings": 64}),
-    "preference": ("llama", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-                             "intermediate_size": 64, "max_position_embeddings": 128}),
+    **dict.fromkeys(CHATS, ("llama", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                                      "intermediate_size": 64, "max_position_embeddings": 128})),
 }  # fmt: skip
 TRAIN: dict[str, dict[str, Any]] = {
     "causal-lm": {"context_length": 32, "batch_size": 4},
@@ -29,6 +30,7 @@ TRAIN: dict[str, dict[str, Any]] = {
     "summarization": {"batch_tokens": 512, "source_length": 48, "target_length": 60},
     "masked-lm": {"context_length": 32, "batch_size": 4},
     "classification": {"batch_tokens": 512, "source_length": 48},
+    "chat": {"batch_tokens": 512, "context_length": 96},
     "preference": {"batch_tokens": 1024, "context_length": 96, "loss": {"name": "orpo"}},
 }
 EVALUATE: dict[str, dict[str, Any]] = {
@@ -37,6 +39,7 @@ EVALUATE: dict[str, dict[str, Any]] = {
     "summarization": {"generation": {"num_beams": 2, "max_new_tokens": 12}},
     "masked-lm": {"window": 32, "prompts": ["ka [MASK]"]},
     "classification": {},
+    "chat": {"generation": {"max_new_tokens": 12}},
     "preference": {"generation": {"max_new_tokens": 8}},
 }
 
@@ -70,6 +73,8 @@ def tiny_recipe(task: str, source: str, init: Any = "scratch", like: str = "", *
         columns["target_column"] = "target"
     elif task == "classification":
         columns["label_column"] = "label"
+    elif task == "chat":
+        columns |= {"prompt_column": "text", "completion_column": "target"}
     elif task == "preference":
         columns |= {"prompt_column": "text", "chosen_column": "target", "rejected_column": "rejected"}
     scratch = init == "scratch"

@@ -61,6 +61,16 @@ def test_a_causal_model_learns_pairs_from_scratch_and_from_a_base(project: Path)
         assert metrics["loss"] == pytest.approx(loss_one_by_one(made), rel=1e-4)
 
 
+def test_preferences_turn_a_chat_model_around(project: Path) -> None:
+    """The chat model answers in capitals, in reverse order; now the text as it is becomes the better answer."""
+    take("talk", tiny_recipe("chat", "texts/all.jsonl", steps=20))
+    recipe = tiny_recipe("preference", "texts/all.jsonl", init="recipe:talk", steps=40, loss={"name": "dpo"})
+    recipe["ingest"]["documents"] |= {"chosen_column": "rejected", "rejected_column": "target"}
+    metrics = json.loads((take("prefer", recipe) / "evaluation/metrics.json").read_text())
+    assert metrics["base_preference_accuracy"] < 0.3 and metrics["preference_accuracy_low"] > 0.8
+    assert metrics["preference_margin_low"] > 1 and metrics["bits_per_byte"] != metrics["base_bits_per_byte"]
+
+
 def loss_one_by_one(folder: Path) -> float:
     """The loss of the test split's targets given their texts, one pair at a time, in nats per token."""
     import torch

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from tasks.ingest.source import NEEDED
 from tasks.recipe import RECIPES, load
 from tasks.stage.errors import RecipeError
 from tasks.stage.settings import validate
-from tasks.stage.task import FAMILIES, TASKS
+from tasks.stage.task import CHATS, FAMILIES, TASKS
 from tests.corpora import write_recipe
 from tests.families import tiny_recipe
 from tests.scratch import ROOT, TINY
@@ -141,7 +142,12 @@ def test_what_only_the_end_would_show_is_told_first(
         load("x")
 
 
-READERS = {"target": ("translation", "summarization"), "label": ("classification",)}
+READERS = {
+    "messages": ("chat",),
+    "rejected": ("preference",),
+    "target": ("translation", "summarization"),
+    "label": ("classification",),
+}
 APT = {"kind": "apt", "release": "bookworm", "licence": "x"}
 TABLE = {"kind": "files", "files": ["a.jsonl"], "licence": "x"}
 SOURCES: list[tuple[str, str, dict]] = [
@@ -150,6 +156,10 @@ SOURCES: list[tuple[str, str, dict]] = [
     ("label", "documents.label_pattern", {**TABLE, "files": ["a/*.txt"], "documents": {"label_pattern": "a/(.)"}}),
     ("target", "documents.target_column",
      {"kind": "hub", "dataset": "a/b", "split": "train", "licence": "x", "documents": {"target_column": "en.fr"}}),
+    ("messages", "documents.completion_column",
+     {**TABLE, "documents": {"prompt_column": "q", "completion_column": "a"}}),
+    ("rejected", "documents.rejected_column",
+     {**TABLE, "documents": {"chosen_column": "a", "rejected_column": "b"}}),
     ("target", "content", {**APT, "content": "synopses"}),
     ("target", "content", {**APT, "content": "translations", "language": "fr"}),
     ("label", "content", {**APT, "content": "sections"}),
@@ -173,7 +183,8 @@ def test_a_source_gives_what_the_task_reads_and_nothing_else(
     assert f"{unread} {readers}" in str(told.value)
     if (needs := FAMILIES[task].needs) is not None:
         lacking = "content" if source["kind"] == "apt" else f"documents.{needs}_column"
-        assert f"ingest.{lacking}: no {needs}; {task} needs one for each text" in str(told.value)
+        what = NEEDED[task] if task in CHATS else "one for each text"
+        assert f"ingest.{lacking}: no {needs}; {task} needs {what}" in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -209,3 +220,22 @@ def test_an_expectation_about_a_column_that_the_source_lacks_is_refused(
             f"recipes/x.yaml: validate.expectations[1]: the documents of this source have no {column}; remove this "
             "expectation"
         )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("context_length", 256, "train.context_length: 256 exceeds the 128 positions of model.config"),
+        ("context_length", 16, "evaluate.generation.max_new_tokens: must be less than train.context_length, 16; "),
+        ("neftune_alpha", -1, "train.neftune_alpha: "),
+        ("source_length", 16, "train.source_length: unknown key"),
+    ],
+)
+def test_lengths_of_a_chat_recipe_are_checked(tmp_path: Path, key: str, value: int, sentence: str) -> None:
+    recipe = tiny_recipe("causal-lm", "texts/all.jsonl") | {"task": "chat"}
+    recipe["ingest"] = {**recipe["ingest"]}
+    recipe["train"] = {"steps": 6, "context_length": 64, key: value}
+    recipe["evaluate"] = {"generation": {"max_new_tokens": 16}}
+    with pytest.raises(RecipeError) as told:
+        validate(RECIPES["chat"], recipe, tmp_path / "tiny.yaml")
+    assert any(line.startswith(f"{tmp_path}/tiny.yaml: {sentence}") for line in str(told.value).splitlines())

@@ -1,6 +1,7 @@
 """The whole pipeline on three plays as a user runs it, with a real Prefect API, DVC, and MLflow on SQLite."""
 
 import datetime
+import json
 import os
 import re
 import shutil
@@ -8,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,6 +186,114 @@ def test_noise_is_measured_of_a_recipe_that_is_up_to_date(project: Path) -> None
     assert changed.returncode == 2
     assert changed.stderr.strip() == "tiny: train@tiny changed since its model was made; first: gristmill run tiny"
     assert "Invalid value for '--seeds'" in noise(project, "--seeds", "1").stderr
+
+
+def runs_of(folder: Path) -> list[Any]:
+    """All runs in MLflow's record of a project, by their start."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    return list(client.search_runs([experiment.experiment_id], order_by=["start_time ASC"]))
+
+
+def test_other_settings_are_tried_beside_the_recipe(project: Path) -> None:
+    before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
+    listed = gristmill(project, "runs", "tiny")
+    said = gristmill(
+        project, "run", "tiny", "--set", "evaluate.stride=32", "--set", "evaluate.generation.max_new_tokens=4"
+    )
+    assert "Running stage 'evaluate@tiny'" in said and "train@tiny" not in said  # only what the change makes stale
+    assert re.search(r"bits_per_byte +(4\.\d+) +4\.\d+ +-0\.\d+", said)  # more context, fewer bits
+    assert {name: hash_tree(project / name) for name in before} == before
+    assert not list(project.glob(".dvc/tmp/gristmill-tried/tiny/*"))
+    own, tried = runs_of(project)
+    assert json.loads(tried.data.tags["gristmill.tried"])["evaluate.stride"] == 32
+    assert tried.info.status == "FINISHED" and "gristmill.identity" not in tried.data.tags
+    assert tried.data.metrics["validation_loss"] == pytest.approx(own.data.metrics["validation_loss"], abs=1e-5)
+    assert tried.data.metrics["test_bits_per_byte"] < own.data.metrics["test_bits_per_byte"]
+    assert tried.data.params["train.steps"] == "30"
+    assert gristmill(project, "runs", "tiny") == listed
+
+
+def test_settings_that_no_recipe_can_have_are_not_tried(project: Path) -> None:
+    asked = ("run", "tiny", "--set", "train.batch_size=0")
+    done = command(project, sys.executable, "-m", "flows", *asked, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("recipes/tiny.yaml: train.batch_size: ")
+
+
+SEARCH = ["--over", "train.optimizer.learning_rate=1e-4..1e-1:log", "--over", "model.config.hidden_size=32,48"]
+
+
+def kill_in_trial(project: Path, number: int, *arguments: str, **more: str) -> None:
+    """Start a sweep, and kill it once a trial has a checkpoint."""
+    sweep = subprocess.Popen(
+        [sys.executable, "-m", "flows", "sweep", "tiny", *arguments], cwd=project, env=environment(project, **more),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    whole = f".dvc/tmp/gristmill-sweeps/*/trial-{number}/data/tiny/checkpoints/*/checkpoint-*/whole.json"
+    while sweep.poll() is None and not list(project.glob(whole)):
+        time.sleep(0.02)
+    assert sweep.poll() is None, f"the sweep ended before trial {number} had a checkpoint"
+    sweep.kill()
+    sweep.wait()
+
+
+def swept(project: Path, kills: tuple[int, ...], trials: int, **more: str) -> str:
+    """A sweep that is killed in these trials, and then goes on to its end; returns what it says."""
+    before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
+    arguments = [*SEARCH, "--trials", str(trials), "--seed", "3"]
+    for number in kills:
+        kill_in_trial(project, number, *arguments, **more)
+    said = gristmill(project, "sweep", "tiny", *arguments, "--write", **more)
+    before.pop("recipes")
+    assert {name: hash_tree(project / name) for name in before} == before
+    assert not list(project.glob(".dvc/tmp/gristmill-sweeps/*"))
+    return said
+
+
+def best_of(project: Path, trials: int) -> float:
+    """The best validation loss of a sweep, whose runs in MLflow are complete."""
+    (parent,) = (run for run in runs_of(project) if "gristmill.sweep" in run.data.tags)
+    found = [run for run in runs_of(project) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(int(run.data.tags["gristmill.trial"]) for run in found) == list(range(1, trials + 1))
+    assert {run.info.status for run in found} <= {"FINISHED", "KILLED"}
+    assert not any("gristmill.identity" in run.data.tags for run in [parent, *found])
+    losses = [run.data.metrics["validation_loss"] for run in found if run.info.status == "FINISHED"]
+    assert parent.data.metrics["validation_loss"] == pytest.approx(min(losses), abs=1e-6)
+    return float(parent.data.metrics["validation_loss"])
+
+
+def test_a_sweep_that_is_killed_goes_on_and_its_winner_is_what_a_run_makes(project: Path, prefect_api: str) -> None:
+    said = swept(project, (2,), 2, PREFECT_API_URL=prefect_api)
+    assert "2 trials, 1 of them finished before" in said
+    assert re.search(r"^ 1 +[12] +0\.\d+ +\d\d +\d\.\d{4} +30 ", said, re.MULTILINE)
+    best = best_of(project, 2)
+    assert "learning_rate" in (project / "recipes/tiny.yaml").read_text()
+    command(project, sys.executable, "-m", "tasks.train", "tiny", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    report = json.loads((project / "data/tiny/training/report.json").read_text())
+    assert report["details"]["validation_loss"] == best
+
+
+@pytest.mark.slow
+def test_a_sweep_of_twelve_trials_killed_twice_ends_with_twelve_runs(project: Path, prefect_api: str) -> None:
+    swept(project, (4, 8), 12, PREFECT_API_URL=prefect_api)
+    best = best_of(project, 12)
+    gristmill(project, "run", "tiny", PREFECT_API_URL=prefect_api)
+    report = json.loads((project / "data/tiny/training/report.json").read_text())
+    assert report["details"]["validation_loss"] == best
+
+
+def test_a_sweep_whose_every_trial_fails_says_why_in_one_sentence(project: Path, prefect_api: str) -> None:
+    arguments = ["--over", "model.config.num_attention_heads=5", "--trials", "1"]
+    done = command(
+        project, sys.executable, "-m", "flows", "sweep", "tiny", *arguments, check=False, PREFECT_API_URL=prefect_api
+    )
+    assert done.returncode == 2, done.stderr
+    assert re.match(r"tiny: none of 1 trials reached its end; all: train@tiny, trial 1: ", done.stderr.splitlines()[-1])
+    (failed,) = (run for run in runs_of(project) if "gristmill.trial" in run.data.tags)
+    assert failed.info.status == "FAILED" and "train@tiny" in failed.data.tags["gristmill.told"]
 
 
 def test_without_git_a_run_says_so(first_run: tuple[Path, str], tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ history   the ledger: who became champion, when, by whom and why
 compare   what differs between two models
 why_stale why each stage would run
 reproduce any run again
+sweep     search settings by the validation loss
+tried     `gristmill run --set`: what was tried beside the recipe's own model
 noise     the spread of scores between seeds
 attest    keys, signed statements, and their check
 schema    the reference of recipe keys

@@ -94,14 +94,47 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName(), default=DEFAULT)
-def run(recipe: str) -> None:
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="Try another setting; changes no file.")
+def run(recipe: str, given: tuple[str, ...]) -> None:
     """Run the pipeline of RECIPE.
 
-    Takes the text from its source to a registered model. Unchanged stages do not run again.
+    Takes the text from its source to a registered model. Unchanged stages do not run again. With --set, which can be
+    given several times, it runs beside the recipe's own model, in a run in MLflow that is never registered.
     """
     from flows.cli.run import run_recipe
+    from flows.cli.tried import try_settings
 
-    run_recipe(recipe)
+    try_settings(recipe, given) if given else run_recipe(recipe)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName(), default=DEFAULT)
+@click.option(
+    "--over",
+    "overs",
+    multiple=True,
+    required=True,
+    metavar="KEY=…",
+    help="Vary a setting: KEY=LOW..HIGH, KEY=LOW..HIGH:log or KEY=A,B,C; can be given several times.",
+)
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="The same other setting in all trials.")
+@click.option(
+    "--trials", type=Integer(1), default=20, show_default=True, help="Number of trials, finished ones included."
+)
+@click.option("--minutes", type=Number(0, min_open=True), help="Start no trial after this time.")
+@click.option("--parallel", type=Integer(1), default=1, show_default=True, help="Trials at the same time.")
+@click.option("--name", help="Name of the sweep; default: from RECIPE and what it varies.")
+@click.option("--seed", type=Integer(0, 2**32 - 1), default=0, show_default=True, help="Seed of the search.")
+@click.option("--write", is_flag=True, help="Write the best trial's settings into the recipe.")
+def sweep(recipe: str, overs: tuple[str, ...], given: tuple[str, ...], **options: Any) -> None:
+    """Search settings of RECIPE with the lowest validation loss.
+
+    Each trial is a run in MLflow that is never registered; bad ones are cut short. Stopped or killed, the same command
+    goes on. Changes nothing in the project, except with --write.
+    """
+    from flows.cli.sweep import sweep_recipe
+
+    sweep_recipe(recipe, overs, given, **options)
 
 
 @main.command()

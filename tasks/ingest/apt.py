@@ -14,7 +14,6 @@ from pydantic import Field, model_validator
 
 from tasks.fetch.archives import unpack
 from tasks.fetch.downloads import alone, cache_folder, cached
-from tasks.formats.corpus import EXTRA
 from tasks.ingest.apt_lists import Archive, current_lists
 from tasks.ingest.apt_package import download
 from tasks.ingest.apt_table import Package, packages, sections, write_table
@@ -167,7 +166,7 @@ class AptSource(Source):
 
     def key_of(self, column: str) -> str:
         """See `Source.key_of`."""
-        return super().key_of(column) if self.content == "package" or column in EXTRA else "content"
+        return super().key_of(column) if self.content == "package" else "content"
 
     def misplaced(self) -> Iterator[str]:
         """See `Source.misplaced`."""

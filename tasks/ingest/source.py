@@ -242,7 +242,8 @@ class Source(Section, ABC):
         """The key that decides whether its documents have a column: `documents.target_column`."""
         of_path = column == "label" and self.documents.label_pattern is not None
         if column == "messages":
-            return f"documents.{self.documents.answering or ANSWERING[0]}"
+            given = None if self.documents.rejected_column is not None else self.documents.answering
+            return f"documents.{given or ANSWERING[0]}"
         return f"documents.{column}_{'pattern' if of_path else 'column'}"
 
     def problems(self, task: str) -> Iterator[str]:
@@ -251,7 +252,7 @@ class Source(Section, ABC):
         yield from self.misplaced()
         needs, gives = FAMILIES[task].needs, self.columns()
         if needs is not None and needs not in gives and task in CHATS:
-            yield f"{self.key_of(needs)}: missing; {task} needs {NEEDED[task]}"
+            yield f"{self.key_of(needs)}: no {needs}; {task} needs {NEEDED[task]}"
         elif needs is not None and needs not in gives:
             yield f"{self.key_of(needs)}: no {needs}; {task} needs one for each text"
         for column in sorted(gives - {needs}):

@@ -6,9 +6,8 @@ Each model of another seed is a finished run in the recipe's experiment, with th
     gristmill.seed        the seed that it was trained with
     gristmill.signature   signature of its scores
 
-and without `gristmill.identity`, by which all else finds runs: such a model is no candidate, is not registered, and
-neither `gristmill runs` nor the idle check of `gristmill run` sees it. The spread is the tag `gristmill.noise` of the
-experiment, JSON as in `Spread`.
+and is no candidate, see `tasks.register.beside`. The spread is the tag `gristmill.noise` of the experiment, JSON as in
+`Spread`.
 """
 
 import json
@@ -19,17 +18,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Self
 
-from tasks.register.scores import measured, rest
-from tasks.register.sync_run import SIZE
+from tasks.register.beside import Beside, complete, create, scores_of
 from tasks.stage.errors import GristmillError
-from tasks.stage.scratch import scratch
 from tasks.stage.task import FAMILIES
-from tasks.tracking.client import IDENTITY, RECIPE, find_experiment, flatten, log_parameters, log_tags, logged_points
-from tasks.tracking.record import read_journal
+from tasks.tracking.client import IDENTITY, find_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Metric, Run
+    from mlflow.entities import Experiment, Run
 
     from tasks.compare.verdict import Noise
 
@@ -111,35 +107,22 @@ def known_seeds(client: "MlflowClient", recipe: str, task: str, identity: str, s
 
 def record_seed(client: "MlflowClient", trained: Trained, identity: str) -> Seed:
     """Record a model of another seed as a finished run; one that was recorded halfway is completed."""
-    metrics = json.loads((trained.scores / "metrics.json").read_text(encoding="utf-8"))
-    training = json.loads((trained.data / "training" / "report.json").read_text(encoding="utf-8"))["details"]
-    journal = read_journal(trained.data / "checkpoints" / training["identity"] / "record.jsonl")
-    tags = {NOISE: identity, SEED: str(trained.seed), SIGNATURE: metrics["signature"], RECIPE: trained.recipe}
+    made = Beside(trained.recipe, trained.task, trained.data, trained.recipe_file, trained.scores)
+    metrics = made.metrics()
+    tags = {NOISE: identity, SEED: str(trained.seed), SIGNATURE: metrics["signature"]}
     halfway = [
         run for run in _runs(client, trained.recipe, identity, metrics["signature"])
         if run.data.tags.get(SEED) == str(trained.seed)
     ]  # fmt: skip
-    run = halfway[0] if halfway else _create(client, trained, tags, journal.started)
-    log_tags(client, run, {key: value for key, value in journal.tags.items() if value} | tags)
-    size = {SIZE: str(training["parameters"])} if "parameters" in training else {}
-    log_parameters(client, run, flatten(training["settings"]) | size)
-    points = _points(trained.task, journal.points, metrics, int(training.get("steps") or 0))
-    there = logged_points(client, run)
-    client.log_batch(run.info.run_id, metrics=[point for point in points if (point.key, point.step) not in there])
-    with scratch("noise") as folder:
-        for name, path in _files(trained).items():
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path.resolve())  # MLflow copies the target
-        client.log_artifacts(run.info.run_id, str(folder))
-    last = max((when for _, when in journal.points.values()), default=time.time())
-    client.set_terminated(run.info.run_id, "FINISHED", end_time=round(last * 1000))
-    return Seed(trained.seed, _scores(trained.task, metrics), run.info.run_id)
+    name = f"{trained.recipe}-seed-{trained.seed}"
+    run = halfway[0] if halfway else create(client, trained.recipe, name, tags, made.journal().started)
+    complete(client, run, made, tags)
+    return Seed(trained.seed, scores_of(trained.task, metrics), run.info.run_id)
 
 
 def own_seed(run: "Run", task: str, seed: int, metrics: Mapping[str, Any]) -> Seed:
     """The recipe's own model as one of the seeds."""
-    return Seed(seed, _scores(task, metrics), run.info.run_id)
+    return Seed(seed, scores_of(task, metrics), run.info.run_id)
 
 
 def keep_spread(client: "MlflowClient", recipe: str, spread: Spread) -> None:
@@ -189,41 +172,3 @@ def _runs(client: "MlflowClient", recipe: str, identity: str, signature: str) ->
     experiment = _experiment(client, recipe)
     found = client.search_runs([experiment.experiment_id], f"tags.`{NOISE}` = '{identity}'", max_results=1000)
     return [run for run in found if run.data.tags.get(SIGNATURE) == signature]
-
-
-def _create(client: "MlflowClient", trained: Trained, tags: dict[str, str], started: float | None) -> "Run":
-    return client.create_run(
-        _experiment(client, trained.recipe).experiment_id,
-        start_time=None if started is None else round(started * 1000),
-        tags=tags,
-        run_name=f"{trained.recipe}-seed-{trained.seed}",
-    )
-
-
-def _points(
-    task: str, curves: Mapping[tuple[str, int], tuple[float, float]], metrics: Mapping[str, Any], last: int
-) -> list["Metric"]:
-    """The curves, and the scores of the test split at the last step."""
-    from mlflow.entities import Metric
-
-    now = round(time.time() * 1000)
-    named = {f"test_{name}": value for name, value in {**rest(task, metrics), **_scores(task, metrics)}.items()}
-    for found in measured(task, metrics):
-        named |= zip((f"test_{found.metric}_low", f"test_{found.metric}_high"), found.interval or (), strict=False)
-    scores = [Metric(name, float(value), now, last) for name, value in named.items()]
-    return [Metric(key, value, round(when * 1000), step) for (key, step), (value, when) in curves.items()] + scores
-
-
-def _scores(task: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {found.metric: found.value for found in measured(task, metrics)}
-
-
-def _files(trained: Trained) -> dict[str, Path]:
-    """Name in the run → file."""
-    return {
-        "evaluation/metrics.json": trained.scores / "metrics.json",
-        "evaluation/scores.parquet": trained.scores / "scores.parquet",
-        "training/history.csv": trained.data / "training" / "history.csv",
-        "reports/train.json": trained.data / "training" / "report.json",
-        f"recipes/{trained.recipe}.yaml": trained.recipe_file,
-    }

@@ -4,7 +4,6 @@ Generation defaults are those of the recipe's evaluation, so the served model is
 always computes in fp32.
 """
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +30,6 @@ GENERATION = {
 """Pairs: the keys of `details.generation` in evaluation/report.json."""
 SAMPLING = {"temperature": float, "top_k": int, "top_p": float, "seed": int}
 """Chat: more keys."""
-UNSAID: Defaults = {
-    "num_beams": 1, "max_new_tokens": 128, "length_penalty": 1.0, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
-    "early_stopping": True, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0,
-}  # fmt: skip
-"""Preferences: the evaluation generates nothing, so the defaults of chat."""
-
 BATCH: Defaults = {"batch_size": 32}
 EXAMPLES = {"masked": "A text with a [MASK] in it."}
 
@@ -49,9 +42,6 @@ def defaults(results: Results) -> Defaults:
             return GenerationSettings.model_validate(said).model_dump()
         case "pairs":
             return _generation(results, GENERATION) | BATCH
-        case "chat" if results.task == "preference":
-            length = results.usage.source_length or math.inf
-            return UNSAID | {"max_new_tokens": int(max(1, min(UNSAID["max_new_tokens"], length // 2)))} | BATCH
         case "chat":
             return _generation(results, GENERATION | SAMPLING) | BATCH
         case "masked":

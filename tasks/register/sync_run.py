@@ -148,14 +148,14 @@ def _missing_points(client: "MlflowClient", run: "Run", results: Results) -> Ite
         if (key, step) not in known:
             known.add((key, step))
             yield Metric(key, value, round(when * 1000), step)
-    for step, row in _history(results.folder / "training" / "history.csv"):
+    for step, row in read_history(results.folder / "training" / "history.csv"):
         for key, value in row.items():
             if (key, step) not in known:
                 yield Metric(key, value, run.info.start_time, step)
 
 
-def _history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    """(step, metrics) of each row; empty cells were not measured."""
+def read_history(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """(step, metrics) of each row of history.csv; empty cells were not measured. Raises DataError."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace", newline="") as file:

@@ -139,18 +139,37 @@ def _similar_key(model: type[BaseModel], location: Location, prefix: str) -> str
     wrong = str(location[-1])
     if similar := nearest(wrong, _keys_at(model, location[:-1]) - {wrong}):
         return similar
+    if forms := [tag for tag, keys in _forms(model, location[:-1]) if wrong in keys]:
+        return f" for {location[-2]}; it belongs to {' and '.join(forms)}"
     elsewhere = {".".join(filter(None, (prefix, path))) for path in _paths(model) if path.split(".")[-1] == wrong}
     return f"; did you mean {elsewhere.pop()}?" if len(elsewhere) == 1 else ""
 
 
 def _keys_at(model: type[BaseModel], location: Location) -> set[str]:
     """The keys of the section at a location."""
+    return {key for section in _sections_at(model, location) for key, _ in _keys(section)}
+
+
+def _forms(model: type[BaseModel], location: Location) -> Iterator[tuple[str, set[str]]]:
+    """The forms of the union whose tag ends a location, each with its keys; none if it ends with no tag."""
+    forms = [
+        (str(name), {key for key, _ in _keys(section)})
+        for section in _sections_at(model, location[:-1])
+        for tag in TAGS
+        for name in _tag(section, tag)
+    ]
+    if location and location[-1] in [name for name, _ in forms]:
+        yield from forms
+
+
+def _sections_at(model: type[BaseModel], location: Location) -> list[type[BaseModel]]:
+    """The sections at a location."""
     here = _sections(model)
     for part in location:
         tagged = [section for section in here if any(part in _tag(section, tag) for tag in TAGS)]
         below = [found for section in here for key, kind in _keys(section) if key == part for found in _sections(kind)]
         here = tagged or below or here
-    return {key for section in here for key, _ in _keys(section)}
+    return here
 
 
 def _paths(model: Any) -> Iterator[str]:

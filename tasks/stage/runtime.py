@@ -9,8 +9,6 @@ GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
 GRISTMILL_STOP_AFTER        a training ends after this step, with its history beside its checkpoints and no outputs; set
                             by `gristmill reproduce --steps` (default: it runs to its end)
-GRISTMILL_GRADIENT_CHECKPOINTING  on: a training computes activations again instead of keeping them; it takes less
-                            memory and a third more time, and gives the same model (default: off)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
 GRISTMILL_OUTCOME           set by a flow: the file in which a stage reports how it ended
 GRISTMILL_PROGRESS          set by a flow: seconds between a stage's lines of progress
@@ -95,14 +93,6 @@ def retries() -> int:
 def last_step() -> int | None:
     """The step after which a training ends without outputs, or None."""
     return _whole_number("GRISTMILL_STOP_AFTER")
-
-
-def gradient_checkpointing() -> bool:
-    """Whether a training computes activations again in the backward pass. Raises GristmillError."""
-    wanted = os.environ.get("GRISTMILL_GRADIENT_CHECKPOINTING") or "off"
-    if wanted not in ("on", "off"):
-        raise GristmillError(f"GRISTMILL_GRADIENT_CHECKPOINTING: {wanted!r} is not one of on, off")
-    return wanted == "on"
 
 
 def flow_run() -> str | None:

@@ -72,22 +72,8 @@ def tokenize(job: Job) -> Report:
     documents = {split: count_documents(clean / split) for split in SPLITS}
     if not documents[LEARNING_SPLIT]:
         raise DataError(f"{clean / LEARNING_SPLIT}: no documents to learn a vocabulary from")
-    work = _conversations if task in CHATS else _texts
-    details = work(job, settings, task, documents)
-    for split in SPLITS:
-        if parts := count_parts(clean / split):
-            write_parts(job.output("tokens") / split, list(parts.items()))
-    rows = [details["splits"][split] for split in SPLITS]
-    return Report(
-        received={"documents": sum(documents.values()), "bytes": sum(row["bytes"] for row in rows)},
-        produced={"documents": sum(row["documents"] for row in rows), "tokens": sum(row["tokens"] for row in rows)},
-        details=details,
-    )
-
-
-def _texts(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> dict[str, Any]:
-    """Write the texts of every split; returns what the report tells."""
-    clean = job.input("clean")
+    if task in CHATS:
+        return _report(job, documents, _conversations(job, settings, task, documents))
     sides = _sides(job, settings, task, documents)
     sizes = " and ".join(f"{side.codec.vocab_size:,}" for side in sides)
     engine, of_base = sides[0].codec.engine.name, settings.kind == "base"
@@ -108,7 +94,20 @@ def _texts(job: Job, settings: TokenizeSettings, task: str, documents: dict[str,
         job.say(f"{held:,} texts contain special tokens, read as {settings.special_tokens_in_text}")
     if FAMILIES[task].needs == "label":
         details["labels"] = write_labels(clean, {split: job.output("tokens") / split for split in SPLITS})
-    return details
+    return _report(job, documents, details)
+
+
+def _report(job: Job, documents: dict[str, int], details: dict[str, Any]) -> Report:
+    """Write the sources of a mixture beside the tokens; returns the report."""
+    for split in SPLITS:
+        if parts := count_parts(job.input("clean") / split):
+            write_parts(job.output("tokens") / split, list(parts.items()))
+    rows = [details["splits"][split] for split in SPLITS]
+    return Report(
+        received={"documents": sum(documents.values()), "bytes": sum(row["bytes"] for row in rows)},
+        produced={"documents": sum(row["documents"] for row in rows), "tokens": sum(row["tokens"] for row in rows)},
+        details=details,
+    )
 
 
 def _conversations(job: Job, settings: TokenizeSettings, task: str, documents: dict[str, int]) -> dict[str, Any]:

@@ -20,12 +20,22 @@ from tasks.stage.errors import GristmillError, TransientError, one_line
 from tasks.stage.identity import fingerprint
 from tasks.stage.redact import redact
 from tasks.tracking.dead import is_dead, place
-from tasks.tracking.embedded import bring_home, database_of, is_embedded, use_relative_path
+from tasks.tracking.embedded import (
+    FILES,
+    bring_home,
+    database_of,
+    find_uri,
+    is_embedded,
+    project_of_experiment,
+    use_relative_path,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
 
+EXPERIMENT = "gristmill.experiment"
+"""The name of the DVC experiment that a run belongs to."""
 IDENTITY = "gristmill.identity"
 """The tag that identifies a run."""
 RECIPE = "gristmill.recipe"
@@ -178,7 +188,7 @@ def find_or_create_run(client: "MlflowClient", recipe: str, identity: str, start
     """
     from mlflow.entities import ViewType
 
-    experiment_id, wanted = _experiment(client, recipe), f"tags.`{IDENTITY}` = '{identity}'"
+    experiment_id, wanted = experiment_of(client, recipe), f"tags.`{IDENTITY}` = '{identity}'"
     for kind in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
         runs = client.search_runs([experiment_id], wanted, kind, max_results=1, order_by=["start_time ASC"])
         if runs and kind == ViewType.DELETED_ONLY:
@@ -227,14 +237,16 @@ def find_experiment(client: "MlflowClient", recipe: str) -> "Experiment | None":
     return first or client.get_experiment_by_name(recipe)
 
 
-def _experiment(client: "MlflowClient", recipe: str) -> str:
+def experiment_of(client: "MlflowClient", recipe: str) -> str:
     """The id of the recipe's experiment, which is created, restored and tagged if need be."""
     from mlflow.exceptions import MlflowException
 
     experiment = find_experiment(client, recipe)
     if experiment is None:
         try:
-            experiment_id = client.create_experiment(recipe, tags={RECIPE: recipe})
+            project = project_of_experiment() if database_of(find_uri()) else None
+            files = None if project is None else (project.resolve() / FILES / recipe).as_uri()
+            experiment_id = client.create_experiment(recipe, artifact_location=files, tags={RECIPE: recipe})
             bring_home()  # MLflow does not quote the path
             return experiment_id
         except MlflowException:  # another process was faster

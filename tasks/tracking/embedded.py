@@ -1,4 +1,5 @@
-"""The embedded record: `mlflow.db` and `mlruns/` in the project. It moves with the project.
+"""The embedded record: `mlflow.db` and `mlruns/` in the project. It moves with the project. Experiments of DVC that
+run in a temporary copy of the project write to it, too.
 
 MLflow notes absolute paths. In a project that was moved or copied they lead to the old folder, so they are corrected
 before MLflow reads them. Standard library only, since the check of an unchanged record reads it without MLflow.
@@ -35,9 +36,22 @@ def has_file_store() -> bool:
     return any(Path(FILES).glob("*/meta.yaml"))
 
 
+def project_of_experiment() -> Path | None:
+    """The project, relative to this folder, if this is the temporary copy of it in which `dvc exp run --temp` or
+    `--queue` runs the stages; None in the project itself."""
+    root = os.environ.get("DVC_ROOT")
+    if not root or not Path.cwd().is_relative_to(Path(root).resolve() / ".dvc" / "tmp" / "exps"):
+        return None
+    return Path(os.path.relpath(Path(root).resolve(), Path.cwd()))
+
+
 def use_relative_path() -> None:
-    """Let MLflow open `mlflow.db` by its relative path, whatever letters the project's path has."""
+    """Let MLflow open `mlflow.db` by its relative path, whatever letters the project's path has; from DVC's temporary
+    copy of the project, which DVC removes, that of the project."""
     here = Path.cwd()
+    if find_uri() == DEFAULT and (project := project_of_experiment()) is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{project}/mlflow.db"
+        return
     if here.as_uri() != f"file://{here}" and find_uri() == DEFAULT and not has_file_store():
         os.environ["MLFLOW_TRACKING_URI"] = DEFAULT
 

@@ -36,6 +36,7 @@ from tasks.stage.run import checkpoints_of
 from tasks.stage.runtime import flow_run, processors, workers
 from tasks.tracking.client import (
     ENDED,
+    EXPERIMENT,
     PLACE,
     connect,
     end_dead_runs,
@@ -247,6 +248,8 @@ def context(recipe: str) -> dict[str, str]:
     }
     if (url := flow_run()) is not None:
         tags["gristmill.flow_run"] = url
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags[EXPERIMENT] = experiment
     return tags
 
 

@@ -1,6 +1,6 @@
 """Low-rank adapters: adding them to a base, quantizing what they leave frozen, merging and keeping them."""
 
-import logging
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,6 @@ def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, des
     Raises RecipeError for unknown layers, GristmillError where the hardware or a library for 4 bits is missing.
     """
     import torch
-
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it, and it names kernels it does without
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
@@ -46,7 +44,9 @@ def add_lora(model: "PreTrainedModel", drawn: list[str], lora: LoraSettings, des
     if lora.quantize is not None:
         _quantize(model, drawn, lora.quantize, design, machine)
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.* is deprecated")  # PEFT's use of it
+            return get_peft_model(model, config)
     except ValueError as error:
         raise design.wrong("model.lora.targets", one_line(error)) from error
     finally:

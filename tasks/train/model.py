@@ -9,7 +9,7 @@ from tasks.formats.chat_ids import ChatTemplate
 from tasks.formats.text_ids import LOCAL
 from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.formats.weights import positions, unfit
-from tasks.stage.errors import DataError, GristmillError, RecipeError, one_line
+from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import CHATS, PAIRS, is_causal, model_class
 from tasks.train.batches import Batches, find_asked
 from tasks.train.loss import summed_loss
@@ -189,17 +189,16 @@ def _require_shapes(design: Design) -> None:
         raise RecipeError("\n".join(f"{design.where}: {problem}" for problem in problems))
 
 
-def checkpoint_activations(model: "PreTrainedModel") -> None:
-    """Keep only the inputs of layers for the backward pass, and compute the rest again: less memory, the same numbers.
+def checkpoint_activations(model: "PreTrainedModel", design: Design) -> None:
+    """Keep only the inputs of layers for the backward pass, and compute the rest again.
 
-    Raises GristmillError if the architecture does not support it.
+    Raises RecipeError if the architecture does not support it.
     """
     try:
         model.activation_checkpointing_enable({"use_reentrant": False})
     except ValueError as error:
-        raise GristmillError(
-            f"GRISTMILL_GRADIENT_CHECKPOINTING: {model.config.model_type} does not support it; unset it"
-        ) from error
+        sentence = f"{model.config.model_type} does not support it; remove it"
+        raise design.wrong("train.gradient_checkpointing", sentence) from error
 
 
 def check_runs(model: "PreTrainedModel", batches: Batches, design: Design) -> None:

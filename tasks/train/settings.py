@@ -150,6 +150,8 @@ class TrainSettings(Section):
     """AdamW for all parameters, or Muon for the hidden matrices and AdamW for the rest."""
     schedule: ScheduleSettings = ScheduleSettings()
     """Learning rate schedule."""
+    gradient_checkpointing: Annotated[bool, Field(exclude_if=lambda on: not on)] = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, but more time."""
     clip_norm: Positive | None = 1.0
     """Maximum gradient norm."""
     log_every: Count = 10

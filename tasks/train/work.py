@@ -16,7 +16,7 @@ from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.identity import fingerprint, hash_tree
 from tasks.stage.run import Job, Report, checkpoints_of
-from tasks.stage.runtime import gradient_checkpointing, workers
+from tasks.stage.runtime import workers
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import CHATS, FAMILIES, read_task
 from tasks.train import checkpoints
@@ -109,8 +109,8 @@ def train(job: Job) -> Report:
     data = make_data(job, order, splits, vocabulary, model.config, read_sources(order, splits["train"]))
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
-    if gradient_checkpointing():
-        checkpoint_activations(model)
+    if order.train.gradient_checkpointing:
+        checkpoint_activations(model, design)
     lora = order.model.lora
     if lora is not None:
         model = add_lora(model, drawn, lora, design, machine)

@@ -1,6 +1,7 @@
-"""Memory and thread settings of this process, made before torch is loaded."""
+"""Memory, thread and log settings of this process, made before torch is loaded."""
 
 import ctypes
+import logging
 import os
 import sys
 from importlib import metadata
@@ -16,6 +17,7 @@ def prepare() -> None:
     """Call before the first import of torch, which loads OpenMP."""
     _keep_memory()
     _share_cores()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it, and it names kernels it lacks
 
 
 def _keep_memory() -> None:

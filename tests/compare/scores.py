@@ -48,6 +48,10 @@ def pair(task: str, groups: Sequence[str], seed: int = 0, classes: int = 4) -> t
         elif task == "classification":
             guesses = np.where(random.random(count) < 0.7, labels, random.integers(0, classes + 1, count))
             columns = {"label": [f"c{k}" for k in labels], "predicted": [f"c{k}" for k in guesses]}
+        elif task == "preference":
+            margins = random.normal(0.3, 2, count)
+            columns = {"correct": (margins > 0).astype(float), "margin": margins, "length_difference": sizes - 400}
+            columns |= {"bytes": sizes, "loss": sizes * random.uniform(0.5, 0.9, count)}
         elif task == "chat":
             columns = {"bytes": sizes, "loss": sizes * random.uniform(0.5, 0.9, count), "reference": references}
             columns |= {"turns": 1 + sizes % 3, "tokens": sizes // 3}

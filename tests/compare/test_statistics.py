@@ -16,6 +16,7 @@ from tasks.stage.task import FAMILIES, METRICS
 from tests.compare.scores import alone, documents, pair
 from tests.evaluate.chats import chat_project
 from tests.evaluate.families import class_project, masked_project, pair_project
+from tests.evaluate.preferences import preference_project
 from tests.evaluate.projects import causal_project, run_once
 
 EVERY = [(task, metric) for task, family in FAMILIES.items() for metric in family.metrics]
@@ -23,7 +24,7 @@ EVERY = [(task, metric) for task, family in FAMILIES.items() for metric in famil
 
 @pytest.fixture(scope="module")
 def evaluated(
-    tmp_path_factory, bpe, llama, source_bpe, target_bpe, masked_bpe, chat_bpe, chat_model
+    tmp_path_factory, bpe, llama, source_bpe, target_bpe, masked_bpe, chat_bpe, chat_model, word_tokenizer
 ) -> dict[str, Path]:
     """Real evaluations by task: the root of each project."""
     new = tmp_path_factory.mktemp
@@ -36,6 +37,7 @@ def evaluated(
         "masked-lm": run_once(masked_project, new("masked"), masked_bpe),
         "classification": run_once(class_project, new("classes"), "bert", masked_bpe, source_length=30),
         "chat": run_once(chat_project, new("chat"), chat_bpe, chat_model),
+        "preference": run_once(preference_project, new("preference"), word_tokenizer),
     }
 
 

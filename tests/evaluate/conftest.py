@@ -7,6 +7,7 @@ import pytest
 from tests.evaluate.chats import make_chat_model, save_chat_tokenizer
 from tests.evaluate.projects import causal_project, make_model, run_once, save_tokenizer
 from tests.evaluate.texts import SOURCES, TARGETS, TEXTS
+from tests.preferences import save_word_tokenizer
 
 PAIR_SPECIALS = {"pad_token": "<pad>", "eos_token": "</s>"}
 MASKED_SPECIALS = {
@@ -69,6 +70,11 @@ def target_bpe(tmp_path_factory):
 @pytest.fixture(scope="session")
 def masked_bpe(tmp_path_factory):
     return save_tokenizer(tmp_path_factory.mktemp("masked"), TEXTS, 300, MASKED_SPECIALS, "[CLS] $A [SEP]")
+
+
+@pytest.fixture(scope="session")
+def word_tokenizer(tmp_path_factory):
+    return save_word_tokenizer(tmp_path_factory.mktemp("words"))
 
 
 @pytest.fixture(scope="session")

@@ -12,70 +12,21 @@ from tasks.compare.documents import read_documents, require_same
 from tasks.compare.statistics import statistic
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.rescore import rescore
-from tasks.formats.conversation import answers, questions, write_messages
+from tasks.formats.conversation import answers, questions
 from tasks.formats.usage import Usage
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
 from tasks.train.__main__ import STAGE as TRAIN
-from tests.corpora import write_corpus
 from tests.evaluate.outputs import output_bytes, read_output, read_scores, read_signature
-from tests.evaluate.projects import empty_project
-from tests.preferences import messages_of, pairs_of_words, save_word_tokenizer, word_llama, write_preference_tokens
+from tests.evaluate.preferences import PAIRS, preference_project, save, write_pairs, write_recipe
+from tests.preferences import messages_of, pairs_of_words, word_llama, write_preference_tokens
 from tests.scratch import without_tracking, write_code
-
-PAIRS = [
-    *((messages_of(q, a), b) for q, a, b in pairs_of_words(7, seed=3)),
-    ([*messages_of("w1 w2", "W2 W1"), *messages_of("w3", "W3")], "w3 w3 w3"),
-    (messages_of("w5 w6", "<|im_end|> w7"), "w8"),
-]  # fmt: skip
-GROUPS = ["a", "b", "c"] * 3
-
-
-@pytest.fixture(scope="module")
-def word_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_word_tokenizer(tmp_path_factory.mktemp("words"))
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word_tokenizer: Path) -> Path:
     """data/tiny with all inputs of the stage; made the current folder."""
-    folder = empty_project(tmp_path, monkeypatch)
-    save(word_llama(), folder / "base", word_tokenizer)
-    save(word_llama(seed=5), folder / "model", word_tokenizer)
-    Usage("preference", source_length=64).write(folder / "model")
-    write_pairs(folder / "clean/test", PAIRS, GROUPS)
-    write_preference_tokens(folder / "tokens/train", word_tokenizer, pairs_of_words(4))
-    write_recipe()
-    return folder
-
-
-def save(model, folder: Path, tokenizer: Path, factor: float = 4.0) -> None:
-    from tests.evaluate.projects import scale
-
-    scale(model, factor).save_pretrained(folder)
-    shutil.copytree(tokenizer, folder, dirs_exist_ok=True)
-
-
-def write_pairs(folder: Path, pairs: list, groups: list[str]) -> None:
-    """A split of a corpus of preferences."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    shutil.rmtree(folder, ignore_errors=True)
-    messages = [messages for messages, _ in pairs]
-    write_corpus(
-        folder, map(questions, messages), target=list(map(answers, messages)),
-        messages=list(map(write_messages, messages)), rejected=[rejected for _, rejected in pairs],
-    )  # fmt: skip
-    (path,) = folder.glob("*.parquet")
-    table = pq.read_table(path)
-    at = table.schema.get_field_index("group")
-    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(groups, pa.large_string())), path)
-
-
-def write_recipe(**evaluate: object) -> None:
-    section = {"batch_size": 3, "samples": 2, "bootstrap": {"samples": 50}, "generation": {"max_new_tokens": 5}}
-    Path("recipes/tiny.yaml").write_text(json.dumps({"task": "preference", "evaluate": section | evaluate}))
+    return preference_project(tmp_path, monkeypatch, word_tokenizer) / "data/tiny"
 
 
 def plainly(folder: Path, tokenizer: Path) -> list[dict[str, float]]:
@@ -126,7 +77,7 @@ def test_scores_and_metrics_are_those_of_a_plain_loop(project: Path, word_tokeni
     assert metrics["bits_per_byte"] == pytest.approx(sum(one["loss"] for one in ours) / math.log(2) / size, rel=1e-4)
     assert metrics["base_bits_per_byte"] == pytest.approx(sum(o["loss"] for o in base) / math.log(2) / size, rel=1e-4)
     likelier = [one["chosen"] > one["rejected"] for one in base]
-    assert metrics["base_preference_accuracy"] == metrics["base_likelihood_accuracy"]
+    assert metrics["base_preference_accuracy"] == metrics["base_accuracy_by_likelihood"]
     assert metrics["base_preference_accuracy"] == pytest.approx(np.mean(likelier), abs=1e-6)
     assert metrics["longer_preference_accuracy"] == pytest.approx(np.mean(np.sign(lengths) / 2 + 0.5), abs=1e-6)
     assert metrics["length_correlation"] == pytest.approx(np.corrcoef(margins, lengths)[0, 1], abs=1e-3)
@@ -202,8 +153,11 @@ def test_without_a_base_log_probabilities_take_the_place_of_log_ratios(project: 
     rows, metrics = read_scores(), read_output("metrics.json")
     assert all(row["base_chosen"] is None for row in rows) and not any(key.startswith("base_") for key in metrics)
     assert all(row["margin"] == pytest.approx(row["chosen"] - row["rejected"], abs=2e-6) for row in rows)
-    assert metrics["preference_accuracy"] == metrics["likelihood_accuracy"]
+    assert metrics["preference_accuracy"] == metrics["accuracy_by_likelihood"]
     assert read_signature()["base"] == "none"
+    shutil.rmtree(project / "base")
+    with pytest.raises(DataError, match=r"^data/tiny/base: not found; run the stage base: dvc repro base@tiny$"):
+        rescore("tiny", project / "model", Path("again"))
 
 
 def test_a_question_that_does_not_fit_is_cut_and_counted(project: Path, word_tokenizer: Path) -> None:

@@ -30,6 +30,7 @@ from tests.evaluate.families import (
     write_pair_recipe,
 )
 from tests.evaluate.outputs import read_output
+from tests.evaluate.preferences import preference_project
 from tests.evaluate.projects import SCORING, causal_project, make_model, write_model, write_recipe
 from tests.evaluate.texts import FOLDER, TEXTS
 from tests.scratch import ROOT
@@ -38,7 +39,9 @@ OUT = Path("out")
 
 
 @pytest.fixture
-def project_of(tmp_path, monkeypatch, bpe, llama, source_bpe, target_bpe, masked_bpe, chat_bpe, chat_model):
+def project_of(
+    tmp_path, monkeypatch, bpe, llama, source_bpe, target_bpe, masked_bpe, chat_bpe, chat_model, word_tokenizer
+):
     makers = {
         "causal-lm": lambda: causal_project(tmp_path, monkeypatch, bpe, llama),
         "translation": lambda: pair_project(
@@ -48,6 +51,7 @@ def project_of(tmp_path, monkeypatch, bpe, llama, source_bpe, target_bpe, masked
         "masked-lm": lambda: masked_project(tmp_path, monkeypatch, masked_bpe),
         "classification": lambda: class_project(tmp_path, monkeypatch, "bert", masked_bpe),
         "chat": lambda: chat_project(tmp_path, monkeypatch, chat_bpe, chat_model, make_chat_model(chat_bpe, steps=0)),
+        "preference": lambda: preference_project(tmp_path, monkeypatch, word_tokenizer),
     }
     return lambda task: makers[task]()
 
@@ -60,7 +64,7 @@ def test_the_recipes_own_model_gets_the_bytes_of_the_stage(project_of, task):
     own = {key: value for key, value in wanted.items() if not (is_baseline(key) or key.startswith("base_"))}
     assert own != wanted  # there are baselines
     (FOLDER / "model").rename("champion")
-    for name in ("tokens", "base", "clean/train", "training"):  # what only the stage needs
+    for name in ("tokens", "clean/train", "training", *(["base"] if task != "preference" else [])):  # the stage's own
         shutil.rmtree(FOLDER / name, ignore_errors=True)
     assert rescore("tiny", Path("champion"), OUT) == own
     assert json.loads((OUT / "metrics.json").read_text()) == own

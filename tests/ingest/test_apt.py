@@ -31,14 +31,18 @@ def md5(description: str) -> str:
     return hashlib.md5(f"{description}\n".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def write_repository(root: Path, packages: dict[str, Any] = PACKAGES, suite: str = "tiny") -> None:
-    """A mirror with one release and one component, unsigned."""
+def write_repository(
+    root: Path, packages: dict[str, Any] = PACKAGES, suite: str = "tiny", debs: dict[str, bytes] | None = None
+) -> None:
+    """A mirror with one release and one component, unsigned; `debs`: the packages that can be downloaded."""
+    debs = debs or {}
     files: dict[str, str] = {"main/binary-amd64/Packages": "", "main/i18n/Translation-en": ""}
     for name, (source, section, english, french) in packages.items():
         files["main/binary-amd64/Packages"] += (
             f"Package: {name}\n"
             + (f"Source: {source}\n" if source else "")
-            + f"Version: 1\nArchitecture: all\nSection: {section}\nFilename: {name}.deb\nSize: 1\n"
+            + f"Version: 1\nArchitecture: all\nSection: {section}\nFilename: {name}.deb\n"
+            + f"Size: {len(debs.get(name, b'1'))}\nSHA256: {hashlib.sha256(debs.get(name, b'1')).hexdigest()}\n"
             + f"Description: {english.partition(chr(10))[0]}\nDescription-md5: {md5(english)}\n\n"
         )
         for language, text in (("en", english), ("fr", french)):
@@ -49,6 +53,9 @@ def write_repository(root: Path, packages: dict[str, Any] = PACKAGES, suite: str
     folder = root / "dists" / suite
     shutil.rmtree(root, ignore_errors=True)
     sums = ""
+    for name, data in debs.items():
+        root.mkdir(exist_ok=True)
+        (root / f"{name}.deb").write_bytes(data)
     for path, text in files.items():
         data = text.encode("utf-8", "surrogateescape")
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +208,7 @@ def test_what_the_mirror_does_not_have_is_told_by_its_key(read, mirror):
         ({"content": "translations", "language": "en"}, "language: required for .*; must not be en"),
         ({"content": "synopses", "language": "fr"}, "language: only valid with content: translations"),
         ({"content": "synopses", "sections": ["games"]}, "sections: only valid with content: sections"),
-        ({"content": "sections", "documents": {"label_column": "x"}}, "documents: not supported by kind: apt"),
+        ({"content": "sections", "documents": {"label_column": "x"}}, "documents: only valid with content: package"),
         ({"content": "sections", "components": ["main", "main"]}, "components: duplicate component"),
         ({"content": "sections", "mirror": "http://x/y"}, r"trusted: only valid for a local mirror \(file: or copy:\)"),
         ({"content": "sections", "mirror": "http://x] y"}, r"ingest\.mirror: "),

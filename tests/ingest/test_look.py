@@ -8,6 +8,7 @@ import pytest
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench
 from tasks.stage.errors import DataError, GristmillError, RecipeError
+from tests.chats import turns
 from tests.ingest.conftest import write, write_rows
 
 LATIN = "naïve, “x”\n".encode("cp1252")
@@ -187,3 +188,26 @@ def test_a_dataset_is_a_folder_or_has_a_revision(project):
         source = IngestSettings.model_validate({**given, "dataset": dataset, **more}).root
         with pytest.raises(GristmillError, match=rf"^recipes/x\.yaml: ingest\.revision: {told}"):
             source.locate(Bench(Path("recipes/x.yaml"), Path()))
+
+
+def test_conversations_are_looked_at_before_anything_runs(project):
+    bad, good = {"m": [{"role": "user", "content": "q"}]}, {"m": turns("q", "a")}
+    write_rows("a.jsonl", [good, bad, bad, bad])
+    with pytest.raises(DataError, match=r"problems in 3 of the 4 documents, .*: no answer in a\.jsonl line 2"):
+        look(files=["a.jsonl"], documents={"messages_column": "m"})
+    look(files=["a.jsonl"], documents={"messages_column": "m"}, most=0.8)
+    with pytest.raises(DataError, match=r"a\.jsonl: no column 'messages' \(available: m\)"):
+        look(files=["a.jsonl"], documents={"messages_column": "messages"})
+    write("a.txt", "text")
+    with pytest.raises(DataError, match=r"documents\.messages_column: a\.txt is a text file and has no columns"):
+        look(files=["a.txt"], documents={"messages_column": "m"})
+
+
+def test_lines_that_match_a_pattern_are_looked_at(project):
+    write("words.noun", "licence\nash | a tree\n")
+    keys = {"row_pattern": r"(?P<text>\w+) \|"}
+    look(files=["words.noun"], documents=keys)
+    with pytest.raises(DataError, match=r"words\.noun: no line matches documents\.row_pattern"):
+        look(files=["words.noun"], documents={"row_pattern": "(?P<text>none)"})
+    with pytest.raises(DataError, match=r"documents\.id_column: row_pattern has no group 'key' \(available: text\)"):
+        look(files=["words.noun"], documents={**keys, "id_column": "key"})

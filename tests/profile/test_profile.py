@@ -1,4 +1,5 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tasks.profile.page import page
 from tasks.profile.tables import Table, tables
 from tasks.stage.errors import DataError
 from tasks.stage.run import run
+from tests.chats import chat_row, turns, write_chats
 from tests.clean.corpus import project
 
 ENGLISH = "This package contains the shared libraries of the program, and some others, part {}."
@@ -76,3 +78,26 @@ def test_the_page_needs_nothing_beside_it_and_is_the_same_each_time(tmp_path: Pa
 def test_a_corpus_that_is_not_there_is_told() -> None:
     with pytest.raises(DataError, match=r"data/none/clean/report\.json: cannot read the report of stage clean"):
         measure("none")
+
+
+def test_conversations_have_questions_answers_and_turns(tmp_path: Path) -> None:
+    chats = [
+        chat_row(f"d{n:02}", turns(ENGLISH.format(n), FRENCH.format(n), *("more", "x") * (n % 3)), "no", f"g{n}")
+        for n in range(30)
+    ]
+    folder = project(tmp_path, "  splits: {validation: 0.2, test: 0.2}\n", [])
+    shutil.rmtree(folder / "valid")
+    write_chats(folder / "valid", chats)
+    run(STAGE, "small")
+    found = {table.title: table for table in tables(measure("small"))}
+    assert found["Size"].columns[-3:] == (
+        "words of the questions",
+        "words of the answers",
+        "words of the rejected answers",
+    )
+    lengths = {row[0]: row[1:] for row in found["Lengths: so many are not longer"].rows}
+    assert lengths["turns of a conversation"] == ("2", "2", "2", "4", "6", "6", "6")
+    assert lengths["words of the rejected answers"] == ("1",) * 7
+    languages = {row[:2] for row in found["Languages, as far as a model can tell"].rows}
+    assert languages >= {("questions", "en"), ("answers", "fr")}
+    assert page(measure("small")).count("<img ") == 3

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.task import FAMILIES, PAIRS
+from tasks.stage.task import CHATS, FAMILIES, PAIRS
 from tests.register.models import save_model
 
 IDENTITY = "5e" * 32
@@ -122,7 +122,7 @@ def evaluate(
     classes = {"cat": {"f1": 0.5, "documents": 1}, "dog": {"f1": 0.25, "documents": 1}}
     counts = {"tokens": 40, "bytes": 111, "documents": 2}
     write_json(data / "evaluation" / "metrics.json", {**metrics, **counts, "classes": classes, "signature": signature})
-    said = {**dict.fromkeys(PAIRS, GENERATION), "chat": CHAT_GENERATION}.get(task)
+    said = {**dict.fromkeys(PAIRS, GENERATION), **dict.fromkeys(CHATS, CHAT_GENERATION)}.get(task)
     details = {"generation": generation or said} if said else {}
     write_json(data / "evaluation" / "report.json", {"stage": "evaluate", "details": details})
     more = {"reference": "Woe is me!"} if task in PAIRS else {"label": "net"} if task == "classification" else {}

@@ -32,6 +32,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "resid_pdrop": 0.1, "attn_pdrop": 0.1},
     "opt": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 64,
             "word_embed_proj_dim": 32, "max_position_embeddings": 128},
+    "lfm2": {**LLAMA, "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]},
 }  # fmt: skip
 DRAWN = random.Random(3)
 WORDS = ["".join(DRAWN.choices("aeioklmnrst", k=DRAWN.randint(2, 5))) for _ in range(30)]

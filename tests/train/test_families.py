@@ -168,6 +168,28 @@ def test_twice_gives_the_same_bytes(project: Project) -> None:
         assert {path.name: path.read_bytes() for path in (folder / "model").iterdir()} == first
 
 
+def test_activations_that_are_computed_again_give_the_same_losses(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but their last digits: gradients of what several layers share are summed in another order."""
+    from torch.utils.checkpoint import checkpoint
+
+    calls = 0
+
+    def counted(*given: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return checkpoint(*given, **more)
+
+    monkeypatch.setattr("transformers.modeling_utils.checkpoint", counted)
+    for task, architecture in {"summarization": "t5", "translation": "bart", "masked-lm": "bert"}.items():
+        first = losses(trained(project, task, architecture, steps=2, log_every=1))
+        assert calls == 0
+        again = trained(project, task, architecture, steps=2, log_every=1, gradient_checkpointing=True)
+        assert losses(again) == pytest.approx(first, rel=1e-4) and calls > 1
+        calls = 0
+
+
 def test_each_side_may_have_a_vocabulary_of_its_own(project: Project) -> None:
     from transformers import AutoModelForSeq2SeqLM
 

@@ -331,9 +331,9 @@ def test_a_pass_has_every_pair_once_and_no_batch_is_larger_than_allowed(tmp_path
 
 def test_what_cannot_be_trained_is_refused_in_one_sentence(project: Project) -> None:
     project(loss={"name": "dpo", "gamma": 1})
-    refuses(RecipeError, r"^recipes/tiny.yaml: train.loss.*gamma: ")
+    refuses(RecipeError, r"^recipes/tiny.yaml: train.loss.gamma: unknown key for dpo; it belongs to simpo$")
     project(loss={"name": "dop"})
-    refuses(RecipeError, r"^recipes/tiny.yaml: train.loss.*dpo")
+    refuses(RecipeError, r"^recipes/tiny.yaml: train.loss.name: expected one of dpo, .*; did you mean dpo\?$")
     project(model={"init": "scratch", "architecture": "llama"})
     refuses(
         RecipeError, r"^recipes/tiny.yaml: train.loss: dpo needs a base that already answers, and random weights do"

@@ -12,7 +12,7 @@ included, in nats, under the model and under its base. The log-ratio of an answe
 
 A model from scratch has no base, and log-probabilities take the place of log-ratios.
 
-    likelihood_accuracy  how often the chosen answer has the higher log-probability, for the model and its base: the
+    accuracy_by_likelihood  how often the chosen answer has the higher log-probability, for the model and its base: the
                          base's is the baseline of preference_accuracy; `…_per_token`: the higher one per token, which
                          does not favor short answers
     longer               the baseline that prefers the longer text

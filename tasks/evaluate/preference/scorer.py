@@ -51,13 +51,15 @@ class PreferenceScorer:
     """Scores a preference model: both answers of each pair and a plain text, under the model and its base."""
 
     def __init__(self, exam: Exam, settings: PreferenceEvaluateSettings) -> None:
-        """Raises DataError for an unusable model, or a base that reads text otherwise than the model."""
+        """Raises DataError for an unusable model, and for a base that is missing or has another tokenizer."""
         self.model = load_chat_model(exam.model, settings.precision)
         room, wanted = self.model.positions, settings.generation.max_new_tokens
         if room is not None and wanted >= room:
             raise exam.unfit(
                 "evaluate.generation.max_new_tokens", f"{wanted} leaves no room for a question in {room} positions"
             )
+        if not exam.base.is_dir():
+            raise DataError(f"{exam.base}: not found; run the stage base: dvc repro base@{exam.recipe}")
         self.has_base = (exam.base / "config.json").is_file()
         if self.has_base:
             check_base(exam.base, exam.model)

@@ -74,15 +74,20 @@ def likelihoods(rows: Sequence[Row], prefix: str = "") -> dict[str, float]:
         for row in rows
     ]
     return {
-        f"{prefix}likelihood_accuracy": round(math.fsum(whole) / len(whole), DIGITS),
-        f"{prefix}likelihood_accuracy_per_token": round(math.fsum(each) / len(each), DIGITS),
+        f"{prefix}accuracy_by_likelihood": round(math.fsum(whole) / len(whole), DIGITS),
+        f"{prefix}accuracy_by_likelihood_per_token": round(math.fsum(each) / len(each), DIGITS),
     }
 
 
-def of_lengths(rows: Sequence[Row]) -> dict[str, Any]:
-    """The baseline `longer`, and whether the model's preference goes with length; None where that is undefined."""
+def longer_wins(rows: Sequence[Row]) -> dict[str, float]:
+    """The baseline that prefers the longer answer."""
     longer = [preferred(row["length_difference"], 0) for row in rows]
-    found: dict[str, Any] = {"longer_preference_accuracy": round(math.fsum(longer) / len(longer), DIGITS)}
+    return {"longer_preference_accuracy": round(math.fsum(longer) / len(longer), DIGITS)}
+
+
+def of_lengths(rows: Sequence[Row]) -> dict[str, Any]:
+    """Whether the model's preference goes with length; None where that is undefined."""
+    longer, found = [preferred(row["length_difference"], 0) for row in rows], dict[str, Any]()
     for name, kind in (("longer", 1.0), ("shorter", 0.0), ("equal", 0.5)):
         own = [row["correct"] for row, is_longer in zip(rows, longer, strict=True) if is_longer == kind]
         found[f"accuracy_chosen_{name}"] = round(math.fsum(own) / len(own), DIGITS) if own else None

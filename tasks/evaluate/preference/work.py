@@ -9,7 +9,7 @@ from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
 from tasks.evaluate.preference.plots import draw_margins
 from tasks.evaluate.preference.scorer import READS, PreferenceScorer
-from tasks.evaluate.preference.tables import base_rates, gains, likelihoods
+from tasks.evaluate.preference.tables import base_rates, gains, likelihoods, longer_wins
 from tasks.evaluate.score_tables import EXAMPLES
 from tasks.evaluate.scores import write_scores
 from tasks.evaluate.settings import PreferenceEvaluateSettings
@@ -36,8 +36,10 @@ def evaluate_preference(job: Job, settings: PreferenceEvaluateSettings) -> Repor
     for sample in samples:
         row = rows[sample.pop("number")]
         sample |= {name: round(row[name], 6) for name in ("correct", "margin")}
-    before = {**base_rates(rows), **likelihoods(rows, "base_"), **gains(rows)} if scorer.has_base else {}
-    metrics = with_baselines(scorer.metrics(), before, before="loss")
+    baselines = longer_wins(rows)
+    if scorer.has_base:
+        baselines |= {**base_rates(rows), **likelihoods(rows, "base_"), **gains(rows)}
+    metrics = with_baselines(scorer.metrics(), baselines, before="loss")
     write_scores(job.output("evaluation/scores.parquet"), rows, scorer.columns)
     draw_margins(job.output("evaluation/scores.png"), rows, metrics, job.recipe)
     shares = {name: f"{metrics[name]:.1%}" for name in metrics if name.endswith("preference_accuracy")}

@@ -11,11 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from flows.cli.chat import Talk, _show
 from flows.cli.main import main
+from flows.stop import Stopped, stoppable
+from tasks.register.predict import Champion
 from tests.register import empty_database, make_project
 from tests.scratch import ROOT, environment
 
@@ -106,7 +110,7 @@ def test_without_a_terminal_each_line_is_answered_in_one_conversation(gristmill)
     [
         (["other"], "", "recipes/other.yaml: task: causal-lm models do not chat; use `gristmill predict other`"),
         (["tiny", "--max-new-tokens", "500"], "", "max_new_tokens: must be from 1 to 127, less than the model's 128"),
-        (["tiny", "--temperature", "nan"], "", "--temperature"),
+        (["tiny", "--temperature", "nan"], "", "temperature: must be a finite number, not nan"),
         (["tiny", "--system", "a" * 200], "", "too long: the last question with the system prompt has"),
         (["tiny"], "a\n" + "b" * 200 + "\n", "standard input line 2: too long: the last question"),
         (["tiny"], b"\xff\n", "standard input line 1: not UTF-8"),
@@ -119,6 +123,30 @@ def test_what_is_wrong_is_told_in_a_sentence(gristmill, arguments, given, senten
 
 def test_generate_names_the_command_for_chats(gristmill):
     assert "use `gristmill chat tiny`" in told(gristmill("generate", "tiny", "a"))
+
+
+def test_ctrl_c_stops_an_answer_and_keeps_what_was_said_and_other_signals_end(project, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(project)
+    talk, shown = Talk(Champion("tiny"), None, {"max_new_tokens": 100}), []
+
+    def echo(text: str = "", **how: Any) -> None:
+        shown.append(text)
+        if len(shown) == 2:
+            signal.raise_signal(sent)
+
+    monkeypatch.setattr("click.echo", echo)
+    sent = signal.SIGINT
+    with stoppable():
+        _show(talk, "the cat")
+    assert shown[2:] == ["", "stopped"]
+    assert [turn["role"] for turn in talk.turns] == ["user", "assistant"]
+    assert "".join(filter(str.isprintable, talk.turns[1]["content"])) == "".join(shown[:2])
+    shown.clear()
+    sent = signal.SIGTERM
+    with stoppable(), pytest.raises(Stopped):
+        _show(talk, "a dog")
+    assert [turn["role"] for turn in talk.turns] == ["user", "assistant"] * 2
 
 
 class Terminal:
@@ -151,7 +179,8 @@ class Terminal:
         os.write(self.mine, text.encode())
 
 
-def test_on_a_terminal_ctrl_c_stops_the_answer_and_ctrl_d_the_program(project: Path) -> None:
+@pytest.mark.slow
+def test_on_a_terminal_ctrl_c_clears_the_line_and_ctrl_d_ends(project: Path) -> None:
     terminal = Terminal(project, "chat", "tiny", "--max-new-tokens", "100")
     try:
         terminal.until(r"version 1 of tiny; /help lists the commands, Ctrl-D ends\s+> ")
