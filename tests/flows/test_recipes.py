@@ -243,10 +243,10 @@ def test_dvc_must_watch_the_evaluation_sets_that_a_recipe_is_not_trained_on(proj
 def test_dvc_must_watch_the_chat_template_of_a_recipe(project: Path) -> None:
     recipe = Path("recipes/shakespeare.yaml")
     talks = tiny_recipe("causal-lm", "texts/all.jsonl")
-    talks |= {"task": "chat", "train": {"steps": 6, "context_length": 64}, "evaluate": {}}
+    generation = {"generation": {"max_new_tokens": 8}}
+    talks |= {"task": "chat", "train": {"steps": 6, "context_length": 64}, "evaluate": generation}
     talks["tokenize"]["chat_template"] = "recipes/mine.jinja"
-    talks["ingest"]["files"] = ["texts/talks.jsonl"]
-    del talks["ingest"]["documents"]
+    talks["ingest"] |= {"files": ["texts/talks.jsonl"], "documents": {"messages_column": "messages"}}
     rows = [{"messages": [{"role": role, "content": "a"} for role in ("user", "assistant")]}] * 3
     Path("texts/talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe.write_text(json.dumps(talks))
