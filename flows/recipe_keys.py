@@ -63,7 +63,7 @@ def find(model: type[BaseModel], content: Any, key: str, varied: Collection[str]
             kinds, default = [kind for field in found for kind in _parts(field.annotation)], _default(found[0])
         elif free := [get_args(kind)[1] for kind in kinds if get_origin(kind) is dict]:
             kinds, default = _parts(free[0]), None
-        elif any(section.model_config.get("extra") == "allow" for section in here):
+        elif Any in kinds or any(section.model_config.get("extra") == "allow" for section in here):
             kinds, default = [Any], None
         elif not here:
             raise RecipeError(f"{where}: has no keys; set {where} as a whole")

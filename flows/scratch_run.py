@@ -135,14 +135,11 @@ class Snapshot:
     content: dict[str, Any] = field(repr=False)
     """The recipe as it is written."""
 
-    def branch(
-        self, folder: Path, values: Mapping[str, Any], until: Collection[str], say: Say, label: str = ""
-    ) -> Workspace:
+    def branch(self, folder: Path, values: Mapping[str, Any], until: Collection[str], say: Say) -> Workspace:
         """A workspace with other settings, in which the stages `until` and all that they need are up to date.
 
         Stages that neither the change nor the project makes stale are linked from the snapshot; DVC makes the others,
-        or takes them from its cache. `label` stands before the addresses that are shown. Raises RecipeError,
-        StageFailed and Stopped.
+        or takes them from its cache. Raises RecipeError, StageFailed and Stopped.
         """
         from flows.overrides import changed, require_values, stages_of
 
@@ -157,8 +154,10 @@ class Snapshot:
         workspace = Workspace(recipe, folder, self.workspace.goes_on)
         folder.mkdir(parents=True, exist_ok=True)
         fresh = [out for node in nodes if node.address not in stale for out in node.outs]
+        for path in [*self.inputs, *PROJECT, *(out for node in nodes for out in node.outs)]:
+            remove(folder / path)  # of an earlier try, which leaves its checkpoints
         for path in [*self.inputs, *fresh, *PROJECT]:
-            if (self.workspace.folder / path).exists() and not (folder / path).exists():
+            if (self.workspace.folder / path).exists():
                 link(self.workspace.folder / path, folder / path, copy_files=path in PROJECT)
         workspace.write_recipe(content)
         wired = wanted_entry(recipe, require_values(recipe, values), listed_recipes()) if values else {}
@@ -169,7 +168,7 @@ class Snapshot:
                 link(Path(path), folder / path)
         for node in nodes:
             if node.address in stale:
-                with working(": ".join(filter(None, (label, node.address))), say) as hear:
+                with working(node.address, say) as hear:
                     workspace.ask(node, hear)
         return workspace
 

@@ -114,8 +114,6 @@ class Recipe(Section):
                 told = f"no source {one.source!r}{nearest(one.source, names)} ({known})"
                 yield f"validate.expectations[{number}].source: {told}"
         weighted = isinstance(source, Mixture) and any(part.weight or part.epochs for part in source.sources)
-        if weighted and self.task == "preference":
-            yield "ingest.sources: preference trains on all pairs alike; remove weight and epochs"
         if weighted and getattr(self.train, "next_sentence", False):
             yield "train.next_sentence: not for a mixture with weights; remove it, or weight and epochs"
 

@@ -1,6 +1,7 @@
 """The registered model predicts exactly what the evaluation scored, end to end through all stages."""
 
 import json
+import random
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -77,3 +78,35 @@ def test_a_causal_model_goes_on_as_its_samples_do(kind: str, drawn: dict) -> Non
     (sample,) = json.loads(Path("data/tiny/evaluation/samples.json").read_text())
     answer = champion.predict([sample["prompt"]], {})
     assert answer == [sample["prompt"] + sample["text"]] and sample["text"].strip()
+
+
+def write_conversations(path: Path) -> None:
+    """Conversations of up to four questions, half with a system prompt; some have more tokens than the positions."""
+    draw, said = random.Random(1), []
+    for number in range(120):
+        turns = [{"role": "system", "content": "reverse"}] if number % 2 else []
+        for _ in range(1 + number % 4):
+            words = ["".join(draw.choices("aeiklmnrst", k=draw.randint(2, 5))) for _ in range(draw.randint(2, 9))]
+            answer = " ".join(reversed(words)).upper()
+            turns += [{"role": "user", "content": " ".join(words)}, {"role": "assistant", "content": answer}]
+        said.append(json.dumps({"messages": turns, "group": f"g{number % 30}"}))
+    path.write_text("\n".join(said))
+
+
+@pytest.mark.parametrize("search", [{"no_repeat_ngram_size": 2}, {"num_beams": 2, "repetition_penalty": 1.2}])
+def test_a_chat_model_answers_as_the_evaluation_of_its_recipe(search: dict) -> None:
+    """Covers templates, histories that are cut, and white space at both ends."""
+    write_conversations(Path("texts/chats.jsonl"))
+    recipe = tiny_recipe("chat", "texts/chats.jsonl")
+    recipe["model"]["config"]["initializer_range"] = 1.0  # each history gets another answer
+    recipe["ingest"]["documents"] = {"messages_column": "messages", "group_column": "group"}
+    recipe["evaluate"] = {"generation": {"max_new_tokens": 16, **search}}
+    champion = champion_of("tiny", recipe)
+    scored = pq.read_table("data/tiny/evaluation/scores.parquet").column("prediction").to_pylist()
+    clean = [json.loads(text) for batch in read_batches(Path("data/tiny/clean/test"), ["messages"])
+             for text in batch[0].to_pylist()]  # fmt: skip
+    histories = [{"messages": turns[:-1]} for turns in clean]
+    assert champion.count_cut(histories, {}) > 2
+    answers = [found["choices"][0]["message"]["content"] for found in champion.predict(histories, {})]
+    assert answers == scored and len(set(scored)) > 5
+    assert ["".join(champion.talk(each["messages"], {})) for each in histories[:4]] == scored[:4]

@@ -89,10 +89,27 @@ class _Reference:
             yield from _table(found)
             yield from self._below(path, found, label)
             return
+        if more := self._beyond(names):
+            yield f"\n{level} `{path}`{label}\n"
+            yield "The keys of a source by its `kind`, and:\n"
+            yield from _table({"properties": more})
+            return
         for name in names:
-            found = self.schema["$defs"][name]
-            ((key, tag),) = [(key, value["const"]) for key, value in found["properties"].items() if "const" in value]
-            yield from self._node(path, {"$ref": f"#/$defs/{name}"}, "###", f", `{key}: {tag}`")
+            properties = self.schema["$defs"][name]["properties"]
+            tags = [f"`{key}: {value['const']}`" for key, value in properties.items() if "const" in value]
+            tag = tags[0] if tags else f"`{next(iter(properties))}`"
+            yield from self._node(path, {"$ref": f"#/$defs/{name}"}, "###", f", {tag}")
+
+    def _beyond(self, names: list[str]) -> dict[str, Node]:
+        """The keys of parts of a mixture beyond those of the sources that they extend; empty for other definitions."""
+        found: dict[str, Node] = {}
+        for name in names:
+            source = self.schema["$defs"].get(f"{name.removesuffix('Part')}Source")
+            if source is None or not name.endswith("Part"):
+                return {}
+            own = self.schema["$defs"][name]["properties"]
+            found |= {key: node for key, node in own.items() if key == "name" or key not in source["properties"]}
+        return found
 
     def _below(self, path: str, section: Node, label: str = "") -> Iterator[str]:
         """The nested sections; one shared by several keys gets the heading `path.*`."""

@@ -203,7 +203,8 @@ def _told() -> Iterator[None]:
             raise
         raise GristmillError(f"{where} is not the URL of a database: {redact(one_line(error))[:200]}") from error
     except ImportError as error:
-        raise GristmillError(f"{where}: its driver is not installed: {one_line(error)[:200]}") from error
+        driver = getattr(error.__cause__ or error.__context__, "name", None) or "its driver"
+        raise GristmillError(f"{where}: {driver} is not installed, which this database needs; install it") from error
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         reason = redact(one_line(error.__cause__ or error))[:200]
         passing = not _url().startswith("sqlite") or "locked" in reason or isinstance(error, OperationalError)

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -30,7 +31,7 @@ from flows.sweep.study import Search, open_study
 from flows.sweep.trials import Trial, rank, title
 from flows.temporary import TemporaryServer
 from flows.workspace import claim
-from tasks.stage.errors import GristmillError, RecipeError
+from tasks.stage.errors import GristmillError, RecipeError, TransientError
 from tasks.stage.identity import fingerprint, hash_tree
 from tasks.stage.settings import NAME, read_yaml, recipe_path
 
@@ -69,7 +70,6 @@ class Swept:
     trials: list[Trial]
     """By rank."""
     importance: dict[str, float]
-    wanted: int
     run_id: str
     """Of the sweep in MLflow."""
 
@@ -150,6 +150,8 @@ def _sweep(
         _run_trials(bench, search, asked.parallel, deadline)
     except Stopped as stopped:
         stop = last_stop() or stopped  # a trial's, which says how far it came
+        with suppress(TransientError):
+            close_sweep(client, run, "KILLED", {}, {}, [])
         told = str(stop) if "goes on" in str(stop) else f"stopped; `{asked.command}` goes on"
         raise stopped_at(stop.number, told) from None
     found = rank(search.trials())
@@ -158,14 +160,17 @@ def _sweep(
     files = _files(folder, found, shares, asked.recipe) if complete else []
     best = complete[0].values if complete else {}
     losses = {"validation_loss": complete[0].loss or 0.0} if complete else {}
-    close_sweep(client, run, "FINISHED" if complete else "FAILED", best, losses, files)
-    if len(found) < search.wanted or any(trial.state == "running" for trial in found):
-        say(f"{name}: the time is up; `{asked.command}` goes on")
+    whole = len(found) >= search.wanted and not any(trial.state == "running" for trial in found)
+    close_sweep(client, run, ("FINISHED" if complete else "FAILED") if whole else "KILLED", best, losses, files)
+    if not whole:
+        say(
+            f"the time is up after {sum(trial.state != 'running' for trial in found)} trials; `{asked.command}` goes on"
+        )
     else:
         shutil.rmtree(folder)
     if not complete:
-        raise _all_failed(asked.recipe, found)
-    return Swept(name, found, shares, search.wanted, run.info.run_id)
+        raise _none_complete(asked, found, whole)
+    return Swept(name, found, shares, run.info.run_id)
 
 
 def _run_trials(bench: Bench, search: Search, parallel: int, deadline: float | None) -> None:
@@ -236,12 +241,11 @@ def _files(folder: Path, trials: list[Trial], shares: Mapping[str, float], recip
     return [listed, drawn]
 
 
-def _all_failed(recipe: str, trials: list[Trial]) -> GristmillError:
-    first = min(trials, key=lambda trial: trial.number)
-    told = f"{recipe}: none of {len(trials)} trials reached its end"
-    if first.state != "failed":
-        return GristmillError(told)
-    reasons = {trial.told for trial in trials}
+def _none_complete(asked: Asked, trials: list[Trial], whole: bool) -> GristmillError:
+    told = f"{asked.recipe}: none of {len(trials)} trials reached its end"
+    if not whole:
+        return GristmillError(f"{told} in time; `{asked.command}` goes on")
+    first, reasons = min(trials, key=lambda trial: trial.number), {trial.told for trial in trials}
     return RecipeError(f"{told}; {'all' if len(reasons) == 1 else 'the first'}: {first.told}")
 
 

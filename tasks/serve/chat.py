@@ -306,8 +306,9 @@ class ChatModel(Served):
                 while (piece := told.get()) is not None:
                     yield piece
                 yield written.result()
-            finally:
+            except BaseException:  # GeneratorExit, too: it was closed
                 gone.set()
+                raise
 
 
 def _request(row: Any) -> Mapping[str, Any]:

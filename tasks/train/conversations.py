@@ -116,6 +116,11 @@ def chat_data(
     kind = PackedRows if settings.packing else BucketRows
     made: list[Batches] = []
     for name, sides in (("training", train), ("validation", validation)):
+        if settings.loss_on == "answers" and sides.text.index.last_only:
+            raise RecipeError(
+                f"{where}: train.loss_on: answers, but the chat template renders earlier answers differently once "
+                "later turns follow, so they cannot be learned in one row; set loss_on: last_answer"
+            )
         chosen, told = choose(sides, settings)
         if not len(chosen.numbers):
             raise RecipeError(f"{where}: {_none_left(name, sides, settings)}")

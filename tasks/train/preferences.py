@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from tasks.formats.rows import IGNORED, Ids, Row, padded
 from tasks.formats.tokens import REJECTED, Answers, Tokens
 from tasks.stage.errors import DataError, RecipeError
-from tasks.train.batches import Batch, Data, find_asked
+from tasks.train.batches import Batch, Batches, Data, find_asked
 from tasks.train.buckets import BucketBatches
 from tasks.train.loss import MISMATCHED
+from tasks.train.mixture import MixedBatches, Source
 from tasks.train.settings import KtoSettings, PreferenceTraining
 
 
@@ -66,9 +67,21 @@ class Preferences:
     partners: Ids | None = None
     """KTO: [pairs] The place of the pair whose answers stand after the prompt of each pair."""
 
-    def first(self, count: int | None) -> Self:
-        """The first pairs only (None: all)."""
-        return type(self)(self.chosen, self.rejected, self.numbers[:count], self.lengths[:count])
+    def some(self, count: int | None, spaced: bool) -> Self:
+        """Only `count` of them (None: all): the first, or evenly spaced ones."""
+        total = len(self.numbers)
+        count = min(count or total, total)
+        return self._at(np.arange(count) * total // count if spaced else np.arange(count))
+
+    def of(self, source: Source, where: str) -> Self:
+        """Those of one source of a mixture. Raises RecipeError if it has none."""
+        own = (self.numbers >= source.documents.start) & (self.numbers < source.documents.stop)
+        if not own.any():
+            raise RecipeError(f"{where}: train.context_length: no pair of the source {source.name} fits")
+        return self._at(np.flatnonzero(own))
+
+    def _at(self, places: Ids) -> Self:
+        return type(self)(self.chosen, self.rejected, self.numbers[places], self.lengths[places])
 
     def matched(self) -> Self:
         """With partners: each pair's neighbor by length, so that two pairs with one prompt rarely meet."""
@@ -148,29 +161,51 @@ class PreferenceBatches(BucketBatches):
         return batch | found
 
 
-def preference_data(folders: dict[str, Path], settings: PreferenceTraining, padding: int, where: str) -> Data:
-    """Batches of both splits; `folders`: of the tokens of `train` and `validation`; `where`: the recipe's file.
+def preference_data(
+    folders: dict[str, Path], settings: PreferenceTraining, padding: int, where: str, sources: Sequence[Source] = (),
+    mixed: bool = False,
+) -> Data:  # fmt: skip
+    """Batches of both splits; `folders`: of the tokens of `train` and `validation`; `where`: the recipe's file;
+    `sources`: those of a mixture with weights; `mixed`: whether it is a mixture at all.
 
-    Raises DataError as `Side.open`, and RecipeError if no pair is left.
+    Raises DataError as `Side.open`, and RecipeError if too few pairs are left.
     """
     facts: dict[str, object] = {}
-    made = {}
+    made: dict[str, Batches] = {}
     layout = PreferenceLayout(padding, settings.context_length)
     for name, folder in folders.items():
+        training = name == "train"
         pairs, told = choose(folder, settings)
-        needed = 2 if isinstance(settings.loss, KtoSettings) else 1
-        if len(pairs.numbers) < needed:
-            raise RecipeError(f"{where}: the {name} split {_too_few(told, settings, needed)}")
-        if name == "validation":
-            pairs = pairs.first(settings.evaluation_documents)
+        if not len(pairs.numbers):
+            raise RecipeError(f"{where}: the {name} split {_none_left(told, settings)}")
+        pairs = pairs.some(None if training else settings.evaluation_documents, spaced=mixed)
+        groups = [pairs.of(source, where) for source in sources] if training and sources else [pairs]
         if isinstance(settings.loss, KtoSettings):
-            pairs = pairs.matched()
-        batches = PreferenceBatches(pairs, settings, layout, shuffled=name == "train")
-        facts["training" if name == "train" else name] = told | {
-            "batches": batches.count, "padding": round(batches.padding_share(), 6)
-        }  # fmt: skip
-        made[name] = batches
+            groups = [_matched(own, name, where) for own in groups]
+        each = [PreferenceBatches(own, settings, layout, shuffled=training) for own in groups]
+        made[name] = MixedBatches(sources, each) if training and sources else each[0]
+        rows = [len(own.numbers) for own in groups]
+        share = float(np.average([batches.padding_share() for batches in each], weights=rows))
+        facts["training" if training else name] = told | {"batches": made[name].count, "padding": round(share, 6)}
     return Data(made["train"], made["validation"], facts)
+
+
+def preference_batches(data: Data) -> dict[str, PreferenceBatches]:
+    """The batches of pairs in a training's data: `validation`, and `training` or one per source of a mixture."""
+    found = {"training": data.training, "validation": data.validation}
+    if isinstance(data.training, MixedBatches):
+        del found["training"]
+        found |= {f"training/{number}": own for number, own in enumerate(data.training.batches)}
+    return {name: own for name, own in found.items() if isinstance(own, PreferenceBatches)}
+
+
+def _matched(pairs: Preferences, name: str, where: str) -> Preferences:
+    if len(pairs.numbers) < 2:
+        raise RecipeError(
+            f"{where}: the {name} split has one pair, but kto needs two: it compares each "
+            "prompt with the answer to another one"
+        )
+    return pairs.matched()
 
 
 def choose(folder: Path, settings: PreferenceTraining) -> tuple[Preferences, dict[str, int]]:
@@ -193,10 +228,8 @@ def _alike(chosen: Side, rejected: Side, number: int) -> bool:
     return bool(np.array_equal(chosen.tokens.document(number), rejected.tokens.document(number)))
 
 
-def _too_few(told: dict[str, int], settings: PreferenceTraining, needed: int) -> str:
-    """Why a split has not enough pairs."""
-    if told["pairs"]:
-        return "has one pair, but kto needs two: it compares each prompt with the answer to another one"
+def _none_left(told: dict[str, int], settings: PreferenceTraining) -> str:
+    """Why a split has no pairs."""
     reasons = [
         f"{told['left_out']:,} exceed train.context_length {settings.context_length}" if told["left_out"] else "",
         f"{told['alike']:,} have the same answer on both sides" if told["alike"] else "",

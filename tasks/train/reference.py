@@ -23,7 +23,7 @@ from tasks.train.loop import make_accelerator
 from tasks.train.loss import MISMATCHED
 from tasks.train.plan import Plan
 from tasks.train.preference_loss import log_probabilities, mismatched
-from tasks.train.preferences import PreferenceBatches
+from tasks.train.preferences import PreferenceBatches, preference_batches
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -44,7 +44,7 @@ def add_reference(model: Any, plan: Plan, identity: str) -> bool:
                 f"{plan.where}: train: the base's log-probabilities are not finite; try precision: fp32"
             )
         _write(path, identity, arrays)
-    for split, batches in _splits(plan.data).items():
+    for split, batches in preference_batches(plan.data).items():
         batches.reference = {key: arrays[f"{split}/{key}"] for key in _keys(batches)}
     return found is not None
 
@@ -56,10 +56,10 @@ def _computed(model: Any, plan: Plan) -> Arrays:
     model = model.to(accelerator.device)
     plain = model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
     arrays = {key: np.empty((len(batches.documents.numbers), 2), np.float32) for key, batches in _keyed(plan.data)}
-    total = sum(batches.count for batches in _splits(plan.data).values())
+    total = sum(batches.count for batches in preference_batches(plan.data).values())
     model.eval()
     with torch.no_grad(), accelerator.autocast(), plain, progress("reference", total, "batches") as shown:
-        for split, batches in _splits(plan.data).items():
+        for split, batches in preference_batches(plan.data).items():
             # The first pass has each pair once. No loader: it would draw a random number, which a resume does not.
             for position in range(batches.count):
                 batch = find_asked(batches.batch(position))
@@ -74,17 +74,14 @@ def _computed(model: Any, plan: Plan) -> Arrays:
     return arrays
 
 
-def _splits(data: Data) -> dict[str, PreferenceBatches]:
-    assert isinstance(data.training, PreferenceBatches) and isinstance(data.validation, PreferenceBatches)
-    return {"training": data.training, "validation": data.validation}
-
-
 def _keys(batches: PreferenceBatches) -> tuple[str, ...]:
     return ("reference",) if batches.documents.partners is None else ("reference", f"{MISMATCHED}reference")
 
 
 def _keyed(data: Data) -> list[tuple[str, PreferenceBatches]]:
-    return [(f"{split}/{key}", batches) for split, batches in _splits(data).items() for key in _keys(batches)]
+    return [
+        (f"{split}/{key}", batches) for split, batches in preference_batches(data).items() for key in _keys(batches)
+    ]
 
 
 def _write(path: Path, identity: str, arrays: Arrays) -> None:

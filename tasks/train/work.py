@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.formats.mixture import Weighted, read_weights
 from tasks.formats.tokenizer import load_tokenizer
-from tasks.formats.tokens import TARGET, Answers, Index, Labels, Tokens, read_parts
+from tasks.formats.tokens import REJECTED, TARGET, Answers, Index, Labels, Tokens, read_parts
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
@@ -173,7 +173,7 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
     for name in ("train", "validation"):
         path = job.input(f"tokens/{name}")
         tokens = Tokens.open(path)
-        target = Tokens.open(path / TARGET) if needs == TARGET else None
+        target = Tokens.open(path / needs) if needs in (TARGET, REJECTED) else None
         labels = Labels.open(path) if needs == "label" else None
         answers = Answers.open(path, tokens) if order.task in CHATS else None
         splits[name] = Sides(tokens, target, labels, answers, read_parts(path, tokens))
@@ -190,8 +190,8 @@ def open_splits(job: Job, order: Order) -> dict[str, Sides]:
 
 def read_sources(order: Order, train: Sides) -> list[Source]:
     """The sources of a mixture with weights; empty without."""
-    starts = train.text.starts + (0 if train.target is None else train.target.starts)
-    tokens = [int(starts[documents.stop] - starts[documents.start]) for _, documents in train.parts]
+    sides = [side.starts for side in (train.text, train.target) if side is not None]
+    tokens = [sum(int(starts[own.stop] - starts[own.start]) for starts in sides) for _, own in train.parts]
     return sources_of(train.parts, tokens, order.weights, order.where)
 
 
@@ -207,7 +207,7 @@ def make_data(
     train, validation, settings = splits["train"], splits["validation"], order.train
     if isinstance(settings, PreferenceTraining):
         folders = {name: job.input(f"tokens/{name}") for name in splits}
-        return preference_data(folders, settings, vocabulary.padding, order.where)
+        return preference_data(folders, settings, vocabulary.padding, order.where, sources, mixed=bool(train.parts))
     if isinstance(settings, BucketTraining):
         layout = Layout.of(order.task, config, vocabulary.padding)
         return bucket_data(train, validation, settings, order.task != "translation", layout, order.where, sources)

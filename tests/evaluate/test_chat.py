@@ -11,14 +11,14 @@ from tasks.compare.documents import read_documents
 from tasks.compare.verdict import compare
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.chat.baselines import TrainingAnswers
+from tasks.evaluate.chat.scores import Answer, AnswerMetric
 from tasks.evaluate.rescore import rescore
-from tasks.formats.conversation import questions
+from tasks.evaluate.settings import RougeSettings
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
 from tests.evaluate.chats import (
     CHATML,
     GROUPS,
-    LEARNED,
     MARKED,
     PARTS,
     TEST,
@@ -161,6 +161,36 @@ def test_scores_are_those_of_a_plain_loop(chats, chat_bpe, chat_model, chat_base
     assert list(rows[0]) == [
         "id", "group", "part", "bytes", "tokens", "loss", "turns", "prediction", "reference", *SCORES,
     ]  # fmt: skip
+
+
+def test_white_space_at_the_ends_does_not_count_and_case_does():
+    metric = AnswerMetric(RougeSettings())
+    texts = [("a cat\n", " a cat"), ("A cat", "a cat"), ("", "a cat"), ("a  cat", "a cat")]
+    found = metric.of([Answer(*pair) for pair in texts])
+    assert [row["exact_match"] for row in found] == [1.0, 0.0, 0.0, 0.0]
+    assert [row["rougeL"] for row in found] == [100.0, 100.0, 0.0, 100.0]
+    assert (found[0]["chrf"], found[2]["chrf"]) == (100.0, 0.0) and found[1]["chrf"] < 100 and "ended" not in found[0]
+    unicode = AnswerMetric(RougeSettings(tokenizer="unicode")).of([Answer("кошка спит", "кошка", ended=True)])
+    assert unicode[0]["rougeL"] == pytest.approx(200 / 3, abs=1e-6) and unicode[0]["ended"] == 1.0
+
+
+def test_answers_that_a_template_rewrites_later_are_scored_as_they_were_said(chat, chat_bpe, chat_base, tmp_path):
+    """As Qwen3's template leaves earlier thoughts out: each answer against the conversation up to it."""
+    from transformers import AutoTokenizer
+
+    thoughtless = CHATML.replace("m['content']", "(m['content'] if loop.last else m['content'].split('|')[-1])")
+    (tmp_path / "thinking").mkdir()
+    bpe = save_chat_tokenizer(tmp_path / "thinking", thoughtless)
+    write_chat_model(FOLDER / "model", chat_base, bpe)
+    write_chat_tokens(FOLDER / "tokens/train", bpe)
+    messages = turns("what is a dog?", "a pet|an animal that barks", "and a house?", "a wall|a building")
+    write_chats(FOLDER / "clean/test", [messages, TEST[0]], ["a", "b"])
+    run(STAGE, "tiny")
+    loaded, row = AutoTokenizer.from_pretrained(bpe), read_scores()[0]
+    wanted = [plain(chat_base, loaded, messages, place) for place in (1, 3)]
+    assert row["loss"] == pytest.approx(sum(answer["loss"] for answer in wanted), rel=1e-5)
+    assert (row["tokens"], row["turns"]) == (sum(answer["tokens"] for answer in wanted), 2)
+    assert read_output("metrics.json")["cut"] == 0
 
 
 def test_samples_show_the_conversation_and_both_models(chats):
@@ -481,4 +511,3 @@ def test_the_signature_names_what_changes_a_score(chats, chat):
     for name, section in changes.items():
         found = signature(section)
         assert {key for key in found if found[key] != before[key]} == {name}
-    assert questions(LEARNED[0]) == "what is a cat?"

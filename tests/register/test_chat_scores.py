@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flows.cli.results import read_results as read_rows
+from tasks.evaluate.settings import ChatGenerationSettings
 from tasks.register.card import model_card
 from tasks.register.results import read_results
 from tasks.register.scores import measured, rest
@@ -29,8 +30,9 @@ def chat(tmp_path, monkeypatch):
     data = make_project(tmp_path)
     (tmp_path / "recipes/tiny.yaml").write_text(RECIPE % "chat")
     (tmp_path / "dvc.yaml").write_text("vars: [{recipes: {tiny: {}}}]\nstages: {}\n")
+    generation = ChatGenerationSettings().model_dump()
     write_json(data / "evaluation/metrics.json", METRICS)
-    write_json(data / "evaluation/report.json", {"stage": "evaluate", "details": METRICS})
+    write_json(data / "evaluation/report.json", {"stage": "evaluate", "details": {**METRICS, "generation": generation}})
     sample = {"id": "d1", "prompt": "what is a cat?", "text": "an animal", "reference": "a pet", "base": "cat cat"}
     write_json(data / "evaluation/samples.json", [sample])
     return data

@@ -1,6 +1,10 @@
 """The code of a registered chat model: histories that are too long, streams, templates with roles of their own."""
 
+import http.client
+import json
+import socket
 import threading
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +18,7 @@ from mlflow.pyfunc.model import PythonModelContext
 
 from tasks.serve.answering import Answering
 from tasks.serve.chat import ChatModel
+from tasks.serve.routes import _add
 from tests.register import CHAT_GENERATION
 from tests.register.models import CHATML, save_model
 
@@ -125,12 +130,54 @@ def test_a_role_that_the_template_does_not_know_is_told(load, template, role, se
     assert told.value.message == sentence and told.value.get_http_status_code() == 400
 
 
+def test_a_stream_of_several_answers_has_those_of_a_request(model):
+    asked = {"messages": [user("the cat")], "temperature": 1.0, "n": 3}
+    texts = ["", "", ""]
+    for chunk in model.predict_stream(None, asked):
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] += choice["delta"].get("content", "")
+    wanted = [choice["message"]["content"] for choice in model.predict(None, asked)["choices"]]
+    assert texts == wanted and len(set(texts)) == 3
+
+
 def test_a_stream_that_is_closed_stops_its_thread(model):
     before = threading.active_count()
     pieces = model.talk([user("the cat")], {"max_new_tokens": 100})
     next(pieces)
     pieces.close()
     assert threading.active_count() == before and not model.lock.locked()
+
+
+def test_a_stream_whose_client_goes_stops(model, monkeypatch):
+    import fastapi
+    import uvicorn
+
+    written, generate = [], model._generate
+    monkeypatch.setattr(model, "_generate", lambda *some: written.append(1) or generate(*some))
+    app = fastapi.FastAPI()
+    _add(app, model)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        service = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=service.run, args=([listening],))
+        thread.start()
+        while not service.started:
+            time.sleep(0.01)
+        client = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=60)
+        asked = {"messages": [user("the cat")], "stream": True, "n": 128, "max_tokens": 100}
+        client.request("POST", "/v1/chat/completions", json.dumps(asked))
+        answer = client.getresponse()
+        assert answer.status == 200 and answer.readline().startswith(b'data: {"id": "chatcmpl-')
+        assert b'"content"' in [answer.readline(), answer.readline()][1]
+        answer.close()
+        client.close()
+        before = 0
+        while model.lock.locked() or before != len(written):
+            before = len(written)
+            time.sleep(0.5)
+        service.should_exit = True
+        thread.join()
+    assert 0 < len(written) < asked["n"] / 2
 
 
 WORDS = ["Ro", "me", "o", " and", " ", "\n", "Ju", "STO", "P", "li", "et", "  "]

@@ -3,7 +3,6 @@
 import http.client
 import json
 import shutil
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -156,13 +155,3 @@ def test_what_cannot_be_answered_is_told_in_a_sentence(client: openai.OpenAI, ur
         found.request("POST", "/v1/chat/completions", body)
         answer = found.getresponse()
         assert answer.status == 400 and "the request " in json.loads(answer.read())["error"]["message"]
-
-
-def test_a_stream_whose_client_goes_stops(client: openai.OpenAI) -> None:
-    """Requests take turns, so the next one would wait for the whole answer."""
-    long = {"model": "tiny", "messages": [USER], "max_tokens": 60, "n": 100}
-    with client.chat.completions.create(**long, stream=True) as stream:
-        next(iter(stream))
-    start = time.monotonic()
-    assert client.chat.completions.create(model="tiny", messages=[USER], max_tokens=1).choices
-    assert time.monotonic() - start < 5

@@ -399,3 +399,10 @@ def test_tokens_of_another_template_are_told(chat: Chat) -> None:
     path = folder / "tokenizer/chat_template.jinja"
     path.write_text("{# mine #}" + path.read_text())
     refuses(DataError, r"^data/tiny/tokens/train/index.json: rendered by another chat template than that in data/tiny/")
+
+
+def test_a_template_that_rewrites_earlier_answers_needs_the_loss_on_the_last_one(chat: Chat) -> None:
+    folder = chat()
+    path = folder / "tokens/train/index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"last_only": True}))
+    refuses(RecipeError, r"^recipes/tiny\.yaml: train\.loss_on: answers, but the .* set loss_on: last_answer$")

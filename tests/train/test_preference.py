@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.formats.rows import IGNORED
+from tasks.formats.tokens import write_parts
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import run
@@ -18,7 +19,7 @@ from tasks.train.__main__ import STAGE
 from tasks.train.batches import find_asked
 from tasks.train.checkpoints import REFERENCE
 from tasks.train.preference_loss import preference_losses, read_answers
-from tasks.train.preferences import choose, preference_data
+from tasks.train.preferences import PreferenceBatches, PreferenceLayout, choose, preference_data
 from tasks.train.settings import PreferenceTraining
 from tests.corpora import write_recipe
 from tests.preferences import (
@@ -327,6 +328,64 @@ def test_a_pass_has_every_pair_once_and_no_batch_is_larger_than_allowed(tmp_path
             for one, other in zip(chosen, rejected, strict=True):
                 words = [one[one != IGNORED].tolist(), other[other != IGNORED].tolist()]
                 assert words[0][-1] == words[1][-1] == 1 and [n - 40 for n in words[0][-2::-1]] == words[1][:-1]
+
+
+def test_an_answer_to_another_prompt_is_cut_to_the_context_and_is_never_the_own_one(
+    tmp_path: Path, word_tokenizer: Path
+) -> None:
+    write_preference_tokens(tmp_path / "t", word_tokenizer, pairs_of_words(20, longest=12))
+    pairs, _ = choose(tmp_path / "t", PreferenceTraining.model_validate({"steps": 1, "context_length": 64}))
+    pairs = pairs.matched()
+    assert pairs.partners is not None
+    assert sorted(pairs.partners) == list(range(20)) and (pairs.partners != np.arange(20)).all()
+    for longest in (64, 24):
+        batch = PreferenceLayout(0, longest).tensors(pairs, np.arange(20))
+        rows = zip(batch["mismatched_input_ids"], batch["mismatched_labels"], strict=True)
+        assert (batch["mismatched_input_ids"].shape[1] <= longest) and batch["mismatched_labels"].shape[0] == 40
+        for number, (ids, labels) in enumerate(rows):
+            prompt, _ = pairs.chosen.row(number % 20)
+            side = pairs.chosen if number < 20 else pairs.rejected
+            _, answer = side.row(int(pairs.partners[number % 20]))
+            assert ids[: len(prompt)].tolist() == prompt.tolist()
+            assert labels[labels != IGNORED].tolist() == answer[: longest - len(prompt)].tolist()
+
+
+def test_the_weights_of_a_mixture_are_met_and_every_source_has_its_reference(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of one source each, so that three quarters of the tokens come from the smaller one."""
+    folder = project(loss={"name": "kto"}, steps=40, batch_tokens=120)
+    write_parts(folder / "tokens/train", [("few", 8), ("many", 16)])
+    write_parts(folder / "tokens/validation", [("few", 4), ("many", 4)])
+    recipe = json.loads(Path("recipes/tiny.yaml").read_text())
+    recipe["ingest"] = {"sources": [{"name": "few", "weight": 3}, {"name": "many", "weight": 1}]}
+    Path("recipes/tiny.yaml").write_text(json.dumps(recipe))
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(PreferenceBatches, "batch", watched(PreferenceBatches.batch, seen))
+    run(STAGE, "tiny")
+    tokens = {source: sum(size for own, size in seen[-40:] if own == source) for source in (0, 1)}
+    assert tokens[0] / (tokens[0] + tokens[1]) == pytest.approx(0.75, abs=0.05)
+    whole = hash_tree(folder / "model")
+    monkeypatch.setenv("GRISTMILL_STOP_AFTER", "5")
+    with pytest.raises(GristmillError, match="stopped after step"):
+        run(STAGE, "tiny")
+    (path,) = folder.glob(f"checkpoints/*/{REFERENCE}")
+    assert {"training/0/reference", "training/1/mismatched_reference"} < set(np.load(path))
+    monkeypatch.delenv("GRISTMILL_STOP_AFTER")
+    run(STAGE, "tiny")
+    assert hash_tree(folder / "model") == whole
+
+
+def watched(plain: Callable[..., Any], seen: list[tuple[int, int]]) -> Callable[..., Any]:
+    """`PreferenceBatches.batch`, which notes the source of each training batch (first or second) and its size."""
+
+    def batch(self: PreferenceBatches, position: int) -> Any:
+        found = plain(self, position)
+        if self.shuffled:
+            seen.append((int(self.documents.numbers[0] >= 8), found["input_ids"].numel()))
+        return found
+
+    return batch
 
 
 def test_what_cannot_be_trained_is_refused_in_one_sentence(project: Project) -> None:
