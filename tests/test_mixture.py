@@ -1,6 +1,7 @@
 """A recipe with several sources, through all stages."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
@@ -12,13 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tasks.compare.slices import slices
 from tasks.evaluate.rescore import rescore
 from tasks.formats.corpus import read_batches
 from tasks.formats.tokens import Tokens, read_parts
 from tasks.profile.measure import measure
+from tasks.register.card import model_card
+from tasks.register.results import read_results
+from tasks.register.sync_run import scores
 from tasks.stage.errors import DataError, GristmillError
 from tasks.stage.run import run
 from tasks.train.__main__ import STAGE as TRAIN
+from tasks.train.work import read_order
 from tests.families import tiny_recipe, write_source
 from tests.scratch import STAGES, run_stages, without_tracking, write_code
 
@@ -128,6 +134,29 @@ def test_rescoring_gives_the_bytes_of_the_stage(mixed: Path, tmp_path: Path) -> 
     assert (tmp_path / "out/scores.parquet").read_bytes() == (mixed / "evaluation/scores.parquet").read_bytes()
 
 
+def test_the_record_and_the_card_tell_each_source(mixed: Path) -> None:
+    results = read_results("mixed")
+    metrics = json.loads((mixed / "evaluation" / "metrics.json").read_text())
+    bits = {name: own["bits_per_byte"] for name, own in metrics["by_part"].items()}
+    assert {name: scores(results)[f"test_bits_per_byte/{name}"] for name in bits} == bits
+    card = model_card(results)
+    assert "licence of words (words), licence of ships (ships), licence of exam (exam)." in card
+    assert f"\n| exam | 12 | {bits['exam']:.4f} |" in card
+    assert "documents/exam" not in card
+    assert re.search(r"- Of each source: words 70\.0% \(\d\.\d+ epochs\), ships 30\.0% \(\d\.\d+ epochs\)\n", card)
+    assert set(slices(mixed / "clean" / "test", "source")) == set(bits)
+
+
+def test_a_changed_weight_gives_the_same_documents_and_another_order(mixed: Path) -> None:
+    recipe = yaml.safe_load(Path("recipes/mixed.yaml").read_text())
+    raw, order = outputs(mixed / "raw"), read_order("mixed").resolved()
+    recipe["ingest"]["sources"][0]["weight"] = 0.2
+    write_recipe("other", recipe)
+    run(import_module("tasks.ingest.__main__").STAGE, "other")
+    assert outputs(Path("data/other/raw")) == raw
+    assert read_order("other").resolved() != order
+
+
 def test_profile_tells_the_epochs_of_each_source(mixed: Path) -> None:
     steps = measure("mixed", tokens_read=30_000).epochs
     assert list(steps) == ["words", "ships", "all"]
@@ -188,7 +217,8 @@ def test_a_group_that_sources_put_into_two_splits_is_refused(mixed: Path) -> Non
     told = r"both\.yaml: clean\.sources\.other\.splits: the group 'g\d+' is in \w+ by one and \w+ by other; "
     with pytest.raises(DataError, match=told):
         cleaned("both", [one, other], sources={"other": {"splits": {"seed": 9}}}, **apart)
-    cleaned("both", [one, other | {"split": "test"}])  # all of its documents leave training, as duplicates
+    with pytest.raises(DataError, match=r"the train split would be empty: all .* were dropped \(duplicate"):
+        cleaned("both", [one, other | {"split": "test"}])
 
 
 def test_a_source_without_a_document_left_is_told(mixed: Path) -> None:
