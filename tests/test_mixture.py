@@ -251,6 +251,8 @@ def test_several_languages_are_a_mixture_with_prefixes(tmp_path: Path, monkeypat
     groups = [set(of_part(folder / "clean" / split, "group", name)) for split in ("train", "test") for name in
               ("capitals", "again")]  # fmt: skip
     assert groups[0] == groups[1] and groups[2] == groups[3] and not groups[0] & groups[2]
+    card = model_card(read_results("two"))
+    assert "prefix of its source, as in training: `in capitals: ` (capitals), `again: ` (again)." in card
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
     assert {"bleu", "chrf", "documents"} == set(metrics["by_part"]["again"])
     seen = json.loads((folder / "training" / "report.json").read_text())["details"]["sources"]

@@ -110,6 +110,9 @@ def _use(results: Results) -> list[str]:
         told.append("A prompt follows an end-of-text token, as every document did in training.")
     if usage.prefix:
         told.append(f"Before each text stands `{usage.prefix}`, as in training.")
+    sources = source_sections(results.settings.get("ingest"))
+    if prefixes := [f"`{one['prefix']}` ({one.get('name')})" for one in sources if one.get("prefix")]:
+        told.append(f"A text begins with the prefix of its source, as in training: {', '.join(prefixes)}.")
     if usage.closing is not None:
         told.append(f"Token {usage.closing} closes each text, which the tokenizer does not do by itself.")
     if results.task in PAIRS and results.model_class == FAMILIES["causal-lm"].model:
