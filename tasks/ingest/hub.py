@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
@@ -29,6 +29,8 @@ Splits = Annotated[
 class HubSource(Source):
     """Splits of a dataset. `revision` (a commit or a tag) is required for the Hub, not for a folder."""
 
+    SPLIT: ClassVar = "split"
+    """The key of the dataset's splits."""
     kind: Literal["hub"]
     dataset: Name
     """`owner/name`, or a folder relative to the project root."""
@@ -43,18 +45,23 @@ class HubSource(Source):
 
     def read(self, bench: Bench) -> Iterator[Document]:
         """See `Source.read`."""
-        if isinstance(self.split, str):
-            return self._documents(self.split, None, bench)
-        groups = (None, *self.split[1:])
+        splits = self.splits()
+        if isinstance(splits, str):
+            return self._documents(splits, None, bench)
+        groups = (None, *splits[1:])
         return chain.from_iterable(
-            self._documents(split, group, bench) for split, group in zip(self.split, groups, strict=True)
+            self._documents(split, group, bench) for split, group in zip(splits, groups, strict=True)
         )
+
+    def splits(self) -> str | tuple[str, ...]:
+        """The splits of the dataset to read."""
+        return self.split
 
     def _documents(self, split: str, group: str | None, bench: Bench) -> Iterator[Document]:
         """The documents of one split; with a list of splits, ids from a column are prefixed with its name."""
         name = "/".join(part for part in (self.config, split) if part)
         rows: Iterable[Row] = _rows(self, split, name, bench)
-        if not isinstance(self.split, str) and self.documents.id_column is not None:
+        if not isinstance(self.splits(), str) and self.documents.id_column is not None:
             rows = (row if row.id is None else replace(row, id=f"{split}/{row.id}") for row in rows)
         return documents_of_rows(rows, name, "row", group)
 
@@ -63,11 +70,11 @@ class HubSource(Source):
         for key in ("split_at", "row_pattern", "group_pattern", "label_pattern", "encoding", "delimiter"):
             if getattr(self.documents, key) is not None:
                 yield f"documents.{key}: only for files; each row of a dataset is a document"
-        if not isinstance(self.split, str):
+        if not isinstance(splits := self.splits(), str):
             if self.documents.group_column is not None:
                 yield "documents.group_column: not allowed with a list of splits: the split is the group"
-            if len(set(self.split)) < len(self.split):
-                yield "split: duplicate split"
+            if len(set(splits)) < len(splits):
+                yield f"{self.SPLIT}: duplicate split"
 
     def locate(self, bench: Bench) -> None:
         """See `Source.locate`: a folder of the project, or a revision of the Hub."""
@@ -91,7 +98,7 @@ class HubSource(Source):
         if self.revision is not None:
             return
         first = First(self.documents)
-        for split in [self.split] if isinstance(self.split, str) else self.split:
+        for split in [splits] if isinstance(splits := self.splits(), str) else splits:
             first.add_rows(_rows(self, split, "/".join(filter(None, (self.config, split))), bench, whole=False))
         first.require_good(bench, most)
 

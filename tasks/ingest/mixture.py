@@ -7,7 +7,7 @@ languages.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,7 @@ from tasks.fetch.package import Package
 from tasks.formats.mixture import PartName, Weighted
 from tasks.ingest.apt import AptSource
 from tasks.ingest.files import FilesSource
-from tasks.ingest.hub import HubSource
+from tasks.ingest.hub import HubSource, Splits
 from tasks.ingest.package import PackageSource
 from tasks.ingest.source import Bench, Document, Looked
 from tasks.ingest.url import UrlSource
@@ -53,7 +53,15 @@ class UrlPart(Part, UrlSource):
 
 
 class HubPart(Part, HubSource):
-    """See HubSource."""
+    """See HubSource; `split` is the mixture's, and `dataset_split` names what to read of the dataset."""
+
+    SPLIT: ClassVar = "dataset_split"
+    dataset_split: Splits
+    """The dataset's split, or a list to read in order: `split` of `kind: hub`."""
+
+    def splits(self) -> str | tuple[str, ...]:
+        """See `HubSource.splits`."""
+        return self.dataset_split
 
 
 class AptPart(Part, AptSource):

@@ -29,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(project: Path) -> Callable[..., Rows]:
     def ingest(task: str | None = None, **section: Any) -> Rows:
-        section = {"licence": "CC0", **section}
+        section = section if "sources" in section else {"licence": "CC0", **section}
         (project / "recipes/x.yaml").write_text(json.dumps({"task": task or task_for(section), "ingest": section}))
         run_stage(STAGE, "x")
         return read_raw()

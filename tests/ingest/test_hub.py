@@ -74,6 +74,18 @@ def test_splits_are_read_in_the_order_given_and_all_but_the_first_are_groups(rea
     assert (row["id"], row["group"]) == ("plays/test#1", "plays/test#1")
 
 
+def test_a_dataset_is_a_source_of_a_mixture_with_both_kinds_of_split(run, folder):
+    given = {"kind": "hub", "licence": "x", "dataset": "sets/mine", "config": "plays"}
+    train, exam = given | {"name": "plays", "dataset_split": "train"}, given | {"name": "exam", "dataset_split": "test"}
+    rows = run(sources=[train, exam | {"split": "test"}])
+    assert [(row["part"], row["split"]) for row in rows] == 20 * [("plays", None)] + [("exam", "test")]
+    assert rows[-1]["id"].startswith("exam:plays/test#")
+    with pytest.raises(RecipeError, match=r"ingest\.sources\.0\.dataset_split: duplicate split"):
+        run(sources=[train | {"dataset_split": ["train", "train"]}])
+    with pytest.raises(RecipeError, match=r"ingest\.sources\.0\.dataset_split: missing"):
+        run(sources=[given | {"name": "plays", "split": "train"}])
+
+
 def test_ids_that_each_split_counts_anew_stay_unique(read):
     rows = read(["train", "test"], documents={"id_column": "n"})
     assert [row["id"] for row in rows] == [*(f"train/{n}" for n in range(20)), "test/1"]
