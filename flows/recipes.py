@@ -112,7 +112,7 @@ def wanted_entry(name: str, recipe: "Recipe", wired: dict[str, Any]) -> dict[str
     unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
     start = _init(name, recipe, wired)
     return {
-        "source": _one_folder(texts, f"{place}: ingest.files", "texts"),
+        "source": _one_folder(texts, f"{place}: ingest.{'sources' if recipe.has_sources else 'files'}", "texts"),
         "init": start,
         "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
         "template": recipe.tokenize.template_file,

@@ -77,6 +77,11 @@ class Recipe(Section):
             raise ValueError("\n".join(problems))
         return self
 
+    @property
+    def has_sources(self) -> bool:
+        """Whether it is a mixture."""
+        return isinstance(self.ingest.root, Mixture)
+
     def _source(self) -> Iterator[str]:
         source = self.ingest.root
         yield from (f"ingest.{problem}" for problem in source.problems(self.task))
@@ -86,6 +91,9 @@ class Recipe(Section):
             if column not in source.stored():
                 no = f"the documents of this source have no {column}; remove this"
                 yield from (f"clean.{key}: {no} key" for key in self.clean.keys_about(column))
+                for name, own in self.clean.sources.items():
+                    about = self.clean.of(name).keys_about(column)
+                    yield from (f"clean.sources.{name}.{key}: {no} key" for key in about if key.split(".")[0] in own)
                 yield from (f"validate.{key}: {no} expectation" for key in self.expectations.keys_about(column))
 
     def _mixture(self) -> Iterator[str]:
@@ -96,6 +104,11 @@ class Recipe(Section):
         for name in self.clean.sources:
             if name not in names:
                 yield f"clean.sources.{name}: no such source{nearest(name, names)} ({known})"
+        for part in source.sources if isinstance(source, Mixture) else ():
+            if part.split is not None and "splits" in self.clean.sources.get(part.name, {}):
+                yield f"clean.sources.{part.name}.splits: ingest puts the whole source into {part.split}; remove one"
+        if not self.clean.across_sources and not names:
+            yield "clean.across_sources: ingest has no sources"
         for number, one in enumerate(self.expectations.expectations):
             if one.source is not None and one.source not in names:
                 told = f"no source {one.source!r}{nearest(one.source, names)} ({known})"

@@ -29,7 +29,7 @@ def profile_recipe(recipe: str) -> Path:
             for number, node in enumerate(nodes, 1):
                 reproduce(node, lambda line: print(line, flush=True), place=f"stage {number} of {len(nodes)}")
         describe("measuring the corpus")
-        found = measure(recipe, recipe_now.train.tokens_read())
+        found = measure(recipe, recipe_now.train.tokens_read(), recipe_now.train.epochs)
         place = DATA / recipe / "profile.html"
         place.write_text(page(found), encoding="utf-8")
     for given in tables(found):

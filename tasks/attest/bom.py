@@ -121,7 +121,7 @@ def _datasets(link: Link, results: Results) -> Iterable["Component"]:
                 type=ComponentType.DATA,
                 bom_ref=folder,
                 description=f"{purpose} data of {recipe}" + (f": {_title(source)}" if source else ""),
-                licenses=[one for part in source_sections(source) for one in _licences(part.get("licence"))],
+                licenses=_licences(*(part.get("licence") for part in source_sections(source))),
                 components=_files(folder, files),
                 properties=[
                     Property(name="gristmill:purpose", value=purpose),
@@ -146,11 +146,22 @@ def _named(source: Mapping[str, Any]) -> str:
     )
 
 
-def _licences(text: Any) -> list["License"]:
-    """An SPDX id or expression if it is one, else the words of the recipe; nothing if it has none."""
-    from cyclonedx.contrib.license.factories import LicenseFactory
+def _licences(*texts: Any) -> list["License"]:
+    """Each once: an SPDX id or expression if it is one, else the words of the recipe; nothing if it has none.
 
-    return [LicenseFactory().make_from_string(str(text))] if text else []
+    Of several, expressions are told as words: a component has licences, or a single expression (CycloneDX 1.6).
+    """
+    from cyclonedx.contrib.license.factories import LicenseFactory
+    from cyclonedx.model.license import LicenseExpression
+
+    factory, named = LicenseFactory(), list(dict.fromkeys(str(text) for text in texts if text))
+    found = [factory.make_from_string(text) for text in named]
+    if len(found) < 2:
+        return found
+    return [
+        factory.make_with_name(text) if isinstance(one, LicenseExpression) else one
+        for text, one in zip(named, found, strict=True)
+    ]
 
 
 def _files(around: str, hashes: Mapping[str, str]) -> list["Component"]:

@@ -38,9 +38,19 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
             found |= _flat(item, f"{prefix}{key}.")
+        elif names := _names(item):
+            own = {name: {k: v for k, v in each.items() if k != "name"} for name, each in zip(names, item, strict=True)}
+            found |= {f"{prefix}{key}": names} | _flat(own, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = item
     return found
+
+
+def _names(item: Any) -> list[str]:
+    """The names of a list whose items have one each, such as the sources of a mixture; empty for any other value."""
+    named = isinstance(item, list) and all(isinstance(each, Mapping) and "name" in each for each in item)
+    names = [str(each["name"]) for each in item] if named else []
+    return names if len(set(names)) == len(names) else []
 
 
 def _shown(old: Any, new: Any) -> tuple[str | None, str | None]:

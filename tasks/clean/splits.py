@@ -8,7 +8,7 @@ leaves the test groups unchanged.
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,10 @@ def splits_of(documents: "pa.RecordBatch", settings: SplitSettings) -> "pa.Array
     return splits
 
 
+def _digest(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+
 class Groups:
     """Counts distinct names in 8 bytes each, by 64-bit hashes; keeps the first few names."""
 
@@ -65,13 +69,26 @@ class Groups:
         import numpy as np
 
         self.first = sorted({*self.first, *heapq.nsmallest(NAMED, names)})[:NAMED]
-        digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
-        self._hashes.append(np.frombuffer(digests, np.uint64))
+        self._hashes.append(np.frombuffer(b"".join(map(_digest, names)), np.uint64))
 
     def __len__(self) -> int:
+        return len(self._all())
+
+    def shared(self, other: "Groups") -> set[bytes]:
+        """The hashes of names that both have."""
         import numpy as np
 
-        return len(np.unique(np.concatenate([np.empty(0, np.uint64), *self._hashes])))
+        return {both.tobytes() for both in np.intersect1d(self._all(), other._all(), assume_unique=True)}
+
+    @staticmethod
+    def among(name: str, hashes: set[bytes]) -> bool:
+        """Whether a name has one of these hashes."""
+        return _digest(name) in hashes
+
+    def _all(self) -> "NDArray[np.uint64]":
+        import numpy as np
+
+        return np.unique(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
 
 
 @dataclass
@@ -89,23 +106,26 @@ class SplitSize:
 
 
 def check_splits(
-    sizes: dict[str, SplitSize], there: set[str], settings: Collection[SplitSettings], recipe: str
+    sizes: dict[str, SplitSize], there: set[str], settings: Mapping[str, SplitSettings], recipe: str
 ) -> None:
     """Raises DataError if a wanted split is empty, RecipeError if a named group is not in the corpus.
 
-    `there`: the named groups in the corpus. `settings`: those of each source.
+    `there`: the named groups in the corpus. `settings`: by their section of the recipe, such as `clean.sources.bible`.
     """
     key = f"{recipe_path(recipe)}: clean.splits"
-    for name in ("validation_groups", "test_groups"):
-        if unknown := sorted(set().union(*(getattr(own, name) for own in settings)) - there):
-            seen = sorted(there.union(*(size.groups.first for size in sizes.values())))
-            some = ", ".join(seen[:8]) + (", …" if len(seen) > 8 else "")
-            raise RecipeError(
-                f"{key}.{name}: no group {', '.join(map(repr, unknown))} in the corpus (there are: {some})"
-            )
+    for section, own in settings.items():
+        for name in ("validation_groups", "test_groups"):
+            if unknown := sorted(set(getattr(own, name)) - there):
+                seen = sorted(there.union(*(size.groups.first for size in sizes.values())))
+                some = ", ".join(seen[:8]) + (", …" if len(seen) > 8 else "")
+                raise RecipeError(
+                    f"{recipe_path(recipe)}: {section}.splits.{name}: no group {', '.join(map(repr, unknown))} in the "
+                    f"corpus (there are: {some})"
+                )
     groups = sum(len(size.groups) for size in sizes.values())
     for name in SPLITS:
-        wanted = name == "train" or any(getattr(own, name) or getattr(own, f"{name}_groups") for own in settings)
+        asked = (getattr(own, name) or getattr(own, f"{name}_groups") for own in settings.values())
+        wanted = name == "train" or any(asked)
         if wanted and not sizes[name].documents:
             if gone := sizes[name].dropped:
                 reasons = ", ".join(f"{reason} {count:,}" for reason, count in gone.most_common())

@@ -18,6 +18,7 @@ from tasks.clean.labels import check_labels, documents_by_label, rare_labels
 from tasks.clean.rules.language.identify import require_languages
 from tasks.clean.settings import CleanSettings
 from tasks.clean.shard import CleanedShard, cleaned
+from tasks.clean.sources import check_sources, section_of
 from tasks.clean.splits import SplitSize, check_splits
 from tasks.clean.text import require_library
 from tasks.clean.write_splits import Written, write_splits
@@ -55,7 +56,9 @@ def clean(job: Job) -> Report:
     documents = sum(shard.documents for shard in shards)
     if not any(size.documents for size in written.sizes.values()):
         raise DataError(_nothing_left(job, documents, written.dropped))
-    check_splits(written.sizes, written.there, [some.splits for some in own], job.recipe)
+    check_sources(written, shards, settings, job.recipe)
+    sections = {section_of(settings, part): settings.of(part).splits for part in parts or [None]}
+    check_splits(written.sizes, written.there, sections, job.recipe)
     by_label = documents_by_label({name: size.labels for name, size in written.sizes.items()})
     check_labels(by_label, job.recipe)
     _keep_only(shards)

@@ -38,6 +38,8 @@ class Written:
     """Groups named in the settings that exist in the corpus."""
     parts: dict[str, dict[str, int]]
     """Mixtures: kept documents by source and split."""
+    dropped_of: dict[str, Counter[str]]
+    """Mixtures: dropped documents by source and reason."""
 
 
 def write_splits(
@@ -55,6 +57,7 @@ def write_splits(
     named = set[str]().union(*((*o.splits.validation_groups, *o.splits.test_groups) for o in own.values()))
     sizes = {name: SplitSize() for name in SPLITS}
     parts_of = {part: Counter[str]() for part in own if part is not None}
+    dropped_of = {part: Counter[str]() for part in parts_of}
     there = set[str]()
     with ExitStack() as stack:
         writers = {name: stack.enter_context(CorpusWriter(out / name, corpus_schema(extra=extra))) for name in SPLITS}
@@ -69,10 +72,13 @@ def write_splits(
                 size.dropped += parts.reasons[name]
                 if shard.part is not None:
                     parts_of[shard.part][name] += parts.staying[name].num_rows
+            if shard.part is not None:
+                dropped_of[shard.part] += sum(parts.reasons.values(), Counter())
             for part in (*parts.staying.values(), parts.dropped):
                 there |= named.intersection(part.column("group").unique().to_pylist())
             shown.advance(shard.documents)
-    return Written(sizes, rejected.drops(), there, {part: dict(counts) for part, counts in parts_of.items()})
+    kept = {part: dict(counts) for part, counts in parts_of.items()}
+    return Written(sizes, rejected.drops(), there, kept, dropped_of)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def current_lists(archive: Archive, language: str, bench: Bench) -> Iterator[lis
     apt_get = shutil.which("apt-get")
     if apt_get is None or not HELPER.exists():
         raise GristmillError(
-            f"{bench.recipe}: ingest.kind: apt requires Debian's apt (apt-get and {HELPER}), not found on this machine"
+            f"{bench.recipe}: {bench.section}.kind: apt requires Debian's apt (apt-get and {HELPER}), not found on "
+            "this machine"
         )
     folder = _folder(archive)
     with alone(folder):
@@ -167,12 +168,12 @@ def _update(command: list[str], archive: Archive, bench: Bench) -> str:
         return said
     where = f"{archive.mirror} {archive.release}"
     if PASSING.search(said):
-        raise TransientError(f"{bench.recipe}: ingest.mirror: {where}: {words(said)}")
+        raise TransientError(f"{bench.recipe}: {bench.section}.mirror: {where}: {words(said)}")
     if NO_RELEASE.search(said):
         raise bench.wrong("release", words(said))
     if UNSIGNED.search(said):
         raise bench.wrong("mirror", f"{where}: not signed by a trusted key: {words(said)}")
-    raise GristmillError(f"{bench.recipe}: ingest.mirror: {where}: {words(said)}")
+    raise GristmillError(f"{bench.recipe}: {bench.section}.mirror: {where}: {words(said)}")
 
 
 def words(said: str) -> str:

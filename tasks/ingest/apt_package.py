@@ -38,4 +38,4 @@ def download(archive: Archive, package: str, version: str, sha256: str, bench: B
     if NO_PACKAGE.search(said):
         raise bench.wrong("package", f"{archive.release} has no {package}: {words(said)}")
     kind = TransientError if PASSING.search(said) else GristmillError
-    raise kind(f"{bench.recipe}: ingest.package: {pinned}: {words(said)}")
+    raise kind(f"{bench.recipe}: {bench.section}.package: {pinned}: {words(said)}")

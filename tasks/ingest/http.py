@@ -25,7 +25,7 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     """
     import httpx
 
-    place = f"{bench.recipe}: ingest.url: {url}"
+    place = f"{bench.recipe}: {bench.section}.url: {url}"
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     try:
         with httpx.stream(

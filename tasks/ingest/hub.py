@@ -184,12 +184,12 @@ def _stream(source: HubSource, split: str, bench: Bench, whole: bool) -> Any:
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise bench.wrong("dataset", f"{source.dataset}: {_first_line(error)}") from error
     except (ValueError, DatasetsError, EOFError, OSError) as error:
-        raise GristmillError(f"{bench.recipe}: ingest: {source.dataset}: {_first_line(error)}") from error
+        raise GristmillError(f"{bench.recipe}: {bench.section}: {source.dataset}: {_first_line(error)}") from error
 
 
 def _unanswered(source: HubSource, bench: Bench, error: Exception) -> GristmillError:
     kind = TransientError if may_pass(error) else RecipeError
-    return kind(f"{bench.recipe}: ingest.dataset: {source.dataset}: {_first_line(error)}")
+    return kind(f"{bench.recipe}: {bench.section}.dataset: {source.dataset}: {_first_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from tasks.ingest.documents import of_path, require_fit, unfit
 from tasks.ingest.encodings import SAMPLE, not_valid
 from tasks.ingest.formats import SourceFile, is_text, open_utf8, read_rows
 from tasks.ingest.rows import FIRST, Row
-from tasks.ingest.source import Bench, Documents
+from tasks.ingest.source import Bench, Documents, Looked
 from tasks.stage.errors import DataError, RecipeError
 
 LOOKED = 20
@@ -92,23 +92,21 @@ class First:
 
     def require_good(self, bench: Bench, most: float) -> None:
         """Raises DataError for too many documents with a problem: more than `most` of all of them, or where these are
-        only the first, also more than half; RecipeError for a corpus without text, with a single class, or whose texts
-        are not split."""
-        limit = most if self.whole else max(most, HALF)
-        if len(self.problems) > limit * self.documents:
-            name = "; name the encoding with ingest.documents.encoding, such as cp1252"
-            told = f"{self.problems[0]}{name if self.problems[0].startswith('not UTF-8') else ''}"
-            raise DataError(
-                f"{bench.recipe}: ingest: problems in {len(self.problems):,} of the {'' if self.whole else 'first '}"
-                f"{self.documents:,} documents, more than validate.max_problem_share, {most:g}; the first: {told}"
-            )
+        only the first or one source of a mixture, also more than half; RecipeError for a corpus without text, with a
+        single class, or whose texts are not split."""
+        of_all = self.whole and bench.part is None
+        bench.require_few(
+            self.problems, self.documents, most if of_all else max(most, HALF), most, "" if self.whole else "first "
+        )
         if self.whole and not self.text:
             raise bench.empty(self.documents)
-        if self.whole and len(self.labels) == 1:
+        if of_all and len(self.labels) == 1:
             key = "documents.label_column" if self.wanted.label_pattern is None else "documents.label_pattern"
             raise bench.one_class(key, *self.labels)
         if self.whole and self.split is False:
             raise bench.wrong("documents.split_at", f"no line of the text matches {self.wanted.split_at!r}")
+        if self.whole:
+            bench.looked = Looked(self.documents, self.problems, self.labels)
 
 
 def unfit_globs(globs: Sequence[str], wanted: Documents) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tasks.ingest.apt import AptSource
 from tasks.ingest.files import FilesSource
 from tasks.ingest.hub import HubSource
 from tasks.ingest.package import PackageSource
-from tasks.ingest.source import Bench, Document
+from tasks.ingest.source import Bench, Document, Looked
 from tasks.ingest.url import UrlSource
 from tasks.stage.settings import Section
 
@@ -37,15 +37,15 @@ class FilesPart(Part, FilesSource):
 
 
 class PackagePart(Part, PackageSource):
-    """See PackageSource; the key `package` names the package."""
+    """See PackageSource; `name` is the source's, and the package's unless `package` names that."""
 
     name: PartName
-    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-    """The package's name on the index."""
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")] | None = None
+    """The package's name on the index. Default: the name of the source."""
 
     def package_of(self) -> Package:
         """See `PackageSource.package_of`."""
-        return Package(name=self.package, version=self.version, sha256=self.sha256)
+        return Package(name=self.package or self.name, version=self.version, sha256=self.sha256)
 
 
 class UrlPart(Part, UrlSource):
@@ -116,12 +116,22 @@ class Mixture(Section):
     def _benches(self, bench: Bench) -> Iterator[tuple[AnyPart, Bench]]:
         """Each source with a bench of its own."""
         for number, part in enumerate(self.sources):
-            yield part, Bench(bench.recipe, bench.scratch / part.name, section=f"{bench.section}.sources.{number}")
+            section = f"{bench.section}.sources.{number}"
+            yield part, Bench(bench.recipe, bench.scratch / part.name, section=section, part=part.name)
 
     def look(self, bench: Bench, most: float = 1) -> None:
-        """See `Source.look`."""
+        """See `Source.look`: shares of problems, and labels, are those of all sources together."""
+        looked: list[Looked | None] = []
         for part, own in self._benches(bench):
             part.look(own, most)
+            looked.append(own.looked)
+        seen = [one for one in looked if one is not None]
+        if len(seen) < len(looked):
+            return
+        problems = [problem for one in seen for problem in one.problems]
+        bench.require_few(problems, sum(one.documents for one in seen), most, most)
+        if len(labels := set[str]().union(*(one.labels for one in seen))) == 1:
+            raise bench.one_class(self.key_of("label"), *labels)
 
     def locate(self, bench: Bench) -> None:
         """See `Source.locate`."""

@@ -23,7 +23,7 @@ def fetch(url: str, part: Path, had: int, bench: Bench) -> None:
     except ModuleNotFoundError as error:
         raise GristmillError(f"{url}: {error.name} is not installed: pip install 'gristmill[s3]'") from error
 
-    place = f"{bench.recipe}: ingest.url: {url}"
+    place = f"{bench.recipe}: {bench.section}.url: {url}"
     try:
         store = S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
         size = store.size(url)

@@ -160,6 +160,15 @@ NEEDED = {
 """What a task needs of `documents`, for messages."""
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What `Source.look` saw, where it saw all documents of a source."""
+
+    documents: int
+    problems: list[str]
+    labels: set[str]
+
+
 @dataclass
 class Bench:
     """The workspace of a source: its scratch folder and its counts."""
@@ -172,6 +181,10 @@ class Bench:
     """Facts for the report besides the settings, such as the version of a source that changes."""
     section: str = "ingest"
     """The path of the source in the recipe."""
+    part: str | None = None
+    """Mixtures: the name of the source."""
+    looked: Looked | None = None
+    """Mixtures: set by `Source.look`, to judge all sources together."""
 
     def wrong(self, key: str, sentence: str) -> RecipeError:
         """An error about a key of the source."""
@@ -180,11 +193,25 @@ class Bench:
     def empty(self, documents: int, problem: str | None = None) -> RecipeError:
         """The error for a source without text; `problem`: the first one of a document."""
         told = "" if problem is None else f"; the first: {problem}"
-        return self.wrong("kind", f"the corpus is empty: {documents} documents, none with text{told}")
+        what = "corpus" if self.part is None else f"source {self.part}"
+        return self.wrong("kind", f"the {what} is empty: {documents} documents, none with text{told}")
 
     def one_class(self, key: str, label: str) -> RecipeError:
         """The error for labels that are all the same."""
         return self.wrong(key, f"every document has the class {label!r}; a classifier needs two or more")
+
+    def require_few(self, problems: list[str], documents: int, limit: float, allowed: float, first: str = "") -> None:
+        """Raises DataError if more than `limit` of the documents have a problem.
+
+        `allowed`: the largest share that validation allows; `first`: `first ` if the source has more documents.
+        """
+        if len(problems) > limit * documents:
+            name = f"; name the encoding with {self.section}.documents.encoding, such as cp1252"
+            told = f"{problems[0]}{name if problems[0].startswith('not UTF-8') else ''}"
+            raise DataError(
+                f"{self.recipe}: {self.section}: problems in {len(problems):,} of the {first}{documents:,} documents, "
+                f"more than validate.max_problem_share, {allowed:g}; the first: {told}"
+            )
 
     def count(self, what: str, amount: int = 1) -> None:
         """Add to the report's count of received items."""

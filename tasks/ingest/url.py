@@ -98,4 +98,4 @@ def _download(source: UrlSource, place: Path, bench: Bench) -> Path:
         if not had:
             raise bench.wrong("sha256", f"the checksum of {source.url} is {digest}")
         # else the part file may be of an older version: start over
-    raise TransientError(f"{bench.recipe}: ingest.url: {source.url}: the connection broke {TRIES} times")
+    raise TransientError(f"{bench.recipe}: {bench.section}.url: {source.url}: the connection broke {TRIES} times")

@@ -108,8 +108,8 @@ class Profile:
     funnel: Path
     """Path of the plot drawn by `clean`."""
     epochs: dict[str, tuple[int, float]]
-    """Training tokens, and how often the steps read them, of each source of a mixture and of `all`; empty if the recipe
-    counts epochs itself, or these documents are not tokenized yet."""
+    """Training tokens, and how often training reads them, of each source of a mixture and of `all`; empty if these
+    documents are not tokenized yet, or if `train.epochs` says so already: without a mixture."""
 
     @cached_property
     def whole(self) -> Part:
@@ -117,10 +117,10 @@ class Profile:
         return sum(self.splits.values(), Part())
 
 
-def measure(recipe: str, tokens_read: int | None = None) -> Profile:
+def measure(recipe: str, tokens_read: int | None = None, epochs: float | None = None) -> Profile:
     """Profile the outputs of stage `clean`. Raises DataError if it has not run or its outputs are damaged.
 
-    `tokens_read`: how many tokens the training reads.
+    `tokens_read`: how many tokens the training reads; None if it reads `epochs` passes.
     """
     folder = DATA / recipe / "clean"
     try:
@@ -129,19 +129,26 @@ def measure(recipe: str, tokens_read: int | None = None) -> Profile:
         raise DataError(f"{folder / 'report.json'}: cannot read the report of stage clean: {error}") from error
     dropped = [Drop(**drop) for drop in report["dropped"]]
     splits = {name: _split(folder / name) for name in SPLITS}
-    epochs = _epochs(recipe, splits["train"].documents, tokens_read)
-    return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png", epochs)
+    read = _epochs(recipe, splits["train"].documents, tokens_read, epochs)
+    return Profile(recipe, report["received"], splits, dropped, report["details"], folder / "funnel.png", read)
 
 
-def _epochs(recipe: str, documents: int, tokens_read: int | None) -> dict[str, tuple[int, float]]:
+def _epochs(
+    recipe: str, documents: int, tokens_read: float | None, passes: float | None
+) -> dict[str, tuple[int, float]]:
     folder = DATA / recipe / "tokens" / "train"
-    if tokens_read is None or not (folder / "index.json").is_file():
+    if not (folder / "index.json").is_file():
         return {}
     tokens = Tokens.open(folder)
     if tokens.index.documents != documents or not len(tokens):
         return {}
     sizes = {name: int(tokens.starts[own.stop] - tokens.starts[own.start]) for name, own in read_parts(folder, tokens)}
-    own = shares(read_weights(recipe), sizes) if sizes else {}
+    weights = read_weights(recipe)
+    if tokens_read is None and sizes and passes is not None:
+        tokens_read = passes * sum(size * (weights[name].epochs or 1) for name, size in sizes.items())
+    if tokens_read is None:
+        return {}
+    own = shares(weights, sizes) if sizes else {}
     found = {name: (size, float(own[name]) * tokens_read / size) for name, size in sizes.items()}
     return found | {"all": (len(tokens), tokens_read / len(tokens))}
 

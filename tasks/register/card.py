@@ -1,6 +1,7 @@
 """The model card: a `README.md` in the Hugging Face Hub's format, next to the weights and in the run."""
 
 import json
+from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
@@ -63,7 +64,8 @@ def _scores(results: Results) -> str:
     for found in measured(results.task, results.metrics):
         interval = " to ".join(_number(bound) for bound in found.interval or ())
         rows.append(f"| {found.metric} | {_number(found.value)} | {interval} | {found.told(_number)} |")
-    also = ", ".join(f"{name} {_number(number)}" for name, number in rest(results.task, results.metrics).items())
+    counted = rest(results.task, results.metrics).items()
+    also = ", ".join(f"{name} {_number(number)}" for name, number in counted if "/" not in name)
     told = [f"Also counted: {also}."] if also else []
     return "\n".join([*rows, "", *told, f"Signature: `{results.signature}`", ""])
 
@@ -108,6 +110,9 @@ def _use(results: Results) -> list[str]:
         told.append("A prompt follows an end-of-text token, as every document did in training.")
     if usage.prefix:
         told.append(f"Before each text stands `{usage.prefix}`, as in training.")
+    sources = source_sections(results.settings.get("ingest"))
+    if prefixes := [f"`{one['prefix']}` ({one.get('name')})" for one in sources if one.get("prefix")]:
+        told.append(f"A text begins with the prefix of its source, as in training: {', '.join(prefixes)}.")
     if usage.closing is not None:
         told.append(f"Token {usage.closing} closes each text, which the tokenizer does not do by itself.")
     if results.task in PAIRS and results.model_class == FAMILIES["causal-lm"].model:
@@ -181,10 +186,16 @@ def _making(results: Results) -> str:
         "Parameters": results.training.get("parameters"),
         "Steps": results.training.get("steps"),
         "Tokens seen": results.training.get("tokens_seen"),
+        "Of each source": _mixture(results.training.get("sources") or {}) or None,
         "Precision": results.training.get("precision"),
     }
     lines = [f"- {name}: {_number(value)}" for name, value in facts.items() if value is not None]
     return "\n".join([*lines, "", "The recipe:", ""])
+
+
+def _mixture(sources: Mapping[str, Mapping[str, float]]) -> str:
+    """`plays 75 % (2.1 epochs), bible 25 % (0.4 epochs)`."""
+    return ", ".join(f"{name} {own['share']:.1%} ({own['epochs']:g} epochs)" for name, own in sources.items())
 
 
 def _started(base: Base) -> str:

@@ -136,11 +136,14 @@ def _not(given: Any) -> str:
 
 def _similar_key(model: type[BaseModel], location: Location, prefix: str) -> str:
     """Where the key could belong: a similar one of its section, or the same one elsewhere."""
-    wrong = str(location[-1])
+    wrong, here = str(location[-1]), _sections_at(model, location[:-1])
+    plain = [section for section in here if not any(_tag(section, tag) for tag in TAGS)]
+    if len(plain) < len(here) and wrong in _keys_at(model, location[:-1]):
+        return f" beside {' and '.join(key for section in plain for key, _ in _keys(section))}"
     if similar := nearest(wrong, _keys_at(model, location[:-1]) - {wrong}):
         return similar
     if forms := [tag for tag, keys in _forms(model, location[:-1]) if wrong in keys]:
-        return f" for {location[-2]}; it belongs to {' and '.join(forms)}"
+        return f" for {location[-2]}; it belongs to {', '.join(forms[:-1])}{' and ' if forms[1:] else ''}{forms[-1]}"
     elsewhere = {".".join(filter(None, (prefix, path))) for path in _paths(model) if path.split(".")[-1] == wrong}
     return f"; did you mean {elsewhere.pop()}?" if len(elsewhere) == 1 else ""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.formats.tokens import Tokens
 from tasks.stage.errors import RecipeError
-from tasks.train.mixture import EqualTurns, Source, pass_of, told
+from tasks.train.mixture import EqualTurns, Source, by_epochs, pass_of, told
 
 
 class Stream(Protocol):
@@ -127,9 +127,10 @@ class MixedBlocks(Blocks):
     """Training blocks of a mixture, in turns by the shares of its sources."""
 
     def __init__(self, sources: Sequence[Source], blocks: Sequence[TrainingBlocks]) -> None:
-        self.sources, self.blocks = sources, blocks
-        self.cut, self.turns = blocks[0].cut, EqualTurns([source.share for source in sources])
-        self.per_pass = pass_of(sources, [some.per_pass for some in blocks])
+        sizes = [some.per_pass for some in blocks]
+        self.sources, self.blocks = by_epochs(sources, sizes), blocks
+        self.cut, self.turns = blocks[0].cut, EqualTurns([source.share for source in self.sources])
+        self.per_pass = pass_of(sources, sizes)
 
     def block(self, position: int) -> NDArray[np.int64]:
         """See `Blocks.block`."""

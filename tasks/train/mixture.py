@@ -7,7 +7,7 @@ needs one integer; each source goes through its own documents, pass by pass.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from tasks.formats.mixture import Weighted, shares
@@ -145,6 +145,17 @@ class MixedBatches(Batches):
 def pass_of(sources: Sequence[Source], counts: Sequence[int]) -> int:
     """Positions in one pass of a mixture: all of its sources have together, each as often as its epochs say."""
     return max(round(sum(count * (source.epochs or 1) for source, count in zip(sources, counts, strict=True))), 1)
+
+
+def by_epochs(sources: Sequence[Source], counts: Sequence[int]) -> list[Source]:
+    """The sources with their shares of equal blocks, so that one pass reads each exactly as often as its epochs say.
+
+    `counts`: the blocks in one pass over each, which are not quite proportional to its tokens.
+    """
+    amounts = [Fraction(str(source.epochs or 0)) * count for source, count in zip(sources, counts, strict=True)]
+    if not all(amounts):
+        return list(sources)
+    return [replace(source, share=amount / sum(amounts)) for source, amount in zip(sources, amounts, strict=True)]
 
 
 def told(sources: Sequence[Source], counts: Sequence[int], per_pass: Sequence[int]) -> dict[str, dict[str, float]]:

@@ -122,6 +122,8 @@ def train(job: Job) -> Report:
         + (f" plus {trained:,} trained" if lora is not None else "")
         + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
     )
+    if unread := [name for name, found in _mixture(plan, plan.steps).get("sources", {}).items() if not found["epochs"]]:
+        job.say(f"{order.where}: ingest.sources: {plan.steps:,} steps are too few to read {', '.join(unread)}")
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
     record = LiveRecord.open(job.recipe, identity, order.resolved() | facts)
     plan.folder.mkdir(parents=True, exist_ok=True)

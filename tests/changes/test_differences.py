@@ -42,6 +42,23 @@ def test_a_better_model_is_called_better_with_its_interval(old: Record, tmp_path
     assert found.curves[1] is not None and len(found.curves[1].loss) == 20
 
 
+def test_a_key_of_a_source_is_told_with_its_name() -> None:
+    old = [{"name": "plays", "weight": 3, "files": ["a", "b"]}, {"name": "bible", "weight": 1}]
+    new = [
+        {"name": "plays", "weight": 2, "files": ["a", "b"]},
+        {"name": "bible", "weight": 1},
+        {"name": "exam", "split": "test"},
+    ]
+    found = find_settings({"ingest": {"sources": old}}, {"ingest": {"sources": new}})
+    assert [(each.key, each.old, each.new) for each in found] == [
+        ("ingest.sources", "nothing more, and 2 that both have", "exam, and 2 that both have"),
+        ("ingest.sources.plays.weight", "3", "2"),
+        ("ingest.sources.exam.split", None, "test"),
+    ]
+    found = find_settings({"sources": old}, {"sources": old[::-1]})
+    assert [each.old for each in found] == ['["plays", "bible"]']
+
+
 def test_slices_by_group_and_length_add_up(old: Record, tmp_path: Path) -> None:
     found = find_changes(old, make_record(tmp_path / "new", "tiny:2", TEST, loss=0.8)).scores
     assert found is not None

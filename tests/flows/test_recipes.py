@@ -4,12 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.recipes import LIST, check, listed_recipes
 from flows.rewire import new_recipe
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tests.families import tiny_recipe
-from tests.scratch import ROOT, TINY
+from tests.scratch import ROOT, STAGES, TINY
 
 FILES = """ingest:
   kind: files
@@ -394,4 +395,128 @@ def test_a_frozen_stage_that_never_ran_is_refused_before_the_work() -> None:
     wire("cmd: python -m tasks.train ${key}\n", "cmd: python -m tasks.train ${key}\n      frozen: true\n")
     refused("shakespeare", r"^dvc\.yaml: stages\.train: frozen, .* data/shakespeare/model was never made; unfreeze it")
     Path("dvc.lock").write_text("stages: {train@shakespeare: {}}")
+    check("shakespeare")
+
+
+MIXTURE = "{<<: *alone, source: texts, weights: ingest.sources}"
+
+
+def write_mixture(*parts: dict[str, object], task: str = "causal-lm", **clean: object) -> None:
+    """Replace the recipe by a mixture, and its line in dvc.yaml."""
+    recipe = tiny_recipe(task, "texts/all.jsonl")
+    given = {"kind": "files", "licence": "x", "files": ["texts/all.jsonl"]}
+    recipe["ingest"] = {"sources": [given | part for part in parts]}
+    recipe["clean"] |= clean
+    Path("recipes/shakespeare.yaml").write_text(json.dumps(recipe))
+    wire(f"shakespeare: {WIRED}\n", f"shakespeare: {MIXTURE}\n")
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (
+            [{"name": "a"}, {"name": "a"}],
+            r"ingest\.sources\.1\.name: another source is named a, too; give each its own$",
+        ),
+        ([{"name": "a", "weight": 0}], r"ingest\.sources\.0\.weight: must be greater than 0, not 0$"),
+        ([{"name": "a", "weight": "much"}], r'ingest\.sources\.0\.weight: expected a number, not "much"$'),
+        (
+            [{"name": "a"}, {"name": "b", "weight": 1, "split": "test"}],
+            r"ingest\.sources\.1\.weight: nothing is trained on a source with split: test$",
+        ),
+        ([{"name": "a", "split": "test"}], r"ingest\.sources: no source is left to train on$"),
+        ([{"name": "a", "wieght": 1}], r"ingest\.sources\.0\.wieght: unknown key; did you mean weight\?$"),
+        ([], r"ingest\.sources: needs at least 1, has 0$"),
+        (
+            [{"name": "a"}, {"name": "b", "kind": "package", "files": ["*.txt"], "version": "1"}],
+            r"ingest\.sources\.1\.sha256: missing$",
+        ),
+        (
+            [{"name": "a"}, {"name": "b", "files": ["more/b.jsonl"]}],
+            r"ingest\.sources: DVC can watch only one folder; put all texts under one folder of the project$",
+        ),
+        (
+            [{"name": "a"}, {"name": "b", "files": ["texts/empty.jsonl"]}],
+            r"ingest\.sources\.1\.kind: the source b is empty: 0 documents, none with text$",
+        ),
+    ],
+)
+def test_a_mixture_that_cannot_be_is_one_sentence(parts: list[dict[str, object]], sentence: str) -> None:
+    Path("texts/empty.jsonl").write_text("")
+    write_mixture(*parts)
+    refused("shakespeare", sentence)
+
+
+@pytest.mark.parametrize(
+    ("clean", "sentence"),
+    [
+        ({"sources": {"x": {"min_words": 2}}}, r"clean\.sources\.x: no such source \(the sources are a, b\)$"),
+        (
+            {"sources": {"a": {"near_duplicates": {}}}},
+            r"clean\.sources\.a\.near_duplicates: holds for the whole corpus; ",
+        ),
+        ({"sources": {"a": {"min_wrds": 2}}}, r"clean\.sources\.a\.min_wrds: unknown key; did you mean min_words\?$"),
+        (
+            {"sources": {"a": {"target": {"min_words": 2}}}},
+            r"clean\.sources\.a\.target: the documents of this source have no target; remove this key$",
+        ),
+        (
+            {"sources": {"b": {"splits": {"test": 0.5}}}},
+            r"clean\.sources\.b\.splits: ingest puts the whole source into test; remove one$",
+        ),
+    ],
+)
+def test_rules_for_a_source_are_checked_with_it(clean: dict[str, object], sentence: str) -> None:
+    write_mixture({"name": "a"}, {"name": "b", "split": "test"}, **clean)
+    refused("shakespeare", sentence)
+
+
+def test_what_a_single_source_has_does_not_stand_beside_several(project: Path) -> None:
+    write_mixture({"name": "a"})
+    path = Path("recipes/shakespeare.yaml")
+    recipe = json.loads(path.read_text())
+    path.write_text(json.dumps(recipe | {"ingest": recipe["ingest"] | {"kind": "files", "licence": "x"}}))
+    with pytest.raises(RecipeError) as caught:
+        check("shakespeare")
+    assert str(caught.value).splitlines() == [
+        f"recipes/shakespeare.yaml: ingest.{key}: unknown key beside sources" for key in ("kind", "licence")
+    ]
+    path.write_text(json.dumps(tiny_recipe("causal-lm", "texts/all.jsonl") | {"clean": {"across_sources": False}}))
+    refused("shakespeare", r"clean\.across_sources: ingest has no sources$")
+
+
+def test_labels_and_problems_are_those_of_all_sources_together() -> None:
+    rows = {"even": [{"text": f"a {n}", "label": "even"} for n in range(9)], "odd": [{"text": "b", "label": "odd"}]}
+    for name, own in rows.items():
+        Path(f"texts/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
+    parts = [{"name": n, "files": [f"texts/{n}.jsonl"], "documents": {"label_column": "label"}} for n in rows]
+    write_mixture(*parts, task="classification")
+    check("shakespeare")
+    write_mixture(parts[0], parts[0] | {"name": "again"}, task="classification")
+    refused("shakespeare", r"ingest\.sources\.0\.documents\.label_column: every document has the class 'even'; a ")
+    Path("texts/odd.jsonl").write_text('{"text": "b", "label": "odd"}\n' * 3 + '{"label": "odd"}\n')
+    write_mixture(*parts, task="classification")
+    with pytest.raises(
+        DataError, match=r"yaml: ingest: problems in 1 of the 13 documents, more than validate\.max_prob"
+    ):
+        check("shakespeare")
+    Path("texts/even.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows["even"] * 2))
+    check("shakespeare")
+
+
+def test_a_changed_weight_runs_no_stage_but_ingest_and_train() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    keys = {name: next(iter(stages[name]["do"]["params"][0].values())) for name in STAGES}
+    assert {name for name, read in keys.items() if {"ingest", "${item.weights}"} & set(read)} == {"ingest", "train"}
+
+
+def test_dvc_must_watch_the_weights_of_sources() -> None:
+    write_mixture({"name": "a", "weight": 2}, {"name": "b", "weight": 1})
+    check("shakespeare")
+    wire(MIXTURE, WITH_TEXTS)
+    refused(
+        "shakespeare",
+        r"weights: training reads the weights of .*, source: texts/all\.jsonl, weights: ingest\.sources}`$",
+    )
+    write_mixture({"name": "a"}, {"name": "b"})
     check("shakespeare")

@@ -58,6 +58,7 @@ def test_all_errors_come_at_once_with_the_path_of_each_key(project: Path) -> Non
         ("{words: 3, inner: {shape: 1}}", "clean.inner.shape: unknown key; did you mean share?"),
         ("{words: 3, share: 1}", "clean.share: unknown key; did you mean clean.inner.share?"),
         ("{words: 3, kinds: [{kind: big, sise: 1}]}", "clean.kinds.0.sise: unknown key; did you mean size?"),
+        ("{words: 3, kinds: [{kind: small, size: 1}]}", "clean.kinds.0.size: unknown key for small; it belongs to big"),
         ("{words: 3, 1: x}", "clean.1: unknown key"),
         (
             "{words: 3, kinds: [{kind: bog}]}",

@@ -98,6 +98,19 @@ def test_epochs_are_shares_of_the_size() -> None:
     assert shares(weights, {"a": 100, "b": 200}) == {"a": Fraction(1, 2), "b": Fraction(1, 2)}
 
 
+def test_one_pass_reads_each_source_exactly_as_often_as_its_epochs_say() -> None:
+    words, named = Words(60), {"a": (range(0, 40), 2), "b": (range(40, 60), 1)}
+    weights = {name: Weighted(name=name, epochs=epochs) for name, (_, epochs) in named.items()}
+    tokens = [int(words.starts[own.stop] - words.starts[own.start]) for own, _ in named.values()]
+    parts = sources_of([(name, own) for name, (own, _) in named.items()], tokens, weights, "x.yaml")
+    blocks = [
+        TrainingBlocks(Documents.of(words, np.arange(own.start, own.stop)), Cut(100), 0)  # type: ignore[arg-type]
+        for own, _ in named.values()
+    ]
+    mixed = MixedBlocks(parts, blocks)
+    assert [own["epochs"] for own in mixed.seen(10 * mixed.per_pass).values()] == [20, 10]
+
+
 def test_a_weight_on_a_source_without_documents_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"x\.yaml: ingest\.sources\.1\.weight: no document of b is left to train on"):
         sources_of([("a", range(3))], [9], weigh(a=1, b=2), "x.yaml")

@@ -81,11 +81,12 @@ def gains(rows: Sequence[Row], base: Sequence[Row], groups: Sequence[str]) -> di
 
 def by_turn(answers: Iterable[Row]) -> dict[str, Row]:
     """The metrics of the first answers of all conversations, of the second ones, …; rows have the key `turn`."""
-    return _table(answers, lambda row: min(row["turn"], LAST_TURN), "answers", _turn)
+    in_order = sorted(answers, key=lambda row: int(row["turn"]))
+    return _table(in_order, lambda row: min(row["turn"], LAST_TURN), "answers", _turn)
 
 
 def by_part(rows: Iterable[Row]) -> dict[str, Row]:
-    """The metrics of each source of a mixture; rows have the key `part`."""
+    """The metrics of each source of a mixture, in corpus order; rows have the key `part`."""
     return _table(rows, lambda row: row["part"], "documents", str)
 
 
@@ -97,7 +98,7 @@ def _table(rows: Iterable[Row], key: Any, counted: str, name: Any) -> dict[str, 
     members: dict[Any, list[Row]] = {}
     for row in rows:
         members.setdefault(key(row), []).append(row)
-    return {name(each): {counted: len(own), **rates(own)} for each, own in sorted(members.items())}
+    return {name(each): {counted: len(own), **rates(own)} for each, own in members.items()}
 
 
 def _statistic(rows: Sequence[Mapping[str, Any]], metric: str) -> Statistic:

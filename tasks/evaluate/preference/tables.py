@@ -98,11 +98,11 @@ def of_lengths(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def by_part(rows: Sequence[Row]) -> dict[str, Row]:
-    """The metrics of each source of a mixture; rows have the key `part`."""
+    """The metrics of each source of a mixture, in corpus order; rows have the key `part`."""
     members: dict[str, list[Row]] = {}
     for row in rows:
         members.setdefault(row["part"], []).append(row)
-    return {name: {"documents": len(own), **rates(own)} for name, own in sorted(members.items())}
+    return {name: {"documents": len(own), **rates(own)} for name, own in members.items()}
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
