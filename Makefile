@@ -72,4 +72,4 @@ lock: # lock the newest versions that pyproject.toml allows
 	infra/install.sh $(PYTHON) $(VENV) lock
 
 clean: # remove the environment and the MLflow record; keep DVC's cache
-	rm -rf $(VENV) mlflow.db mlruns
+	rm -rf $(VENV) mlflow.db mlruns sweeps.db

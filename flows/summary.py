@@ -40,9 +40,10 @@ class Summary:
 
 
 def read_metrics(recipe: str) -> dict[str, Any]:
-    """The scalar metrics and baselines of a recipe's evaluation; empty before the first."""
-    found = read_json(DATA / recipe / "evaluation" / "metrics.json")
-    return {key: value for key, value in found.items() if not isinstance(value, (dict, list))}
+    """The numbers of a recipe's evaluation; empty before the first."""
+    from tasks.register.scores import scalars
+
+    return scalars(read_json(DATA / recipe / "evaluation" / "metrics.json"))
 
 
 def read_registration(recipe: str) -> dict[str, Any]:

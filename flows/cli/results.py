@@ -186,12 +186,14 @@ def _read(recipe: str) -> Row | None:
     if not found or not training:
         return None
     best, *others = found
+    parts = {name: own.get(best.metric) for name, own in (metrics.get("by_part") or {}).items()}
+    of_parts = [f"{name} {_score(value)}" for name, value in parts.items() if value is not None]
     return Row(
         recipe=recipe,
         task=task,
         model=_model(folder, training),
         score=f"{best.metric} {_score(best.value, best.interval)}",
-        more=", ".join(f"{other.metric} {_score(other.value)}" for other in others),
+        more=", ".join([*of_parts, *(f"{other.metric} {_score(other.value)}" for other in others)]),
         baselines=best.told(_score),
         **_surroundings(recipe, folder, str(training.get("identity"))),
     )

@@ -1,13 +1,13 @@
 """The outputs of all stages of a recipe, read once for the record and the model card."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.formats.usage import Usage, read_usage
 from tasks.register.base import Base, read_base
+from tasks.register.scores import scalars
 from tasks.stage.errors import DataError
 from tasks.stage.identity import fingerprint, hash_file, hash_tree
 from tasks.stage.run import DATA, checkpoints_of
@@ -95,7 +95,7 @@ def read_results(recipe: str) -> Results:
         model_class=model_class(task, bool(config.get("is_encoder_decoder"))),
         training=training,
         evaluation=_read_details(folder / "evaluation" / "report.json", recipe),
-        metrics={key: value for key, value in scores.items() if isinstance(value, (int, float))} | _by_part(scores),
+        metrics=scalars(scores),
         signature=str(scores.get("signature", "")),
         samples=_read_json(folder / "evaluation" / "samples.json", recipe, list),
         timing=_read_json(timing, recipe) if timing.is_file() else {},
@@ -152,14 +152,3 @@ def _hashes_of_dvc() -> dict[str, str]:
     stages = (read_yaml(LOCK).get("stages") or {}).values()
     items = [item for stage in stages for item in (*stage.get("deps", ()), *stage.get("outs", ()))]
     return {item["path"]: item["md5"] for item in items if "md5" in item}
-
-
-def _by_part(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of each source of a mixture: `bits_per_byte/plays`."""
-    table: dict[str, dict[str, Any]] = scores.get("by_part") or {}
-    return {
-        f"{metric}/{part}": value
-        for part, found in table.items()
-        for metric, value in found.items()
-        if isinstance(value, (int, float))
-    }

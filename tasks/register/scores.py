@@ -33,6 +33,20 @@ class Measured:
         )
 
 
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """All numbers of metrics.json, those of each source of a mixture as `bits_per_byte/plays`."""
+    parts = {
+        f"{metric}/{part}": value
+        for part, found in (metrics.get("by_part") or {}).items()
+        for metric, value in found.items()
+    }
+    return {
+        key: value
+        for key, value in {**metrics, **parts}.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
 def measured(task: str, metrics: Mapping[str, Any]) -> list[Measured]:
     """The metrics of a task that were measured, headline first."""
     found = []
