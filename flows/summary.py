@@ -40,10 +40,11 @@ class Summary:
 
 
 def read_metrics(recipe: str) -> dict[str, Any]:
-    """The numbers of a recipe's evaluation; empty before the first."""
+    """The metrics and baselines of a recipe's evaluation, and those of each source; empty before the first."""
     from tasks.register.scores import scalars
 
-    return scalars(read_json(DATA / recipe / "evaluation" / "metrics.json"))
+    found = read_json(DATA / recipe / "evaluation" / "metrics.json")
+    return {key: value for key, value in found.items() if not isinstance(value, (dict, list))} | scalars(found)
 
 
 def read_registration(recipe: str) -> dict[str, Any]:

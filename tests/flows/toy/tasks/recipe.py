@@ -10,7 +10,10 @@ def load(name: str) -> SimpleNamespace:
     recipe_path(name)
     source = SimpleNamespace(root=SimpleNamespace(local_paths=list, locate=lambda bench: None))
     nothing = SimpleNamespace(contamination=None)
-    return SimpleNamespace(ingest=source, clean=nothing, model=SimpleNamespace(init=None))
+    own = SimpleNamespace(template_file=None)
+    return SimpleNamespace(
+        ingest=source, clean=nothing, model=SimpleNamespace(init=None), tokenize=own, has_sources=False
+    )
 
 
 def bench_of(name: str) -> None:
