@@ -64,9 +64,10 @@ def console() -> Iterator[None]:
     """
 
     def passes(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(
-            ("Finished in state Failed", "Finished in state RecordIncomplete", "Task run failed with state", _RECORD)
-        )
+        told = record.getMessage()
+        if told.startswith("Task run failed with state"):
+            return "Retry" in told
+        return not told.startswith(("Finished in state Failed", "Finished in state RecordIncomplete", _RECORD))
 
     def end() -> None:
         for handler in handlers:
