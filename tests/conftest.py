@@ -22,11 +22,15 @@ os.environ.setdefault("GRISTMILL_WORKERS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-TOGETHER = ("test_whole.py", "test_chain.py", "test_gate.py", "test_reproduce.py", "test_command.py")
+TOGETHER = (
+    "test_whole.py", "test_chain.py", "test_gate.py", "test_reproduce.py", "test_command.py", "test_mixture.py",
+    "test_chat.py", "test_preference.py", "test_served_chat.py", "test_chat_ids.py", "test_conversations.py",
+    "test_predict.py", "test_dvc.py",
+)  # fmt: skip
 GROUPS = {
     "prefect_api": "prefect", "engine": "clusters", "on_server": "server", "coded": "coded", "evaluated": "evaluated",
 }  # fmt: skip
-"""Files, and fixtures, whose tests share what takes long to make."""
+"""Files, and fixtures, whose tests share what takes long to make or to import."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for its groups
@@ -35,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shared = [GROUPS[name] for name in getattr(item, "fixturenames", ()) if name in GROUPS]
         if item.path.name in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
         elif shared:
             item.add_marker(pytest.mark.xdist_group(shared[0]))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

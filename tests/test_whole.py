@@ -285,6 +285,7 @@ def test_a_sweep_of_twelve_trials_killed_twice_ends_with_twelve_runs(project: Pa
     assert report["details"]["validation_loss"] == best
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_every_trial_fails_says_why_in_one_sentence(project: Path, prefect_api: str) -> None:
     arguments = ["--over", "model.config.num_attention_heads=5", "--trials", "1"]
     done = command(
