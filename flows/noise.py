@@ -49,7 +49,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class _Own:
-    """The recipe's own model, and a snapshot of what it was made from."""
+    """The recipe's own model, and a snapshot of its inputs."""
 
     recipe: str
     task: str

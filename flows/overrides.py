@@ -225,7 +225,7 @@ def _kinds_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _look(content: Any, path: Sequence[str | int]) -> str | None:
-    """A value as YAML; None where there is none."""
+    """A value parsed as YAML; None if it is missing."""
     try:
         return as_yaml(_value(content, path))
     except (KeyError, IndexError, TypeError):

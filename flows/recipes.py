@@ -50,8 +50,7 @@ def check(name: str) -> "Recipe":
     graph, bench = load_graph(), bench_of(name)
     wired = mapping(graph)
     recipe.ingest.root.locate(bench)
-    texts, sets = recipe.ingest.root.local_paths(), recipe.clean.contamination
-    unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
+    texts, unseen = recipe.ingest.root.local_paths(), _unseen(recipe)
     wanted = wanted_entry(name, recipe, wired)
     line = f"write `{name}: {entry({key: path for key, path in wanted.items() if path is not None})}`"
     if "code" not in (graph.get("stages") or {}):
@@ -106,18 +105,22 @@ def _require_weights(name: str, item: Any, wanted: str | None, line: str) -> Non
 
 def wanted_entry(name: str, recipe: "Recipe", wired: dict[str, Any]) -> dict[str, str | None]:
     """What DVC must watch for a recipe, by the key in dvc.yaml; None for what it does not read. Raises RecipeError."""
-    texts, sets, place = recipe.ingest.root.local_paths(), recipe.clean.contamination, recipe_path(name)
+    texts, place = recipe.ingest.root.local_paths(), recipe_path(name)
     if "." in texts:
         raise RecipeError(f"{place}: ingest.files: DVC cannot watch the project root; move the texts into a folder")
-    unseen = [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
-    start = _init(name, recipe, wired)
     return {
         "source": _one_folder(texts, f"{place}: ingest.{'sources' if recipe.has_sources else 'files'}", "texts"),
-        "init": start,
-        "unseen": _one_folder(unseen, f"{place}: clean.contamination.files", "evaluation sets"),
+        "init": _init(name, recipe, wired),
+        "unseen": _one_folder(_unseen(recipe), f"{place}: clean.contamination.files", "evaluation sets"),
         "template": recipe.tokenize.template_file,
         "weights": "ingest.sources" if _has_weights(recipe) else None,
     }
+
+
+def _unseen(recipe: "Recipe") -> list[str]:
+    """The evaluation sets that a recipe keeps out of training."""
+    sets = recipe.clean.contamination
+    return [PurePosixPath(path).as_posix() for path in sets.files] if sets else []
 
 
 def _require_outputs(graph: dict[str, Any], name: str) -> None:

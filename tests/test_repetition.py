@@ -10,7 +10,7 @@ def rule(module: str) -> Any:
     return importlib.import_module(module).of_the_output
 
 
-@pytest.mark.parametrize("module", ["tasks.evaluate.generation", "tasks.serve.shared"])
+@pytest.mark.parametrize("module", ["tasks.evaluate.generation", "tasks.serve.pairs"])
 def test_only_what_was_written_is_not_to_be_repeated(module: str) -> None:
     import torch
 

@@ -1,4 +1,4 @@
-"""`gristmill run --set`: the figures of what was tried beside those of the recipe's own model."""
+"""`gristmill run --set`: the metrics of the settings that were tried, next to those of the recipe's own model."""
 
 from collections.abc import Sequence
 from typing import Any

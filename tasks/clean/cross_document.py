@@ -209,7 +209,7 @@ def _digests(shards: Sequence[CleanedShard]) -> "NDArray[np.uint64]":
 
 
 def _are_conversations(shards: Sequence[CleanedShard]) -> bool:
-    return any("messages" in shard.read().schema.names for shard in shards[:1])
+    return any("messages" in shard.names for shard in shards[:1])
 
 
 def _index_evaluation_texts(

@@ -54,6 +54,11 @@ class CleanedShard:
         """Paragraph hashes, if duplicate paragraphs are removed."""
         return self.path.with_suffix(".paragraphs")
 
+    @property
+    def names(self) -> list[str]:
+        """Its columns."""
+        return list(_open(self.path).schema.names)
+
     def read(self, *columns: str) -> "pa.RecordBatch":
         """The documents, with all columns or only these."""
         return _open(self.path, columns).get_batch(0)

@@ -15,6 +15,7 @@ from tasks.evaluate.batches import LOGITS, inference, on_device
 from tasks.evaluate.encoding import encode, input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import BeamSettings
+from tasks.formats.repetition import of_the_output
 from tasks.formats.rows import IGNORED, joined, padded, shifted
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import TARGET
@@ -178,29 +179,6 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded], device: "torch
         )
         losses += flat.view(labels.shape).double().sum(1).tolist()
     return losses
-
-
-def of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
-    """Repetition penalties that see only the output, from position `before` on: an output may repeat the source, which
-    precedes it in a causal model's sequence."""
-    from transformers import (
-        LogitsProcessor,
-        LogitsProcessorList,
-        NoRepeatNGramLogitsProcessor,
-        RepetitionPenaltyLogitsProcessor,
-    )
-
-    inside = LogitsProcessorList()
-    if repetition_penalty != 1:
-        inside.append(RepetitionPenaltyLogitsProcessor(repetition_penalty))
-    if no_repeat_ngram_size:
-        inside.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size))
-
-    class OfTheOutput(LogitsProcessor):
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
-            return inside(input_ids[:, before:], scores)
-
-    return LogitsProcessorList([OfTheOutput()] if inside else [])
 
 
 def _inputs(model: PairModel, batch: Sequence[Encoded]) -> dict[str, np.ndarray]:

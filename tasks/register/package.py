@@ -31,7 +31,13 @@ TEMPLATES = ("jinja2",)
 TASKS = Path(__file__).parents[1]
 ALONE = ("formats/text_ids.py", "serve/server.py", "serve/shared.py")
 """Files that every served model includes, before its own."""
-MORE = {"chat": ("formats/chat_ids.py", "serve/completions.py", "serve/answering.py", "serve/routes.py")}
+REPETITION = "formats/repetition.py"
+MORE = {
+    "pairs": (REPETITION,),
+    "chat": (
+        REPETITION, "formats/chat_ids.py", "serve/completions.py", "serve/answering.py", "serve/routes.py",
+    ),
+}  # fmt: skip
 """Files that a kind of model also includes."""
 IMPORTED = re.compile(r"^from tasks\.(?:formats|serve)\.\w+ import .+\n", re.MULTILINE)
 WEIGHTS = "*.safetensors"

@@ -15,11 +15,12 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModelContext
 
 from tasks.formats.chat_ids import ChatError, ChatTemplate
+from tasks.formats.repetition import of_the_output
 from tasks.serve.answering import Answering
 from tasks.serve.completions import Asked, Chunks, Turn, Written, completion, question, read_request
 from tasks.serve.routes import as_conversations, offer
 from tasks.serve.server import GONE, invalid
-from tasks.serve.shared import Served, of_the_output
+from tasks.serve.shared import Served
 
 OF_BEAMS = ("early_stopping", "length_penalty")
 OF_SAMPLING = ("temperature", "top_k", "top_p", "seed")

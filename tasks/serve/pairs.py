@@ -8,8 +8,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModelContext
 
+from tasks.formats.repetition import of_the_output
 from tasks.formats.text_ids import LOCAL
-from tasks.serve.shared import Served, of_the_output
+from tasks.serve.shared import Served
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig

@@ -220,28 +220,6 @@ def require_text(name: str, text: Any) -> None:
         raise invalid(f"{name} is not Unicode: it contains {bad!a}")
 
 
-def of_the_output(before: int, repetition_penalty: float, no_repeat_ngram_size: int) -> Any:
-    """Penalties for repetition. They see only the output, which begins at `before`."""
-    from transformers import (
-        LogitsProcessor,
-        LogitsProcessorList,
-        NoRepeatNGramLogitsProcessor,
-        RepetitionPenaltyLogitsProcessor,
-    )
-
-    inside = LogitsProcessorList()
-    if repetition_penalty != 1:
-        inside.append(RepetitionPenaltyLogitsProcessor(repetition_penalty))
-    if no_repeat_ngram_size:
-        inside.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size))
-
-    class OfTheOutput(LogitsProcessor):
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
-            return inside(input_ids[:, before:], scores)
-
-    return LogitsProcessorList([OfTheOutput()] if inside else [])
-
-
 def _require_little(inputs: int, characters: int, params: Mapping[str, Any], masked: bool) -> None:
     """Raise MlflowException if a request asks for too much work."""
     work = inputs * params.get("num_beams", 1) * params.get("max_new_tokens", 1)

@@ -12,8 +12,9 @@ from tasks.compare.verdict import compare
 from tasks.evaluate.__main__ import STAGE
 from tasks.evaluate.chat.baselines import TrainingAnswers
 from tasks.evaluate.chat.scores import Answer, AnswerMetric
-from tasks.evaluate.chat.tables import by_part, by_turn
+from tasks.evaluate.chat.tables import by_turn, rates
 from tasks.evaluate.rescore import rescore
+from tasks.evaluate.score_tables import sums_by_part
 from tasks.evaluate.settings import RougeSettings
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.run import run
@@ -166,7 +167,8 @@ def test_scores_are_those_of_a_plain_loop(chats, chat_bpe, chat_model, chat_base
 
 def test_sources_are_told_in_the_order_of_the_corpus_and_turns_by_number():
     row = {"loss": 1.0, "bytes": 1, **dict.fromkeys(SCORES, 1.0)}
-    assert list(by_part([row | {"part": name} for name in ("words", "exam", "words")])) == ["words", "exam"]
+    of_sources = sums_by_part(["words", "exam", "words"], [row] * 3, rates)["by_part"]
+    assert list(of_sources) == ["words", "exam"]
     assert list(by_turn([row | {"turn": turn} for turn in (2, 1, 3, 1)]))[:2] == ["1", "2"]
 
 

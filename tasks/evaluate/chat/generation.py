@@ -14,8 +14,8 @@ import numpy as np
 
 from tasks.evaluate.batches import inference, on_device
 from tasks.evaluate.chat.model import ChatModel
-from tasks.evaluate.generation import of_the_output
 from tasks.evaluate.settings import ChatGenerationSettings
+from tasks.formats.repetition import of_the_output
 from tasks.formats.rows import padded
 
 OF_BEAMS = ("early_stopping", "length_penalty")

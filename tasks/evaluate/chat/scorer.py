@@ -12,7 +12,7 @@ from tasks.evaluate.chat.generation import Prompt, Written, write_answers
 from tasks.evaluate.chat.losses import piece_losses
 from tasks.evaluate.chat.model import Piece, answers_of, load_chat_model
 from tasks.evaluate.chat.scores import Answer, AnswerMetric
-from tasks.evaluate.chat.tables import SCORES, by_part, by_turn, intervals, mean, rates
+from tasks.evaluate.chat.tables import SCORES, by_turn, intervals, mean, rates
 from tasks.evaluate.exam import Exam, Row
 from tasks.evaluate.rouge import check_script
 from tasks.evaluate.scores import DIGITS
@@ -21,7 +21,7 @@ from tasks.evaluate.signatures import write_signature
 from tasks.evaluate.split import spaced
 from tasks.formats.chat_ids import ChatError
 from tasks.formats.conversation import Message, read_messages
-from tasks.formats.corpus import extra_columns, read_batches
+from tasks.formats.corpus import read_batches
 from tasks.stage import runtime
 from tasks.stage.errors import DataError
 from tasks.stage.progress import Progress, progress
@@ -76,23 +76,21 @@ class ChatScorer:
         self.answers: list[Row] = []
         """A row of numbers per answer."""
         self.totals = Totals()
-        self._has_parts = "part" in extra_columns(exam.test)
 
     @property
     def columns(self) -> Mapping[str, type]:
-        """Columns of scores.parquet; the source only for a mixture."""
-        parts = {"part": str} if self._has_parts else {}
+        """Columns of scores.parquet."""
         texts = dict.fromkeys(("prediction", "reference"), str)
         return {
-            **parts, **dict.fromkeys(("bytes", "tokens"), int), "loss": float, "turns": int, **texts,
+            **dict.fromkeys(("bytes", "tokens"), int), "loss": float, "turns": int, **texts,
             **dict.fromkeys(SCORES, float),
         }  # fmt: skip
 
     def score(self) -> Iterator[tuple[Row, Conversation]]:
         """A row per conversation in corpus order. Raises DataError if a loss is not finite or a template fails."""
-        exam, names = self.exam, ["id", "group", "messages", *(["part"] if self._has_parts else [])]
+        exam = self.exam
         with progress(f"scoring {exam.model.name}", exam.split.documents, "conversations") as shown:
-            for batch in read_batches(exam.test, names):
+            for batch in read_batches(exam.test, ["id", "group", "messages"]):
                 documents = batch.to_pylist()
                 conversations = [read_messages(row["messages"]) for row in documents]
                 ids = [row["id"] for row in documents]
@@ -109,7 +107,7 @@ class ChatScorer:
                     yield self._row(row, messages, losses[number], said.get(number, {}), is_cut)
 
     def metrics(self) -> dict[str, Any]:
-        """The metrics with their intervals, counts, tables by turn and by source, and the signature.
+        """The metrics with their intervals, counts, the table by turn, and the signature.
 
         Raises DataError if all answers are empty.
         """
@@ -117,9 +115,6 @@ class ChatScorer:
         if not sum(row["bytes"] for row in rows):
             raise DataError(f"{self.exam.test}: no text in the answers of {len(rows):,} conversations")
         tokens, loss = sum(row["tokens"] for row in rows), math.fsum(row["loss"] for row in rows)
-        tables: dict[str, Any] = {"by_turn": by_turn(self.answers)}
-        if self._has_parts:
-            tables["by_part"] = by_part(rows)
         return {
             **rates(rows),
             **intervals(rows, [row["group"] for row in rows], self.settings.bootstrap),
@@ -132,7 +127,7 @@ class ChatScorer:
             "generated": totals.generated,
             "new_tokens": totals.new_tokens,
             "cut": totals.cut,
-            **tables,
+            "by_turn": by_turn(self.answers),
             "signature": self._signature(),
         }
 
@@ -216,7 +211,7 @@ class ChatScorer:
         totals.characters += sum(len(text.strip()) for text in generated.values())
         totals.wanted += sum(len(messages[place]["content"].strip()) for place in said)
         numbers = {
-            **{name: row[name] for name in ("id", "group", *(["part"] if self._has_parts else []))},
+            **{name: row[name] for name in ("id", "group")},
             **{name: sum(answer[name] for answer in answers) for name in ("bytes", "tokens")},
             "loss": math.fsum(answer["loss"] for answer in answers),
             "turns": len(answers),

@@ -82,23 +82,14 @@ def gains(rows: Sequence[Row], base: Sequence[Row], groups: Sequence[str]) -> di
 def by_turn(answers: Iterable[Row]) -> dict[str, Row]:
     """The metrics of the first answers of all conversations, of the second ones, …; rows have the key `turn`."""
     in_order = sorted(answers, key=lambda row: int(row["turn"]))
-    return _table(in_order, lambda row: min(row["turn"], LAST_TURN), "answers", _turn)
-
-
-def by_part(rows: Iterable[Row]) -> dict[str, Row]:
-    """The metrics of each source of a mixture, in corpus order; rows have the key `part`."""
-    return _table(rows, lambda row: row["part"], "documents", str)
+    members: dict[int, list[Row]] = {}
+    for row in in_order:
+        members.setdefault(min(row["turn"], LAST_TURN), []).append(row)
+    return {_turn(turn): {"answers": len(own), **rates(own)} for turn, own in members.items()}
 
 
 def _turn(turn: int) -> str:
     return str(turn) if turn < LAST_TURN else f"{turn} and later"
-
-
-def _table(rows: Iterable[Row], key: Any, counted: str, name: Any) -> dict[str, Row]:
-    members: dict[Any, list[Row]] = {}
-    for row in rows:
-        members.setdefault(key(row), []).append(row)
-    return {name(each): {counted: len(own), **rates(own)} for each, own in members.items()}
 
 
 def _statistic(rows: Sequence[Mapping[str, Any]], metric: str) -> Statistic:

@@ -12,11 +12,12 @@ from tasks.evaluate.chat.model import ChatModel
 from tasks.evaluate.chat.plots import LOOKS, draw_answers
 from tasks.evaluate.chat.scorer import ChatScorer, Conversation, chosen_of, generated_in
 from tasks.evaluate.chat.scores import Answer, AnswerMetric
-from tasks.evaluate.chat.tables import bits_per_byte, by_part, by_turn, gains, intervals, mean, rates
+from tasks.evaluate.chat.tables import bits_per_byte, by_turn, gains, intervals, mean, rates
 from tasks.evaluate.exam import Exam, Row, with_baselines
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
-from tasks.evaluate.score_tables import EXAMPLES
+from tasks.evaluate.parts import columns_with_part, rows_with_part
+from tasks.evaluate.score_tables import EXAMPLES, sums_by_part
 from tasks.evaluate.scores import write_scores
 from tasks.evaluate.settings import ChatEvaluateSettings
 from tasks.evaluate.split import shortened, spaced
@@ -49,7 +50,7 @@ def evaluate_chat(job: Job, settings: ChatEvaluateSettings) -> Report:
     """Write all outputs of the stage. Raises RecipeError and DataError for errors the user can fix."""
     inputs = Inputs.read(job, "messages")
     exam = inputs.exam(job)
-    own = _score_model(job, settings, exam, inputs.train)
+    own = _score_model(job, settings, exam, inputs)
     groups = [row["group"] for row in own.rows]
     base = _score_base(job, settings, exam)
     if base is None:
@@ -66,9 +67,11 @@ def evaluate_chat(job: Job, settings: ChatEvaluateSettings) -> Report:
     for name, rows in (("nearest", nearest), ("frequent", frequent)):
         baselines |= {f"{name}_{key}": mean(rows, key) for key in COMPARED}
     metrics = with_baselines(own.metrics, baselines, before="length_ratio")
+    tables = sums_by_part(inputs.parts, own.rows, rates)
     if base is not None:
-        tables = {"base_by_turn": by_turn(base.answers)} | ({"base_by_part": by_part(base.rows)} if _parts(own) else {})
-        metrics = with_baselines(metrics, tables, before="signature")
+        of_base = sums_by_part(inputs.parts, base.rows, rates)
+        tables |= {"base_by_turn": by_turn(base.answers)} | {f"base_{name}": table for name, table in of_base.items()}
+    metrics = with_baselines(metrics, tables, before="signature")
     _draw(job, own, base, nearest, metrics)
     job.say(
         f"{metrics['bits_per_byte']:.4f} bits per byte of the answers in {exam.split.documents:,} conversations{told}; "
@@ -79,13 +82,14 @@ def evaluate_chat(job: Job, settings: ChatEvaluateSettings) -> Report:
     return inputs.report(job, metrics, own.samples, details, **produced)
 
 
-def _score_model(job: Job, settings: ChatEvaluateSettings, exam: Exam, train: Tokens) -> Scored:
+def _score_model(job: Job, settings: ChatEvaluateSettings, exam: Exam, inputs: Inputs) -> Scored:
     """Stream the rows to scores.parquet. The model is freed on return."""
     scorer = ChatScorer(exam, settings)
-    _check_tokens(job, scorer.model, train)
+    _check_tokens(job, scorer.model, inputs.train)
     scored = Scored(scorer.rows, scorer.answers)
-    rows = _sampled(scorer, scored)
-    write_scores(job.output("evaluation/scores.parquet"), rows, scorer.columns, ROW_GROUP)
+    rows = rows_with_part(_sampled(scorer, scored), inputs.parts)
+    columns = columns_with_part(scorer.columns, inputs.parts)
+    write_scores(job.output("evaluation/scores.parquet"), rows, columns, ROW_GROUP)
     scored.metrics = scorer.metrics()
     return scored
 
@@ -165,10 +169,6 @@ def _training_answers(
                 each = [next(scores) for _ in own]
                 to.append({name: mean(each, name) for name in COMPARED})
     return found
-
-
-def _parts(scored: Scored) -> bool:
-    return "part" in scored.rows[0]
 
 
 def _draw(job: Job, own: Scored, base: Scored | None, nearest: Sequence[Row], metrics: Mapping[str, Any]) -> None:

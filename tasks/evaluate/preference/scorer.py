@@ -5,7 +5,7 @@ see `tasks.evaluate.batches`.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +16,13 @@ from tasks.evaluate.chat.model import ChatModel, Piece, load_chat_model
 from tasks.evaluate.exam import Exam, Row
 from tasks.evaluate.loading import check_base, load_weights
 from tasks.evaluate.perplexity import token_losses
-from tasks.evaluate.preference.tables import by_part, intervals, likelihoods, of_lengths, preferred, rates
+from tasks.evaluate.preference.tables import intervals, likelihoods, of_lengths, preferred, rates
 from tasks.evaluate.scores import DIGITS
 from tasks.evaluate.settings import CausalEvaluateSettings, PreferenceEvaluateSettings
 from tasks.evaluate.signatures import write_signature
 from tasks.formats.chat_ids import ChatError
 from tasks.formats.conversation import ASSISTANT, BETWEEN, Message, answers, questions, read_messages
-from tasks.formats.corpus import extra_columns, read_batches
+from tasks.formats.corpus import read_batches
 from tasks.formats.text_ids import opening
 from tasks.formats.weights import positions
 from tasks.stage import runtime
@@ -50,6 +50,8 @@ COLUMNS = {
 class PreferenceScorer:
     """Scores a preference model: both answers of each pair and a plain text, under the model and its base."""
 
+    columns = COLUMNS
+
     def __init__(self, exam: Exam, settings: PreferenceEvaluateSettings) -> None:
         """Raises DataError for an unusable model, and for a base that is missing or has another tokenizer."""
         self.model = load_chat_model(exam.model, settings.precision)
@@ -67,12 +69,6 @@ class PreferenceScorer:
         self.rows: list[Row] = []
         """A row of numbers per pair, in corpus order."""
         self._cut = 0
-        self._has_parts = "part" in extra_columns(exam.test)
-
-    @property
-    def columns(self) -> Mapping[str, type]:
-        """Columns of scores.parquet; the source only for a mixture."""
-        return {"part": str, **COLUMNS} if self._has_parts else COLUMNS
 
     def score(self) -> Iterator[tuple[Row, None]]:
         """A row per pair in corpus order. The model is freed before the base is loaded.
@@ -114,14 +110,12 @@ class PreferenceScorer:
             "bytes": sum(row["bytes"] for row in rows),
             "documents": self.exam.split.documents,
             "cut": self._cut,
-            **({"by_part": by_part(rows)} if self._has_parts else {}),
             "signature": self._signature(),
         }
 
     def _measured(self, model: ChatModel, folder: Any, shown: Progress) -> Iterator[Row]:
         """Both log-probabilities and the loss of the plain text of each pair, in corpus order."""
-        names = ["id", "group", *READS, *(["part"] if self._has_parts else [])]
-        for batch in read_batches(self.exam.test, names):
+        for batch in read_batches(self.exam.test, ["id", "group", *READS]):
             documents = batch.to_pylist()
             ids = [row["id"] for row in documents]
             chosen = [read_messages(row.pop("messages")) for row in documents]

@@ -97,14 +97,6 @@ def of_lengths(rows: Sequence[Row]) -> dict[str, Any]:
     return found
 
 
-def by_part(rows: Sequence[Row]) -> dict[str, Row]:
-    """The metrics of each source of a mixture, in corpus order; rows have the key `part`."""
-    members: dict[str, list[Row]] = {}
-    for row in rows:
-        members.setdefault(row["part"], []).append(row)
-    return {name: {"documents": len(own), **rates(own)} for name, own in members.items()}
-
-
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
     one, other = one - one.mean(), other - other.mean()
     below = math.sqrt(float(one @ one) * float(other @ other))

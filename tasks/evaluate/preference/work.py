@@ -7,10 +7,11 @@ from tasks.evaluate.chat.generation import Prompt, write_answers
 from tasks.evaluate.exam import Row, with_baselines
 from tasks.evaluate.inputs import Inputs
 from tasks.evaluate.loading import check_tokens
+from tasks.evaluate.parts import columns_with_part, rows_with_part
 from tasks.evaluate.preference.plots import draw_margins
 from tasks.evaluate.preference.scorer import READS, PreferenceScorer
-from tasks.evaluate.preference.tables import base_rates, gains, likelihoods, longer_wins
-from tasks.evaluate.score_tables import EXAMPLES
+from tasks.evaluate.preference.tables import base_rates, gains, likelihoods, longer_wins, rates
+from tasks.evaluate.score_tables import EXAMPLES, sums_by_part
 from tasks.evaluate.scores import write_scores
 from tasks.evaluate.settings import PreferenceEvaluateSettings
 from tasks.evaluate.split import read_rows, shortened, spaced
@@ -40,7 +41,9 @@ def evaluate_preference(job: Job, settings: PreferenceEvaluateSettings) -> Repor
     if scorer.has_base:
         baselines |= {**base_rates(rows), **likelihoods(rows, "base_"), **gains(rows)}
     metrics = with_baselines(scorer.metrics(), baselines, before="loss")
-    write_scores(job.output("evaluation/scores.parquet"), rows, scorer.columns)
+    metrics = with_baselines(metrics, sums_by_part(inputs.parts, rows, rates), before="signature")
+    columns = columns_with_part(scorer.columns, inputs.parts)
+    write_scores(job.output("evaluation/scores.parquet"), rows_with_part(rows, inputs.parts), columns)
     draw_margins(job.output("evaluation/scores.png"), rows, metrics, job.recipe)
     shares = {name: f"{metrics[name]:.1%}" for name in metrics if name.endswith("preference_accuracy")}
     told = f" (base {shares['base_preference_accuracy']})" if scorer.has_base else ""
