@@ -98,6 +98,10 @@ def roads() -> dict[str, dict[str, Any]]:
             "causal-lm", "texts/chats.jsonl", init={"kind": "folder", "path": "begun", "licence": "-"}
         ),
         "prose": tiny_recipe("causal-lm", prose, schedule={"name": "cosine", "warmup_steps": 2}),
+        "chat": tiny_recipe("chat", words),
+        "preference": tiny_recipe("preference", words, init="recipe:chat", loss={"name": "dpo"}),
+        "tuned": tiny_recipe("chat", words, init="recipe:chat"),
+        "mixture": tiny_recipe("causal-lm", words, shuffle="documents"),
     }
     found["lora"]["train"] |= {"keep": "best", "patience": 1}
     found["lora"]["train"]["optimizer"]["learning_rate"] = 1.0  # diverges, so that early stopping ends it
@@ -118,6 +122,17 @@ def roads() -> dict[str, dict[str, Any]]:
         "max_length_ratio": 3.0, "identical_sides": "drop", "target": {"max_characters": 500, "min_words": 1},
     }  # fmt: skip
     found["classification"]["clean"]["min_documents_per_label"] = 2
+    source, documents = found["mixture"]["ingest"], found["mixture"]["ingest"]["documents"]
+    found["mixture"]["ingest"] = {
+        "sources": [
+            {**source, "name": "words", "weight": 0.7},
+            {**source, "name": "targets", "weight": 0.3, "documents": {**documents, "text_column": "target"}},
+        ]
+    }
+    again = found["tuned"]["ingest"]
+    found["tuned"]["ingest"] = {"sources": [{**again, "name": "once", "weight": 2}, {**again, "name": "again"}]}
+    found["tuned"]["clean"]["exact_duplicates"] = "keep"
+    found["mixture"]["clean"]["sources"] = {"targets": {"min_characters": 8}}
     found["summarization"]["train"] |= {"epochs": 2}
     del found["summarization"]["train"]["steps"]
     return found
