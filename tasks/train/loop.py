@@ -6,6 +6,7 @@ an evaluation or a checkpoint needs them. It raises at the first non-finite valu
 """
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.stage.errors import GristmillError
@@ -33,61 +34,98 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
 
     Raises GristmillError if a loss or gradient is not finite, and after the step in GRISTMILL_STOP_AFTER.
     """
-    from accelerate.utils import set_seed
+    return Training(model, plan, record).run()
 
-    settings, steps, accumulation = plan.settings, plan.steps, plan.settings.accumulation
-    accelerator = make_accelerator(plan.machine)
-    device = accelerator.device
-    net, optimizer = accelerator.prepare(model, make_optimizer(model, settings.optimizer))
-    rates = [group["lr"] for group in optimizer.param_groups]
 
-    set_seed(settings.seed)
-    checkpoint = checkpoints.last_whole(plan.folder)
-    done = checkpoints.step_of(checkpoint)
-    batches = plan.data.training.loader(range(done * accumulation, steps * accumulation), device)
-    history = History() if checkpoint is None else checkpoints.load(checkpoint, model, optimizer, device)
-    log, stop = Log(plan, history, record), last_step() or math.inf
+class Training:
+    """One training run: a model, its optimizer, its batches and its log, from the last checkpoint to the last step."""
 
-    net.train()
-    with progress("train", steps, "steps") as bar:
-        if done:
-            bar.advance(done, note="resumed")
-        for step in range(done + 1, steps + 1):
-            factor = share(step - 1, steps, settings.schedule)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
+    def __init__(self, model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> None:
+        from accelerate.utils import set_seed
 
-            micro_batches = [next(batches) for _ in range(accumulation)]
-            items = sum(map(count_items, micro_batches))
-            losses = []
-            for batch in micro_batches:
-                loss = plan.loss(net, batch) / max(items, 1)
-                accelerator.backward(loss)
-                losses.append(loss.detach())
-            norm = accelerator.clip_grad_norm_(net.parameters(), settings.clip_norm or math.inf)
-            optimizer.step()
-            optimizer.zero_grad()
-            log.step(step, items, losses, norm)
+        settings = plan.settings
+        self.model, self.plan, self.settings, self.steps = model, plan, settings, plan.steps
+        self.accelerator = make_accelerator(plan.machine)
+        self.net, self.optimizer = self.accelerator.prepare(model, make_optimizer(model, settings.optimizer))
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
-            last = step == steps
-            evaluating = last or step % settings.evaluate_every == 0
-            if evaluating or step % settings.log_every == 0:
-                log.row(step, settings.optimizer.learning_rate * factor)
-            if evaluating:
-                best = log.validation(step, *evaluate(net, plan, device))
-                if best and settings.keep == "best":
-                    history.best_sha256 = checkpoints.save_best(plan.folder, model)
-            bar.advance(1, note=log.note)
-            if step >= stop and not last:
-                raise _stopped(plan, history, step)
-            if last or plan.exhausted(history):
-                break
-            if step % settings.checkpoint_every == 0:
-                log.read()
-                checkpoints.save(plan.folder, step, model, optimizer, device, history)
-    if settings.keep == "best":
-        checkpoints.load_best(plan.folder, model, history)
-    return history
+        set_seed(settings.seed)
+        checkpoint = checkpoints.last_whole(plan.folder)
+        self.done = checkpoints.step_of(checkpoint)
+        positions = range(self.done * settings.accumulation, self.steps * settings.accumulation)
+        self.batches = plan.data.training.loader(positions, self.device)
+        self.history = History() if checkpoint is None else self._load(checkpoint)
+        self.log = Log(plan, self.history, record)
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the model is."""
+        return self.accelerator.device
+
+    def run(self) -> History:
+        """Train to the last step; see `fit`."""
+        stop = last_step() or math.inf
+        self.net.train()
+        with progress("train", self.steps, "steps") as bar:
+            if self.done:
+                bar.advance(self.done, note="resumed")
+            for step in range(self.done + 1, self.steps + 1):
+                self._step(step)
+                last = step == self.steps
+                self._measure(step, last)
+                bar.advance(1, note=self.log.note)
+                if step >= stop and not last:
+                    raise _stopped(self.plan, self.history, step)
+                if last or self.plan.exhausted(self.history):
+                    break
+                if step % self.settings.checkpoint_every == 0:
+                    self._save(step)
+        if self.settings.keep == "best":
+            checkpoints.load_best(self.plan.folder, self.model, self.history)
+        return self.history
+
+    def _step(self, step: int) -> None:
+        """One update of all trained weights, from `accumulation` micro-batches."""
+        factor = self._factor(step)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        items, losses = self._gradients()
+        norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm or math.inf)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.log.step(step, items, losses, norm)
+
+    def _factor(self, step: int) -> float:
+        """The learning rates of a step, counted from 1, as a fraction of their peaks."""
+        return share(step - 1, self.steps, self.settings.schedule)
+
+    def _gradients(self) -> "tuple[int, list[torch.Tensor]]":
+        """Gradients of the mean loss per item of the next micro-batches; their items, and their parts of the loss."""
+        micro_batches = [next(self.batches) for _ in range(self.settings.accumulation)]
+        items = sum(map(count_items, micro_batches))
+        losses = []
+        for batch in micro_batches:
+            loss = self.plan.loss(self.net, batch) / max(items, 1)
+            self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        return items, losses
+
+    def _measure(self, step: int, last: bool) -> None:
+        """Every few steps, a row of the history and an evaluation."""
+        evaluating = last or step % self.settings.evaluate_every == 0
+        if evaluating or step % self.settings.log_every == 0:
+            self.log.row(step, self.settings.optimizer.learning_rate * self._factor(step))
+        if evaluating:
+            best = self.log.validation(step, *evaluate(self.net, self.plan, self.device))
+            if best and self.settings.keep == "best":
+                self.history.best_sha256 = checkpoints.save_best(self.plan.folder, self.model)
+
+    def _save(self, step: int) -> None:
+        self.log.read()
+        checkpoints.save(self.plan.folder, step, self.model, self.optimizer, self.device, self.history)
+
+    def _load(self, checkpoint: Path) -> History:
+        return checkpoints.load(checkpoint, self.model, self.optimizer, self.device)
 
 
 def _stopped(plan: Plan, history: History, step: int) -> GristmillError:
