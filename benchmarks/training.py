@@ -40,7 +40,7 @@ WINDOW = 3
 EAGER, COMPILED, PEER, PEER_COMPILED = "eager", "compiled", "Trainer", "Trainer, compiled"
 
 BEFORE = {"shakespeare": 14_900 / 1_950}
-"""Tokens/s of the engine before it compiled, per GF/s of the peak: two quiet cores with AMX, 14,900 and 1,950 (bf16)."""
+"""Tokens/s of the engine before it compiled, per GF/s of the peak, of two quiet cores with AMX."""
 ASKED_GAIN = 2.0
 ASKED_SHARE = {"AMX": 0.40, "no AMX": 0.60}
 """Of the peak of the precision that is trained in, for the GPT-2."""
