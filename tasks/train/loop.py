@@ -14,6 +14,7 @@ from tasks.stage.progress import progress
 from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
 from tasks.train.batches import count_items
+from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
 from tasks.train.optimizers import make_optimizer
@@ -45,6 +46,7 @@ class Training:
 
         settings = plan.settings
         self.model, self.plan, self.settings, self.steps = model, plan, settings, plan.steps
+        find_tail(model, plan.data.training.batch(0))
         self.accelerator = make_accelerator(plan.machine)
         self.net, self.optimizer = self.accelerator.prepare(model, make_optimizer(model, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
