@@ -83,7 +83,7 @@ def ahead(items: Iterable[Batch], most: int = 2) -> Iterator[Batch]:
                 if over.is_set():
                     return
             put(None)
-        except BaseException as error:  # raised where the item is wanted
+        except BaseException as error:  # noqa: BLE001  raised where the item is wanted
             put(error)
 
     thread = Thread(target=make, name="batches", daemon=True)

@@ -17,6 +17,7 @@ from tasks.train.batches import count_items
 from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
+from tasks.train.memory import out_of_memory
 from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
@@ -33,9 +34,17 @@ if TYPE_CHECKING:
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
 
-    Raises GristmillError if a loss or gradient is not finite, and after the step in GRISTMILL_STOP_AFTER.
+    Raises GristmillError if a loss or gradient is not finite, if a GPU has too little memory, and after the step in
+    GRISTMILL_STOP_AFTER.
     """
-    return Training(model, plan, record).run()
+    import torch
+
+    try:
+        return Training(model, plan, record).run()
+    except torch.OutOfMemoryError:
+        full = True  # not explained here, where the error holds on to the step's memory
+    assert full
+    raise GristmillError(out_of_memory(model, plan))
 
 
 class Training:
