@@ -71,7 +71,7 @@ def compiled(plan: Plan, net: Any, device: "torch.device") -> Loss:
     from torch._dynamo.exc import TorchDynamoException
 
     keep_cache()
-    torch._dynamo.reset()
+    torch._dynamo.reset()  # of another training in this process
 
     def loss(net: Any, batch: Batch) -> "torch.Tensor":
         return plan.loss(net, batch)
@@ -146,8 +146,9 @@ def keep_cache() -> None:
     """Name the folder of compiled code to torch, and clear it of what older versions left, unless another training
     uses it. A folder that cannot be written to is not used."""
     import torch
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
-    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir()) != default_cache_dir():  # torch sets its default
         return
     processor = hashlib.blake2b(repr(sorted(torch.cpu.get_capabilities().items())).encode(), digest_size=4).hexdigest()
     root = (DATA / ".compiled").absolute()
