@@ -1,7 +1,11 @@
 """Compiling the training loss, forward and backward, with torch.compile: `GRISTMILL_COMPILE`.
 
-`auto` compiles a training of at least WORK floating-point operations, 6 for each parameter and token (Kaplan et al.
-2020, https://arxiv.org/abs/2001.08361, section 2.1): no stopwatch, so a machine always decides the same way.
+`auto` compiles a training on packed blocks (causal and masked models) of at least WORK floating-point operations, 6 for
+each parameter and token (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1): no stopwatch, so a machine
+always decides the same way. Batches of varying shapes are compiled with `on` only.
+
+Measured on one core of an AMD EPYC, median processor time of a step of the recipe `shakespeare`: 108 ms eager, 72 to 78
+compiled.
 
 A compiled training has other bytes than an eager one, as fused sums round elsewhere, so it has an identity of its own.
 It has the same bytes each time, and over any number of stops: everything is compiled before the first step, from the
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
 Loss = Callable[[Any, Batch], "torch.Tensor"]
 
 WORK = {"cpu": 1e13, "cuda": 1e16}
-"""Least floating-point operations of a training that `auto` compiles: about a minute of eager training."""
+"""Least floating-point operations of a training that `auto` compiles. On two cores about a minute of eager training;
+`shakespeare` has 1.4e13. Not measured on a GPU."""
 SHAPES = 3
 """Most shapes of batches that are compiled, each for all batches that differ in size only."""
 SEARCHED = 64
@@ -58,6 +63,8 @@ def wanted(plan: Plan, parameters: int) -> bool:
     how = compiling()
     if how != "auto":
         return how == "on"
+    if not isinstance(plan.settings, PackedTraining):
+        return False
     tokens = plan.steps * plan.settings.accumulation * plan.settings.tokens_per_batch()
     return 6 * parameters * tokens >= WORK.get(plan.machine.device, float("inf"))
 
