@@ -6,8 +6,9 @@ an evaluation or a checkpoint needs them. It raises at the first non-finite valu
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
@@ -15,8 +16,10 @@ from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
 from tasks.train.batches import count_items
 from tasks.train.compiled import compiled, settled
+from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
+from tasks.train.memory import out_of_memory
 from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
@@ -29,14 +32,28 @@ if TYPE_CHECKING:
 
     from tasks.tracking.record import LiveRecord
 
+Result = TypeVar("Result")
+
 
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
 
-    Raises CannotCompile before anything is written, GristmillError if a loss or gradient is not finite, and after the
-    step in GRISTMILL_STOP_AFTER.
+    Raises CannotCompile before anything is written, GristmillError if a loss or gradient is not finite, if a GPU has
+    too little memory, and after the step in GRISTMILL_STOP_AFTER.
     """
-    return Training(model, plan).run(record)
+    return within_memory(model, plan, lambda: Training(model, plan).run(record))
+
+
+def within_memory(model: "PreTrainedModel", plan: Plan, work: Callable[[], Result]) -> Result:
+    """The result of some work of this training. Raises GristmillError if a GPU has too little memory for it."""
+    import torch
+
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        full = True  # not explained here, where the error holds on to the step's memory
+    assert full
+    raise GristmillError(out_of_memory(model, plan))
 
 
 class Training:
@@ -52,6 +69,7 @@ class Training:
 
         settings = plan.settings
         self.model, self.plan, self.settings, self.steps = model, plan, settings, plan.steps
+        find_tail(model, plan.data.training.batch(0))
         self.accelerator = make_accelerator(plan.machine)
         self.net, self.optimizer = self.accelerator.prepare(model, make_optimizer(model, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]

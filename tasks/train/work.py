@@ -28,6 +28,7 @@ from tasks.train.conversations import ConversationBatches, chat_data
 from tasks.train.history import History
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import Training as Fitting
+from tasks.train.loop import within_memory
 from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
 from tasks.train.mixture import Source, sources_of
 from tasks.train.model import Design, build_model, check_runs, checkpoint_activations, save_model
@@ -128,14 +129,14 @@ def train(job: Job) -> Report:
     )
     if unread := [name for name, found in _mixture(plan, plan.steps).get("sources", {}).items() if not found["epochs"]]:
         job.say(f"{order.where}: ingest.sources: {plan.steps:,} steps are too few to read {', '.join(unread)}")
-    plan, identity, training = _begin(job, order, asked, model, plan)
+    plan, identity, begun = _begin(job, order, asked, model, plan)
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
     record = LiveRecord.open(
         job.recipe, identity, order.resolved() | facts | ({"compiled": True} if plan.machine.compiled else {})
     )
     finished = False
     try:
-        history = training.run(record)
+        history = within_memory(model, plan, lambda: begun.pop().run(record))
         finished = True
     except KeyboardInterrupt as stop:
         stop.add_note(
@@ -159,10 +160,11 @@ def train(job: Job) -> Report:
     return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
 
 
-def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tuple[Plan, str, Fitting]:
+def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tuple[Plan, str, list[Fitting]]:
     """The plan with its checkpoint folder, the identity, and the training, ready to run; eager if compiling fails.
 
-    `asked`: the machine before the model was built, which its identity names.
+    `asked`: the machine before the model was built, which its identity names. The training is in a list: who runs it
+    takes it out, so that its memory can be freed when there is too little.
     """
     from accelerate.utils import extract_model_from_parallel
 
@@ -173,7 +175,7 @@ def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tu
     if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
         add_reference(model, plan, identity)
     try:
-        return plan, identity, Fitting(model, plan)
+        return plan, identity, [within_memory(model, plan, lambda: Fitting(model, plan))]
     except CannotCompile as reason:
         job.say(f"cannot compile: {reason}; goes on without (GRISTMILL_COMPILE=off saves the attempt)")
         checkpoints.clear(plan.folder)
