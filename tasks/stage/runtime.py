@@ -1,9 +1,11 @@
-"""Environment settings that do not change results: GRISTMILL_* and the tools' own variables.
+"""Environment settings that do not change results, but for rounding: GRISTMILL_* and the tools' own variables.
 
 GRISTMILL_WORKERS           processes of a data stage, and torch threads (default: the cores of this machine)
 GRISTMILL_ENGINE            where data stages run: processes, or a cluster: ray, ray:ADDRESS, dask:ADDRESS
                             (default: processes)
 GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
+GRISTMILL_COMPILE           auto, on or off: whether a training is compiled, which changes its bytes, as identity and
+                            report say (default: auto, where the work repays it: see `tasks.train.compiled`)
 GRISTMILL_TIMEOUT           timeout of a stage in seconds (default: none)
 GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
@@ -76,6 +78,14 @@ def find_device() -> str:
         raise GristmillError(f"GRISTMILL_DEVICE: {wanted!r} is not one of auto, cpu, cuda, mps")
     if not there[wanted]:
         raise GristmillError(f"GRISTMILL_DEVICE: torch finds no {wanted} device on this machine")
+    return wanted
+
+
+def compiling() -> str:
+    """Whether to compile a training: auto, on or off."""
+    wanted = os.environ.get("GRISTMILL_COMPILE") or "auto"
+    if wanted not in ("auto", "on", "off"):
+        raise GristmillError(f"GRISTMILL_COMPILE: {wanted!r} is not one of auto, on, off")
     return wanted
 
 

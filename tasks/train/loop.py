@@ -14,6 +14,7 @@ from tasks.stage.progress import progress
 from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
 from tasks.train.batches import count_items
+from tasks.train.compiled import compiled, settled
 from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
@@ -34,23 +35,21 @@ if TYPE_CHECKING:
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
 
-    Raises GristmillError if a loss or gradient is not finite, if a GPU has too little memory, and after the step in
-    GRISTMILL_STOP_AFTER.
+    Raises CannotCompile before anything is written, GristmillError if a loss or gradient is not finite, if a GPU has
+    too little memory, and after the step in GRISTMILL_STOP_AFTER.
     """
-    import torch
-
-    try:
-        return Training(model, plan, record).run()
-    except torch.OutOfMemoryError:
-        full = True  # not explained here, where the error holds on to the step's memory
-    assert full
-    raise GristmillError(out_of_memory(model, plan))
+    return Training(model, plan).run(record)
 
 
 class Training:
-    """One training run: a model, its optimizer, its batches and its log, from the last checkpoint to the last step."""
+    """One training run: a model, its optimizer, its batches and its log, from the last checkpoint to the last step.
 
-    def __init__(self, model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> None:
+    Raises CannotCompile if the machine is to compile and cannot.
+    """
+
+    log: Log
+
+    def __init__(self, model: "PreTrainedModel", plan: Plan) -> None:
         from accelerate.utils import set_seed
 
         settings = plan.settings
@@ -59,6 +58,7 @@ class Training:
         self.accelerator = make_accelerator(plan.machine)
         self.net, self.optimizer = self.accelerator.prepare(model, make_optimizer(model, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.loss = compiled(plan, self.net, self.device) if plan.machine.compiled else plan.loss
 
         set_seed(settings.seed)
         checkpoint = checkpoints.last_whole(plan.folder)
@@ -66,18 +66,28 @@ class Training:
         positions = range(self.done * settings.accumulation, self.steps * settings.accumulation)
         self.batches = plan.data.training.loader(positions, self.device)
         self.history = History() if checkpoint is None else self._load(checkpoint)
-        self.log = Log(plan, self.history, record)
 
     @property
     def device(self) -> "torch.device":
         """Where the model is."""
         return self.accelerator.device
 
-    def run(self) -> History:
+    def run(self, record: "LiveRecord") -> History:
         """Train to the last step; see `fit`."""
+        import torch
+
+        try:
+            return self._run(record)
+        except torch.OutOfMemoryError:
+            full = True  # not explained here, where the error holds on to the step's memory
+        assert full
+        raise GristmillError(out_of_memory(self.model, self.plan))
+
+    def _run(self, record: "LiveRecord") -> History:
+        self.log = Log(self.plan, self.history, record)
         stop = last_step() or math.inf
         self.net.train()
-        with progress("train", self.steps, "steps") as bar:
+        with settled(self.plan), progress("train", self.steps, "steps") as bar:
             if self.done:
                 bar.advance(self.done, note="resumed")
             for step in range(self.done + 1, self.steps + 1):
@@ -116,7 +126,7 @@ class Training:
         items = sum(map(count_items, micro_batches))
         losses = []
         for batch in micro_batches:
-            loss = self.plan.loss(self.net, batch) / max(items, 1)
+            loss = self.loss(self.net, batch) / max(items, 1)
             self.accelerator.backward(loss)
             losses.append(loss.detach())
         return items, losses

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from tasks.train.muon import stacked_muon
 from tasks.train.settings import AdamWSettings, MuonSettings
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ def make_optimizer(model: "PreTrainedModel", settings: AdamWSettings) -> "torch.
         parts.append(torch.optim.AdamW(by_adamw, betas=settings.betas, eps=settings.epsilon, fused=True))
     if isinstance(settings, MuonSettings) and groups["matrices"]:
         parts.append(
-            torch.optim.Muon(
+            stacked_muon(
                 _by_shape(model, groups["matrices"], settings.matrix_learning_rate),
-                weight_decay=settings.matrix_weight_decay,
-                momentum=settings.momentum,
-                ns_steps=settings.newton_schulz_steps,
+                settings.matrix_weight_decay,
+                settings.momentum,
+                settings.newton_schulz_steps,
             )
         )
     return joined(parts) if len(parts) > 1 else parts[0]

@@ -9,11 +9,17 @@ from tasks.train.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Machine:
-    """Device, precision and attention implementation of a training run."""
+    """Device, precision and attention implementation of a training run, and whether its loss is compiled."""
 
     device: str
     precision: str
     attention: str
+    compiled: bool = False
+
+    def facts(self) -> dict[str, str | bool]:
+        """What its bytes depend on, for identity and report."""
+        facts: dict[str, str | bool] = {"precision": self.precision, "attention": self.attention}
+        return facts | ({"compiled": True} if self.compiled else {})
 
 
 def resolve(settings: TrainSettings, where: str) -> Machine:

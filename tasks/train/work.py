@@ -4,8 +4,9 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.mixture import Weighted, read_weights
@@ -22,10 +23,11 @@ from tasks.stage.task import CHATS, FAMILIES, read_task
 from tasks.train import checkpoints
 from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
+from tasks.train.compiled import CannotCompile, wanted
 from tasks.train.conversations import ConversationBatches, chat_data
 from tasks.train.history import History
 from tasks.train.log import bits_per_byte
-from tasks.train.loop import fit
+from tasks.train.loop import Training as Fitting
 from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
 from tasks.train.mixture import Source, sources_of
 from tasks.train.model import Design, build_model, check_runs, checkpoint_activations, save_model
@@ -96,7 +98,6 @@ def train(job: Job) -> Report:
     )
     if order.task in CHATS:
         require_template(job.input("tokenizer"), job.input("tokens/train"), splits["train"].text.index)
-    identity = identify(job, order, machine)
     make_deterministic(order.train.seed, machine)
     labels = splits["train"].labels
     free = order.train.attention == "auto" and machine.attention == "sdpa"
@@ -105,7 +106,7 @@ def train(job: Job) -> Report:
         None if free else machine.attention, job.input("base"),
     )  # fmt: skip
     model, drawn = build_model(design)
-    machine = replace(machine, attention=model.config._attn_implementation)
+    asked, machine = machine, replace(machine, attention=model.config._attn_implementation)
     data = make_data(job, order, splits, vocabulary, model.config, read_sources(order, splits["train"]))
     check_runs(model, data.training, design)
     parameters = sum(p.numel() for p in model.parameters())
@@ -116,23 +117,25 @@ def train(job: Job) -> Report:
         model = add_lora(model, drawn, lora, design, machine)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     text = _counted(job, order, splits["validation"], data)
-    plan = Plan(order.where, order.train, machine, data, checkpoints_of(job.recipe, identity), text)
+    plan = Plan(order.where, order.train, machine, data, Path(), text)
+    if wanted(plan, parameters):
+        plan = replace(plan, machine=replace(machine, compiled=True))
     job.say(
         f"{model.config.model_type}, {parameters:,} parameters"
         + (f" plus {trained:,} trained" if lora is not None else "")
         + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
+        + (", compiled" if plan.machine.compiled else "")
     )
     if unread := [name for name, found in _mixture(plan, plan.steps).get("sources", {}).items() if not found["epochs"]]:
         job.say(f"{order.where}: ingest.sources: {plan.steps:,} steps are too few to read {', '.join(unread)}")
+    plan, identity, training = _begin(job, order, asked, model, plan)
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
-    record = LiveRecord.open(job.recipe, identity, order.resolved() | facts)
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
+    record = LiveRecord.open(
+        job.recipe, identity, order.resolved() | facts | ({"compiled": True} if plan.machine.compiled else {})
+    )
     finished = False
     try:
-        if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
-            add_reference(model, plan, identity)
-        history = fit(model, plan, record)
+        history = training.run(record)
         finished = True
     except KeyboardInterrupt as stop:
         stop.add_note(
@@ -150,10 +153,34 @@ def train(job: Job) -> Report:
         model = merged(model)
     save_model(model, design, usage, job.input("tokenizer"), job.output("model"))
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
-    checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
+    checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, plan.machine))
     checkpoints.clear(plan.folder)
     checkpoints.clear_others(plan.folder, keep=0)
     return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
+
+
+def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tuple[Plan, str, Fitting]:
+    """The plan with its checkpoint folder, the identity, and the training, ready to run; eager if compiling fails.
+
+    `asked`: the machine before the model was built, which its identity names.
+    """
+    from accelerate.utils import extract_model_from_parallel
+
+    identity = identify(job, order, replace(asked, compiled=plan.machine.compiled))
+    plan = replace(plan, folder=checkpoints_of(job.recipe, identity))
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
+    if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
+        add_reference(model, plan, identity)
+    try:
+        return plan, identity, Fitting(model, plan)
+    except CannotCompile as reason:
+        job.say(f"cannot compile: {reason}; goes on without (GRISTMILL_COMPILE=off saves the attempt)")
+        checkpoints.clear(plan.folder)
+        if not any(plan.folder.iterdir()):
+            plan.folder.rmdir()
+        extract_model_from_parallel(model, keep_fp32_wrapper=False)  # without the autocast of the first attempt
+        return _begin(job, order, asked, model, replace(plan, machine=replace(plan.machine, compiled=False)))
 
 
 def read_order(recipe: str) -> Order:
@@ -241,7 +268,7 @@ def identify(job: Job, order: Order, machine: Machine) -> str:
         **order.resolved(),
         "inputs": {name: hash_tree(job.input(name)) for name in job.stage.inputs},
         "code": read_code("train"),
-        "machine": {"precision": machine.precision, "attention": machine.attention},
+        "machine": machine.facts(),
         "libraries": {"torch": torch.__version__, "transformers": transformers.__version__, **_bits(order.model)},
     })  # fmt: skip
 
@@ -317,7 +344,7 @@ def _report(
         details={
             "identity": identity,
             "settings": order.resolved(),
-            **{key: value for key, value in asdict(plan.machine).items() if key != "device"},
+            **plan.machine.facts(),
             **facts,
             "data": plan.data.facts,
             **_mixture(plan, last.step),

@@ -1,0 +1,175 @@
+"""Compiling the training loss, forward and backward, with torch.compile: `GRISTMILL_COMPILE`.
+
+`auto` compiles a training of at least WORK floating-point operations, 6 for each parameter and token (Kaplan et al.
+2020, https://arxiv.org/abs/2001.08361, section 2.1): no stopwatch, so a machine always decides the same way.
+
+A compiled training has other bytes than an eager one, as fused sums round elsewhere, so it has an identity of its own.
+It has the same bytes each time, and over any number of stops: everything is compiled before the first step, from the
+same first batches, and a batch whose shape fits none of the compiled graphs is computed without them. Otherwise the
+graphs would depend on the batches that a process saw first. Dropout draws its seeds from torch's generator, whose state
+is in every checkpoint.
+
+Compiled code is kept in `data/.compiled/<torch>-<processor>`, unless TORCHINDUCTOR_CACHE_DIR says where: it serves the
+next run, and every recipe with a model of the same shapes.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tasks.stage.errors import one_line
+from tasks.stage.run import DATA
+from tasks.stage.runtime import compiling
+from tasks.train.batches import Batch, Batches, find_asked
+from tasks.train.plan import Plan
+from tasks.train.settings import PackedTraining
+
+if TYPE_CHECKING:
+    import torch
+
+Loss = Callable[[Any, Batch], "torch.Tensor"]
+
+WORK = {"cpu": 1e13, "cuda": 1e16}
+"""Least floating-point operations of a training that `auto` compiles: about a minute of eager training."""
+SHAPES = 3
+"""Most shapes of batches that are compiled, each for all batches that differ in size only."""
+SEARCHED = 64
+"""Batches among which they are searched."""
+OPTIONS: dict[str, Any] = {"realize_opcount_threshold": 8}
+"""For CPUs. torch's default is 50: the sines of rotary positions are then computed again for each head and use."""
+KEPT_BYTES = 2 << 30
+"""The cache is emptied if it is larger than this."""
+
+_held: list[IO[bytes]] = []
+"""The lock on the cache, while this process lives."""
+
+
+class CannotCompile(Exception):
+    """The compiler is missing or failed; the message says how, in one line."""
+
+
+def wanted(plan: Plan, parameters: int) -> bool:
+    """Whether to compile this training, of a model with this many parameters."""
+    how = compiling()
+    if how != "auto":
+        return how == "on"
+    tokens = plan.steps * plan.settings.accumulation * plan.settings.tokens_per_batch()
+    return 6 * parameters * tokens >= WORK.get(plan.machine.device, float("inf"))
+
+
+def compiled(plan: Plan, net: Any, device: "torch.device") -> Loss:
+    """The plan's loss for training, compiled; `net` is the model as it will be trained.
+
+    Raises CannotCompile. Leaves torch's generator elsewhere, and the model without gradients.
+    """
+    import torch
+    from torch._dynamo.exc import TorchDynamoException
+
+    keep_cache()
+    torch._dynamo.reset()
+
+    def loss(net: Any, batch: Batch) -> "torch.Tensor":
+        return plan.loss(net, batch)
+
+    quick: Loss = torch.compile(loss, options=OPTIONS if device.type == "cpu" else None)
+    training = net.training
+    net.train()
+    try:
+        if device.type == "cpu":
+            _require_compiler()
+        for batch in _first_shapes(plan):
+            quick(net, _marked({name: part.to(device) for name, part in batch.items()}, plan)).backward()
+    except (TorchDynamoException, RuntimeError) as error:
+        if not _is_of_compiler(error):
+            raise
+        raise CannotCompile(one_line(error)) from error
+    finally:
+        net.zero_grad()
+        net.train(training)
+        with suppress(AttributeError):
+            torch._inductor.async_compile.shutdown_compile_workers()
+    return lambda net, batch: quick(net, _marked(batch, plan))
+
+
+def settled(plan: Plan) -> "AbstractContextManager[Any]":
+    """While active, nothing more is compiled: what fits no compiled graph is computed without."""
+    import torch
+
+    return torch.compiler.set_stance("eager_on_recompile") if plan.machine.compiled else nullcontext()
+
+
+def _require_compiler() -> None:
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    get_cpp_compiler()
+
+
+def _is_of_compiler(error: BaseException) -> bool:
+    """Whether torch's compiler raised an error, and not the model itself."""
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
+
+    return isinstance(error, TorchDynamoException | CppCompileError | InvalidCxxCompiler)
+
+
+def _first_shapes(plan: Plan) -> Iterator[Batch]:
+    """The first training batches of SHAPES different shapes; one where all are alike."""
+    training: Batches = plan.data.training
+    seen = set()
+    for position in range(1 if isinstance(plan.settings, PackedTraining) else min(training.count, SEARCHED)):
+        batch = find_asked(training.batch(position))
+        shape = batch["input_ids"].shape
+        if shape not in seen:
+            seen.add(shape)
+            yield batch
+        if len(seen) == SHAPES:
+            return
+
+
+def _marked(batch: Batch, plan: Plan) -> Batch:
+    """A batch whose sizes a graph takes as variables: of packed blocks the number of items only."""
+    from torch._dynamo import maybe_mark_dynamic
+
+    packed = isinstance(plan.settings, PackedTraining)
+    for name, part in batch.items():
+        for axis in range(part.ndim) if not packed or name == "asked" else ():
+            maybe_mark_dynamic(part, axis)
+    return batch
+
+
+def keep_cache() -> None:
+    """Name the folder of compiled code to torch, and clear it of what older versions left, unless another training
+    uses it. A folder that cannot be written to is not used."""
+    import torch
+
+    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
+        return
+    processor = hashlib.blake2b(repr(sorted(torch.cpu.get_capabilities().items())).encode(), digest_size=4).hexdigest()
+    root = (DATA / ".compiled").absolute()
+    folder = root / f"{torch.__version__}-{processor}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (root / "lock").open("ab")
+    except OSError:  # torch has a place of its own in the system's folder for temporary files
+        return
+    _held.append(lock)
+    with suppress(OSError):  # another training has it, or no locks here: nothing is cleared
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for other in root.iterdir():
+            if other.is_dir() and not other.name.startswith(f"{torch.__version__}-"):
+                shutil.rmtree(other)
+        if _bytes(folder) > KEPT_BYTES:
+            shutil.rmtree(folder)
+            folder.mkdir()
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
