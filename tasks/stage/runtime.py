@@ -6,6 +6,13 @@ GRISTMILL_ENGINE            where data stages run: processes, or a cluster: ray,
 GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
 GRISTMILL_COMPILE           auto, on or off: whether a training is compiled, which changes its bytes, as identity and
                             report say (default: auto, where the work repays it: see `tasks.train.compiled`)
+GRISTMILL_LAUNCH            trains on more than one device: torchrun:2 (processes on this machine),
+                            torchrun:2x8@HOST or torchrun:2x8@HOST:PORT (2 machines with 8 each, which meet at HOST),
+                            ray:2 (on the Ray cluster of GRISTMILL_ENGINE) (default: one process)
+GRISTMILL_NODE              the number of this machine among those of GRISTMILL_LAUNCH, from 0, which is HOST (default:
+                            0 on HOST, 1 elsewhere)
+GRISTMILL_LAUNCH_TIMEOUT    seconds in which the processes have to find each other (default: 300)
+GRISTMILL_RANKS             set for each process of such a training: the folder in which it says how it ended
 GRISTMILL_TIMEOUT           timeout of a stage in seconds (default: none)
 GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
@@ -87,6 +94,16 @@ def compiling() -> str:
     if wanted not in ("auto", "on", "off"):
         raise GristmillError(f"GRISTMILL_COMPILE: {wanted!r} is not one of auto, on, off")
     return wanted
+
+
+def launch_seconds() -> int:
+    """Seconds in which the processes of a training have to find each other."""
+    return _whole_number("GRISTMILL_LAUNCH_TIMEOUT") or 300
+
+
+def node() -> int | None:
+    """The number of this machine among those that train together, if it was given."""
+    return _whole_number("GRISTMILL_NODE", least=0)
 
 
 def timeout(stage: str) -> int | None:

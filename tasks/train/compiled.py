@@ -55,6 +55,8 @@ class CannotCompile(Exception):
 
 def wanted(plan: Plan, parameters: int) -> bool:
     """Whether to compile this training, of a model with this many parameters."""
+    if plan.settings.shard != "none":  # its layers are put together and taken apart by hooks
+        return False
     how = compiling()
     if how != "auto":
         return how == "on"

@@ -41,8 +41,10 @@ class Log:
 
         if not self._unread:
             return
-        values = torch.stack([torch.stack(measured) for _, measured in self._unread]).tolist()
-        for (step, _), (*losses, norm) in zip(self._unread, values, strict=True):
+        own = torch.stack([torch.stack(measured) for _, measured in self._unread])
+        of_ranks = zip(*self.plan.world.gathered(own).tolist(), strict=True)
+        for (step, _), measured in zip(self._unread, of_ranks, strict=True):
+            losses, norm = [loss for values in measured for loss in values[:-1]], measured[0][-1]
             for loss in losses:
                 self._require_finite("loss", loss, step)
             self._require_finite("gradient", norm, step)

@@ -6,15 +6,20 @@ an evaluation or a checkpoint needs them. It raises at the first non-finite valu
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
 from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
-from tasks.train.batches import count_items
+from tasks.train.batches import Batch, count_items
 from tasks.train.compiled import compiled, settled
+from tasks.train.dealt import Dealt, taken_off
+from tasks.train.distributed import replicated
 from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
@@ -23,6 +28,7 @@ from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
 from tasks.train.schedule import share
+from tasks.train.sharded import as_plain, gather, plugin, shard_on_cpu
 
 if TYPE_CHECKING:
     import torch
@@ -55,17 +61,36 @@ class Training:
         settings = plan.settings
         self.model, self.plan, self.settings, self.steps = model, plan, settings, plan.steps
         find_tail(model, plan.data.training.batch(0))
-        self.accelerator = make_accelerator(plan.machine)
-        self.net, self.optimizer = self.accelerator.prepare(model, make_optimizer(model, settings.optimizer))
+        self.accelerator = make_accelerator(plan.machine, sharded=plan.sharded)
+        self.world = plan.world
+        if plan.sharded:
+            net = deepcopy(model) if self.world.first else model  # `model` gets the weights of all ranks at the end
+            self.net, self.optimizer = self.accelerator.prepare(net, make_optimizer(net, settings.optimizer))
+        else:
+            self.net = self.accelerator.prepare_model(model, evaluation_mode=True)  # placed, with autocast
+            self.optimizer = self.accelerator.prepare(make_optimizer(model, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.loss = compiled(plan, self.net, self.device) if plan.machine.compiled else plan.loss
+        self.synced = self.net
+        """Its backward adds up the gradients of all ranks."""
+        if self.world.size > 1 and not plan.sharded:
+            self.synced = replica = replicated(self.net, self.loss, self.device)
+            self.loss = lambda _, batch: replica(batch)
 
         set_seed(settings.seed)
         checkpoint = checkpoints.last_whole(plan.folder)
         self.done = checkpoints.step_of(checkpoint)
-        positions = range(self.done * settings.accumulation, self.steps * settings.accumulation)
-        self.batches = plan.data.training.loader(positions, self.device)
+        self.batches = self._batches()
         self.history = History() if checkpoint is None else self._load(checkpoint)
+
+    def _batches(self) -> Iterator[Batch]:
+        """The micro-batches to go, or this rank's share of them."""
+        each, whole = self.settings.accumulation, self.plan.data.training
+        first, last = self.done * each, self.steps * each
+        if self.world.size == 1:
+            return whole.loader(range(first, last), self.device)
+        dealt = Dealt(whole, self.world, each)
+        return dealt.loader(dealt.positions(first, last), self.device)
 
     @property
     def device(self) -> "torch.device":
@@ -101,7 +126,9 @@ class Training:
                     break
                 if step % self.settings.checkpoint_every == 0:
                     self._save(step)
-        if self.settings.keep == "best":
+        if self.plan.sharded:
+            gather(self.net, self.model, self.world.first)
+        if self.settings.keep == "best" and self.world.first:
             checkpoints.load_best(self.plan.folder, self.model, self.history)
         return self.history
 
@@ -110,8 +137,10 @@ class Training:
         factor = self._factor(step)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
+        self.world.seed(self.settings.seed, step)
         items, losses = self._gradients()
         norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm or math.inf)
+        norm = as_plain(norm) if self.plan.sharded else norm
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.log.step(step, items, losses, norm)
@@ -121,15 +150,22 @@ class Training:
         return share(step - 1, self.steps, self.settings.schedule)
 
     def _gradients(self) -> "tuple[int, list[torch.Tensor]]":
-        """Gradients of the mean loss per item of the next micro-batches; their items, and their parts of the loss."""
-        micro_batches = [next(self.batches) for _ in range(self.settings.accumulation)]
-        items = sum(map(count_items, micro_batches))
+        """Gradients of the mean loss per item of the next micro-batches of all ranks; how many items these have, and
+        the parts of the loss that are of this rank."""
+        size, each = self.world.size, self.settings.accumulation
+        micro_batches = [next(self.batches) for _ in range(each if each % size else each // size)]
+        items = sum(map(taken_off, micro_batches))
         losses = []
-        for batch in micro_batches:
-            loss = self.loss(self.net, batch) / max(items, 1)
-            self.accelerator.backward(loss)
+        for number, batch in enumerate(micro_batches, 1):
+            with self._unsynced() if number < len(micro_batches) else nullcontext():
+                loss = self.loss(self.net, batch) / max(items, 1)
+                self.accelerator.backward(loss if size == 1 else loss * size)  # the mean over ranks is taken of it
             losses.append(loss.detach())
         return items, losses
+
+    def _unsynced(self) -> AbstractContextManager[Any]:
+        """While active, gradients are not yet summed over ranks."""
+        return nullcontext() if self.world.size == 1 else self.accelerator.no_sync(self.synced)
 
     def _measure(self, step: int, last: bool) -> None:
         """Every few steps, a row of the history and an evaluation."""
@@ -152,7 +188,9 @@ class Training:
 def _stopped(plan: Plan, history: History, step: int) -> GristmillError:
     """The end of a training that GRISTMILL_STOP_AFTER cuts off: its rows so far are kept, its model is not."""
     path = plan.folder / CURVE
-    path.write_text(history.to_csv(), encoding="utf-8")
+    if plan.world.first:
+        path.write_text(history.to_csv(), encoding="utf-8")
+    plan.world.wait()
     return GristmillError(
         f"{plan.where}: train: stopped after step {step} of {plan.steps} (GRISTMILL_STOP_AFTER); {path} has its "
         "history, and there is no model; unset it to train to the end"
@@ -163,23 +201,31 @@ def evaluate(model: "PreTrainedModel", plan: Plan, device: "torch.device") -> tu
     """The validation loss in nats per item, and the plan's other measures; all items have equal weight."""
     import torch
 
-    batches, sums, items = plan.data.validation, [], 0
+    batches, sums, counts, world = plan.data.validation, [], [], plan.world
+    turns = range(world.rank, world.size * -(-batches.count // world.size), world.size)
     model.eval()
     with torch.no_grad():
-        for batch in batches.loader(range(batches.count), device):
+        for batch in batches.loader([min(turn, batches.count - 1) for turn in turns], device):
             sums.append(torch.stack(plan.measure(model, batch)))
-            items += count_items(batch)
+            counts.append(count_items(batch))
     model.train()
-    loss, *more = (math.fsum(values) / max(items, 1) for values in zip(*torch.stack(sums).tolist(), strict=True))
+    own = torch.stack(sums)
+    measured = world.gathered(own).transpose(0, 1).flatten(0, 1)[: batches.count].tolist()  # in the order of batches
+    items = sum([count for turn in zip(*world.told(counts), strict=True) for count in turn][: batches.count])
+    loss, *more = (math.fsum(values) / max(items, 1) for values in zip(*measured, strict=True))
     return loss, dict(zip(plan.measures, more, strict=True))
 
 
-def make_accelerator(machine: Machine) -> "Accelerator":
-    """The accelerator for a device, with autocast to its precision."""
+def make_accelerator(machine: Machine, sharded: bool = False) -> "Accelerator":
+    """The accelerator for a device, with autocast to its precision; `sharded`: it deals weights over ranks."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
     # Accelerate's state is global: without a reset, a second training in this process could not change precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     mixed = "bf16" if machine.precision == "bf16" else "no"
-    return Accelerator(mixed_precision=mixed, cpu=machine.device == "cpu")
+    how = plugin() if sharded else None
+    accelerator = Accelerator(mixed_precision=mixed, cpu=machine.device == "cpu", fsdp_plugin=how)
+    if how is not None and machine.device == "cpu":
+        shard_on_cpu(accelerator, how)
+    return accelerator

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.formats.tokens import Index
 from tasks.train.batches import Batch, Data
+from tasks.train.distributed import World
 from tasks.train.history import History
 from tasks.train.loss import summed_loss
 from tasks.train.precision import Machine
@@ -31,6 +32,8 @@ class Plan:
     """Checkpoint folder."""
     text: Index | None
     """Tokens and bytes of the validation split, if the loss is per token of text and converts to bits per byte."""
+    world: World = World()
+    """The processes that train together."""
 
     @property
     def steps(self) -> int:
@@ -39,6 +42,11 @@ class Plan:
             return self.settings.steps
         assert self.settings.epochs is not None
         return max(math.ceil(self.data.training.count * self.settings.epochs / self.settings.accumulation), 1)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether weights are dealt over ranks."""
+        return self.settings.shard == "full" and self.world.size > 1
 
     def exhausted(self, history: History) -> bool:
         """Whether early stopping has run out of patience."""
@@ -58,8 +66,10 @@ class Plan:
     def loss(self, model: "PreTrainedModel", batch: Batch) -> "torch.Tensor":
         """The training loss of a batch, summed over its items."""
         if isinstance(self.settings, PreferenceTraining):
-            return preference_losses(read_answers(model, batch), self.settings.loss).sum()
-        return summed_loss(model, batch, self.smoothing, self.noise)
+            total = preference_losses(read_answers(model, batch), self.settings.loss).sum()
+        else:
+            total = summed_loss(model, batch, self.smoothing, self.noise)
+        return total * 0 if "idle" in batch else total
 
     @property
     def measures(self) -> tuple[str, ...]:

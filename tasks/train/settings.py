@@ -162,6 +162,9 @@ class TrainSettings(Section):
     """Steps between checkpoints."""
     keep: Literal["last", "best"] = "last"
     """Keep the model after the last step, or the one with the lowest validation loss."""
+    shard: Literal["none", "full"] = Field("none", exclude_if=lambda how: how == "none")
+    """With GRISTMILL_LAUNCH: `full` deals weights, gradients and the optimizer's state over the processes (FSDP2), for
+    models that do not fit one device; `none` gives each process all of them (DDP)."""
     patience: Count | None = None
     """Early stopping: end after this many evaluations without a lower validation loss; needs keep: best."""
 

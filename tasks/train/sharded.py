@@ -1,0 +1,122 @@
+"""`train.shard: full`: weights, gradients and the optimizer's state are dealt over ranks, with FSDP2.
+
+Each rank has 1 / size of every parameter; the whole ones of a layer are together only while it computes (Zhao et al.
+2023, https://arxiv.org/abs/2304.11277; ZeRO stage 3 of Rajbhandari et al. 2020, https://arxiv.org/abs/1910.02054).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+    from accelerate.utils import FullyShardedDataParallelPlugin
+
+
+def plugin() -> "FullyShardedDataParallelPlugin":
+    """How accelerate shards a model: by its layers. Precision is autocast's, as for a model that is not sharded."""
+    from accelerate.utils import FullyShardedDataParallelPlugin
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    return FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="TRANSFORMER_BASED_WRAP",
+        reshard_after_forward=True,
+        cpu_ram_efficient_loading=False,
+        mixed_precision_policy=MixedPrecisionPolicy(),
+    )
+
+
+def shard_on_cpu(accelerator: "Accelerator", how: "FullyShardedDataParallelPlugin") -> None:
+    """Let accelerate shard a model on CPUs: it offers that on GPUs only, though torch does it on both."""
+    from accelerate.utils import DistributedType
+
+    accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = how
+
+
+def whole(net: "torch.nn.Module") -> dict[str, Any]:
+    """All weights of a sharded model on the CPU of rank 0, by name; empty on other ranks. All ranks call it."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    return get_model_state_dict(net, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+
+
+def gather(net: "torch.nn.Module", model: "torch.nn.Module", first: bool) -> None:
+    """Put the weights of a sharded model into a whole one on rank 0. All ranks call it."""
+    weights = whole(net)
+    if first:
+        model.load_state_dict(weights)
+
+
+def as_plain(values: "torch.Tensor") -> "torch.Tensor":
+    """A tensor of all ranks as one that each has whole."""
+    full = getattr(values, "full_tensor", None)  # DTensor, whose import takes a second
+    return values if full is None else full()
+
+
+def placed_as(values: "torch.Tensor", like: "torch.Tensor") -> "torch.Tensor":
+    """The part of a tensor, which all ranks have whole, that belongs to a sharded one of the same shape."""
+    if not hasattr(like, "full_tensor"):
+        return values
+    from torch.distributed.tensor import DTensor, Replicate
+
+    mesh = like.device_mesh
+    return DTensor.from_local(values, mesh, [Replicate()] * mesh.ndim, run_check=False).redistribute(
+        mesh, like.placements
+    )
+
+
+def save(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> None:
+    """Write weights and optimizer of a sharded training into a folder, each rank its part."""
+    import torch.distributed.checkpoint as parts
+
+    parts.save(_state(net, optimizer), checkpoint_id=folder)
+
+
+def load(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> None:
+    """Read what `save` wrote, whatever the number of ranks that wrote it: also one that is not sharded."""
+    import torch
+    import torch.distributed.checkpoint as parts
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+    reader = parts.FileSystemReader(folder)
+    state = {name: values for name, values in _state(net, optimizer).items() if name.startswith(WEIGHT)}
+    parameters = _parameters(optimizer)
+    for name, stored in reader.read_metadata().state_dict_metadata.items():
+        if name.startswith(MOMENT) and isinstance(stored, TensorStorageMetadata):
+            parameter = parameters[int(name.split("/")[1])]
+            alike = stored.size == parameter.shape
+            state[name] = torch.zeros_like(parameter) if alike else torch.zeros(stored.size)
+    parts.load(state, storage_reader=reader)
+    for number, parameter in enumerate(parameters):
+        start = f"{MOMENT}{number}/"
+        own = {name.removeprefix(start): values for name, values in state.items() if name.startswith(start)}
+        if own:
+            _owner(optimizer, parameter).state[parameter] = own
+
+
+WEIGHT, MOMENT = "weight/", "optimizer/"
+
+
+def _state(net: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> "dict[str, torch.Tensor]":
+    """`weight/<name>` and `optimizer/<number of the parameter>/<name>`; frozen weights are the base's."""
+    state = {f"{WEIGHT}{name}": values.detach() for name, values in net.named_parameters() if values.requires_grad}
+    for number, parameter in enumerate(_parameters(optimizer)):
+        for name, values in _owner(optimizer, parameter).state.get(parameter, {}).items():
+            state[f"{MOMENT}{number}/{name}"] = values
+    return state
+
+
+def _parameters(optimizer: "torch.optim.Optimizer") -> "list[torch.Tensor]":
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _owner(optimizer: Any, parameter: "torch.Tensor") -> "torch.optim.Optimizer":
+    """The optimizer, or the part of it, that moves a parameter."""
+    optimizer = getattr(optimizer, "optimizer", optimizer)  # without accelerate's wrapper
+    parts: list[torch.optim.Optimizer] = getattr(optimizer, "parts", [optimizer])
+    ids = id(parameter)
+    return next(
+        part for part in parts if any(id(own) == ids for group in part.param_groups for own in group["params"])
+    )
