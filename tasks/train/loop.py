@@ -6,13 +6,14 @@ an evaluation or a checkpoint needs them. It raises at the first non-finite valu
 """
 
 import math
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
 from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
+from tasks.train.average import Average
 from tasks.train.batches import count_items
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
@@ -20,6 +21,9 @@ from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
 from tasks.train.schedule import share
+from tasks.train.state import State
+from tasks.train.weights import trained_weights
+from tasks.train.writer import Writer
 
 if TYPE_CHECKING:
     import torch
@@ -50,23 +54,36 @@ class Training:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
         set_seed(settings.seed)
-        checkpoint = checkpoints.last_whole(plan.folder)
+        average = settings.average
+        self.average = None if average is None else Average(model, average, self.steps)
+        checkpoint = checkpoints.last_whole(plan.folder, plan.identity) or plan.shared
         self.done = checkpoints.step_of(checkpoint)
         positions = range(self.done * settings.accumulation, self.steps * settings.accumulation)
         self.batches = plan.data.training.loader(positions, self.device)
-        self.history = History() if checkpoint is None else self._load(checkpoint)
+        self.state = State(model, self.optimizer, self.device, History(), self.average)
+        if checkpoint is not None:
+            checkpoints.load(checkpoint, self.state, plan.folder)
+        if checkpoint is not None and checkpoint == plan.shared:
+            origin = {"identity": checkpoint.parent.name, "step": self.done}
+            self.state.history.continued_from = origin
         self.log = Log(plan, self.history, record)
+        self.writer = Writer(plan, self.state)
 
     @property
     def device(self) -> "torch.device":
         """Where the model is."""
         return self.accelerator.device
 
+    @property
+    def history(self) -> History:
+        """The rows so far."""
+        return self.state.history
+
     def run(self) -> History:
         """Train to the last step; see `fit`."""
         stop = last_step() or math.inf
         self.net.train()
-        with progress("train", self.steps, "steps") as bar:
+        with self.writer, progress("train", self.steps, "steps") as bar:
             if self.done:
                 bar.advance(self.done, note="resumed")
             for step in range(self.done + 1, self.steps + 1):
@@ -78,10 +95,13 @@ class Training:
                     raise _stopped(self.plan, self.history, step)
                 if last or self.plan.exhausted(self.history):
                     break
-                if step % self.settings.checkpoint_every == 0:
-                    self._save(step)
+                if self.writer.due(step):
+                    self.log.read()
+                    self.writer.save(step)
         if self.settings.keep == "best":
             checkpoints.load_best(self.plan.folder, self.model, self.history)
+        elif self.average is not None:
+            self.average.swap()
         return self.history
 
     def _step(self, step: int) -> None:
@@ -93,6 +113,8 @@ class Training:
         norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(step)
         self.log.step(step, items, losses, norm)
 
     def _factor(self, step: int) -> float:
@@ -116,16 +138,15 @@ class Training:
         if evaluating or step % self.settings.log_every == 0:
             self.log.row(step, self.settings.optimizer.learning_rate * self._factor(step))
         if evaluating:
-            best = self.log.validation(step, *evaluate(self.net, self.plan, self.device))
-            if best and self.settings.keep == "best":
-                self.history.best_sha256 = checkpoints.save_best(self.plan.folder, self.model)
+            with self._kept_weights():
+                best = self.log.validation(step, *evaluate(self.net, self.plan, self.device))
+                if best and self.settings.keep == "best":
+                    weights = trained_weights(self.model)
+                    self.history.best_sha256 = checkpoints.save_best(self.plan.folder, weights)
 
-    def _save(self, step: int) -> None:
-        self.log.read()
-        checkpoints.save(self.plan.folder, step, self.model, self.optimizer, self.device, self.history)
-
-    def _load(self, checkpoint: Path) -> History:
-        return checkpoints.load(checkpoint, self.model, self.optimizer, self.device)
+    def _kept_weights(self) -> AbstractContextManager[None]:
+        """Within, the model is the one that would be kept if the training ended now."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
 
 def _stopped(plan: Plan, history: History, step: int) -> GristmillError:

@@ -23,7 +23,9 @@ from tasks.train import checkpoints
 from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
 from tasks.train.conversations import ConversationBatches, chat_data
+from tasks.train.earlier import find_start
 from tasks.train.history import History
+from tasks.train.identity import Identity
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import fit
 from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
@@ -96,7 +98,8 @@ def train(job: Job) -> Report:
     )
     if order.task in CHATS:
         require_template(job.input("tokenizer"), job.input("tokens/train"), splits["train"].text.index)
-    identity = identify(job, order, machine)
+    values = identity_values(job, order, machine)
+    identity = fingerprint(values)
     make_deterministic(order.train.seed, machine)
     labels = splits["train"].labels
     free = order.train.attention == "auto" and machine.attention == "sdpa"
@@ -117,6 +120,7 @@ def train(job: Job) -> Report:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     text = _counted(job, order, splits["validation"], data)
     plan = Plan(order.where, order.train, machine, data, checkpoints_of(job.recipe, identity), text)
+    plan = replace(plan, identity=Identity(values, plan.steps))
     job.say(
         f"{model.config.model_type}, {parameters:,} parameters"
         + (f" plus {trained:,} trained" if lora is not None else "")
@@ -127,7 +131,9 @@ def train(job: Job) -> Report:
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
     record = LiveRecord.open(job.recipe, identity, order.resolved() | facts)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
+    plan = replace(plan, shared=find_start(plan))
+    start = plan.shared.parent if plan.shared else None
+    checkpoints.clear_others(plan.folder, keep=1, also=start)  # the last one: an edit may be taken back
     finished = False
     try:
         if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
@@ -135,13 +141,14 @@ def train(job: Job) -> Report:
         history = fit(model, plan, record)
         finished = True
     except KeyboardInterrupt as stop:
-        stop.add_note(
-            f"`gristmill run {job.recipe}` goes on from step {checkpoints.step_of(checkpoints.last_whole(plan.folder))}"
-        )
+        last = checkpoints.last_whole(plan.folder, plan.identity) or plan.shared
+        stop.add_note(f"`gristmill run {job.recipe}` goes on from step {checkpoints.step_of(last)}")
         raise
     finally:
         record.close(failed=not finished)
 
+    if history.checkpoints:
+        job.say(_cost(history))
     usage = _usage(order, splits["train"].text.index)
     model = model.cpu()
     if lora is not None:
@@ -151,7 +158,7 @@ def train(job: Job) -> Report:
     save_model(model, design, usage, job.input("tokenizer"), job.output("model"))
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
     checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, machine))
-    checkpoints.clear(plan.folder)
+    checkpoints.clear(plan.folder, plan.shared_steps)
     checkpoints.clear_others(plan.folder, keep=0)
     return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
 
@@ -232,18 +239,18 @@ def _counted(job: Job, order: Order, validation: Sides, data: Data) -> Index | N
     return None
 
 
-def identify(job: Job, order: Order, machine: Machine) -> str:
-    """The identity of a training run: a hash of everything its result depends on."""
+def identity_values(job: Job, order: Order, machine: Machine) -> dict[str, Any]:
+    """Everything that the result of a training run depends on; its identity is the hash of them."""
     import torch
     import transformers
 
-    return fingerprint({
+    return {
         **order.resolved(),
         "inputs": {name: hash_tree(job.input(name)) for name in job.stage.inputs},
         "code": read_code("train"),
         "machine": {"precision": machine.precision, "attention": machine.attention},
         "libraries": {"torch": torch.__version__, "transformers": transformers.__version__, **_bits(order.model)},
-    })  # fmt: skip
+    }  # fmt: skip
 
 
 def _bits(model: ModelSettings) -> dict[str, str]:
@@ -274,6 +281,16 @@ def make_deterministic(seed: int, machine: Machine) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def _cost(history: History) -> str:
+    """What the checkpoints cost, in words."""
+    each, part = history.checkpoint_seconds / history.checkpoints, history.checkpoint_waited / history.seconds
+    many = "1 checkpoint" if history.checkpoints == 1 else f"{history.checkpoints:,} checkpoints"
+    return (
+        f"{many}, {each:.2f} s each to write; the training waited {history.checkpoint_waited:.2f} s for "
+        f"{'it' if history.checkpoints == 1 else 'them'}, {part:.1%} of its time"
+    )
+
+
 def _timing(history: History, machine: Machine) -> dict[str, object]:
     import torch
     import transformers
@@ -283,6 +300,10 @@ def _timing(history: History, machine: Machine) -> dict[str, object]:
         "seconds": round(history.seconds, 3),
         "tokens_per_second": round(history.tokens / max(history.seconds, 1e-9), 1),
         "resumed_at": history.resumed_at,
+        **({} if history.continued_from is None else {"continued_from": history.continued_from}),
+        "checkpoints": history.checkpoints,
+        "checkpoint_seconds": round(history.checkpoint_seconds, 3),
+        "checkpoint_waited": round(history.checkpoint_waited, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": torch.cuda.get_device_name() if on_gpu else machine.device,
         "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),
