@@ -16,6 +16,9 @@ GRISTMILL_RANKS             set for each process of such a training: the folder 
 GRISTMILL_TIMEOUT           timeout of a stage in seconds (default: none)
 GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
+GRISTMILL_CHECKPOINT_MINUTES  a training writes a checkpoint at least this often, besides those of the recipe's
+                            `train.checkpoint_every` (default: 10; 0: by steps only). No key of the recipe: when a
+                            clock calls for a checkpoint depends on the machine, and no byte of the model on it
 GRISTMILL_STOP_AFTER        a training ends after this step, with its history beside its checkpoints and no outputs; set
                             by `gristmill reproduce --steps` (default: it runs to its end)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
@@ -24,7 +27,9 @@ GRISTMILL_PROGRESS          set by a flow: seconds between a stage's lines of pr
 GRISTMILL_PARENT            set by a flow: the process that a stage must not outlive (`tasks.stage.parent`)
 """
 
+import math
 import os
+import re
 from pathlib import Path
 
 from tasks.stage.errors import GristmillError
@@ -120,6 +125,15 @@ def retries() -> int:
 def last_step() -> int | None:
     """The step after which a training ends without outputs, or None."""
     return _whole_number("GRISTMILL_STOP_AFTER")
+
+
+def minutes_between_checkpoints() -> float:
+    """The longest time between two checkpoints of a training, in minutes; infinite if only steps count."""
+    name = "GRISTMILL_CHECKPOINT_MINUTES"
+    text = os.environ.get(name) or "10"
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise GristmillError(f"{name}: {text!r} is not a number of minutes >= 0")
+    return float(text) or math.inf
 
 
 def flow_run() -> str | None:

@@ -16,8 +16,9 @@ from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
 from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
+from tasks.train.average import Average
 from tasks.train.batches import Batch, count_items
-from tasks.train.compiled import compiled, settled
+from tasks.train.compiled import CannotCompile, Loss, compiled, settled
 from tasks.train.dealt import Dealt, taken_off
 from tasks.train.distributed import replicated
 from tasks.train.head import find_tail
@@ -29,6 +30,10 @@ from tasks.train.plan import Plan
 from tasks.train.precision import Machine
 from tasks.train.schedule import share
 from tasks.train.sharded import as_plain, gather, plugin, shard_on_cpu
+from tasks.train.sharded import load as load_parts
+from tasks.train.state import State
+from tasks.train.weights import trained_weights
+from tasks.train.writer import Writer
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +75,7 @@ class Training:
             self.net = self.accelerator.prepare_model(model, evaluation_mode=True)  # placed, with autocast
             self.optimizer = self.accelerator.prepare(make_optimizer(model, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.loss = compiled(plan, self.net, self.device) if plan.machine.compiled else plan.loss
+        self.loss: Loss = self._compiled() if plan.machine.compiled else plan.loss
         self.synced = self.net
         """Its backward adds up the gradients of all ranks."""
         if self.world.size > 1 and not plan.sharded:
@@ -78,10 +83,39 @@ class Training:
             self.loss = lambda _, batch: replica(batch)
 
         set_seed(settings.seed)
-        checkpoint = checkpoints.last_whole(plan.folder)
+        average = settings.average
+        self.average = None if average is None else Average(model, average, self.steps)
+        found = checkpoints.last_whole(plan.folder, plan.identity) if self.world.first else None
+        checkpoint = self.world.of_first(found or plan.shared)
         self.done = checkpoints.step_of(checkpoint)
-        self.batches = self._batches()
-        self.history = History() if checkpoint is None else self._load(checkpoint)
+        self.state = State(self.net, self.optimizer, self.device, History(), self.average, plan.settings.shard == "full")
+        self.batches = self._batches()  # before the random numbers are restored, since it draws one
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self.writer = Writer(plan, self.state)
+
+    def _restore(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, which other machines than that of rank 0 need not have, unless it is in parts."""
+        first = self.world.first
+        self.state.restore(self.world.of_first(checkpoints.read(checkpoint) if first else None))  # type: ignore[arg-type]
+        if self.state.in_parts:
+            load_parts(checkpoint / checkpoints.PARTS, self.net, self.optimizer, alone=self.world.size == 1)
+        if first:
+            checkpoints.take_best(checkpoint, self.history, self.plan.folder)
+        self.history.resumed_at = self.done
+        if checkpoint == self.plan.shared:
+            self.history.continued_from = {"identity": checkpoint.parent.name, "step": self.done}
+
+    def _compiled(self) -> Loss:
+        """The compiled loss; all ranks have one, or none."""
+        problem = ""
+        try:
+            loss = compiled(self.plan, self.net, self.device)
+        except CannotCompile as error:
+            problem = str(error)
+        if problems := [each for each in self.world.told(problem) if each]:
+            raise CannotCompile(problems[0])
+        return loss
 
     def _batches(self) -> Iterator[Batch]:
         """The micro-batches to go, or this rank's share of them."""
@@ -96,6 +130,11 @@ class Training:
     def device(self) -> "torch.device":
         """Where the model is."""
         return self.accelerator.device
+
+    @property
+    def history(self) -> History:
+        """The rows so far."""
+        return self.state.history
 
     def run(self, record: "LiveRecord") -> History:
         """Train to the last step; see `fit`."""
@@ -112,7 +151,7 @@ class Training:
         self.log = Log(self.plan, self.history, record)
         stop = last_step() or math.inf
         self.net.train()
-        with settled(self.plan), progress("train", self.steps, "steps") as bar:
+        with settled(self.plan), self.writer, progress("train", self.steps, "steps") as bar:
             if self.done:
                 bar.advance(self.done, note="resumed")
             for step in range(self.done + 1, self.steps + 1):
@@ -124,12 +163,15 @@ class Training:
                     raise _stopped(self.plan, self.history, step)
                 if last or self.plan.exhausted(self.history):
                     break
-                if step % self.settings.checkpoint_every == 0:
-                    self._save(step)
+                if self.writer.due(step):
+                    self.log.read()
+                    self.writer.save(step)
         if self.plan.sharded:
             gather(self.net, self.model, self.world.first)
         if self.settings.keep == "best" and self.world.first:
             checkpoints.load_best(self.plan.folder, self.model, self.history)
+        elif self.average is not None:
+            self.average.swap()
         return self.history
 
     def _step(self, step: int) -> None:
@@ -143,6 +185,8 @@ class Training:
         norm = as_plain(norm) if self.plan.sharded else norm
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(step)
         self.log.step(step, items, losses, norm)
 
     def _factor(self, step: int) -> float:
@@ -173,16 +217,21 @@ class Training:
         if evaluating or step % self.settings.log_every == 0:
             self.log.row(step, self.settings.optimizer.learning_rate * self._factor(step))
         if evaluating:
-            best = self.log.validation(step, *evaluate(self.net, self.plan, self.device))
-            if best and self.settings.keep == "best":
-                self.history.best_sha256 = checkpoints.save_best(self.plan.folder, self.model)
+            with self._kept_weights():
+                best = self.log.validation(step, *evaluate(self.net, self.plan, self.device))
+                if best and self.settings.keep == "best":
+                    self._save_best()
 
-    def _save(self, step: int) -> None:
-        self.log.read()
-        checkpoints.save(self.plan.folder, step, self.model, self.optimizer, self.device, self.history)
+    def _save_best(self) -> None:
+        """Keep the weights as the best so far: rank 0 does."""
+        if self.plan.sharded:
+            gather(self.net, self.model, self.world.first)
+        if self.world.first:
+            self.history.best_sha256 = checkpoints.save_best(self.plan.folder, trained_weights(self.model))
 
-    def _load(self, checkpoint: Path) -> History:
-        return checkpoints.load(checkpoint, self.model, self.optimizer, self.device)
+    def _kept_weights(self) -> AbstractContextManager[None]:
+        """Within, the model is the one that would be kept if the training ended now."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
 
 def _stopped(plan: Plan, history: History, step: int) -> GristmillError:

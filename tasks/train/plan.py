@@ -1,17 +1,20 @@
 """The plan of a training run: settings, machine, batches and checkpoint folder."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.formats.tokens import Index
+from tasks.train.average import averaged_from
 from tasks.train.batches import Batch, Data
 from tasks.train.distributed import World
 from tasks.train.history import History
+from tasks.train.identity import Identity
 from tasks.train.loss import summed_loss
 from tasks.train.precision import Machine
 from tasks.train.preference_loss import MEASURES, measured, preference_losses, read_answers
+from tasks.train.schedule import stable_steps
 from tasks.train.settings import BucketTraining, ChatTraining, PreferenceTraining, TrainSettings
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ class Plan:
     """Tokens and bytes of the validation split, if the loss is per token of text and converts to bits per byte."""
     world: World = World()
     """The processes that train together."""
+    identity: Identity = field(default_factory=Identity)
+    """What the checkpoints belong to."""
+    shared: Path | None = None
+    """A checkpoint of a training of another length to start from: see `tasks.train.earlier`."""
 
     @property
     def steps(self) -> int:
@@ -47,6 +54,13 @@ class Plan:
     def sharded(self) -> bool:
         """Whether weights are dealt over ranks."""
         return self.settings.shard == "full" and self.world.size > 1
+
+    @property
+    def shared_steps(self) -> int:
+        """Steps that are the same in a longer training: before the decay, and before averaging begins; 0 if none."""
+        average = self.settings.average
+        begun = self.steps if average is None or average.ema is not None else averaged_from(average, self.steps) - 1
+        return min(stable_steps(self.steps, self.settings.schedule), begun)
 
     def exhausted(self, history: History) -> bool:
         """Whether early stopping has run out of patience."""

@@ -67,14 +67,14 @@ def placed_as(values: "torch.Tensor", like: "torch.Tensor") -> "torch.Tensor":
     )
 
 
-def save(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> None:
-    """Write weights and optimizer of a sharded training into a folder, each rank its part."""
+def save(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer", alone: bool) -> None:
+    """Write weights and optimizer of a sharded training into a folder, each rank its part; `alone`: one has it all."""
     import torch.distributed.checkpoint as parts
 
-    parts.save(_state(net, optimizer), checkpoint_id=folder)
+    parts.save(_state(net, optimizer), checkpoint_id=folder, no_dist=alone)
 
 
-def load(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> None:
+def load(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer", alone: bool) -> None:
     """Read what `save` wrote, whatever the number of ranks that wrote it: also one that is not sharded."""
     import torch
     import torch.distributed.checkpoint as parts
@@ -88,7 +88,7 @@ def load(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer
             parameter = parameters[int(name.split("/")[1])]
             alike = stored.size == parameter.shape
             state[name] = torch.zeros_like(parameter) if alike else torch.zeros(stored.size)
-    parts.load(state, storage_reader=reader)
+    parts.load(state, storage_reader=reader, no_dist=alone)
     for number, parameter in enumerate(parameters):
         start = f"{MOMENT}{number}/"
         own = {name.removeprefix(start): values for name, values in state.items() if name.startswith(start)}
