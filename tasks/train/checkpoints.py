@@ -27,7 +27,7 @@ from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.identity import hash_file
 from tasks.train.history import History
 from tasks.train.identity import Identity, differences
-from tasks.train.state import Snapshot, State
+from tasks.train.state import Snapshot
 from tasks.train.weights import Tensors, set_weights
 
 KEPT = 2

@@ -1,7 +1,7 @@
 """The processes of a training on more than one device, and what they tell each other.
 
-`tasks.train.launch` starts them; each is a rank, and the first, rank 0, alone writes anything. `World` is of size 1 in a
-training that is not launched so, and then costs nothing.
+`tasks.train.launch` starts them; each is a rank, and only the first, rank 0, writes anything. A training of one process
+is a `World` of size 1, which costs nothing.
 """
 
 import os
@@ -154,7 +154,7 @@ def replicated(net: "torch.nn.Module", loss: "Callable[[Any, Any], torch.Tensor]
     return torch.nn.parallel.DistributedDataParallel(
         Loss(),
         device_ids=[device.index] if device.type == "cuda" else None,
-        broadcast_buffers=False,
+        forward_sync_buffers=False,
         gradient_as_bucket_view=True,
         find_unused_parameters=True,
     )

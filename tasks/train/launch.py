@@ -147,7 +147,10 @@ def by_torchrun(recipe: str, launch: Launch, folder: Path) -> None:
             elastic_launch(config, sys.executable)("-m", "tasks.train.rank", recipe)
         except ChildFailedError as error:
             codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-            words = {rank: folder.glob(f"logs/*/*/{failure.local_rank}/stderr.log") for rank, failure in error.failures.items()}
+            words = {
+                rank: folder.glob(f"logs/*/*/{failure.local_rank}/stderr.log")
+                for rank, failure in error.failures.items()
+            }
             explain(folder, codes, launch, {rank: next(paths, None) for rank, paths in words.items()})
         except SignalException as error:
             _end_by(error.sigval, folder)
@@ -165,16 +168,18 @@ def explain(folder: Path, codes: Mapping[int, int], launch: Launch, words: Mappi
 
     `codes`: the exit codes of the ranks that ended, negative for a signal; `words`: their stderr, if it was not shown.
     """
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")) if path.name != REPORT]
+    told = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")) if path.name != REPORT
+    ]
     own = [outcome for outcome in told if outcome["error"] and not outcome["error"].startswith(LOST)]
     for outcome in own:
         _raise(outcome["exit_code"], outcome["error"])
     killed = {rank: -code for rank, code in codes.items() if code < 0 and -code != signal.SIGTERM}
     for rank, number in killed.items():
         raise GristmillError(
-            f"rank {rank} of {launch.ranks * launch.hosts} was killed ({signal.Signals(number).name}), and the training "
-            "ended with it; if memory ran out, use fewer processes or train.shard: full; the next run goes on from the "
-            "last checkpoint"
+            f"rank {rank} of {launch.ranks * launch.hosts} was killed ({signal.Signals(number).name}), and the "
+            "training ended with it; if memory ran out, use fewer processes or train.shard: full; the next run goes on "
+            "from the last checkpoint"
         )
     for rank, code in codes.items():
         if code not in (0, EXIT_TRANSIENT, -signal.SIGTERM, 128 + signal.SIGTERM):

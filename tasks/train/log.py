@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.formats.tokens import Index
 from tasks.stage.errors import GristmillError
+from tasks.train.distributed import NoRecord
 from tasks.train.history import History, Row
 from tasks.train.plan import Plan
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Log:
     """Collects the measurements of each step. They stay on the device until `read`, which waits for them."""
 
-    def __init__(self, plan: Plan, history: History, record: "LiveRecord") -> None:
+    def __init__(self, plan: Plan, history: History, record: "LiveRecord | NoRecord") -> None:
         self.plan, self.history, self.record = plan, history, record
         self.note = ""
         """The last loss read, for the progress bar."""

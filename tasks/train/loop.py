@@ -20,7 +20,7 @@ from tasks.train.average import Average
 from tasks.train.batches import Batch, count_items
 from tasks.train.compiled import CannotCompile, Loss, compiled, settled
 from tasks.train.dealt import Dealt, taken_off
-from tasks.train.distributed import replicated
+from tasks.train.distributed import NoRecord, replicated
 from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tasks.tracking.record import LiveRecord
 
 
-def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
+def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord | NoRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
 
     Raises CannotCompile before anything is written, GristmillError if a loss or gradient is not finite, if a GPU has
@@ -88,7 +88,9 @@ class Training:
         found = checkpoints.last_whole(plan.folder, plan.identity) if self.world.first else None
         checkpoint = self.world.of_first(found or plan.shared)
         self.done = checkpoints.step_of(checkpoint)
-        self.state = State(self.net, self.optimizer, self.device, History(), self.average, plan.settings.shard == "full")
+        self.state = State(
+            self.net, self.optimizer, self.device, History(), self.average, plan.settings.shard == "full"
+        )
         self.batches = self._batches()  # before the random numbers are restored, since it draws one
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -136,7 +138,7 @@ class Training:
         """The rows so far."""
         return self.state.history
 
-    def run(self, record: "LiveRecord") -> History:
+    def run(self, record: "LiveRecord | NoRecord") -> History:
         """Train to the last step; see `fit`."""
         import torch
 
@@ -147,7 +149,7 @@ class Training:
         assert full
         raise GristmillError(out_of_memory(self.model, self.plan))
 
-    def _run(self, record: "LiveRecord") -> History:
+    def _run(self, record: "LiveRecord | NoRecord") -> History:
         self.log = Log(self.plan, self.history, record)
         stop = last_step() or math.inf
         self.net.train()

@@ -35,7 +35,7 @@ class Plan:
     """Checkpoint folder."""
     text: Index | None
     """Tokens and bytes of the validation split, if the loss is per token of text and converts to bits per byte."""
-    world: World = World()
+    world: World = field(default_factory=World)
     """The processes that train together."""
     identity: Identity = field(default_factory=Identity)
     """What the checkpoints belong to."""

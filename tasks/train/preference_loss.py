@@ -96,9 +96,7 @@ def kto(answers: Answers, settings: KtoSettings) -> "torch.Tensor":
     return (settings.desirable_weight * desirable + settings.undesirable_weight * undesirable) / 2
 
 
-def divergence(
-    model: "torch.Tensor", reference: "torch.Tensor", share: "torch.Tensor | None" = None
-) -> "torch.Tensor":
+def divergence(model: "torch.Tensor", reference: "torch.Tensor", share: "torch.Tensor | None" = None) -> "torch.Tensor":
     """KTO's z_0 = max(0, mean of log π(y'|x) - log π_ref(y'|x)), a scalar in nats: its paper's estimate, section 4.1.
 
     `model` and `reference` [answers]: log-probabilities of answers y' to other prompts than x. `share`: of a batch that

@@ -51,7 +51,9 @@ def _is_lost(error: RuntimeError) -> bool:
 
     if isinstance(error, DistBackendError | DistNetworkError | DistStoreError):
         return True
-    return any(words in str(error) for words in ("onnection closed by peer", "onnection reset by peer", "Broken pipe", "gloo"))
+    return any(
+        words in str(error) for words in ("onnection closed by peer", "onnection reset by peer", "Broken pipe", "gloo")
+    )
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

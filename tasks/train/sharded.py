@@ -55,7 +55,7 @@ def as_plain(values: "torch.Tensor") -> "torch.Tensor":
     return values if full is None else full()
 
 
-def placed_as(values: "torch.Tensor", like: "torch.Tensor") -> "torch.Tensor":
+def placed_as(values: "torch.Tensor", like: Any) -> "torch.Tensor":
     """The part of a tensor, which all ranks have whole, that belongs to a sharded one of the same shape."""
     if not hasattr(like, "full_tensor"):
         return values
@@ -117,6 +117,4 @@ def _owner(optimizer: Any, parameter: "torch.Tensor") -> "torch.optim.Optimizer"
     optimizer = getattr(optimizer, "optimizer", optimizer)  # without accelerate's wrapper
     parts: list[torch.optim.Optimizer] = getattr(optimizer, "parts", [optimizer])
     ids = id(parameter)
-    return next(
-        part for part in parts if any(id(own) == ids for group in part.param_groups for own in group["params"])
-    )
+    return next(part for part in parts if any(id(own) == ids for group in part.param_groups for own in group["params"]))

@@ -15,7 +15,7 @@ from tasks.formats.tokens import REJECTED, TARGET, Answers, Index, Labels, Token
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
-from tasks.stage.identity import fingerprint, hash_tree
+from tasks.stage.identity import hash_tree
 from tasks.stage.run import Job, Report, checkpoints_of
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_section, recipe_path
@@ -102,7 +102,7 @@ def train(job: Job) -> Report:
     )
     if order.task in CHATS:
         require_template(job.input("tokenizer"), job.input("tokens/train"), splits["train"].text.index)
-    make_deterministic(order.train.seed, machine, world)
+    make_deterministic(order.train.seed, machine, world.beside)
     labels = splits["train"].labels
     free = order.train.attention == "auto" and machine.attention == "sdpa"
     design = Design(
@@ -306,13 +306,14 @@ def _usage(order: Order, index: Index) -> Usage:
     return Usage(order.task, index.prefix, order.train.source_length, target, closing, index.control)
 
 
-def make_deterministic(seed: int, machine: Machine, world: World) -> None:
-    """Same machine and thread count, same numbers; threads matter because they change the order of summation."""
+def make_deterministic(seed: int, machine: Machine, beside: int = 1) -> None:
+    """Same machine and thread count, same numbers; threads matter because they change the order of summation. `beside`:
+    the processes that share the cores."""
     import torch
     from transformers import set_seed
 
     set_seed(seed)
-    torch.set_num_threads(max(workers() // world.beside, 1))
+    torch.set_num_threads(max(workers() // beside, 1))
     if machine.device == "cuda":  # CPU kernels are deterministic, and the call imports a compiler, which takes seconds
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)  # with `warn_only`, the backward pass of attention would not be
@@ -358,9 +359,7 @@ def _mixture(plan: Plan, steps: int) -> dict[str, Any]:
     return {"sources": seen} if seen else {}
 
 
-def _report(
-    order: Order, plan: Plan, history: History, facts: dict[str, Any], splits: dict[str, Sides]
-) -> Report:
+def _report(order: Order, plan: Plan, history: History, facts: dict[str, Any], splits: dict[str, Sides]) -> Report:
     last = history.rows[-1]
     kept = last.step if plan.settings.keep == "last" else history.best_step
     loss = last.validation_loss if plan.settings.keep == "last" else history.best_loss
