@@ -138,8 +138,6 @@ def replicated(net: "torch.nn.Module", loss: "Callable[[Any, Any], torch.Tensor]
     The loss is inside: some tasks run the model twice for one loss, or only parts of it. Weights that a batch does not
     reach on any rank get no gradient, as in one process.
     """
-    import warnings
-
     import torch
 
     class Loss(torch.nn.Module):
@@ -150,7 +148,6 @@ def replicated(net: "torch.nn.Module", loss: "Callable[[Any, Any], torch.Tensor]
         def forward(self, batch: Any) -> "torch.Tensor":
             return loss(self.net, batch)
 
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     return torch.nn.parallel.DistributedDataParallel(
         Loss(),
         device_ids=[device.index] if device.type == "cuda" else None,

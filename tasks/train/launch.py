@@ -142,7 +142,8 @@ def by_torchrun(recipe: str, launch: Launch, folder: Path) -> None:
         logs_specs=DefaultLogsSpecs(os.fspath(folder / "logs"), redirects=quiet),
     )  # fmt: skip
     threads = max(workers() // launch.ranks, 1)
-    with _settings({RANKS: os.fspath(folder), "OMP_NUM_THREADS": str(threads)}), _agent():
+    settings = {RANKS: os.fspath(folder), "OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    with _settings(settings), _agent():
         try:
             elastic_launch(config, sys.executable)("-m", "tasks.train.rank", recipe)
         except ChildFailedError as error:

@@ -29,7 +29,7 @@ from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
 from tasks.train.schedule import share
-from tasks.train.sharded import as_plain, gather, plugin, shard_on_cpu
+from tasks.train.sharded import as_plain, gather, shard, unsynced
 from tasks.train.sharded import load as load_parts
 from tasks.train.state import State
 from tasks.train.weights import trained_weights
@@ -66,14 +66,13 @@ class Training:
         settings = plan.settings
         self.model, self.plan, self.settings, self.steps = model, plan, settings, plan.steps
         find_tail(model, plan.data.training.batch(0))
-        self.accelerator = make_accelerator(plan.machine, sharded=plan.sharded)
+        self.accelerator = make_accelerator(plan.machine)
         self.world = plan.world
+        net = deepcopy(model) if plan.sharded and self.world.first else model  # `model` gets its weights at the end
+        self.net = self.accelerator.prepare_model(net, device_placement=not plan.sharded, evaluation_mode=True)
         if plan.sharded:
-            net = deepcopy(model) if self.world.first else model  # `model` gets the weights of all ranks at the end
-            self.net, self.optimizer = self.accelerator.prepare(net, make_optimizer(net, settings.optimizer))
-        else:
-            self.net = self.accelerator.prepare_model(model, evaluation_mode=True)  # placed, with autocast
-            self.optimizer = self.accelerator.prepare(make_optimizer(model, settings.optimizer))
+            self.net = shard(net, plan.machine.device)
+        self.optimizer = self.accelerator.prepare(make_optimizer(self.net, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.loss: Loss = self._compiled() if plan.machine.compiled else plan.loss
         self.synced = self.net
@@ -211,6 +210,8 @@ class Training:
 
     def _unsynced(self) -> AbstractContextManager[Any]:
         """While active, gradients are not yet summed over ranks."""
+        if self.plan.sharded:
+            return unsynced(self.net)
         return nullcontext() if self.world.size == 1 else self.accelerator.no_sync(self.synced)
 
     def _measure(self, step: int, last: bool) -> None:
@@ -267,16 +268,12 @@ def evaluate(model: "PreTrainedModel", plan: Plan, device: "torch.device") -> tu
     return loss, dict(zip(plan.measures, more, strict=True))
 
 
-def make_accelerator(machine: Machine, sharded: bool = False) -> "Accelerator":
-    """The accelerator for a device, with autocast to its precision; `sharded`: it deals weights over ranks."""
+def make_accelerator(machine: Machine) -> "Accelerator":
+    """The accelerator for a device, with autocast to its precision."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
     # Accelerate's state is global: without a reset, a second training in this process could not change precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     mixed = "bf16" if machine.precision == "bf16" else "no"
-    how = plugin() if sharded else None
-    accelerator = Accelerator(mixed_precision=mixed, cpu=machine.device == "cpu", fsdp_plugin=how)
-    if how is not None and machine.device == "cpu":
-        shard_on_cpu(accelerator, how)
-    return accelerator
+    return Accelerator(mixed_precision=mixed, cpu=machine.device == "cpu")

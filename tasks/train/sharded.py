@@ -4,35 +4,52 @@ Each rank has 1 / size of every parameter; the whole ones of a layer are togethe
 2023, https://arxiv.org/abs/2304.11277; ZeRO stage 3 of Rajbhandari et al. 2020, https://arxiv.org/abs/1910.02054).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
-    from accelerate.utils import FullyShardedDataParallelPlugin
 
 
-def plugin() -> "FullyShardedDataParallelPlugin":
-    """How accelerate shards a model: by its layers. Precision is autocast's, as for a model that is not sharded."""
-    from accelerate.utils import FullyShardedDataParallelPlugin
-    from torch.distributed.fsdp import MixedPrecisionPolicy
+def shard(net: "torch.nn.Module", device: str) -> "torch.nn.Module":
+    """Shard a model in place: each layer by itself, and the rest together, since embeddings and head may share weights.
 
-    return FullyShardedDataParallelPlugin(
-        fsdp_version=2,
-        auto_wrap_policy="TRANSFORMER_BASED_WRAP",
-        reshard_after_forward=True,
-        cpu_ram_efficient_loading=False,
-        mixed_precision_policy=MixedPrecisionPolicy(),
-    )
+    It may be on the CPU: only its parts go to the device. accelerate would shard the head by itself, which fails where
+    head and model share a bias (BERT), and not at all on CPUs. Precision is autocast's, as without shards.
+    """
+    import torch
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
+    for layer in layers_of(net):
+        fully_shard(layer, mesh=mesh)
+    return fully_shard(net, mesh=mesh)
 
 
-def shard_on_cpu(accelerator: "Accelerator", how: "FullyShardedDataParallelPlugin") -> None:
-    """Let accelerate shard a model on CPUs: it offers that on GPUs only, though torch does it on both."""
-    from accelerate.utils import DistributedType
+def layers_of(model: "torch.nn.Module") -> "list[torch.nn.Module]":
+    """What the outermost lists of modules of a model hold."""
+    import torch
 
-    accelerator.state.distributed_type = DistributedType.FSDP
-    accelerator.state.fsdp_plugin = how
+    found: list[torch.nn.Module] = []
+    inside: set[int] = set()
+    for module in model.modules():  # outer ones first
+        if isinstance(module, torch.nn.ModuleList) and id(module) not in inside:
+            inside |= {id(inner) for inner in module.modules()}
+            found += [layer for layer in module if next(layer.parameters(), None) is not None]
+    return found
+
+
+@contextmanager
+def unsynced(net: Any) -> Iterator[None]:
+    """While active, gradients are not yet summed over ranks."""
+    net.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        net.set_requires_gradient_sync(True)
 
 
 def whole(net: "torch.nn.Module") -> dict[str, Any]:
