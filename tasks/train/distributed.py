@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.stage.errors import GristmillError, TransientError, one_line
-from tasks.stage.identity import fingerprint
 from tasks.stage.runtime import launch_seconds
+from tasks.train.identity import differences
 
 if TYPE_CHECKING:
     import torch
@@ -112,13 +112,12 @@ def require_same(world: World, values: Mapping[str, Any], where: str) -> None:
     """Raise GristmillError on all ranks unless they are about to train the same: `values`, what an identity is of."""
     if world.size == 1:
         return
-    own = {key: fingerprint(value) for key, value in values.items()}
-    (host, expected), *others = world.told((socket.gethostname(), own))
+    (host, expected), *others = world.told((socket.gethostname(), dict(values)))
     for rank, (place, found) in enumerate(others, 1):
-        if different := [key for key in sorted({*expected, *found}) if expected.get(key) != found.get(key)]:
+        if different := differences(expected, found):
             raise GristmillError(
-                f"{where}: rank {rank} on {place} would train something else than rank 0 on {host}: "
-                f"{', '.join(different)} differ; bring both to one commit and run the earlier stages"
+                f"{where}: rank {rank} on {place} would train something else than rank 0 on {host}: {different}; "
+                "bring both machines to one commit, and run the earlier stages there"
             )
 
 

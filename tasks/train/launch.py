@@ -41,6 +41,7 @@ REPORT = "report.json"
 """Rank 0's, in the folder of the ranks."""
 LOST = "lost"
 """In a rank's outcome: it only noticed that another one had ended."""
+LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 WORDS = 40
 """Lines that a rank leaves which ended without a sentence."""
 
@@ -125,43 +126,45 @@ def by_torchrun(recipe: str, launch: Launch, folder: Path) -> None:
 
     Raises GristmillError, TransientError or KeyboardInterrupt as the rank that ended first; RuntimeError after a bug.
     """
-    _require_devices(launch)
-    number = launch.number
+    number, threads = launch.number, max(workers() // launch.ranks, 1)
+    settings = {RANKS: os.fspath(folder), "OMP_NUM_THREADS": str(threads)}
+    if LOG_LEVEL not in os.environ:  # torch's C++ would log stack traces beside our sentences
+        settings[LOG_LEVEL] = "FATAL"
+    with _settings(settings), _agent():
+        _require_devices(launch)
+        _run_agent(recipe, launch, number, folder)
+
+
+def _run_agent(recipe: str, launch: Launch, number: int, folder: Path) -> None:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    several, seconds = launch.hosts > 1, launch_seconds()
     quiet = {local: Std.ALL for local in range(launch.ranks) if number or local}
-    several = launch.hosts > 1
     config = LaunchConfig(
         min_nodes=launch.hosts, max_nodes=launch.hosts, nproc_per_node=launch.ranks, max_restarts=0,
         run_id="gristmill", rdzv_backend="static" if several else "c10d",
         rdzv_endpoint=f"{launch.host}:{launch.port}" if several else "127.0.0.1:0",
-        rdzv_configs={"rank": number, "timeout": launch_seconds()},
-        local_addr=None if several else "127.0.0.1",
+        rdzv_configs={"rank": number, "timeout": seconds}, local_addr=None if several else "127.0.0.1",
         logs_specs=DefaultLogsSpecs(os.fspath(folder / "logs"), redirects=quiet),
     )  # fmt: skip
-    threads = max(workers() // launch.ranks, 1)
-    settings = {RANKS: os.fspath(folder), "OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    with _settings(settings), _agent():
-        try:
-            elastic_launch(config, sys.executable)("-m", "tasks.train.rank", recipe)
-        except ChildFailedError as error:
-            codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-            words = {
-                rank: folder.glob(f"logs/*/*/{failure.local_rank}/stderr.log")
-                for rank, failure in error.failures.items()
-            }
-            explain(folder, codes, launch, {rank: next(paths, None) for rank, paths in words.items()})
-        except SignalException as error:
-            _end_by(error.sigval, folder)
-        except Exception as error:
-            if not _is_of_network(error):
-                raise
-            raise TransientError(
-                f"{NAME}: the machines did not meet at {launch.host}:{launch.port} within {launch_seconds()} s "
-                f"(GRISTMILL_LAUNCH_TIMEOUT); start the same command on all {launch.hosts}: {one_line(error)[:120]}"
-            ) from error
+    try:
+        elastic_launch(config, sys.executable)("-m", "tasks.train.rank", recipe)
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        locals_ = {rank: failure.local_rank for rank, failure in error.failures.items()}
+        words = {rank: next(folder.glob(f"logs/*/*/{local}/stderr.log"), None) for rank, local in locals_.items()}
+        explain(folder, codes, launch, words)
+    except SignalException as error:
+        _end_by(error.sigval, folder)
+    except Exception as error:
+        if not _is_of_network(error):
+            raise
+        raise TransientError(
+            f"{NAME}: the machines did not meet at {launch.host}:{launch.port} within {seconds} s "
+            f"(GRISTMILL_LAUNCH_TIMEOUT); start the same command on each of the {launch.hosts}: {one_line(error)[:120]}"
+        ) from error
 
 
 def explain(folder: Path, codes: Mapping[int, int], launch: Launch, words: Mapping[int, Path | None]) -> NoReturn:
