@@ -36,8 +36,8 @@ def stacked_muon(groups: "list[dict[str, Any]]", weight_decay: float, momentum: 
     """`torch.optim.Muon` for matrices in groups with an `lr` each: the same update, state and checkpoints.
 
     torch takes the matrices one by one; a small model has dozens of them, each too small for the cores. Here those of
-    one shape, turned so that rows <= columns, go together. On 2 cores, the updates of the recipe `shakespeare` take 4
-    ms a step, of 12.
+    one shape, turned so that rows <= columns, go together. On two busy cores, an update of the 28 matrices of the
+    recipe `shakespeare` took 9.5 ms, one by one 21.9.
     """
     import torch
 

@@ -36,6 +36,10 @@ def details(folder: Path) -> dict[str, Any]:
     return report
 
 
+def result(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in ("model/model.safetensors", "training/history.csv")]
+
+
 def losses(folder: Path) -> list[float]:
     return [float(row["loss"]) for row in rows(folder)]
 
@@ -74,7 +78,7 @@ def test_without_dropout_a_compiled_training_has_the_curve_of_an_eager_one(
     quick = losses(folder)
     monkeypatch.setenv("GRISTMILL_COMPILE", "off")
     trained(project, "llama")
-    assert losses(folder) == pytest.approx(quick, rel=1e-3) and losses(folder)[-1] < 0.8 * losses(folder)[0]
+    assert losses(folder) == pytest.approx(quick, rel=1e-3) and quick[-1] < quick[0] - 0.1
 
 
 def plan(**train: Any) -> Plan:
@@ -129,7 +133,7 @@ def test_the_cache_is_kept_for_the_next_run_and_rid_of_older_versions(
 FAMILIES: list[tuple[str, str, dict[str, Any]]] = [
     ("translation", "marian", {"label_smoothing": 0.1}),
     ("summarization", "t5", {}),
-    ("summarization", "gpt2", {}),
+    ("summarization", "gpt2", {"source_length": 30, "target_length": 30}),
     ("masked-lm", "bert", {}),
     ("masked-lm", "bert", {"next_sentence": True}),
     ("classification", "bert", {}),
@@ -147,11 +151,11 @@ def test_every_task_compiles_and_goes_on_to_the_byte(
 ) -> None:
     folder = of_family(task, architecture, steps=12, checkpoint_every=4, evaluate_every=6, log_every=2, **train)
     run(STAGE, "tiny")
-    whole = outputs(folder)
+    whole = result(folder)
     assert details(folder)["compiled"] is True
     monkeypatch.setenv("GRISTMILL_STOP_AFTER", "7")
     with pytest.raises(GristmillError, match="stopped after step 7"):
         run(STAGE, "tiny")
     monkeypatch.delenv("GRISTMILL_STOP_AFTER")
     run(STAGE, "tiny")
-    assert outputs(folder) == whole
+    assert result(folder) == whole

@@ -83,3 +83,38 @@ def test_muon_alone_trains_matrices_of_low_rank() -> None:
     trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     optimizer = make_optimizer(model, MuonSettings(name="muon"))
     assert {id(parameter) for group in optimizer.param_groups for parameter in group["params"]} == trained
+
+
+def test_stacked_matrices_move_as_those_of_torch_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from tasks.train.muon import stacked_muon
+
+    monkeypatch.setattr(
+        "tasks.train.muon.STACKED", 3 * 24 * 48
+    )  # seven matrices of one shape, turned or not, are three products
+    shapes = [(24, 48), (48, 24), (16, 16), (24, 48), (48, 24), (24, 48), (24, 48), (24, 48), (8, 96)]
+
+    def make() -> list[torch.nn.Parameter]:
+        torch.manual_seed(0)
+        return [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+
+    ours, theirs = make(), make()
+    groups = [slice(0, 4), slice(4, None)]
+    optimizer = stacked_muon(
+        [{"params": ours[part], "lr": 0.02 * (k + 1)} for k, part in enumerate(groups)], 0.1, 0.9, 3
+    )
+    reference = torch.optim.Muon(
+        [{"params": theirs[part], "lr": 0.02 * (k + 1)} for k, part in enumerate(groups)],
+        weight_decay=0.1, momentum=0.9, ns_steps=3,
+    )  # fmt: skip
+    for step in range(5):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = other.grad = torch.randn(one.shape) if step != 2 or one.shape != (16, 16) else None
+        before = [parameter.detach().clone() for parameter in theirs]
+        optimizer.step()
+        reference.step()
+        for one, other, old in zip(ours, theirs, before, strict=True):
+            assert (one - other).norm() <= 0.01 * (other - old).norm() + 1e-7, "more than bf16 rounds"
+    assert list(optimizer.state_dict()["state"]) == list(reference.state_dict()["state"])
+    reference.load_state_dict(optimizer.state_dict())
