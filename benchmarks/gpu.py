@@ -285,6 +285,8 @@ def _model(case: Case) -> Any:
     import torch
     import transformers
 
+    from tasks.train.activations import fuse_activations
+
     transformers.utils.logging.set_verbosity_error()
     torch.manual_seed(0)
     more = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0} if case.architecture == "gpt2" else {}
@@ -292,6 +294,7 @@ def _model(case: Case) -> Any:
     config = transformers.AutoConfig.for_model(case.architecture, **case.config, **more)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float()
     model.config.use_cache = False
+    fuse_activations(model)
     return model
 
 

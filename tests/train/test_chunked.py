@@ -62,14 +62,17 @@ def gradients(model: Any, loss: Any) -> dict[str, Any]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("few", [False, True])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "few"), [(case, few) for case in (*CASES, "llama checkpointed") for few in (False, True)]
+)
 def test_losses_and_gradients_in_chunks_are_those_of_whole_logits(
     monkeypatch: pytest.MonkeyPatch, case: str, few: bool
 ) -> None:
     import torch
 
-    model = make(case)
+    model = make(case.split()[0])
+    if "checkpointed" in case:
+        model.train().gradient_checkpointing_enable({"use_reentrant": False})
     batch = make_batch(model, few)
     factors = torch.tensor([1.0, -2.0, 0.5, 0.0])
 
