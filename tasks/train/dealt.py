@@ -32,6 +32,10 @@ class Dealt(Batches):
         """The positions of this rank's shares from the micro-batch `first` until before `last`, both between steps."""
         return range(first, last) if self.by_rows else range(first + self.world.rank, last, self.world.size)
 
+    def position(self, number: int) -> int:
+        """The position of this rank's share of this number, from 0."""
+        return number if self.by_rows else number * self.world.size + self.world.rank
+
     def batch(self, position: int) -> Batch:
         """See `Batches.batch`."""
         import torch
