@@ -1,5 +1,9 @@
-"""One rank of a test: `python -m tests.train.ranks RECIPE …` under torchrun trains each recipe, as `tasks.train.rank`
-does, without a stage around it; rank 0 writes what it made into `data/<recipe>/<world size>/`."""
+"""Train recipes as `tasks.train.rank` does, but several after each other: under torchrun,
+
+    python -m tests.train.ranks RECIPE RECIPE:STEP …
+
+trains each of them, or until a step. Outputs and report are in `data/<recipe>/<number of processes>/`.
+"""
 
 import json
 import os
@@ -7,30 +11,41 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from tasks.stage.run import Job, Report
+from tasks.stage.errors import GristmillError
+from tasks.stage.run import Job
 
 
-def train_here(recipe: str) -> Report:
-    """Train a recipe in this process, with outputs in `data/<recipe>/<world size>/`."""
+class Here(Job):
+    """A job with outputs of its own for each number of processes."""
+
+    @property
+    def partial(self) -> Path:
+        """See `Job.partial`."""
+        return self.folder / os.environ.get("WORLD_SIZE", "1")
+
+
+def train_here(recipe: str) -> None:
+    """Train a recipe in this process."""
     from tasks.train.__main__ import STAGE
     from tasks.train.work import train
 
-    class Here(Job):
-        @property
-        def partial(self) -> Path:
-            return self.folder / os.environ.get("WORLD_SIZE", "1")
-
-    return train(Here(STAGE, recipe))
+    name, _, step = recipe.partition(":")
+    os.environ["GRISTMILL_STOP_AFTER"] = step
+    job = Here(STAGE, name)
+    try:
+        report = train(job)
+    except GristmillError as error:
+        if not step or "GRISTMILL_STOP_AFTER" not in str(error):
+            raise
+    else:
+        if os.environ.get("RANK", "0") == "0":
+            (job.partial / "report.json").write_text(json.dumps(asdict(report)))
 
 
 def main() -> None:
-    from tests.scratch import ROOT  # noqa: F401
-
+    """See the module."""
     for recipe in sys.argv[1:]:
-        report = train_here(recipe)
-        if os.environ["RANK"] == "0":
-            path = Path("data") / recipe / os.environ["WORLD_SIZE"] / "report.json"
-            path.write_text(json.dumps(asdict(report)))
+        train_here(recipe)
 
 
 if __name__ == "__main__":
