@@ -6,9 +6,19 @@ GRISTMILL_ENGINE            where data stages run: processes, or a cluster: ray,
 GRISTMILL_DEVICE            auto, cpu, cuda or mps (default: auto)
 GRISTMILL_COMPILE           auto, on or off: whether a training is compiled, which changes its bytes, as identity and
                             report say (default: auto, where the work repays it: see `tasks.train.compiled`)
+GRISTMILL_LAUNCH            trains on more than one device: torchrun:2 (processes on this machine),
+                            torchrun:2x8@HOST or torchrun:2x8@HOST:PORT (2 machines with 8 each, which meet at HOST),
+                            ray:2 (on the Ray cluster of GRISTMILL_ENGINE) (default: one process)
+GRISTMILL_NODE              the number of this machine among those of GRISTMILL_LAUNCH, from 0, which is HOST (default:
+                            0 on HOST, 1 elsewhere)
+GRISTMILL_LAUNCH_TIMEOUT    seconds in which the processes have to find each other (default: 300)
+GRISTMILL_RANKS             set for each process of such a training: the folder in which it says how it ended
 GRISTMILL_TIMEOUT           timeout of a stage in seconds (default: none)
 GRISTMILL_TIMEOUT_<STAGE>   the same for one stage: GRISTMILL_TIMEOUT_TRAIN=3600
 GRISTMILL_RETRIES           how often a flow retries a stage after a transient failure (default: 3)
+GRISTMILL_CHECKPOINT_MINUTES  a training writes a checkpoint at least this often, besides those of the recipe's
+                            `train.checkpoint_every` (default: 10; 0: by steps only). No key of the recipe: when a
+                            clock calls for a checkpoint depends on the machine, and no byte of the model on it
 GRISTMILL_STOP_AFTER        a training ends after this step, with its history beside its checkpoints and no outputs; set
                             by `gristmill reproduce --steps` (default: it runs to its end)
 GRISTMILL_FLOW_RUN          set by a flow: the URL or id of its run, for the record
@@ -17,7 +27,9 @@ GRISTMILL_PROGRESS          set by a flow: seconds between a stage's lines of pr
 GRISTMILL_PARENT            set by a flow: the process that a stage must not outlive (`tasks.stage.parent`)
 """
 
+import math
 import os
+import re
 from pathlib import Path
 
 from tasks.stage.errors import GristmillError
@@ -89,6 +101,16 @@ def compiling() -> str:
     return wanted
 
 
+def launch_seconds() -> int:
+    """Seconds in which the processes of a training have to find each other."""
+    return _whole_number("GRISTMILL_LAUNCH_TIMEOUT") or 300
+
+
+def node() -> int | None:
+    """The number of this machine among those that train together, if it was given."""
+    return _whole_number("GRISTMILL_NODE", least=0)
+
+
 def timeout(stage: str) -> int | None:
     """A stage's timeout in seconds, or None."""
     return _whole_number(f"GRISTMILL_TIMEOUT_{stage.upper()}") or _whole_number("GRISTMILL_TIMEOUT")
@@ -103,6 +125,15 @@ def retries() -> int:
 def last_step() -> int | None:
     """The step after which a training ends without outputs, or None."""
     return _whole_number("GRISTMILL_STOP_AFTER")
+
+
+def minutes_between_checkpoints() -> float:
+    """The longest time between two checkpoints of a training, in minutes; infinite if only steps count."""
+    name = "GRISTMILL_CHECKPOINT_MINUTES"
+    text = os.environ.get(name) or "10"
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise GristmillError(f"{name}: {text!r} is not a number of minutes >= 0")
+    return float(text) or math.inf
 
 
 def flow_run() -> str | None:

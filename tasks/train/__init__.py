@@ -26,7 +26,13 @@ schedule      the learning rate schedule
 precision     number formats the hardware supports
 model         build a model from scratch or from a base, and save it
 lora          low-rank adapters, on weights in 32 or 4 bits; merged at the end
-checkpoints   save and resume
+weights       the weights that a training changes
+average       their mean over the last steps
+state         what a checkpoint holds: a copy, and going on from it
+identity      the values that the identity of a training is the hash of
+checkpoints   the folder of checkpoints: complete, damaged, not needed any more
+writer        when a checkpoint is due, and the thread that writes it
+earlier       trainings of another length, whose first steps are the same
 history       the learning curve, history.csv
 plan          everything a training run depends on
 loop          the training loop

@@ -43,7 +43,7 @@ class Batches(ABC):
         """Mixtures: how often the first `positions` batches went through each source; empty for one source."""
         return {}
 
-    def loader(self, positions: range, device: "torch.device") -> Iterator[Batch]:
+    def loader(self, positions: Iterable[int], device: "torch.device") -> Iterator[Batch]:
         """Yield the batches at `positions`, on a device.
 
         The call draws one number from torch's generator, as a pass over a DataLoader does. On a GPU, a thread makes

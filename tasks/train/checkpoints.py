@@ -1,55 +1,65 @@
 """Checkpoints to resume from: `data/<recipe>/checkpoints/<identity>/checkpoint-<step>/`.
 
-model.safetensors  the trained weights
-optimizer.pt       the optimizer's state; learning rates follow from the step
-random.pt          the states of all random number generators
-history.json       the history so far
-best.safetensors   the best weights so far, with `keep: best`
-whole.json         the step and the SHA-256 of each file; written last, once the others are on the disk
+model.safetensors    the trained weights
+average.safetensors  their mean, once `train.average` has begun
+optimizer.pt         the optimizer's state; learning rates follow from the step
+parts/               weights and optimizer instead of these two, with `train.shard`: see `tasks.train.sharded`
+random.pt            the states of all random number generators
+history.json         the history so far
+best.safetensors     the best weights so far, with `keep: best`
+identity.json        the values that the training's identity is the hash of
+whole.json           the step and the SHA-256 of each file; written last, once the others are on the disk
 
 A checkpoint that does not match its `whole.json` is incomplete or damaged; it is removed, and the one before is used.
+`stable-<step>` is a checkpoint that a finished training leaves for a longer one: see `tasks.train.earlier`.
 """
 
 import json
 import os
-import random
 import re
 import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from tasks.stage.errors import TransientError
+from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.identity import hash_file
 from tasks.train.history import History
-
-if TYPE_CHECKING:
-    import torch
-    from torch.optim import Optimizer
+from tasks.train.identity import Identity, differences
+from tasks.train.state import Snapshot
+from tasks.train.weights import Tensors, set_weights
 
 KEPT = 2
 """Number of checkpoints to keep."""
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
+AVERAGE = "average.safetensors"
+PARTS = "parts"
 RANDOM = "random.pt"
 HISTORY = "history.json"
+IDENTITY = "identity.json"
 MARK = "whole.json"
 MARK_BYTES = 1 << 16
 """Maximum size of a mark that we write."""
 BEST = "best.safetensors"
+KIND, STABLE = "checkpoint", "stable"
 REFERENCE = "reference.npz"
 """The base's log-probabilities, for preference losses: see `tasks.train.reference`."""
 TIMING = "timing.json"
 """Timing and hardware facts; not an output of the stage."""
 
 
-def last_whole(folder: Path) -> Path | None:
-    """The last whole checkpoint; incomplete and damaged ones after it are removed."""
-    for path in reversed(_by_step(folder)):
-        if _is_whole(path):
+def last_whole(folder: Path, identity: Identity) -> Path | None:
+    """The last whole checkpoint; incomplete and damaged ones after it are removed.
+
+    Raises GristmillError if it is of another training.
+    """
+    for path in reversed(by_step(folder)):
+        if is_whole(path):
+            _require_own(path, identity)
             return path
-        _say(f"{path}: incomplete or damaged; removed")
+        say(f"{path}: incomplete or damaged; removed")
         _remove(path)
     return None
 
@@ -59,45 +69,63 @@ def step_of(checkpoint: Path | None) -> int:
     return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
 
 
-def save(folder: Path, step: int, model: Any, optimizer: "Optimizer", device: "torch.device", history: History) -> None:
-    """Write a checkpoint, and remove all but the last KEPT."""
-    import torch
-
-    checkpoint = folder / f"checkpoint-{step}"
+def begin(folder: Path, step: int, history: History) -> Path:
+    """The empty folder of a checkpoint. The best weights are linked at once: a later evaluation replaces them."""
+    checkpoint = folder / f"{KIND}-{step}"
     checkpoint.mkdir()
-    save_weights(model, checkpoint / WEIGHTS)
-    for name, state in {OPTIMIZER: optimizer.state_dict(), RANDOM: _random_state(device)}.items():
-        with (checkpoint / name).open("wb") as file:  # an open file: torch alone hides why a disk refuses
-            torch.save(state, file)
-    write(checkpoint / HISTORY, asdict(history))
     if history.best_sha256 is not None:
         _link(folder / BEST, checkpoint / BEST)
-    for path in checkpoint.iterdir():
-        sync(path)
-    write(checkpoint / MARK, _mark(checkpoint))
-    for path in (checkpoint / MARK, checkpoint, folder):
-        sync(path)
-    for old in _by_step(folder)[:-KEPT]:
-        _discard(old)
+    return checkpoint
 
 
-def load(checkpoint: Path, model: Any, optimizer: "Optimizer", device: "torch.device") -> History:
-    """Restore model, optimizer and random number generators from a checkpoint, and return its history."""
+def save(checkpoint: Path, snapshot: Snapshot, identity: Identity, spared: int = 0) -> None:
+    """Write a snapshot into the folder that `begin` made, and remove all checkpoints but the last KEPT and the one of
+    the step `spared`."""
     import torch
 
-    load_weights(model, checkpoint / WEIGHTS)
-    optimizer.load_state_dict(torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True))
-    _set_random_state(torch.load(checkpoint / RANDOM, weights_only=True), device)
-    history = History.from_json(json.loads((checkpoint / HISTORY).read_text(encoding="utf-8")))
-    history.resumed_at = step_of(checkpoint)
+    if snapshot.weights is not None:
+        save_weights(snapshot.weights, checkpoint / WEIGHTS)
+    if snapshot.average is not None:
+        save_weights(snapshot.average, checkpoint / AVERAGE)
+    states = {RANDOM: snapshot.random} | ({} if snapshot.optimizer is None else {OPTIMIZER: snapshot.optimizer})
+    for name, state in states.items():
+        with (checkpoint / name).open("wb") as file:  # an open file: torch alone hides why a disk refuses
+            torch.save(state, file)
+    write(checkpoint / HISTORY, snapshot.history)
+    write(checkpoint / IDENTITY, asdict(identity))
+    for path in (*checkpoint.iterdir(), *(checkpoint / PARTS).glob("*")):
+        sync(path)
+    write(checkpoint / MARK, _mark(checkpoint))
+    for path in (checkpoint / MARK, checkpoint, checkpoint.parent):
+        sync(path)
+    for old in by_step(checkpoint.parent)[:-KEPT]:
+        if step_of(old) != spared:
+            _discard(old)
+
+
+def read(checkpoint: Path) -> Snapshot:
+    """The state in a checkpoint, without what is in parts."""
+    import torch
+
+    whole = not (checkpoint / PARTS).exists()
+    return Snapshot(
+        load_weights(checkpoint / WEIGHTS) if whole else None,
+        torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True) if whole else None,
+        torch.load(checkpoint / RANDOM, weights_only=True),
+        json.loads((checkpoint / HISTORY).read_text(encoding="utf-8")),
+        load_weights(checkpoint / AVERAGE) if (checkpoint / AVERAGE).exists() else None,
+    )
+
+
+def take_best(checkpoint: Path, history: History, folder: Path) -> None:
+    """Put the best weights of a checkpoint, if it has some, into the folder of a training."""
     if history.best_sha256 is not None:
-        _link(checkpoint / BEST, checkpoint.parent / BEST)
-    return history
+        _link(checkpoint / BEST, folder / BEST)
 
 
-def save_best(folder: Path, model: Any) -> str:
+def save_best(folder: Path, weights: Tensors) -> str:
     """Write the best weights so far; returns their SHA-256."""
-    save_weights(model, folder / BEST)
+    save_weights(weights, folder / BEST)
     return hash_file(folder / BEST)
 
 
@@ -106,78 +134,73 @@ def load_best(folder: Path, model: Any, history: History) -> None:
     path = folder / BEST
     if not path.is_file() or hash_file(path) != history.best_sha256:
         raise TransientError(f"{path}: damaged since it was written; run again: training resumes before the damage")
-    load_weights(model, path)
+    set_weights(model, load_weights(path))
 
 
-def clear(folder: Path) -> None:
-    """Remove the checkpoints, best weights and reference of a finished run; timing.json stays."""
+def read_identity(checkpoint: Path) -> Identity | None:
+    """The identity of a checkpoint's training; None if the file cannot be read."""
+    try:
+        return Identity.from_json(json.loads((checkpoint / IDENTITY).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _require_own(checkpoint: Path, identity: Identity) -> None:
+    found = read_identity(checkpoint)
+    if found is None or found.hash != identity.hash:
+        what = "unknown" if found is None else differences(found.values, identity.values)
+        raise GristmillError(
+            f"{checkpoint}: a checkpoint of another training, which this one cannot go on from: {what}; remove it"
+        )
+
+
+def clear(folder: Path, stable: int = 0) -> None:
+    """Remove the checkpoints, best weights and reference of a finished run; timing.json stays, and so does the
+    checkpoint of the step `stable`, under a name from which the same training would not resume."""
+    kept = folder / f"{KIND}-{stable}"
+    if is_whole(kept):
+        _discard(place := folder / f"{STABLE}-{stable}")
+        kept.rename(place)
     for path in _of(folder):
-        _discard(path)
+        if path.name != f"{STABLE}-{stable}":
+            _discard(path)
 
 
-def clear_others(folder: Path, keep: int) -> None:
-    """Clear the checkpoints of earlier versions of the recipe, all but the `keep` newest, and say so.
+def clear_others(folder: Path, keep: int, also: Path | None = None) -> None:
+    """Clear the checkpoints of earlier versions of the recipe, all but the `keep` newest and the folder `also`, and say
+    so.
 
     A link to a folder is somebody's own, and stays.
     """
-    folders = [other for other in folder.parent.iterdir() if other != folder and other.is_dir()]
-    others = [other for other in folders if not other.is_symlink() and _may_read(other) and _of(other)]
+    others = [other for other in other_folders(folder) if _of(other)]
     for other in sorted(others, key=lambda path: path.stat().st_mtime)[: len(others) - keep]:
+        if other == also:
+            continue
         clear(other)
         if not _of(other):
-            _say(f"{other}: removed the checkpoints of an earlier version of the recipe or of the code")
+            say(f"{other}: removed the checkpoints of an earlier version of the recipe or of the code")
 
 
-def save_weights(model: Any, path: Path) -> None:
-    """Save all weights, or only the trained ones if some are frozen."""
+def other_folders(folder: Path) -> list[Path]:
+    """The folders of earlier versions of the recipe that can be read; no links."""
+    folders = [other for other in folder.parent.iterdir() if other != folder and other.is_dir()]
+    return [other for other in folders if not other.is_symlink() and _may_read(other)]
+
+
+def save_weights(weights: Tensors, path: Path) -> None:
+    """Write weights as safetensors, atomically."""
     from safetensors.torch import save_file
-    from safetensors.torch import save_model as save_all
 
     partial = path.with_name(f"{path.name}.partial")
-    if trained := _trained(model):
-        save_file({name: parameter.detach().contiguous() for name, parameter in trained.items()}, os.fspath(partial))
-    else:
-        save_all(model, os.fspath(partial))
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, os.fspath(partial))
     partial.replace(path)
 
 
-def load_weights(model: Any, path: Path) -> None:
-    """Load the output of `save_weights` into the model."""
+def load_weights(path: Path) -> Tensors:
+    """The output of `save_weights`, on the CPU."""
     from safetensors.torch import load_file
-    from safetensors.torch import load_model as load_all
 
-    if _trained(model):
-        model.load_state_dict(load_file(path), strict=False)  # without the frozen weights
-    else:
-        load_all(model, path, strict=True)
-
-
-def _trained(model: Any) -> dict[str, Any]:
-    """The trained parameters if others are frozen; empty if none are."""
-    named = dict(model.named_parameters())
-    trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
-    return trained if len(trained) < len(named) else {}
-
-
-def _random_state(device: "torch.device") -> dict[str, Any]:
-    import numpy as np
-    import torch
-
-    kind, keys, *rest = cast("tuple[Any, ...]", np.random.get_state())
-    state = {"python": random.getstate(), "numpy": (kind, keys.tolist(), *rest), "torch": torch.get_rng_state()}
-    own = {} if device.type == "cpu" else {"device": torch.get_device_module(device).get_rng_state()}
-    return state | own
-
-
-def _set_random_state(state: dict[str, Any], device: "torch.device") -> None:
-    import numpy as np
-    import torch
-
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    own = {} if device.type == "cpu" else {"device": torch.get_device_module(device).set_rng_state}
-    for name, restore in ({"torch": torch.set_rng_state} | own).items():
-        restore(state[name])
+    return load_file(path)
 
 
 def _may_read(folder: Path) -> bool:
@@ -185,16 +208,18 @@ def _may_read(folder: Path) -> bool:
 
 
 def _of(folder: Path) -> list[Path]:
-    """All that a training leaves to resume from."""
-    return [*_by_step(folder), *folder.glob(f"{BEST}*"), *folder.glob(f"{REFERENCE}*")]
+    """All that a training leaves to go on from."""
+    best, reference = folder.glob(f"{BEST}*"), folder.glob(f"{REFERENCE}*")
+    return [*by_step(folder), *by_step(folder, STABLE), *best, *reference]
 
 
-def _by_step(folder: Path) -> list[Path]:
+def by_step(folder: Path, kind: str = KIND) -> list[Path]:
     """The checkpoints by step; other names are not ours."""
-    return sorted((path for path in folder.iterdir() if re.fullmatch(r"checkpoint-[0-9]+", path.name)), key=step_of)
+    return sorted((path for path in folder.iterdir() if re.fullmatch(rf"{kind}-[0-9]+", path.name)), key=step_of)
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is complete, and its files are those that were written."""
     mark = path / MARK
     try:
         if not mark.is_file() or mark.stat().st_size > MARK_BYTES:
@@ -206,7 +231,9 @@ def _is_whole(path: Path) -> bool:
 
 def _mark(checkpoint: Path) -> dict[str, Any]:
     """The content of `whole.json`. Raises OSError if a file is missing or cannot be read."""
-    names = (WEIGHTS, OPTIMIZER, RANDOM, HISTORY, *((BEST,) if (checkpoint / BEST).exists() else ()))
+    more = [name for name in (AVERAGE, BEST) if (checkpoint / name).exists()]
+    parts = sorted(path.relative_to(checkpoint).as_posix() for path in (checkpoint / PARTS).glob("*"))
+    names = (*(parts or (WEIGHTS, OPTIMIZER)), RANDOM, HISTORY, IDENTITY, *more)
     if odd := [name for name in names if not (checkpoint / name).is_file()]:  # a pipe would never end
         raise FileNotFoundError(f"{checkpoint / odd[0]} is no file")
     hashes = {name: hash_file(checkpoint / name) for name in names}
@@ -238,7 +265,7 @@ def _discard(path: Path) -> None:
     try:
         _remove(path)
     except OSError as error:
-        _say(f"{path}: cannot be removed: {error.strerror}; remove it yourself")
+        say(f"{path}: cannot be removed: {error.strerror}; remove it yourself")
 
 
 def _remove(path: Path) -> None:
@@ -248,7 +275,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line for the user; never part of a result."""
     print(f"train: {text}", file=sys.stderr, flush=True)
 
 

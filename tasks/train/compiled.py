@@ -30,6 +30,7 @@ from tasks.stage.errors import one_line
 from tasks.stage.run import DATA
 from tasks.stage.runtime import compiling
 from tasks.train.batches import Batch, Batches, find_asked
+from tasks.train.dealt import Dealt, taken_off
 from tasks.train.plan import Plan
 from tasks.train.settings import PackedTraining
 
@@ -60,6 +61,8 @@ class CannotCompile(Exception):
 
 def wanted(plan: Plan, parameters: int) -> bool:
     """Whether to compile this training, of a model with this many parameters."""
+    if plan.settings.shard != "none":  # its layers are put together and taken apart by hooks
+        return False
     how = compiling()
     if how != "auto":
         return how == "on"
@@ -125,14 +128,20 @@ def _is_of_compiler(error: BaseException) -> bool:
 
 
 def _first_shapes(plan: Plan) -> Iterator[Batch]:
-    """The first training batches of SHAPES different shapes; one where all are alike."""
+    """The first training batches of SHAPES different shapes; one where all are alike. Of several ranks, each gets its
+    shares of them, and all get as many."""
     training: Batches = plan.data.training
+    dealt = Dealt(training, plan.world, plan.settings.accumulation)
     seen = set()
-    for position in range(1 if isinstance(plan.settings, PackedTraining) else min(training.count, SEARCHED)):
+    for number in range(1 if isinstance(plan.settings, PackedTraining) else min(training.count, SEARCHED)):
+        position = dealt.position(number)
         batch = find_asked(training.batch(position))
         shape = batch["input_ids"].shape
         if shape not in seen:
             seen.add(shape)
+            if plan.world.size > 1:
+                batch = find_asked(dealt.batch(position))
+                taken_off(batch)
             yield batch
         if len(seen) == SHAPES:
             return

@@ -40,7 +40,14 @@ class History:
     resumed_at: int = 0
     """The step of the last resume."""
     seconds: float = 0.0
-    """Training time so far, across resumes; only for timing.json."""
+    """Training time so far, across resumes; only for timing.json, as all that follows."""
+    checkpoints: int = 0
+    checkpoint_seconds: float = 0.0
+    """Time to write them, most of it beside the training."""
+    checkpoint_waited: float = 0.0
+    """Time that the training stood still for them."""
+    continued_from: dict[str, Any] | None = None
+    """Identity and step of the training of another length whose checkpoint was gone on from."""
 
     def evaluations_since_best(self) -> int:
         """Number of evaluations since the lowest validation loss."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.formats.tokens import Index
 from tasks.stage.errors import GristmillError
+from tasks.train.distributed import NoRecord
 from tasks.train.history import History, Row
 from tasks.train.plan import Plan
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Log:
     """Collects the measurements of each step. They stay on the device until `read`, which waits for them."""
 
-    def __init__(self, plan: Plan, history: History, record: "LiveRecord") -> None:
+    def __init__(self, plan: Plan, history: History, record: "LiveRecord | NoRecord") -> None:
         self.plan, self.history, self.record = plan, history, record
         self.note = ""
         """The last loss read, for the progress bar."""
@@ -41,8 +42,10 @@ class Log:
 
         if not self._unread:
             return
-        values = torch.stack([torch.stack(measured) for _, measured in self._unread]).tolist()
-        for (step, _), (*losses, norm) in zip(self._unread, values, strict=True):
+        own = torch.stack([torch.stack(measured) for _, measured in self._unread])
+        of_ranks = zip(*self.plan.world.gathered(own).tolist(), strict=True)
+        for (step, _), measured in zip(self._unread, of_ranks, strict=True):
+            losses, norm = [loss for values in measured for loss in values[:-1]], measured[0][-1]
             for loss in losses:
                 self._require_finite("loss", loss, step)
             self._require_finite("gradient", norm, step)

@@ -6,16 +6,21 @@ an evaluation or a checkpoint needs them. It raises at the first non-finite valu
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
 from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
-from tasks.train.batches import count_items
-from tasks.train.compiled import compiled, settled
+from tasks.train.average import Average
+from tasks.train.batches import Batch, count_items
+from tasks.train.compiled import CannotCompile, Loss, compiled, settled
+from tasks.train.dealt import Dealt, taken_off
+from tasks.train.distributed import NoRecord, replicated
 from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
@@ -24,6 +29,11 @@ from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
 from tasks.train.schedule import share
+from tasks.train.sharded import as_plain, gather, shard, unsynced
+from tasks.train.sharded import load as load_parts
+from tasks.train.state import State
+from tasks.train.weights import trained_weights
+from tasks.train.writer import Writer
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
+def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord | NoRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
 
     Raises CannotCompile before anything is written, GristmillError if a loss or gradient is not finite, if a GPU has
@@ -71,28 +81,92 @@ class Training:
         self.model, self.plan, self.settings, self.steps = model, plan, settings, plan.steps
         find_tail(model, plan.data.training.batch(0))
         self.accelerator = make_accelerator(plan.machine)
-        self.net, self.optimizer = self.accelerator.prepare(model, make_optimizer(model, settings.optimizer))
+        self.world = plan.world
+        net = deepcopy(model) if plan.sharded and self.world.first else model  # `model` gets its weights at the end
+        self.net = self.accelerator.prepare_model(net, device_placement=not plan.sharded, evaluation_mode=True)
+        if plan.sharded:
+            self.net = shard(net, plan.machine.device)
+        self.optimizer = self.accelerator.prepare(make_optimizer(self.net, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.loss = compiled(plan, self.net, self.device) if plan.machine.compiled else plan.loss
+        self.loss: Loss = self._compiled() if plan.machine.compiled else plan.loss
+        self.synced = self.net
+        """Its backward adds up the gradients of all ranks."""
+        if self.world.size > 1 and not plan.sharded:
+            self.synced = replica = replicated(self.net, self.loss, self.device)
+            self.loss = lambda _, batch: replica(batch)
 
         set_seed(settings.seed)
-        checkpoint = checkpoints.last_whole(plan.folder)
+        average = settings.average
+        self.average = None if average is None else Average(model, average, self.steps)
+        found = checkpoints.last_whole(plan.folder, plan.identity) if self.world.first else None
+        checkpoint = self.world.of_first(found or plan.shared)
         self.done = checkpoints.step_of(checkpoint)
-        positions = range(self.done * settings.accumulation, self.steps * settings.accumulation)
-        self.batches = plan.data.training.loader(positions, self.device)
-        self.history = History() if checkpoint is None else self._load(checkpoint)
+        self.state = State(
+            self.net, self.optimizer, self.device, History(), self.average, plan.settings.shard == "full"
+        )
+        self.batches = self._batches()  # before the random numbers are restored, since it draws one
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self.writer = Writer(plan, self.state)
+
+    def _restore(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, which other machines than that of rank 0 need not have, unless it is in parts."""
+        first = self.world.first
+        self.state.restore(self.world.of_first(checkpoints.read(checkpoint) if first else None))  # type: ignore[arg-type]
+        if self.state.in_parts:
+            load_parts(checkpoint / checkpoints.PARTS, self.net, self.optimizer, alone=self.world.size == 1)
+        if first:
+            checkpoints.take_best(checkpoint, self.history, self.plan.folder)
+        self.history.resumed_at = self.done
+        if checkpoint == self.plan.shared:
+            self.history.continued_from = {"identity": checkpoint.parent.name, "step": self.done}
+
+    def _compiled(self) -> Loss:
+        """The compiled loss; all ranks have one, or none."""
+        problem = ""
+        try:
+            loss = compiled(self.plan, self.net, self.device)
+        except CannotCompile as error:
+            problem = str(error)
+        if problems := [each for each in self.world.told(problem) if each]:
+            raise CannotCompile(problems[0])
+        return loss
+
+    def _batches(self) -> Iterator[Batch]:
+        """The micro-batches to go, or this rank's share of them."""
+        each, whole = self.settings.accumulation, self.plan.data.training
+        first, last = self.done * each, self.steps * each
+        if self.world.size == 1:
+            return whole.loader(range(first, last), self.device)
+        dealt = Dealt(whole, self.world, each)
+        return dealt.loader(dealt.positions(first, last), self.device)
 
     @property
     def device(self) -> "torch.device":
         """Where the model is."""
         return self.accelerator.device
 
-    def run(self, record: "LiveRecord") -> History:
+    @property
+    def history(self) -> History:
+        """The rows so far."""
+        return self.state.history
+
+    def run(self, record: "LiveRecord | NoRecord") -> History:
         """Train to the last step; see `fit`."""
+        import torch
+
+        try:
+            return self._run(record)
+        except torch.OutOfMemoryError:
+            full = True  # not explained here, where the error holds on to the step's memory
+        assert full
+        raise GristmillError(out_of_memory(self.model, self.plan))
+
+    def _run(self, record: "LiveRecord | NoRecord") -> History:
         self.log = Log(self.plan, self.history, record)
         stop = last_step() or math.inf
         self.net.train()
-        with settled(self.plan), progress("train", self.steps, "steps") as bar:
+        with settled(self.plan), self.writer, progress("train", self.steps, "steps") as bar:
             if self.done:
                 bar.advance(self.done, note="resumed")
             for step in range(self.done + 1, self.steps + 1):
@@ -104,10 +178,15 @@ class Training:
                     raise _stopped(self.plan, self.history, step)
                 if last or self.plan.exhausted(self.history):
                     break
-                if step % self.settings.checkpoint_every == 0:
-                    self._save(step)
-        if self.settings.keep == "best":
+                if self.writer.due(step):
+                    self.log.read()
+                    self.writer.save(step)
+        if self.plan.sharded:
+            gather(self.net, self.model, self.world.first)
+        if self.settings.keep == "best" and self.world.first:
             checkpoints.load_best(self.plan.folder, self.model, self.history)
+        elif self.average is not None:
+            self.average.swap()
         return self.history
 
     def _step(self, step: int) -> None:
@@ -115,10 +194,14 @@ class Training:
         factor = self._factor(step)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
+        self.world.seed(self.settings.seed, step)
         items, losses = self._gradients()
         norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm or math.inf)
+        norm = as_plain(norm) if self.plan.sharded else norm
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(step)
         self.log.step(step, items, losses, norm)
 
     def _factor(self, step: int) -> float:
@@ -126,15 +209,24 @@ class Training:
         return share(step - 1, self.steps, self.settings.schedule)
 
     def _gradients(self) -> "tuple[int, list[torch.Tensor]]":
-        """Gradients of the mean loss per item of the next micro-batches; their items, and their parts of the loss."""
-        micro_batches = [next(self.batches) for _ in range(self.settings.accumulation)]
-        items = sum(map(count_items, micro_batches))
+        """Gradients of the mean loss per item of the next micro-batches of all ranks; how many items these have, and
+        the parts of the loss that are of this rank."""
+        size, each = self.world.size, self.settings.accumulation
+        micro_batches = [next(self.batches) for _ in range(each if each % size else each // size)]
+        items = sum(map(taken_off, micro_batches))
         losses = []
-        for batch in micro_batches:
-            loss = self.loss(self.net, batch) / max(items, 1)
-            self.accelerator.backward(loss)
+        for number, batch in enumerate(micro_batches, 1):
+            with self._unsynced() if number < len(micro_batches) else nullcontext():
+                loss = self.loss(self.net, batch) / max(items, 1)
+                self.accelerator.backward(loss if size == 1 else loss * size)  # the mean over ranks is taken of it
             losses.append(loss.detach())
         return items, losses
+
+    def _unsynced(self) -> AbstractContextManager[Any]:
+        """While active, gradients are not yet summed over ranks."""
+        if self.plan.sharded:
+            return unsynced(self.net)
+        return nullcontext() if self.world.size == 1 else self.accelerator.no_sync(self.synced)
 
     def _measure(self, step: int, last: bool) -> None:
         """Every few steps, a row of the history and an evaluation."""
@@ -142,22 +234,29 @@ class Training:
         if evaluating or step % self.settings.log_every == 0:
             self.log.row(step, self.settings.optimizer.learning_rate * self._factor(step))
         if evaluating:
-            best = self.log.validation(step, *evaluate(self.net, self.plan, self.device))
-            if best and self.settings.keep == "best":
-                self.history.best_sha256 = checkpoints.save_best(self.plan.folder, self.model)
+            with self._kept_weights():
+                best = self.log.validation(step, *evaluate(self.net, self.plan, self.device))
+                if best and self.settings.keep == "best":
+                    self._save_best()
 
-    def _save(self, step: int) -> None:
-        self.log.read()
-        checkpoints.save(self.plan.folder, step, self.model, self.optimizer, self.device, self.history)
+    def _save_best(self) -> None:
+        """Keep the weights as the best so far: rank 0 does."""
+        if self.plan.sharded:
+            gather(self.net, self.model, self.world.first)
+        if self.world.first:
+            self.history.best_sha256 = checkpoints.save_best(self.plan.folder, trained_weights(self.model))
 
-    def _load(self, checkpoint: Path) -> History:
-        return checkpoints.load(checkpoint, self.model, self.optimizer, self.device)
+    def _kept_weights(self) -> AbstractContextManager[None]:
+        """Within, the model is the one that would be kept if the training ended now."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
 
 def _stopped(plan: Plan, history: History, step: int) -> GristmillError:
     """The end of a training that GRISTMILL_STOP_AFTER cuts off: its rows so far are kept, its model is not."""
     path = plan.folder / CURVE
-    path.write_text(history.to_csv(), encoding="utf-8")
+    if plan.world.first:
+        path.write_text(history.to_csv(), encoding="utf-8")
+    plan.world.wait()
     return GristmillError(
         f"{plan.where}: train: stopped after step {step} of {plan.steps} (GRISTMILL_STOP_AFTER); {path} has its "
         "history, and there is no model; unset it to train to the end"
@@ -168,14 +267,18 @@ def evaluate(model: "PreTrainedModel", plan: Plan, device: "torch.device") -> tu
     """The validation loss in nats per item, and the plan's other measures; all items have equal weight."""
     import torch
 
-    batches, sums, items = plan.data.validation, [], 0
+    batches, sums, counts, world = plan.data.validation, [], [], plan.world
+    turns = range(world.rank, world.size * -(-batches.count // world.size), world.size)
     model.eval()
     with torch.no_grad():
-        for batch in batches.loader(range(batches.count), device):
+        for batch in batches.loader([min(turn, batches.count - 1) for turn in turns], device):
             sums.append(torch.stack(plan.measure(model, batch)))
-            items += count_items(batch)
+            counts.append(count_items(batch))
     model.train()
-    loss, *more = (math.fsum(values) / max(items, 1) for values in zip(*torch.stack(sums).tolist(), strict=True))
+    own = torch.stack(sums)
+    measured = world.gathered(own).transpose(0, 1).flatten(0, 1)[: batches.count].tolist()  # in the order of batches
+    items = sum([count for turn in zip(*world.told(counts), strict=True) for count in turn][: batches.count])
+    loss, *more = (math.fsum(values) / max(items, 1) for values in zip(*measured, strict=True))
     return loss, dict(zip(plan.measures, more, strict=True))
 
 

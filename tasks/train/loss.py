@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-BESIDE = ("labels", "asked", "next_sentence_label", "lengths", "pairs", "reference")
+BESIDE = (
+    "labels", "asked", "next_sentence_label", "lengths", "pairs", "reference", "share", "next_sentence_items", "idle",
+)  # fmt: skip
 """Keys of a batch that the model does not take."""
 MISMATCHED = "mismatched_"
 """Prefix of the keys of further rows, for KTO's estimate of the divergence; the model does not take them, either."""
@@ -39,7 +41,7 @@ def summed_loss(
         follows = torch.nn.functional.cross_entropy(
             outputs.seq_relationship_logits.float(), batch["next_sentence_label"]
         )
-        total = total + follows * count_items(batch)
+        total = total + follows * batch.get("next_sentence_items", count_items(batch))
     return total
 
 

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from tasks.train.sharded import as_plain, placed_as
+
 if TYPE_CHECKING:
     import torch
 
@@ -72,13 +74,14 @@ def stacked_muon(groups: "list[dict[str, Any]]", weight_decay: float, momentum: 
         def _move(self, entries: "list[tuple[torch.Tensor, dict[str, Any], torch.Tensor]]") -> None:
             """Update matrices of one shape, or turned."""
             turned = [matrix.shape[0] > matrix.shape[1] for matrix, _, _ in entries]
-            upright = [each.mT if turn else each for (_, _, each), turn in zip(entries, turned, strict=True)]
+            each_whole = [as_plain(each) for _, _, each in entries]
+            upright = [each.mT if turn else each for each, turn in zip(each_whole, turned, strict=True)]
             updates = orthogonalized(torch.stack(upright).bfloat16(), entries[0][1]["ns_steps"]).float()
             for (matrix, group, _), turn, update in zip(entries, turned, updates.unbind(), strict=True):
                 if group["weight_decay"]:
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
                 rows, columns = matrix.shape
                 rate = group["lr"] * math.sqrt(max(1, rows / columns))
-                matrix.add_(update.mT if turn else update, alpha=-rate)
+                matrix.add_(placed_as(update.mT if turn else update, matrix), alpha=-rate)
 
     return StackedMuon(groups, weight_decay=weight_decay, momentum=momentum, ns_steps=steps)

@@ -90,6 +90,7 @@ def joined(parts: "list[torch.optim.Optimizer]") -> "torch.optim.Optimizer":
 
     class Joined(torch.optim.Optimizer):
         def __init__(self) -> None:
+            self.parts = parts
             super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
             self.param_groups = [group for part in parts for group in part.param_groups]
 

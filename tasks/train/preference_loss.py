@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tasks.formats.rows import IGNORED
 from tasks.train.batches import Batch
+from tasks.train.distributed import summed
 from tasks.train.loss import MISMATCHED, row_losses
 from tasks.train.settings import (
     DpoSettings,
@@ -95,12 +96,14 @@ def kto(answers: Answers, settings: KtoSettings) -> "torch.Tensor":
     return (settings.desirable_weight * desirable + settings.undesirable_weight * undesirable) / 2
 
 
-def divergence(model: "torch.Tensor", reference: "torch.Tensor") -> "torch.Tensor":
+def divergence(model: "torch.Tensor", reference: "torch.Tensor", share: "torch.Tensor | None" = None) -> "torch.Tensor":
     """KTO's z_0 = max(0, mean of log π(y'|x) - log π_ref(y'|x)), a scalar in nats: its paper's estimate, section 4.1.
 
-    `model` and `reference` [answers]: log-probabilities of answers y' to other prompts than x.
+    `model` and `reference` [answers]: log-probabilities of answers y' to other prompts than x. `share`: of a batch that
+    is dealt over ranks, the part that this one has; the mean is over all of them.
     """
-    return (model - reference).mean().clamp(min=0).detach()
+    mean = (model - reference).mean()
+    return (mean if share is None else summed(mean * share)).clamp(min=0).detach()
 
 
 def orpo(answers: Answers, settings: OrpoSettings) -> "torch.Tensor":
@@ -165,7 +168,7 @@ def read_answers(model: "PreTrainedModel", batch: Batch) -> Answers:
     if f"{MISMATCHED}input_ids" in batch:
         with torch.no_grad():
             others = log_probabilities(model, mismatched(batch))
-        away = divergence(others, batch[f"{MISMATCHED}reference"])
+        away = divergence(others, batch[f"{MISMATCHED}reference"], batch.get("share"))
     return Answers(chosen, rejected, tokens[0], tokens[1], references[0], references[1], away)
 
 

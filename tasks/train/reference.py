@@ -35,16 +35,17 @@ def add_reference(model: Any, plan: Plan, identity: str) -> bool:
     `model`: before the first step, so that it is the base; of a model with adapters, these are switched off.
     Raises GristmillError if one is not finite.
     """
-    path = plan.folder / REFERENCE
+    path, world = plan.folder / REFERENCE, plan.world
     shapes = {key: (len(batches.documents.numbers), 2) for key, batches in _keyed(plan.data)}
-    arrays = found = _read(path, identity, shapes)
+    arrays = found = world.of_first(_read(path, identity, shapes) if world.first else None)
     if arrays is None:
         arrays = _computed(model, plan)
         if not all(np.isfinite(values).all() for values in arrays.values()):
             raise GristmillError(
                 f"{plan.where}: train: the base's log-probabilities are not finite; try precision: fp32"
             )
-        _write(path, identity, arrays)
+        if world.first:
+            _write(path, identity, arrays)
     for split, batches in preference_batches(plan.data).items():
         batches.reference = {key: arrays[f"{split}/{key}"] for key in _keys(batches)}
     return found is not None
@@ -57,13 +58,14 @@ def _computed(model: Any, plan: Plan) -> Arrays:
     accelerator = make_accelerator(plan.machine)
     model = model.to(accelerator.device)
     plain = model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
-    arrays = {key: np.empty((len(batches.documents.numbers), 2), np.float32) for key, batches in _keyed(plan.data)}
+    arrays = {key: np.zeros((len(batches.documents.numbers), 2), np.float32) for key, batches in _keyed(plan.data)}
+    world = plan.world
     total = sum(batches.count for batches in preference_batches(plan.data).values())
     model.eval()
     with torch.no_grad(), accelerator.autocast(), plain, progress("reference", total, "batches") as shown:
         for split, batches in preference_batches(plan.data).items():
             # The first pass has each pair once. No loader: it would draw a random number, which a resume does not.
-            for position in range(batches.count):
+            for position in range(world.rank, batches.count, world.size):
                 batch = find_asked(batches.batch(position))
                 batch = {name: part.to(accelerator.device) for name, part in batch.items()}
                 places = batch["pairs"].cpu().numpy()
@@ -71,9 +73,10 @@ def _computed(model: Any, plan: Plan) -> Arrays:
                     rows = mismatched(batch) if key.startswith(MISMATCHED) else batch
                     values = log_probabilities(model, rows).cpu().numpy()
                     arrays[f"{split}/{key}"][places] = values.reshape(2, -1).T
-                shown.advance()
+                shown.advance(world.size)
     model.train()
-    return arrays
+    parts = world.told(arrays)  # each pair is in a batch of one rank, and 0 on the others
+    return {key: np.sum([part[key] for part in parts], axis=0, dtype=np.float32) for key in arrays}
 
 
 def _keys(batches: PreferenceBatches) -> tuple[str, ...]:

@@ -18,3 +18,9 @@ def share(step: int, steps: int, settings: ScheduleSettings) -> float:
     done = min(max(step - start, 0) / max(steps - start, 1), 1.0)
     fall = (1 + math.cos(math.pi * done)) / 2 if settings.name == "cosine" else 1 - done
     return settings.final + (1 - settings.final) * fall
+
+
+def stable_steps(steps: int, settings: ScheduleSettings) -> int:
+    """wsd: the number of steps before the decay, which a longer training takes at the same rates; 0 for others."""
+    start = int(max(settings.warmup_steps, steps * (1 - settings.decay))) if settings.name == "wsd" else 0
+    return start if start < steps else 0

@@ -131,6 +131,30 @@ class ScheduleSettings(Section):
     """Learning rate at the last step, as a fraction of the peak."""
 
 
+class AverageSettings(Section):
+    """Weight averaging: the model gets the mean of the weights over the last steps (Izmailov et al. 2018,
+    https://arxiv.org/abs/1803.05407), or their exponential moving average.
+
+    Once averaging has begun, validation measures the averaged weights; `keep: best` and `patience` go by them, too.
+    Training itself goes on with its own weights.
+    """
+
+    last: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Fraction of all steps, at the end, whose weights have equal parts in the mean."""
+    every: Count = 1
+    """Of these, take every n-th step; the last step counts."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Instead of `last`: decay of the exponential moving average per step, from the first step on."""
+
+    @model_validator(mode="after")
+    def _one_mean(self) -> Self:
+        if (self.last is None) == (self.ema is None):
+            raise ValueError("set either last or ema")
+        if self.ema is not None and self.every != 1:
+            raise ValueError("every: needs last")
+        return self
+
+
 class TrainSettings(Section):
     """Section `train`: how to train the model; keys common to all tasks."""
 
@@ -160,8 +184,13 @@ class TrainSettings(Section):
     """Steps between evaluations on the validation split; the last step is always evaluated."""
     checkpoint_every: Count = 200
     """Steps between checkpoints."""
+    average: Annotated[AverageSettings | None, Field(exclude_if=lambda average: average is None)] = None
+    """Average the weights: `{last: 0.2}` or `{ema: 0.999}` (None: the weights of the last step)."""
     keep: Literal["last", "best"] = "last"
     """Keep the model after the last step, or the one with the lowest validation loss."""
+    shard: Literal["none", "full"] = Field("none", exclude_if=lambda how: how == "none")
+    """With GRISTMILL_LAUNCH: `full` deals weights, gradients and the optimizer's state over the processes (FSDP2), for
+    models that do not fit one device; `none` gives each process all of them (DDP)."""
     patience: Count | None = None
     """Early stopping: end after this many evaluations without a lower validation loss; needs keep: best."""
 

@@ -15,7 +15,7 @@ from tasks.formats.tokens import REJECTED, TARGET, Answers, Index, Labels, Token
 from tasks.formats.usage import Usage
 from tasks.stage.code import read_code
 from tasks.stage.errors import DataError, RecipeError
-from tasks.stage.identity import fingerprint, hash_tree
+from tasks.stage.identity import hash_tree
 from tasks.stage.run import Job, Report, checkpoints_of
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_section, recipe_path
@@ -25,7 +25,10 @@ from tasks.train.batches import Data
 from tasks.train.buckets import Layout, Sides, bucket_data
 from tasks.train.compiled import CannotCompile, wanted
 from tasks.train.conversations import ConversationBatches, chat_data
+from tasks.train.distributed import NoRecord, World, join, require_same
+from tasks.train.earlier import find_start
 from tasks.train.history import History
+from tasks.train.identity import Identity
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import Training as Fitting
 from tasks.train.loop import within_memory
@@ -94,12 +97,13 @@ def train(job: Job) -> Report:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     machine = resolve(order.train, order.where)
+    world = join(machine.device)
     vocabulary = read_vocabulary(
         job.input("tokenizer"), {job.input(f"tokens/{name}"): sides.text.index for name, sides in splits.items()}
     )
     if order.task in CHATS:
         require_template(job.input("tokenizer"), job.input("tokens/train"), splits["train"].text.index)
-    make_deterministic(order.train.seed, machine)
+    make_deterministic(order.train.seed, machine, world.beside)
     labels = splits["train"].labels
     free = order.train.attention == "auto" and machine.attention == "sdpa"
     design = Design(
@@ -118,34 +122,42 @@ def train(job: Job) -> Report:
         model = add_lora(model, drawn, lora, design, machine)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     text = _counted(job, order, splits["validation"], data)
-    plan = Plan(order.where, order.train, machine, data, Path(), text)
+    plan = Plan(order.where, order.train, machine, data, Path(), text, world)
     if wanted(plan, parameters):
         plan = replace(plan, machine=replace(machine, compiled=True))
     job.say(
         f"{model.config.model_type}, {parameters:,} parameters"
         + (f" plus {trained:,} trained" if lora is not None else "")
-        + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with {torch.get_num_threads()} threads"
+        + f", {plan.steps:,} steps, {machine.precision} on {machine.device} with "
+        + (f"{world.size} processes of " if world.size > 1 else "")
+        + f"{torch.get_num_threads()} threads"
         + (", compiled" if plan.machine.compiled else "")
     )
     if unread := [name for name, found in _mixture(plan, plan.steps).get("sources", {}).items() if not found["epochs"]]:
         job.say(f"{order.where}: ingest.sources: {plan.steps:,} steps are too few to read {', '.join(unread)}")
-    plan, identity, begun = _begin(job, order, asked, model, plan)
+    plan, begun = _begin(job, order, asked, model, plan)
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
-    record = LiveRecord.open(
-        job.recipe, identity, order.resolved() | facts | ({"compiled": True} if plan.machine.compiled else {})
-    )
+    record: LiveRecord | NoRecord = NoRecord()
+    if world.first:
+        compiled = {"compiled": True} if plan.machine.compiled else {}
+        record = LiveRecord.open(job.recipe, plan.identity.hash, order.resolved() | facts | compiled)
     finished = False
     try:
         history = within_memory(model, plan, lambda: begun.pop().run(record))
         finished = True
     except KeyboardInterrupt as stop:
-        stop.add_note(
-            f"`gristmill run {job.recipe}` goes on from step {checkpoints.step_of(checkpoints.last_whole(plan.folder))}"
-        )
+        if world.first:
+            last = checkpoints.last_whole(plan.folder, plan.identity) or plan.shared
+            stop.add_note(f"`gristmill run {job.recipe}` goes on from step {checkpoints.step_of(last)}")
         raise
     finally:
         record.close(failed=not finished)
 
+    if history.checkpoints:
+        job.say(_cost(history))
+    report = _report(order, plan, history, {**facts, "architecture": model.config.model_type}, splits)
+    if not world.first:
+        return report
     usage = _usage(order, splits["train"].text.index)
     model = model.cpu()
     if lora is not None:
@@ -154,33 +166,39 @@ def train(job: Job) -> Report:
         model = merged(model)
     save_model(model, design, usage, job.input("tokenizer"), job.output("model"))
     job.output("training/history.csv").write_text(history.to_csv(), encoding="utf-8")
-    checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, plan.machine))
-    checkpoints.clear(plan.folder)
+    checkpoints.write(plan.folder / checkpoints.TIMING, _timing(history, plan.machine, world))
+    checkpoints.clear(plan.folder, plan.shared_steps)
     checkpoints.clear_others(plan.folder, keep=0)
-    return _report(order, plan, history, identity, {**facts, "architecture": model.config.model_type}, splits)
+    return report
 
 
-def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tuple[Plan, str, list[Fitting]]:
-    """The plan with its checkpoint folder, the identity, and the training, ready to run; eager if compiling fails.
+def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tuple[Plan, list[Fitting]]:
+    """The plan with its identity and checkpoint folder, and the training, ready to run; eager if compiling fails.
 
     `asked`: the machine before the model was built, which its identity names. The training is in a list: who runs it
     takes it out, so that its memory can be freed when there is too little.
     """
     from accelerate.utils import extract_model_from_parallel
 
-    identity = identify(job, order, replace(asked, compiled=plan.machine.compiled))
-    plan = replace(plan, folder=checkpoints_of(job.recipe, identity))
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    checkpoints.clear_others(plan.folder, keep=1)  # the last one: an edit may be taken back
+    identity = Identity(identity_values(job, order, replace(asked, compiled=plan.machine.compiled)), plan.steps)
+    require_same(plan.world, identity.values, order.where)
+    plan = replace(plan, identity=identity, folder=checkpoints_of(job.recipe, identity.hash))
+    if plan.world.first:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        plan = replace(plan, shared=find_start(plan))
+        start = plan.shared.parent if plan.shared else None
+        checkpoints.clear_others(plan.folder, keep=1, also=start)  # the last one: an edit may be taken back
+    plan = replace(plan, shared=plan.world.of_first(plan.shared))
     if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
-        add_reference(model, plan, identity)
+        add_reference(model, plan, identity.hash)
     try:
-        return plan, identity, [within_memory(model, plan, lambda: Fitting(model, plan))]
+        return plan, [within_memory(model, plan, lambda: Fitting(model, plan))]
     except CannotCompile as reason:
         job.say(f"cannot compile: {reason}; goes on without (GRISTMILL_COMPILE=off saves the attempt)")
-        checkpoints.clear(plan.folder)
-        if not any(plan.folder.iterdir()):
-            plan.folder.rmdir()
+        if plan.world.first:
+            checkpoints.clear(plan.folder)
+            if not any(plan.folder.iterdir()):
+                plan.folder.rmdir()
         extract_model_from_parallel(model, keep_fp32_wrapper=False)  # without the autocast of the first attempt
         return _begin(job, order, asked, model, replace(plan, machine=replace(plan.machine, compiled=False)))
 
@@ -261,18 +279,18 @@ def _counted(job: Job, order: Order, validation: Sides, data: Data) -> Index | N
     return None
 
 
-def identify(job: Job, order: Order, machine: Machine) -> str:
-    """The identity of a training run: a hash of everything its result depends on."""
+def identity_values(job: Job, order: Order, machine: Machine) -> dict[str, Any]:
+    """Everything that the result of a training run depends on; its identity is the hash of them."""
     import torch
     import transformers
 
-    return fingerprint({
+    return {
         **order.resolved(),
         "inputs": {name: hash_tree(job.input(name)) for name in job.stage.inputs},
         "code": read_code("train"),
         "machine": machine.facts(),
         "libraries": {"torch": torch.__version__, "transformers": transformers.__version__, **_bits(order.model)},
-    })  # fmt: skip
+    }  # fmt: skip
 
 
 def _bits(model: ModelSettings) -> dict[str, str]:
@@ -290,20 +308,31 @@ def _usage(order: Order, index: Index) -> Usage:
     return Usage(order.task, index.prefix, order.train.source_length, target, closing, index.control)
 
 
-def make_deterministic(seed: int, machine: Machine) -> None:
-    """Same machine and thread count, same numbers; threads matter because they change the order of summation."""
+def make_deterministic(seed: int, machine: Machine, beside: int = 1) -> None:
+    """Same machine and thread count, same numbers; threads matter because they change the order of summation. `beside`:
+    the processes that share the cores."""
     import torch
     from accelerate.utils import set_seed  # the one of transformers imports PEFT and bitsandbytes, which takes seconds
 
     set_seed(seed)
-    torch.set_num_threads(workers())
+    torch.set_num_threads(max(workers() // beside, 1))
     if machine.device == "cuda":  # CPU kernels are deterministic, and the call imports a compiler, which takes seconds
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)  # with `warn_only`, the backward pass of attention would not be
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def _timing(history: History, machine: Machine) -> dict[str, object]:
+def _cost(history: History) -> str:
+    """What the checkpoints cost, in words."""
+    each, part = history.checkpoint_seconds / history.checkpoints, history.checkpoint_waited / history.seconds
+    many = "1 checkpoint" if history.checkpoints == 1 else f"{history.checkpoints:,} checkpoints"
+    return (
+        f"{many}, {each:.2f} s each to write; the training waited {history.checkpoint_waited:.2f} s for "
+        f"{'it' if history.checkpoints == 1 else 'them'}, {part:.1%} of its time"
+    )
+
+
+def _timing(history: History, machine: Machine, world: World) -> dict[str, object]:
     import torch
     import transformers
 
@@ -312,10 +341,15 @@ def _timing(history: History, machine: Machine) -> dict[str, object]:
         "seconds": round(history.seconds, 3),
         "tokens_per_second": round(history.tokens / max(history.seconds, 1e-9), 1),
         "resumed_at": history.resumed_at,
+        **({} if history.continued_from is None else {"continued_from": history.continued_from}),
+        "checkpoints": history.checkpoints,
+        "checkpoint_seconds": round(history.checkpoint_seconds, 3),
+        "checkpoint_waited": round(history.checkpoint_waited, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": torch.cuda.get_device_name() if on_gpu else machine.device,
         "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
+        **({"processes": world.size} if world.size > 1 else {}),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
@@ -327,9 +361,7 @@ def _mixture(plan: Plan, steps: int) -> dict[str, Any]:
     return {"sources": seen} if seen else {}
 
 
-def _report(
-    order: Order, plan: Plan, history: History, identity: str, facts: dict[str, Any], splits: dict[str, Sides]
-) -> Report:
+def _report(order: Order, plan: Plan, history: History, facts: dict[str, Any], splits: dict[str, Sides]) -> Report:
     last = history.rows[-1]
     kept = last.step if plan.settings.keep == "last" else history.best_step
     loss = last.validation_loss if plan.settings.keep == "last" else history.best_loss
@@ -344,7 +376,7 @@ def _report(
         },
         produced={"parameters": facts["parameters"]},
         details={
-            "identity": identity,
+            "identity": plan.identity.hash,
             "settings": order.resolved(),
             **plan.machine.facts(),
             **facts,

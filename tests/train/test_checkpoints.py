@@ -49,7 +49,7 @@ def endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-FILES = ("model.safetensors", "optimizer.pt", "random.pt", "history.json", MARK, BEST)
+FILES = ("model.safetensors", "optimizer.pt", "random.pt", "history.json", "identity.json", MARK, BEST)
 MARKS = (b"", b"[]", b"{}", b"null", b"7", b'{"model.safetensors": 1}', b"\xff\xfe", b"[" * 100_000)
 DAMAGE: dict[str, Callable[[Path], object]] = {
     **{f"{name} flip": lambda path, name=name: flip(path / name) for name in FILES},
@@ -100,8 +100,8 @@ def test_best_weights_damaged_before_the_end_are_never_the_model(
     (tmp_path / "whole").mkdir()
     whole, _ = trained(tmp_path / "whole")
 
-    def save_and_damage(folder: Path, model: Any) -> str:
-        found = save_best(folder, model)
+    def save_and_damage(folder: Path, weights: Any) -> str:
+        found = save_best(folder, weights)
         damage(folder / BEST)
         return found
 
