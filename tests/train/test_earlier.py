@@ -56,6 +56,20 @@ def test_a_longer_training_goes_on_from_the_end_of_the_stable_phase(
     assert anew(project, 24) == longer
 
 
+@pytest.mark.parametrize("damage", ["damaged", "by hand", "without"])
+def test_a_damaged_checkpoint_of_an_earlier_training_is_not_used(project: Project, damage: str) -> None:
+    train(project, 8)
+    (path,) = Path("data/tiny/checkpoints").glob("*/stable-4")
+    identity = path / "identity.json"
+    if damage == "damaged":
+        (path / "optimizer.pt").write_bytes(b"half")
+    elif damage == "by hand":
+        identity.write_text('{"values": {"train": [], "task": null}, "steps": 8}')
+    else:
+        identity.unlink()
+    assert train(project, 12)[1] == 0
+
+
 def test_a_longer_training_by_epochs_with_averaging_goes_on(project: Project) -> None:
     average = {"last": 0.7}
     train(project, 20, average=average)
