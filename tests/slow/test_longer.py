@@ -29,9 +29,10 @@ def test_a_longer_training_of_every_task_has_the_bytes_of_its_own(
     recipe.write_text(json.dumps(settings))
     starts, made = [], []
     for _ in range(2):
-        run(STAGE, "tiny")
+        identity = run(STAGE, "tiny").details["identity"]
         made.append(outputs(folder))
-        starts += [json.loads(path.read_text())["resumed_at"] for path in folder.glob("checkpoints/*/timing.json")][-1:]
+        timing = folder / "checkpoints" / identity / "timing.json"
+        starts.append(json.loads(timing.read_text())["resumed_at"])
         shutil.rmtree(folder / "checkpoints")
     assert made[0] == made[1]
     average = settings["train"].get("average", {})
