@@ -11,6 +11,8 @@ Each batch is a pure function of seed and position, so resuming needs one intege
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from queue import Full, Queue
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.rows import IGNORED
@@ -44,18 +46,56 @@ class Batches(ABC):
     def loader(self, positions: range, device: "torch.device") -> Iterator[Batch]:
         """Yield the batches at `positions`, on a device.
 
-        The call draws one number from torch's generator, as every pass over a DataLoader does.
+        The call draws one number from torch's generator, as a pass over a DataLoader does. On a GPU, a thread makes
+        the batches ahead and pins them, so that their copies are asynchronous; on a CPU it would only take a core.
         """
-        from torch.utils.data import DataLoader
+        import torch
 
-        pinned = device.type == "cuda"  # copies from pinned memory are asynchronous
-        batches: Iterable[Batch] = DataLoader(
-            positions,  # type: ignore[arg-type]
-            batch_size=None,
-            collate_fn=lambda position: find_asked(self.batch(position)),  # type: ignore[arg-type]
-            pin_memory=pinned,
-        )
-        return map(lambda batch: {name: part.to(device, non_blocking=pinned) for name, part in batch.items()}, batches)
+        torch.empty((), dtype=torch.int64).random_()  # models and checkpoints have the numbers that follow it
+        batches = (find_asked(self.batch(position)) for position in positions)
+        if device.type != "cuda":
+            return ({name: part.to(device) for name, part in batch.items()} for batch in batches)
+
+        def pinned() -> Iterator[Batch]:
+            torch.cuda.set_device(device)  # of the thread that this runs in
+            for batch in batches:
+                yield {name: part.pin_memory() for name, part in batch.items()}
+
+        return ({name: part.to(device, non_blocking=True) for name, part in batch.items()} for batch in ahead(pinned()))
+
+
+def ahead(items: Iterable[Batch], most: int = 2) -> Iterator[Batch]:
+    """The same items, of which a thread makes up to `most` ahead; the thread ends with the iterator."""
+    made: Queue[Batch | BaseException | None] = Queue(most)
+    over = Event()
+
+    def put(item: Batch | BaseException | None) -> None:
+        while not over.is_set():
+            try:
+                return made.put(item, timeout=0.1)
+            except Full:
+                continue
+
+    def make() -> None:
+        try:
+            for item in items:
+                put(item)
+                if over.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # noqa: BLE001  raised where the item is wanted
+            put(error)
+
+    thread = Thread(target=make, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (item := made.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        over.set()
+        thread.join()
 
 
 @dataclass(frozen=True)

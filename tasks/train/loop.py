@@ -15,8 +15,10 @@ from tasks.stage.runtime import last_step
 from tasks.train import checkpoints
 from tasks.train.average import Average
 from tasks.train.batches import count_items
+from tasks.train.head import find_tail
 from tasks.train.history import CURVE, History
 from tasks.train.log import Log
+from tasks.train.memory import out_of_memory
 from tasks.train.optimizers import make_optimizer
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
@@ -36,9 +38,17 @@ if TYPE_CHECKING:
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
 
-    Raises GristmillError if a loss or gradient is not finite, and after the step in GRISTMILL_STOP_AFTER.
+    Raises GristmillError if a loss or gradient is not finite, if a GPU has too little memory, and after the step in
+    GRISTMILL_STOP_AFTER.
     """
-    return Training(model, plan, record).run()
+    import torch
+
+    try:
+        return Training(model, plan, record).run()
+    except torch.OutOfMemoryError:
+        full = True  # not explained here, where the error holds on to the step's memory
+    assert full
+    raise GristmillError(out_of_memory(model, plan))
 
 
 class Training:
@@ -49,6 +59,7 @@ class Training:
 
         settings = plan.settings
         self.model, self.plan, self.settings, self.steps = model, plan, settings, plan.steps
+        find_tail(model, plan.data.training.batch(0))
         self.accelerator = make_accelerator(plan.machine)
         self.net, self.optimizer = self.accelerator.prepare(model, make_optimizer(model, settings.optimizer))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]

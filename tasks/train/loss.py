@@ -1,11 +1,10 @@
 """The training loss: the negative log-likelihood of a batch's targets, in nats."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.formats.rows import IGNORED
 from tasks.train.batches import Batch, count_items
+from tasks.train.head import Head, bare, head_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,15 +28,13 @@ def summed_loss(
     """
     import torch
 
-    labels = batch["labels"].flatten()
-    with _head_of(model, batch), _noise_on(model, batch, noise):
-        outputs = model(**_taken(batch))
-    logits = (outputs.logits if "logits" in outputs else outputs.prediction_logits).float().flatten(0, -2)
-    if len(logits) != len(labels):
-        labels = labels[batch["asked"]]
-    total = torch.nn.functional.cross_entropy(
-        logits, labels, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
-    )
+    outputs, rows, labels = _run(model, batch, noise)
+    if isinstance(rows, Head):
+        total = rows.losses(labels, smoothing)
+    else:
+        total = torch.nn.functional.cross_entropy(
+            rows, labels, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+        )
     if "next_sentence_label" in batch:
         follows = torch.nn.functional.cross_entropy(
             outputs.seq_relationship_logits.float(), batch["next_sentence_label"]
@@ -50,13 +47,49 @@ def row_losses(model: "PreTrainedModel", batch: Batch) -> "torch.Tensor":
     """The summed loss of each row's items, float32 [rows]; does not synchronize."""
     import torch
 
-    labels, asked = batch["labels"].flatten(), batch["asked"]
-    with _head_of(model, batch):
-        logits = model(**_taken(batch)).logits.float().flatten(0, -2)
-    if len(logits) == len(labels):
-        logits = logits[asked]
-    losses = torch.nn.functional.cross_entropy(logits, labels[asked], reduction="none")
-    return torch.zeros(len(labels), device=losses.device).index_put((asked,), losses).view(batch["labels"].shape).sum(1)
+    asked, shape = batch["asked"], batch["labels"].shape
+    _, rows, labels = _run(model, batch, of_items=True)
+    if isinstance(rows, Head):
+        losses = rows.losses(labels, by_row=True)
+    else:
+        if len(labels) != len(asked):
+            rows, labels = rows[asked], labels[asked]
+        losses = torch.nn.functional.cross_entropy(rows, labels, reduction="none")
+    return torch.zeros(shape.numel(), device=losses.device).index_put((asked,), losses).view(shape).sum(1)
+
+
+def _run(
+    model: "PreTrainedModel", batch: Batch, noise: float | None = None, of_items: bool = False
+) -> "tuple[Any, torch.Tensor | Head, torch.Tensor]":
+    """The model's outputs; rows of its logits [rows, vocabulary], or the head that has them in chunks; their labels.
+
+    The head is as wide as the vocabulary. With a sixth of the tokens masked, or a short output after a long text, it
+    would be most of the work: if the items are few of the tokens, the rows are of items only, as always with `of_items`
+    where the logits are large. A head that is not called as a module computes all logits.
+    """
+    labels, asked = batch["labels"], batch["asked"]
+    shape, flat = labels.shape, labels.flatten()
+    head = head_of(model) if len(shape) == 2 else None
+    if head is not None:
+        few = 2 * len(asked) <= shape.numel()
+        head.catching = head.large(len(asked) if few or of_items else shape.numel())
+        if few or head.catching:
+            head.shape, head.asked = shape, asked if few or of_items else None
+    noisy = None if noise is None else noise_of(model)
+    if noise is not None and noisy is not None:
+        noisy.alpha, noisy.lengths = noise, batch["lengths"]
+    of_some = head is not None and head.asked is not None
+    try:
+        outputs = model(**_taken(batch))
+    finally:
+        if noisy is not None:
+            noisy.lengths = None
+        if head is not None:
+            head.shape = head.asked = None
+    if head is not None and head.hidden is not None:
+        return outputs, head, flat[asked] if of_some else flat
+    logits = (outputs.logits if "logits" in outputs else outputs.prediction_logits).float().flatten(0, -2)
+    return outputs, logits, flat if len(logits) == len(flat) else flat[asked]
 
 
 def _taken(batch: Batch) -> Batch:
@@ -64,48 +97,34 @@ def _taken(batch: Batch) -> Batch:
     return {name: part for name, part in batch.items() if name not in BESIDE and not name.startswith(MISMATCHED)}
 
 
-@contextmanager
-def _head_of(model: "PreTrainedModel", batch: Batch) -> Iterator[None]:
-    """While active, the model computes logits only for items [items, vocabulary], if these are few of its tokens.
-
-    The head is as wide as the vocabulary; with a sixth of the tokens masked, or a short output after a long text, it
-    would be most of the work. A head that is not called as a module computes all logits.
-    """
-    import torch
-
-    head, shape = model.get_output_embeddings(), batch["labels"].shape
-    if not isinstance(head, torch.nn.Linear) or len(shape) != 2 or 2 * len(batch["asked"]) > shape.numel():
-        yield
-        return
-    hook = head.register_forward_pre_hook(
-        lambda _, given: (given[0].flatten(0, -2)[batch["asked"]],) if given[0].shape[:-1] == shape else None
-    )
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-@contextmanager
-def _noise_on(model: "PreTrainedModel", batch: Batch, alpha: float | None) -> Iterator[None]:
-    """While active, the embeddings of a conversation of L tokens and d dimensions get uniform noise of at most
-    alpha / sqrt(L d): NEFTune (Jain et al. 2023, https://arxiv.org/abs/2310.05914, algorithm 1).
+class Noise:
+    """A hook on the embeddings: while `lengths` is set, those of a conversation of L tokens and d dimensions get
+    uniform noise of at most alpha / sqrt(L d): NEFTune (Jain et al. 2023, https://arxiv.org/abs/2310.05914,
+    algorithm 1).
 
     L counts the tokens of the conversation, not those of its row. The noise comes from torch's generator, whose state
     is in every checkpoint.
     """
-    import torch
 
-    if alpha is None:
-        yield
-        return
+    alpha: float = 0.0
+    lengths: "torch.Tensor | None" = None
+    """[rows, length], of the conversation of each token."""
 
-    def noisy(_: object, __: object, embedded: "torch.Tensor") -> "torch.Tensor":
-        most = alpha / (batch["lengths"].clamp(min=1) * embedded.shape[-1]).sqrt()
+    def __call__(self, _: object, __: object, embedded: "torch.Tensor") -> "torch.Tensor | None":
+        """The embeddings [rows, length, d] with noise, or None: as they are."""
+        import torch
+
+        if self.lengths is None:
+            return None
+        most = self.alpha / (self.lengths.clamp(min=1) * embedded.shape[-1]).sqrt()
         return embedded + torch.zeros_like(embedded).uniform_(-1, 1) * most[..., None]
 
-    hook = model.get_input_embeddings().register_forward_hook(noisy)
-    try:
-        yield
-    finally:
-        hook.remove()
+
+def noise_of(model: "PreTrainedModel") -> Noise:
+    """The hook on a model's embeddings, which stays there."""
+    module = bare(model).get_input_embeddings()
+    found: Noise | None = module.__dict__.get("noise")
+    if found is None:
+        found = module.__dict__["noise"] = Noise()
+        module.register_forward_hook(found)
+    return found

@@ -11,6 +11,7 @@ from tasks.formats.usage import TOKEN_SETTINGS, Usage
 from tasks.formats.weights import positions, unfit
 from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.task import CHATS, PAIRS, is_causal, model_class
+from tasks.train.activations import fuse_activations
 from tasks.train.batches import Batches, find_asked
 from tasks.train.loss import summed_loss
 from tasks.train.settings import MaskedTraining, ModelSettings, TrainSettings
@@ -55,6 +56,7 @@ def build_model(design: Design) -> "tuple[PreTrainedModel, list[str]]":
     """
     model, drawn = (_fresh(design), []) if design.settings.from_scratch else _of_base(design)
     model.config.use_cache = False
+    fuse_activations(model)
     return model.float(), drawn
 
 

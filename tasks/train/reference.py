@@ -19,6 +19,7 @@ from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
 from tasks.train.batches import Data, find_asked
 from tasks.train.checkpoints import REFERENCE, sync
+from tasks.train.head import find_tail
 from tasks.train.loop import make_accelerator
 from tasks.train.loss import MISMATCHED
 from tasks.train.plan import Plan
@@ -52,6 +53,7 @@ def add_reference(model: Any, plan: Plan, identity: str) -> bool:
 def _computed(model: Any, plan: Plan) -> Arrays:
     import torch
 
+    find_tail(model, plan.data.training.batch(0))
     accelerator = make_accelerator(plan.machine)
     model = model.to(accelerator.device)
     plain = model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()

@@ -49,7 +49,7 @@ from tasks.train.settings import (
     problems,
 )
 from tasks.train.vocabulary import Vocabulary, read_vocabulary, require_template
-from tasks.workers.system import prepare
+from tasks.workers.system import MODELS, prepare
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -84,7 +84,7 @@ def train(job: Job) -> Report:
     order = read_order(job.recipe)
     splits = open_splits(job, order)
 
-    prepare()
+    prepare(*MODELS)
     import torch
     import transformers
 
@@ -271,7 +271,7 @@ def _usage(order: Order, index: Index) -> Usage:
 def make_deterministic(seed: int, machine: Machine) -> None:
     """Same machine and thread count, same numbers; threads matter because they change the order of summation."""
     import torch
-    from transformers import set_seed
+    from accelerate.utils import set_seed  # the one of transformers imports PEFT and bitsandbytes, which takes seconds
 
     set_seed(seed)
     torch.set_num_threads(workers())

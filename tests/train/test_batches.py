@@ -1,8 +1,10 @@
 """Batches: their content, one occurrence of each document per pass, and access by position."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from tasks.formats.rows import IGNORED
 from tasks.formats.text_ids import Frame
 from tasks.formats.tokens import Tokens, TokenWriter
-from tasks.train.batches import Batch
+from tasks.stage.errors import DataError
+from tasks.train.batches import Batch, Batches, ahead
 from tasks.train.buckets import BucketBatches, Layout, Sides, choose
 from tasks.train.packed import Masking, causal_data, masked_data
 from tasks.train.sentences import FOLLOWS, SentenceBatches
@@ -166,3 +169,44 @@ def test_masked_blocks_stand_in_what_the_tokenizer_adds(tmp_path: Path, frame: F
     assert ids.shape == (4, 16) and data.training.width == 16
     assert (ids[:, : len(frame.before)] == CLS).all() and (ids[:, 16 - len(frame.behind) :] == SEP).all()
     assert (ids == CLS).sum() == 4 * len(frame.before) and (ids == SEP).sum() == 4 * len(frame.behind)
+
+
+def test_a_loader_draws_one_number_as_a_data_loader_does() -> None:
+    import torch
+    from torch.utils.data import DataLoader
+
+    class Numbers(Batches):
+        count, width = 3, 1
+
+        def batch(self, position: int) -> Batch:
+            return {"labels": torch.tensor([position, IGNORED])}
+
+    torch.manual_seed(0)
+    found = list(Numbers().loader(range(2, 5), torch.device("cpu")))
+    assert [(batch["labels"][0].item(), batch["asked"].tolist()) for batch in found] == [(2, [0]), (3, [0]), (4, [0])]
+    after = torch.get_rng_state()
+    torch.manual_seed(0)
+    list(DataLoader([1, 2]))  # type: ignore[arg-type]
+    assert torch.equal(after, torch.get_rng_state())
+
+
+def test_batches_made_ahead_are_the_same_and_their_thread_ends_with_them() -> None:
+    import torch
+
+    asked: list[int] = []
+
+    def some(error: bool) -> Iterator[Batch]:
+        for number in range(10):
+            asked.append(number)
+            yield {"labels": torch.tensor(number)}
+        if error:
+            raise DataError("the file is damaged")
+
+    assert [batch["labels"].item() for batch in ahead(some(error=False))] == list(range(10))
+    with pytest.raises(DataError, match="damaged"):
+        list(ahead(some(error=True)))
+    asked.clear()
+    few = ahead(some(error=False))
+    next(few)
+    few.close()  # type: ignore[attr-defined]
+    assert len(asked) <= 5 and "batches" not in {thread.name for thread in enumerate_threads()}

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tasks.stage.machine import refusal
-from tasks.train import checkpoints
-from tasks.train.batches import Batch, Batches, Data
+from tasks.train import checkpoints, chunked, head
+from tasks.train.batches import Batch, Batches, Data, find_asked
 from tasks.train.loop import fit
+from tasks.train.loss import summed_loss
+from tasks.train.memory import out_of_memory
 from tasks.train.plan import Plan
 from tasks.train.precision import Machine
 from tasks.train.settings import PackedTraining
@@ -55,12 +57,17 @@ class Padded(Batches):
         return batch | ({"decoder_input_ids": batch["input_ids"]} if self.pairs else {})
 
 
+@pytest.mark.parametrize("chunks", [False, True])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("architecture", MODELS)
 def test_the_same_weights_twice_and_over_a_stop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, precision: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, precision: str, chunks: bool
 ) -> None:
     import torch
+
+    if chunks:
+        monkeypatch.setattr(head, "LARGE", 1)
+        monkeypatch.setitem(chunked.CHUNK, "cuda", 1000 * WORDS)
 
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU")
@@ -86,6 +93,35 @@ def test_the_same_weights_twice_and_over_a_stop(
         torch.use_deterministic_algorithms(False)
     for other in (second, resumed):
         assert [name for name, weight in first.items() if not torch.equal(weight, other[name])] == []
+
+
+def test_the_loss_in_chunks_and_the_need_of_memory_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    batch = {name: part.cuda() for name, part in find_asked(Padded(pairs=False).batch(0)).items()}
+
+    def measured() -> tuple[float, Any]:
+        model = build("qwen3").cuda()
+        head.find_tail(model, batch)
+        loss = summed_loss(model, batch, 0.1)
+        loss.backward()
+        return loss.item(), torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+    loss, slopes = measured()
+    monkeypatch.setattr(head, "LARGE", 1)
+    monkeypatch.setitem(chunked.CHUNK, "cuda", 1000 * WORDS)
+    found, others = measured()
+    assert found == pytest.approx(loss, rel=1e-5)
+    assert (others - slopes).norm() < 1e-4 * slopes.norm()
+
+    batches = Padded(pairs=False)
+    plan = Plan(
+        "recipes/big.yaml", PackedTraining(steps=1), Machine("cuda", "fp32", "sdpa"), Data(batches, batches), tmp_path,
+        None,
+    )  # fmt: skip
+    assert out_of_memory(build("gpt2").cuda(), plan).startswith("recipes/big.yaml: train.batch_size: 16 needs about ")
 
 
 def build(architecture: str) -> Any:

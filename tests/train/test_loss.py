@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tasks.formats.rows import IGNORED
+from tasks.train.activations import fuse_activations
 from tasks.train.batches import count_items, find_asked
 from tasks.train.loss import summed_loss
 from tests.train.test_families import MODELS
@@ -48,3 +49,17 @@ def test_asking_for_a_few_tokens_gives_the_loss_and_gradients_of_all_logits(arch
     for name, weight in model.named_parameters():
         if weight.grad is not None:
             assert torch.allclose(found[name], weight.grad, rtol=1e-3, atol=1e-5), name
+
+
+def test_activations_as_one_kernel_have_the_same_values() -> None:
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.for_model("gpt2", vocab_size=50, **MODELS["gpt2"])
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    ids = torch.arange(12)[None]
+    before = model(input_ids=ids).logits
+    fuse_activations(model)
+    kinds = {type(module).__name__ for module in model.modules() if "GELU" in type(module).__name__}
+    assert kinds == {"GELUTanh"} and model.config.activation_function == "gelu_new"
+    assert torch.allclose(model(input_ids=ids).logits, before, rtol=1e-5, atol=1e-6)
