@@ -69,13 +69,14 @@ def prepare(task: str, **train: Any) -> Path:
     return Path("data/tiny")
 
 
-def kill_at_random(folder: Path, kills: int, seed: int) -> Kills:
+def kill_at_random(folder: Path, kills: int, seed: int, begun: str = "record.jsonl") -> Kills:
     """Train once as a whole; then kill a training this often at random moments of that time, and let it end.
 
+    `begun`: what is in the folder of checkpoints before the first kill; by default, all moments count.
     Raises AssertionError if a training ends with other bytes.
     """
     process = _start()
-    _wait_for_first_step(process, folder)
+    _wait_for(process, folder, begun)
     began = time.monotonic()
     _end(process)
     length = time.monotonic() - began
@@ -84,7 +85,7 @@ def kill_at_random(folder: Path, kills: int, seed: int) -> Kills:
     while seen.hit < kills or not seen.finished:
         process = _start()
         if seen.hit < kills:
-            _wait_for_first_step(process, folder)
+            _wait_for(process, folder, begun)
             process.join(generator.uniform(0, 1) * length)
         else:
             _end(process)
@@ -155,9 +156,8 @@ def _start() -> Any:
     return process
 
 
-def _wait_for_first_step(process: Any, folder: Path) -> None:
-    """Until the training has its folder, which it has just before its first step."""
-    while process.is_alive() and not list(folder.glob("checkpoints/*/record.jsonl")):
+def _wait_for(process: Any, folder: Path, begun: str) -> None:
+    while process.is_alive() and not list(folder.glob(f"checkpoints/*/{begun}")):
         time.sleep(0.01)
 
 
