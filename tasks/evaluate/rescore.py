@@ -36,7 +36,7 @@ from tasks.stage.errors import EXIT_USER, DataError
 from tasks.stage.run import DATA, end, write_json
 from tasks.stage.settings import read_section, recipe_path
 from tasks.stage.task import FAMILIES, PAIRS, read_task
-from tasks.workers.system import prepare
+from tasks.workers.system import MODELS, prepare
 
 SCORERS: dict[str, Callable[[Exam, Any], Scorer]] = {
     "causal-lm": CausalScorer,
@@ -70,7 +70,7 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: not a folder")
     check_usage(model, task)
-    prepare()
+    prepare(*MODELS)
     needs = FAMILIES[task].needs
     read = READS if task == "preference" else (needs,) if needs else ()
     exam = Exam(recipe, model, test, measure_split(test, ("text", *read)))

@@ -14,7 +14,7 @@ from tasks.evaluate.translation import evaluate_translation
 from tasks.stage.run import Job, Report
 from tasks.stage.settings import read_section
 from tasks.stage.task import read_task
-from tasks.workers.system import prepare
+from tasks.workers.system import MODELS, prepare
 
 EVALUATIONS: dict[str, Callable[[Job, Any], Report]] = {
     "causal-lm": evaluate_causal_lm,
@@ -31,5 +31,5 @@ EVALUATIONS: dict[str, Callable[[Job, Any], Report]] = {
 def evaluate(job: Job) -> Report:
     """Run the recipe's evaluation. Raises RecipeError for an unknown task."""
     task = read_task(job.recipe)
-    prepare()
+    prepare(*MODELS)
     return EVALUATIONS[task](job, read_section(job.recipe, "evaluate", SETTINGS[task]))

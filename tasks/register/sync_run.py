@@ -44,7 +44,12 @@ SECTIONS = ("task", "ingest", "validate", "clean", "tokenize", "model", "train")
 SIZE = "model_parameters"
 """The number of parameters, a parameter of the run: as a metric it would be a chart with one dot."""
 MEASURES = {"steps": "training_steps", "tokens_seen": "training_tokens"}
-TIMINGS = {"seconds": "training_seconds", "tokens_per_second": "training_tokens_per_second"}
+TIMINGS = {
+    "seconds": "training_seconds",
+    "tokens_per_second": "training_tokens_per_second",
+    "checkpoint_seconds": "training_checkpoint_seconds",
+    "checkpoint_waited": "training_checkpoint_waited",
+}
 ARTIFACTS = "gristmill.artifacts"
 """The tag with the hash of all artifacts; unchanged ones are not sent again."""
 
@@ -127,12 +132,13 @@ def scores(results: Results) -> dict[str, float]:
 def _tags(results: Results) -> dict[str, str]:
     description = str(results.settings.get("description") or "").strip()
     timing = {key: value for key, value in results.timing.items() if isinstance(value, str)}
-    base = results.base
+    base, origin = results.base, results.timing.get("continued_from")
     return {
         "gristmill.signature": results.signature,
         "gristmill.model_sha256": results.model_sha256,
         "gristmill.precision": str(results.training.get("precision", "")),
         **{f"gristmill.timing.{key}": value for key, value in timing.items()},
+        **({"gristmill.continued_from": json.dumps(origin)} if origin else {}),
         **({"gristmill.base": base.title} if base else {}),
         **({"gristmill.base_identity": base.identity} if base and base.identity else {}),
         **({"mlflow.note.content": description} if description else {}),

@@ -17,7 +17,8 @@ Names of metrics, the same for every task:
                                   test_loss, and for other tasks test_bleu, test_rougeL, test_accuracy, …;
                                   one of them is a recipe's headline metric, `register.metric`
     test_<metric>_<baseline>      the same metric of a baseline: test_bits_per_byte_xz
-    training_<measure>            training_seconds, training_tokens_per_second, from checkpoints/<identity>/timing.json
+    training_<measure>            training_seconds, training_tokens_per_second, training_checkpoint_seconds and
+                                  training_checkpoint_waited, from checkpoints/<identity>/timing.json
     system/<measure>              MLflow's own: processor, memory, disk, network, GPU
 """
 
@@ -56,6 +57,9 @@ from tasks.tracking.provenance import TAG, settle
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+BEGIN_SECONDS = 1.0
+"""How long the thread leaves the training alone: for its first steps. Python runs one thread at a time, and the thread
+begins with two seconds of it."""
 FLUSH_SECONDS = 2.0
 RETRY_SECONDS = 30.0
 CLOSE_SECONDS = 30.0
@@ -108,10 +112,12 @@ def _read_entry(entry: dict[str, Any], journal: Journal) -> None:
 class LiveRecord:
     """The MLflow run of a training in progress; see the module. `open` starts it, `close` ends it."""
 
-    def __init__(self, recipe: str, identity: str, journal: Journal) -> None:
+    def __init__(self, recipe: str, identity: str, parameters: Mapping[str, Any]) -> None:
         self.recipe, self.identity = recipe, identity
-        self._journal = journal
-        self._waiting = dict(journal.points)
+        self._parameters, self._opened = parameters, time.time()
+        self._file = journal_path(recipe, identity)
+        self._journal = read_journal(self._file)
+        self._waiting = dict(self._journal.points)
         self._known: set[Point] = set()
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -121,30 +127,30 @@ class LiveRecord:
         self._was_finished = False
         self._monitor: Any = None
         self._warned = self._ended = False
+        self._described = threading.Event()
+        self._fault: Exception | None = None
         self._alive = hold(recipe, identity)
         self._thread = threading.Thread(target=self._work, name="record", daemon=True)
-        self._file = journal_path(recipe, identity)
 
     @classmethod
     def open(cls, recipe: str, identity: str, parameters: Mapping[str, Any]) -> Self:
-        """Start or continue the run of this training; never raises if the tracking server is down."""
+        """Start or continue the run of this training; returns at once, and never raises if the server is down."""
         hush()
-        import mlflow  # noqa: F401  (here, so that the thread does not import while the training does)
-
         path = journal_path(recipe, identity)
         path.parent.mkdir(parents=True, exist_ok=True)
-        came_from = settle(recipe, identity, registering=False)
-        print(f"record: {came_from.sentence()}", file=sys.stderr, flush=True)
-        tags = context(recipe) | {TAG: came_from.rebuildable}
-        entry = {"time": time.time(), "parameters": flatten(parameters), "tags": tags}
+        record = cls(recipe, identity, parameters)
         with path.open("a", encoding="utf-8") as file:
-            file.write(f"\n{json.dumps(entry)}\n")
-        record = cls(recipe, identity, read_journal(path))
+            file.write("\n")  # ends a line that was cut off
         record._thread.start()
         return record
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Log points of curves; returns at once. Points logged before a resume are not logged again."""
+        """Log points of curves; returns at once. Points logged before a resume are not logged again.
+
+        Raises what kept the thread from writing what the training came from: a full disk, for example.
+        """
+        if self._fault is not None:
+            raise self._fault
         now = time.time()
         with self._lock:
             new = {key: float(value) for key, value in metrics.items() if (key, step) not in self._journal.points}
@@ -159,12 +165,23 @@ class LiveRecord:
         """Send the rest and set the run's status; gives up after `CLOSE_SECONDS`, since the files keep everything."""
         self._status = "FAILED" if failed else "FINISHED"
         self._ending.set()
+        self._described.wait()
         self._thread.join(CLOSE_SECONDS)
         self._alive.close()
+        if self._fault is not None:
+            raise self._fault
         if not self._ended:
             self._warn(f"MLflow did not accept the last points within {CLOSE_SECONDS:.0f} s")
 
     def _work(self) -> None:
+        self._ending.wait(BEGIN_SECONDS)
+        try:
+            self._describe()
+        except (OSError, GristmillError) as error:  # for the training, see `log`
+            self._fault = error
+            return
+        finally:
+            self._described.set()
         with patience(retries=0, seconds=10):
             next_try = 0.0
             while True:
@@ -181,6 +198,20 @@ class LiveRecord:
                         next_try = time.monotonic() + RETRY_SECONDS
                 if ending:
                     return
+
+    def _describe(self) -> None:
+        """Keep what the training came from, and write its settings and context into the journal.
+
+        In the thread, as is the import of MLflow: a training need not wait for either.
+        """
+        came_from = settle(self.recipe, self.identity, registering=False)
+        print(f"record: {came_from.sentence()}", file=sys.stderr, flush=True)
+        tags = context(self.recipe) | {TAG: came_from.rebuildable}
+        entry = {"time": self._opened, "parameters": flatten(self._parameters), "tags": tags}
+        with self._lock:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+            _read_entry(entry, self._journal)
 
     def _send(self) -> None:
         from mlflow.entities import Metric

@@ -158,9 +158,10 @@ def clear(folder: Path, stable: int = 0) -> None:
     """Remove the checkpoints, best weights and reference of a finished run; timing.json stays, and so does the
     checkpoint of the step `stable`, under a name from which the same training would not resume."""
     kept = folder / f"{KIND}-{stable}"
-    if is_whole(kept):
+    if (kept / MARK).is_file():
         _discard(place := folder / f"{STABLE}-{stable}")
-        kept.rename(place)
+        if not place.exists():
+            kept.rename(place)
     for path in _of(folder):
         if path.name != f"{STABLE}-{stable}":
             _discard(path)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.stage.identity import fingerprint
 from tasks.train.average import averaged_from
-from tasks.train.checkpoints import STABLE, by_step, is_whole, other_folders, read_identity, say, step_of
+from tasks.train.checkpoints import MARK, STABLE, by_step, is_whole, other_folders, read_identity, say, step_of
 from tasks.train.identity import Identity, differences
 from tasks.train.plan import Plan
 from tasks.train.schedule import share
@@ -27,13 +27,15 @@ FREE = ("steps", "epochs", "schedule", "checkpoint_every")
 def find_start(plan: Plan) -> Path | None:
     """The furthest checkpoint of another training whose steps so far are the same; None if there is none, or if the
     training has checkpoints of its own. Says from where it starts, or what keeps it from starting there."""
-    if by_step(plan.folder):
+    if any((path / MARK).is_file() for path in by_step(plan.folder)):
         return None
     others = other_folders(plan.folder)
     candidates = [path for folder in others for path in (*by_step(folder), *by_step(folder, STABLE))]
     for path in sorted(candidates, key=step_of, reverse=True):
         identity = read_identity(path)
-        if identity is not None and _same_so_far(identity, plan, step_of(path)) and is_whole(path):
+        if identity is None or _prefix(identity.values) != _prefix(plan.identity.values) or not is_whole(path):
+            continue
+        if _same_rates(identity, plan, step_of(path)):
             say(
                 f"going on from step {step_of(path):,} of a training of {identity.steps:,} steps, which is the same up "
                 "to there"
@@ -48,13 +50,13 @@ def find_start(plan: Plan) -> Path | None:
     return None
 
 
-def _same_so_far(other: Identity, plan: Plan, step: int) -> bool:
-    """Whether another training took the same first `step` steps."""
-    if step >= min(other.steps, plan.steps) or _prefix(other.values) != _prefix(plan.identity.values):
-        return False
+def _same_rates(other: Identity, plan: Plan, step: int) -> bool:
+    """Whether another training has the same learning rates in its first `step` steps, and averages none of them."""
+    lengths = [other.steps, plan.steps]
     average = plan.settings.average
-    begun = min(averaged_from(average, steps) for steps in (other.steps, plan.steps))
-    if average is not None and average.last is not None and step >= begun:
+    if average is not None and average.last is not None:
+        lengths = [averaged_from(average, steps) for steps in lengths]
+    if step >= min(lengths):
         return False
     theirs, ours = ScheduleSettings(**other.values["train"]["schedule"]), plan.settings.schedule
     return all(share(done, other.steps, theirs) == share(done, plan.steps, ours) for done in range(step))
@@ -62,5 +64,7 @@ def _same_so_far(other: Identity, plan: Plan, step: int) -> bool:
 
 def _prefix(values: Mapping[str, Any]) -> str:
     """The hash of all values that the first steps depend on, but for the learning rates."""
-    train = {key: value for key, value in values["train"].items() if key not in FREE}
-    return fingerprint({**values, "train": train})
+    train = values.get("train")
+    if not isinstance(train, Mapping):  # written by hand
+        return fingerprint(values)
+    return fingerprint({**values, "train": {key: value for key, value in train.items() if key not in FREE}})

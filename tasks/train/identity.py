@@ -41,7 +41,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         f"{key} changed" if _is_hash(before.get(key)) and _is_hash(after.get(key)) else
         f"{key} {_shown(before, key)} → {_shown(after, key)}"
         for key in sorted(before.keys() | after.keys(), key=_settings_first)
-        if key not in before or key not in after or before[key] != after[key]
+        if before.get(key) != after.get(key)
     ]  # fmt: skip
     more = len(found) - NAMED
     return ", ".join(found[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -6,11 +6,11 @@ an evaluation or a checkpoint needs them. It raises at the first non-finite valu
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from tasks.tracking.record import LiveRecord
 
+Result = TypeVar("Result")
+
 
 def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord | NoRecord") -> History:
     """Train `model` in place, from the last complete checkpoint or from the start.
@@ -49,7 +51,19 @@ def fit(model: "PreTrainedModel", plan: Plan, record: "LiveRecord | NoRecord") -
     Raises CannotCompile before anything is written, GristmillError if a loss or gradient is not finite, if a GPU has
     too little memory, and after the step in GRISTMILL_STOP_AFTER.
     """
-    return Training(model, plan).run(record)
+    return within_memory(model, plan, lambda: Training(model, plan).run(record))
+
+
+def within_memory(model: "PreTrainedModel", plan: Plan, work: Callable[[], Result]) -> Result:
+    """The result of some work of this training. Raises GristmillError if a GPU has too little memory for it."""
+    import torch
+
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        full = True  # not explained here, where the error holds on to the step's memory
+    assert full
+    raise GristmillError(out_of_memory(model, plan))
 
 
 class Training:

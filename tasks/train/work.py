@@ -31,6 +31,7 @@ from tasks.train.history import History
 from tasks.train.identity import Identity
 from tasks.train.log import bits_per_byte
 from tasks.train.loop import Training as Fitting
+from tasks.train.loop import within_memory
 from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
 from tasks.train.mixture import Source, sources_of
 from tasks.train.model import Design, build_model, check_runs, checkpoint_activations, save_model
@@ -52,7 +53,7 @@ from tasks.train.settings import (
     problems,
 )
 from tasks.train.vocabulary import Vocabulary, read_vocabulary, require_template
-from tasks.workers.system import prepare
+from tasks.workers.system import MODELS, prepare
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -87,7 +88,7 @@ def train(job: Job) -> Report:
     order = read_order(job.recipe)
     splits = open_splits(job, order)
 
-    prepare()
+    prepare(*MODELS)
     import torch
     import transformers
 
@@ -134,7 +135,7 @@ def train(job: Job) -> Report:
     )
     if unread := [name for name, found in _mixture(plan, plan.steps).get("sources", {}).items() if not found["epochs"]]:
         job.say(f"{order.where}: ingest.sources: {plan.steps:,} steps are too few to read {', '.join(unread)}")
-    plan, training = _begin(job, order, asked, model, plan)
+    plan, begun = _begin(job, order, asked, model, plan)
     facts = {"parameters": parameters, "trained_parameters": trained, "precision": machine.precision}
     record: LiveRecord | NoRecord = NoRecord()
     if world.first:
@@ -142,7 +143,7 @@ def train(job: Job) -> Report:
         record = LiveRecord.open(job.recipe, plan.identity.hash, order.resolved() | facts | compiled)
     finished = False
     try:
-        history = training.run(record)
+        history = within_memory(model, plan, lambda: begun.pop().run(record))
         finished = True
     except KeyboardInterrupt as stop:
         if world.first:
@@ -171,10 +172,11 @@ def train(job: Job) -> Report:
     return report
 
 
-def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tuple[Plan, Fitting]:
+def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tuple[Plan, list[Fitting]]:
     """The plan with its identity and checkpoint folder, and the training, ready to run; eager if compiling fails.
 
-    `asked`: the machine before the model was built, which its identity names.
+    `asked`: the machine before the model was built, which its identity names. The training is in a list: who runs it
+    takes it out, so that its memory can be freed when there is too little.
     """
     from accelerate.utils import extract_model_from_parallel
 
@@ -190,7 +192,7 @@ def _begin(job: Job, order: Order, asked: Machine, model: Any, plan: Plan) -> tu
     if isinstance(order.train, PreferenceTraining) and order.train.has_reference:
         add_reference(model, plan, identity.hash)
     try:
-        return plan, Fitting(model, plan)
+        return plan, [within_memory(model, plan, lambda: Fitting(model, plan))]
     except CannotCompile as reason:
         job.say(f"cannot compile: {reason}; goes on without (GRISTMILL_COMPILE=off saves the attempt)")
         if plan.world.first:
@@ -310,7 +312,7 @@ def make_deterministic(seed: int, machine: Machine, beside: int = 1) -> None:
     """Same machine and thread count, same numbers; threads matter because they change the order of summation. `beside`:
     the processes that share the cores."""
     import torch
-    from transformers import set_seed
+    from accelerate.utils import set_seed  # the one of transformers imports PEFT and bitsandbytes, which takes seconds
 
     set_seed(seed)
     torch.set_num_threads(max(workers() // beside, 1))

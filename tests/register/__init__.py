@@ -105,6 +105,7 @@ def train(data: Path, identity: str = IDENTITY, seed: int = 0, task: str = "caus
     details |= {"identity": identity, "settings": settings}
     write_json(data / "training" / "report.json", {"stage": "train", "details": details})
     timing = {"seconds": 12.5, "tokens_per_second": 20.48, "processor": "a mill", "finished": "2026-11-22T02:53:21Z"}
+    timing |= {"checkpoint_seconds": 0.5, "checkpoint_waited": 0.25, "continued_from": {"identity": "5e", "step": 2}}
     write_json(data / "checkpoints" / identity / "timing.json", timing)
     save_model(data / "model", task, seed)
 

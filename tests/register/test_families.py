@@ -18,6 +18,7 @@ from tests.register.models import save_model
 CURVES = {"loss", "validation_loss", "learning_rate"}
 TRAINING = {
     "training_steps", "training_tokens", "training_seconds", "training_tokens_per_second",
+    "training_checkpoint_seconds", "training_checkpoint_waited",
 }  # fmt: skip
 COUNTS = {"test_tokens", "test_bytes", "test_documents"}
 HUB = {"kind": "hub", "name": "them/big-bert", "revision": "v1", "licence": "Apache-2.0"}

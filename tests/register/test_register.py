@@ -49,6 +49,8 @@ def test_the_record_holds_all_that_the_stages_left(project):
     assert record["curves"]["test_bits_per_byte"] == [(4, 2.5)]
     assert record["curves"]["test_bits_per_byte_xz"] == [(4, 3.0)]
     assert record["curves"]["training_seconds"] == [(4, 12.5)]
+    assert record["curves"]["training_checkpoint_waited"] == [(4, 0.25)]
+    assert record["tags"]["gristmill.continued_from"] == '{"identity": "5e", "step": 2}'
     assert record["tags"]["gristmill.signature"] == SIGNATURE
     assert record["tags"]["gristmill.identity"] == IDENTITY
     assert ("data/tiny/tokens/train", "7" * 32 + ".dir") in record["data"]

@@ -26,6 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mlflow.db").write_bytes(empty_database())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(room, "BEGIN_SECONDS", 0)
     monkeypatch.setattr(room, "FLUSH_SECONDS", 0.1)
     monkeypatch.setattr(room, "RETRY_SECONDS", 0.1)
     return tmp_path
@@ -168,3 +169,24 @@ def wait_for(condition, seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+def test_a_training_whose_provenance_cannot_be_written_stops_at_its_next_point(project):
+    """As on a full disk. It is written in a thread, and must not be missing at the end of a long training."""
+    journal_path("tiny", IDENTITY).parent.mkdir(parents=True)
+    (journal_path("tiny", IDENTITY).parent / "provenance").write_text("a file where the folder belongs")
+    record = LiveRecord.open("tiny", IDENTITY, {})
+    record._described.wait(60)
+    with pytest.raises(NotADirectoryError):
+        record.log(1, {"loss": 1.0})
+    with pytest.raises(NotADirectoryError):
+        record.close(failed=True)
+
+
+def test_a_training_shorter_than_its_description_waits_for_it(project, monkeypatch):
+    monkeypatch.setattr(room, "BEGIN_SECONDS", 60)
+    monkeypatch.setattr(room, "CLOSE_SECONDS", 0)
+    began = time.monotonic()
+    train(1, 1)
+    assert time.monotonic() - began < 30
+    assert room.read_journal(journal_path("tiny", IDENTITY)).parameters["train.steps"] == "9"

@@ -1,12 +1,6 @@
 import csv
 import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,34 +67,6 @@ def test_twice_gives_the_same_bytes_and_leaves_no_trace_of_time_or_place(project
 
 def _texts(found: dict[str, bytes]) -> list[bytes]:
     return [re.sub(rb'"identity": "[0-9a-f]{64}"|[0-9]\.[0-9]+', b"", v) for k, v in found.items() if "safet" not in k]
-
-
-def test_killed_training_ends_with_the_same_bytes(project: Project) -> None:
-    dropout = {**CONFIGS["gpt_neox"], "hidden_dropout": 0.1}
-    folder = project(config=dropout, steps=240, checkpoint_every=7, log_every=3, evaluate_every=20, keep="best")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.train", "tiny"], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    )
-    while not list(folder.glob("checkpoints/*/checkpoint-2[0-9]*/whole.json")):
-        assert process.poll() is None, "it ended before it was killed"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (folder / "model").exists() and not (folder / "training").exists()
-
-    (kept,) = folder.glob("checkpoints/*")
-    last = max(int(path.parent.name.split("-")[1]) for path in kept.glob("checkpoint-*/whole.json"))
-    half = kept / f"checkpoint-{last + 7}"  # left by a kill while writing the next one
-    shutil.copytree(kept / f"checkpoint-{last}", half, dirs_exist_ok=True)
-    (half / "optimizer.pt").write_bytes(b"half")
-    run(STAGE, "tiny")
-    resumed = outputs(folder)
-    first_resumed = json.loads((kept / "timing.json").read_text())
-    assert first_resumed["resumed_at"] == last
-
-    shutil.rmtree(folder / "checkpoints")
-    run(STAGE, "tiny")
-    assert outputs(folder) == resumed
 
 
 def test_infinite_loss_stops_with_the_step_and_keeps_the_last_model(project: Project) -> None:
