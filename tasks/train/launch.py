@@ -167,24 +167,30 @@ def _run_agent(recipe: str, launch: Launch, number: int, folder: Path) -> None:
         ) from error
 
 
-def explain(folder: Path, codes: Mapping[int, int], launch: Launch, words: Mapping[int, Path | None]) -> NoReturn:
+def explain(
+    folder: Path,
+    codes: Mapping[int, int],
+    launch: Launch,
+    words: Mapping[int, Path | None],
+    other: Exception | None = None,
+) -> NoReturn:
     """Raise what ended the ranks: a sentence of one, else a signal that one got, else what it said last.
 
-    `codes`: the exit codes of the ranks that ended, negative for a signal; `words`: their stderr, if it was not shown.
+    `codes`: the exit codes of the ranks that ended, negative for a signal; `words`: their stderr, if it was not shown;
+    `other`: what the launcher knows, if none of that.
     """
-    told = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")) if path.name != REPORT
-    ]
-    own = [outcome for outcome in told if outcome["error"] and not outcome["error"].startswith(LOST)]
-    for outcome in own:
-        _raise(outcome["exit_code"], outcome["error"])
-    killed = {rank: -code for rank, code in codes.items() if code < 0 and -code != signal.SIGTERM}
-    for rank, number in killed.items():
-        raise GristmillError(
-            f"rank {rank} of {launch.ranks * launch.hosts} was killed ({signal.Signals(number).name}), and the "
-            "training ended with it; if memory ran out, use fewer processes or train.shard: full; the next run goes on "
-            "from the last checkpoint"
-        )
+    paths = [path for path in sorted(folder.glob("*.json")) if path.name != REPORT]
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    for outcome in told:
+        if outcome["error"] and not outcome["error"].startswith(LOST):
+            _raise(outcome["exit_code"], outcome["error"])
+    for rank, code in codes.items():
+        if code < 0 and -code != signal.SIGTERM:
+            raise GristmillError(
+                f"rank {rank} of {launch.ranks * launch.hosts} was killed ({signal.Signals(-code).name}), and the "
+                "training ended with it; if memory ran out, use fewer processes or train.shard: full; the next run "
+                "goes on from the last checkpoint"
+            )
     for rank, code in codes.items():
         if code not in (0, EXIT_TRANSIENT, -signal.SIGTERM, 128 + signal.SIGTERM):
             path = words[rank]
@@ -192,10 +198,13 @@ def explain(folder: Path, codes: Mapping[int, int], launch: Launch, words: Mappi
                 lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
                 print(*lines[-WORDS:], sep="\n", file=sys.stderr, flush=True)
             raise RuntimeError(f"rank {rank} ended with exit code {code}")
+    if other is not None and not told:
+        raise other
+    place = "a process of the cluster" if launch.kind == "ray" else "the other machines"
     raise TransientError(
-        f"{NAME}: the connection to the other machines was lost; look there for the reason; the next run goes on from "
-        "the last checkpoint"
-    )
+        f"{NAME}: the connection to {place} was lost; look there for the reason; the next run goes on from the last "
+        "checkpoint"
+    ) from other
 
 
 def _raise(code: int, sentence: str) -> NoReturn:

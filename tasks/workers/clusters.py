@@ -7,7 +7,7 @@ engines rerun the unfinished work of a lost worker.
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,26 @@ FIRST_WORKER = 120.0
 
 def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str | None) -> Iterator[Result]:
     """Map on the Ray cluster at `address`, or on the one that Ray finds on this machine."""
+    with ray_at(address) as ray:
+        task = partial(ray.remote(num_cpus=1)(_here).remote, Path.cwd())
+        processors = _processors(
+            lambda: int(ray.cluster_resources().get("CPU", 0)),
+            lambda: ray.get(task(bool, 0), timeout=FIRST_WORKER),
+            "Ray",
+            address,
+        )
+        try:
+            yield from in_order(partial(task, work), ray.get, items, AHEAD * processors)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+
+
+@contextmanager
+def ray_at(address: str | None) -> Iterator[Any]:
+    """Ray, connected to the cluster at `address`, or to the one on this machine.
+
+    Raises GristmillError if there is none.
+    """
     ray = _library("ray", "ray")
     try:
         if address is not None:  # Ray itself retries for many minutes
@@ -40,16 +60,7 @@ def by_ray(work: Callable[[Item], Result], items: Iterable[Item], address: str |
         place = f"at {address}" if address else "is running here"
         raise GristmillError(f"GRISTMILL_ENGINE: no Ray cluster {place}: {error}") from error
     try:
-        task = partial(ray.remote(num_cpus=1)(_here).remote, Path.cwd())
-        processors = _processors(
-            lambda: int(ray.cluster_resources().get("CPU", 0)),
-            lambda: ray.get(task(bool, 0), timeout=FIRST_WORKER),
-            "Ray",
-            address,
-        )
-        yield from in_order(partial(task, work), ray.get, items, AHEAD * processors)
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from error
+        yield ray
     finally:
         ray.shutdown()
 

@@ -156,9 +156,9 @@ def same(root: Path, name: str, processes: int) -> None:
 @pytest.mark.parametrize("name", FAST)
 def test_two_processes_train_the_model_of_one(two: Path, name: str) -> None:
     same(two, name, 2)
-    reports = [json.loads((two / "data" / name / made / "report.json").read_text()) for made in ("1", "2")]
     if name not in (*LIKE, "causal"):  # Muon's rounding shows in the sixth digit of the loss
-        assert reports[0] == reports[1]
+        one, report = (json.loads((two / "data" / name / made / "report.json").read_text()) for made in ("1", "2"))
+        assert report == one
 
 
 @pytest.mark.parametrize("name", STOPPED)
@@ -291,6 +291,26 @@ def test_two_machines_train_one_model_and_the_second_writes_nothing(project: Pat
     assert (code, other) == (0, 0) and "took part in the training of 127.0.0.1, which has the outputs" in said
     assert (folder / "model/model.safetensors").is_file() and rows(folder)[-1]["step"] == "60"
     assert {path.name for path in (second / "data/machines").iterdir()} == {"base", "tokenizer", "tokens"}
+
+
+@pytest.mark.slow
+def test_ranks_on_a_ray_cluster(project: Path, ray_cluster: str) -> None:
+    folder = longer(project, "on-ray", steps=30, evaluate_every=10)
+    place = {"GRISTMILL_ENGINE": ray_cluster}
+    with launch(project, "on-ray", GRISTMILL_LAUNCH="ray:3", **place) as stage:
+        assert stage.stderr is not None
+        words = stage.stderr.read().splitlines()
+    assert stage.returncode == 2 and words[-1].endswith("3 processes, but the Ray cluster has 2 cores; use ray:2")
+    with launch(project, "on-ray", GRISTMILL_LAUNCH="ray:2", **place) as stage:
+        assert stage.stderr is not None
+        words = stage.stderr.read().splitlines()
+    assert stage.returncode == 0, words
+    assert sum("with 2 processes of" in line for line in words) == 1
+    shown, alone = rows(folder), longer(project, "off-ray", steps=30, evaluate_every=10)
+    with launch(project, "off-ray") as stage:
+        stage.communicate()
+    for row, expected in zip(shown, rows(alone), strict=True):
+        assert float(row["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-3)
 
 
 def free_port() -> int:
