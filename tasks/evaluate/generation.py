@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.evaluate.batches import LOGITS, inference, on_device
+from tasks.evaluate.decoding import generate
 from tasks.evaluate.encoding import encode, input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import BeamSettings
@@ -150,7 +151,8 @@ def _generate(
     arrays = padded([each.source for each in batch], model.tokens["pad_token_id"], left=model.causal)
     ids, mask = on_device(arrays, device)
     before = ids.shape[1] if model.causal else 1
-    found = model.loaded.model.generate(
+    found = generate(
+        model.loaded.model,
         input_ids=ids,
         attention_mask=mask,
         generation_config=config,
