@@ -7,7 +7,7 @@ same rules, through the same hooks of the model; they differ in the work:
 - a text leaves the batch once its output is complete;
 - a prompt is read once, not once per beam;
 - new keys and values are written behind the old ones, which are not copied at each step;
-- beams of a text share its keys and values of the encoder, so these are not reordered.
+- beams of a text share its keys and values of the encoder (`share_encoder`), and these are never reordered.
 
 They are passed to `generate` as its `custom_generate`, after it has prepared inputs, cache and processors.
 """
@@ -23,6 +23,9 @@ SPARE = 64
 NEVER = -1.0e9
 """The score of what must not be chosen."""
 
+SHARED = "sdpa-shared-by-beams"
+"""The name of the attention of `share_encoder` within transformers."""
+
 LEAVING = 8
 """One row in so many is complete before the complete ones leave, as each time the cache is copied."""
 
@@ -36,6 +39,32 @@ def generate(model: Any, logits_processor: Any, **inputs: Any) -> "torch.Tensor"
     searched = {"custom_generate": search} if _keeps_keys_and_values(model) else {}
     found: torch.Tensor = model.generate(logits_processor=logits_processor, **searched, **inputs)
     return found
+
+
+def share_encoder(model: Any) -> None:
+    """Let an encoder-decoder's beams read one copy of their text's keys and values, instead of one each.
+
+    A decoder with 4 beams then reads a quarter as much memory in attention to its encoder, which is most of what a step
+    reads for long texts. For models whose attention is the `sdpa` of transformers; others stay as they are.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.masking_utils import sdpa_mask
+
+    def attend(module: Any, query: Any, key: Any, value: Any, mask: Any, **kwargs: Any) -> Any:
+        beams = len(query) // len(key)
+        if beams == 1 or len(key) == 1:
+            return sdpa_attention_forward(module, query, key, value, mask, **kwargs)
+        # One token of each beam: to attention, beams are positions of the same text.
+        folded = query.unflatten(0, (-1, beams)).squeeze(3).transpose(1, 2)
+        mask = None if mask is None else mask[::beams]
+        found, weights = sdpa_attention_forward(module, folded, key, value, mask, **kwargs)
+        return found.flatten(0, 1)[:, None], weights
+
+    if model.config.is_encoder_decoder and model.config._attn_implementation == "sdpa":
+        AttentionInterface.register(SHARED, attend)
+        AttentionMaskInterface.register(SHARED, sdpa_mask)
+        model.set_attn_implementation(SHARED)
 
 
 def search(
@@ -68,18 +97,21 @@ class Rows:
         logits: torch.Tensor = outputs.logits[:, -1].float()
         return logits
 
-    def keep(self, rows: "torch.Tensor", processors: Any) -> None:
-        """Keep only these rows, in this order, which may repeat."""
+    def keep(self, rows: "torch.Tensor", texts: "torch.Tensor", processors: Any) -> None:
+        """Keep only these rows, in this order, which may repeat: those of these of the texts that are left."""
         self._keep_inputs(rows)
-        self.kwargs["past_key_values"].batch_select_indices(rows)
+        own, of_encoder = _parts(self.kwargs["past_key_values"])
+        own.batch_select_indices(rows)
+        if of_encoder is not None:
+            shared = self.model.config._attn_implementation == SHARED
+            of_encoder.batch_select_indices(texts if shared else rows)
         for processor in processors:
             if hasattr(processor, "keep"):
                 processor.keep(rows)
 
     def reorder(self, rows: "torch.Tensor") -> None:
         """Continue these rows: each from a beam of the same text."""
-        cache = self.kwargs["past_key_values"]
-        getattr(cache, "self_attention_cache", cache).reorder_cache(rows)
+        _parts(self.kwargs["past_key_values"])[0].reorder_cache(rows)
 
     def _keep_inputs(self, rows: Any) -> None:
         import torch
@@ -113,7 +145,7 @@ def greedy(rows: Rows, ids: "torch.Tensor", processors: Any, stopping: Any, conf
         if (len(live) - left) * LEAVING >= len(live):
             stay = live.nonzero()[:, 0]
             ids, texts, live = ids[stay], texts[stay], live[stay]
-            rows.keep(stay, processors)
+            rows.keep(stay, stay, processors)
         logits = rows.read(ids)
 
 
@@ -139,7 +171,7 @@ def beams(rows: Rows, ids: "torch.Tensor", processors: Any, stopping: Any, confi
     complete = torch.full_like(scores, NEVER)
     is_complete = torch.zeros_like(scores, dtype=torch.bool)
     logits = rows.read(ids, first=True).repeat_interleave(count, 0)
-    rows.keep(torch.arange(len(ids), device=ids.device).repeat_interleave(count), processors)
+    rows.keep(texts.repeat_interleave(count), texts, processors)
     ids = ids.repeat_interleave(count, 0).view(len(texts), count, -1)
     while True:
         chances = processors(ids.flatten(0, 1), torch.nn.functional.log_softmax(logits, -1)).view(*scores.shape, -1)
@@ -168,7 +200,7 @@ def beams(rows: Rows, ids: "torch.Tensor", processors: Any, stopping: Any, confi
             stay = live.nonzero()[:, 0]
             ids, scores, texts, live = ids[stay], scores[stay], texts[stay], live[stay]
             complete, is_complete = complete[stay], is_complete[stay]
-            rows.keep(origin.view(-1, count)[stay].flatten(), processors)
+            rows.keep(origin.view(-1, count)[stay].flatten(), stay, processors)
         else:
             rows.reorder(origin)
         logits = rows.read(ids.flatten(0, 1))
@@ -200,6 +232,11 @@ def _keeps_keys_and_values(model: Any) -> bool:
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 
+def _parts(cache: Any) -> tuple[Any, Any]:
+    """The cache of the output, and that of the encoder or None."""
+    return getattr(cache, "self_attention_cache", cache), getattr(cache, "cross_attention_cache", None)
+
+
 def _let_grow(cache: Any) -> None:
     """Give a new cache layers that do not copy all keys and values at each step."""
     from transformers.cache_utils import DynamicLayer
@@ -207,12 +244,15 @@ def _let_grow(cache: Any) -> None:
     class Growing(DynamicLayer):
         """Keys and values with room for more behind them."""
 
-        def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> Any:
+        keys: Any
+        values: Any
+
+        def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> Any:
             if not self.is_initialized:
-                self.lazy_initialization(keys, values)
-                self.length, self.room = 0, [keys[:, :, :0], values[:, :, :0]]
-            stop = self.length + keys.shape[2]
-            for at, new in enumerate((keys, values)):
+                self.lazy_initialization(key_states, value_states)
+                self.length, self.room = 0, [key_states[:, :, :0], value_states[:, :, :0]]
+            stop = self.length + key_states.shape[2]
+            for at, new in enumerate((key_states, value_states)):
                 if stop > self.room[at].shape[2]:
                     wider = new.new_empty((*new.shape[:2], stop + SPARE, new.shape[3]))
                     wider[:, :, : self.length] = self.room[at][:, :, : self.length]
@@ -232,5 +272,5 @@ def _let_grow(cache: Any) -> None:
             self.room = [self.keys[rows], self.values[rows]]
             self.keys, self.values = self.room
 
-    cache = getattr(cache, "self_attention_cache", cache)  # that of the encoder does not grow
+    cache = _parts(cache)[0]  # the encoder's does not grow
     cache.layers = [Growing() if type(layer) is DynamicLayer else layer for layer in cache.layers]
