@@ -209,6 +209,8 @@ class TrainSettings(Section):
             raise ValueError("set either steps or epochs")
         if self.patience is not None and self.keep != "best":
             raise ValueError("patience: needs keep: best")
+        if self.shard != "none" and self.average is not None:
+            raise ValueError("shard: cannot be used with average, which needs whole weights on each device")
         return self
 
 
@@ -375,6 +377,8 @@ def problems(task: str, model: ModelSettings, train: TrainSettings) -> Iterator[
     wanted = isinstance(train, MaskedTraining) and train.next_sentence and model.architecture is not None
     if wanted and model.architecture not in known:
         yield f"train.next_sentence: {model.architecture} does not support it; use one of {', '.join(known)}"
+    if train.shard != "none" and model.lora is not None and model.lora.quantize is not None:
+        yield "train.shard: cannot be used with model.lora.quantize: weights in 4 bits cannot be dealt over devices"
     if isinstance(train, PreferenceTraining) and model.from_scratch and not isinstance(train.loss, OrpoSettings):
         yield (
             f"train.loss: {train.loss.name} needs a base that already answers, and random weights do not; set "

@@ -89,7 +89,8 @@ def save(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer
     """Write weights and optimizer of a sharded training into a folder, each rank its part; `alone`: one has it all."""
     import torch.distributed.checkpoint as parts
 
-    parts.save(_state(net, optimizer), checkpoint_id=folder, no_dist=alone)
+    with _alone():
+        parts.save(_state(net, optimizer), checkpoint_id=folder, no_dist=alone)
 
 
 def load(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer", alone: bool) -> None:
@@ -106,12 +107,23 @@ def load(folder: Path, net: "torch.nn.Module", optimizer: "torch.optim.Optimizer
             parameter = parameters[int(name.split("/")[1])]
             alike = stored.size == parameter.shape
             state[name] = torch.zeros_like(parameter) if alike else torch.zeros(stored.size)
-    parts.load(state, storage_reader=reader, no_dist=alone)
+    with _alone():
+        parts.load(state, storage_reader=reader, no_dist=alone)
     for number, parameter in enumerate(parameters):
         start = f"{MOMENT}{number}/"
         own = {name.removeprefix(start): values for name, values in state.items() if name.startswith(start)}
         if own:
             _owner(optimizer, parameter).state[parameter] = own
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While active, torch does not warn that one process alone writes or reads all parts."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 WEIGHT, MOMENT = "weight/", "optimizer/"
