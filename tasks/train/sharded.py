@@ -26,7 +26,8 @@ def shard(net: "torch.nn.Module", device: str) -> "torch.nn.Module":
     mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
     for layer in layers_of(net):
         fully_shard(layer, mesh=mesh)
-    return fully_shard(net, mesh=mesh)
+    fully_shard(net, mesh=mesh)
+    return net
 
 
 def layers_of(model: "torch.nn.Module") -> "list[torch.nn.Module]":
