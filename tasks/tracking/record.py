@@ -279,6 +279,8 @@ def context(recipe: str) -> dict[str, str]:
     }
     if (url := flow_run()) is not None:
         tags["gristmill.flow_run"] = url
+    if launch := os.environ.get("GRISTMILL_LAUNCH"):
+        tags["gristmill.launch"] = launch
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags[EXPERIMENT] = experiment
     return tags

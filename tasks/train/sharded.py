@@ -26,7 +26,7 @@ def shard(net: "torch.nn.Module", device: str) -> "torch.nn.Module":
     mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
     for layer in layers_of(net):
         fully_shard(layer, mesh=mesh)
-    fully_shard(net, mesh=mesh)  # in place
+    fully_shard(net, mesh=mesh)
     return net
 
 

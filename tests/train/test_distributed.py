@@ -242,6 +242,8 @@ def test_a_killed_rank_ends_all_with_a_sentence_and_the_next_run_goes_on(
     assert stage.returncode == 2
     assert "rank 1 of 2 was killed (SIGKILL)" in words.splitlines()[-1] and "Traceback" not in words
     assert not Path(f"/proc/{first}").exists()
+    journal = next((folder / "checkpoints").glob("*/record.jsonl")).read_text()
+    assert '"gristmill.launch": "torchrun:2"' in journal
     assert not (folder / "model").exists() and not (folder / ".partial-train").exists()
 
     monkeypatch.chdir(project)
@@ -440,3 +442,18 @@ def test_a_rank_has_both_answers_of_its_pairs() -> None:
 def test_one_process_alone_has_nothing_to_compare() -> None:
     require_same(World(), {"train": 1}, "recipes/tiny.yaml")
     assert World().told(3) == [3] and World().of_first(3) == 3
+
+
+def test_what_cannot_be_sharded_is_refused() -> None:
+    from tasks.stage.errors import RecipeError
+    from tasks.stage.settings import validate
+    from tasks.train.settings import ModelSettings, PackedTraining
+    from tasks.train.settings import problems as conflicts
+
+    where = Path("recipes/x.yaml")
+    with pytest.raises(RecipeError, match=r"shard: cannot be used with average"):
+        validate(PackedTraining, {"steps": 2, "shard": "full", "average": {"last": 0.5}}, where, "train")
+    train = validate(PackedTraining, {"steps": 2, "shard": "full"}, where, "train")
+    model = validate(ModelSettings, {"init": "recipe:x", "lora": {"quantize": "nf4"}}, where, "model")
+    assert [problem.partition(":")[0] for problem in conflicts("causal-lm", model, train)] == ["train.shard"]
+    assert "shard" in train.model_dump() and "shard" not in PackedTraining(steps=2).model_dump()
