@@ -19,7 +19,8 @@ from tasks.stage.run import run
 from tasks.train.batches import Batch, Batches, count_items, find_asked
 from tasks.train.dealt import Dealt, rows_of, taken_off
 from tasks.train.distributed import RANKS, World, require_same
-from tasks.train.launch import LOST, Launch, explain, read_launch
+from tasks.train.endings import LOST, explain
+from tasks.train.launch import Launch, read_launch
 from tests.families import tiny_recipe, write_source
 from tests.scratch import ROOT, without_tracking, write_code
 from tests.train.ranks import train_here
@@ -378,7 +379,7 @@ def test_the_rank_that_ended_first_has_the_last_word(tmp_path: Path) -> None:
         (tmp_path / f"{rank}.json").write_text(json.dumps({"exit_code": code, "error": error}))
 
     def explained(codes: dict[int, int]) -> None:
-        explain(tmp_path, codes, Launch("torchrun", 2), dict.fromkeys(codes))
+        explain(tmp_path, codes, 2, "the other machines", dict.fromkeys(codes))
 
     outcome(0, 75, f"{LOST} the connection to another rank: closed")
     with pytest.raises(TransientError, match="the connection to the other machines was lost"):
