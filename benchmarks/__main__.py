@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import clean, flow, gate, memory, near, privacy, quality, tokens, training
+from benchmarks import clean, flow, gate, memory, near, privacy, quality, scoring, tokens, training
 from benchmarks.targets import Target, table
 
 BENCHMARKS = {
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "near": near.measure,
     "privacy": privacy.measure,
     "quality": quality.measure,
+    "scoring": scoring.measure,
     "tokens": tokens.measure,
     "training": training.measure,
 }

@@ -32,6 +32,8 @@ scores       scores.parquet
 loading      load and check a model folder
 encoding     tokenize model inputs
 batches      run batches in parallel, bit-identical for any number of workers
+decoding     greedy and beam search in which complete outputs leave the batch
+packing      fp32 matrix products by oneDNN
 split        size and hash of the test split
 signatures   signatures that make scores comparable
 plots        learning curves; the other plots are in `score_plots` and `confusion`

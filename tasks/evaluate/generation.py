@@ -4,6 +4,7 @@ The model may be an encoder-decoder, or a causal model that continues the text a
 as in training: prefix, special tokens, truncation. Outputs come from beam search, without sampling.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.evaluate.batches import LOGITS, inference, on_device
+from tasks.evaluate.decoding import generate, share_encoder
 from tasks.evaluate.encoding import encode, input_length
 from tasks.evaluate.loading import Loaded, check_usage, load_model
 from tasks.evaluate.settings import BeamSettings
@@ -105,6 +107,7 @@ def load_pair_model(folder: Path, task: str, precision: str) -> PairModel:
     tokens = {name: value for name, value in tokens.items() if value is not None}
     loaded.model.generation_config = GenerationConfig(**tokens)  # drop the folder's other defaults
     target_hash = hash_tokenizer(own) if own.is_dir() else loaded.tokenizer_hash
+    share_encoder(loaded.model)
     return PairModel(loaded, target, target_hash, usage, tokens)
 
 
@@ -124,21 +127,19 @@ def encode_pairs(model: PairModel, texts: Sequence[str], references: Sequence[st
 
 def write(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, precision: str) -> list[Written]:
     """Generate the outputs for a batch, and compute the losses of the references."""
+    rows = outputs(model, batch, settings, precision)
     with inference(model.loaded.model, precision) as device:
-        outputs = _generate(model, batch, settings, device)
         losses = _reference_losses(model, batch, device)
     ends = model.tokens["eos_token_id"]
     ends = set(ends) if isinstance(ends, list) else {ends}
     written = []
-    for row, loss in zip(outputs, losses, strict=True):
+    for row, loss in zip(rows, losses, strict=True):
         stop = next((place for place, token in enumerate(row) if token in ends), None)
         written.append(Written(row[:stop], stop is not None, loss))
     return written
 
 
-def _generate(
-    model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, device: "torch.device"
-) -> list[list[int]]:
+def outputs(model: PairModel, batch: Sequence[Encoded], settings: BeamSettings, precision: str) -> list[list[int]]:
     """Output ids [texts, up to max_new_tokens], without the input or start token."""
     from transformers import GenerationConfig
 
@@ -148,15 +149,17 @@ def _generate(
     repetition = {name: chosen.pop(name) for name in ("repetition_penalty", "no_repeat_ngram_size")}
     config = GenerationConfig(do_sample=False, **chosen, **model.tokens)
     arrays = padded([each.source for each in batch], model.tokens["pad_token_id"], left=model.causal)
-    ids, mask = on_device(arrays, device)
-    before = ids.shape[1] if model.causal else 1
-    found = model.loaded.model.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        generation_config=config,
-        logits_processor=of_the_output(before, **repetition),
-    )
-    rows: list[list[int]] = found[:, before:].tolist()
+    with inference(model.loaded.model, precision) as device:
+        ids, mask = on_device(arrays, device)
+        before = ids.shape[1] if model.causal else 1
+        found = generate(
+            model.loaded.model,
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=of_the_output(before, **repetition),
+        )
+        rows: list[list[int]] = found[:, before:].tolist()
     return rows
 
 
@@ -164,7 +167,10 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded], device: "torch
     """-ln p of each reference given its source, summed over tokens (teacher forcing)."""
     import torch
 
-    longest = max(len(each.reference) + model.causal * len(each.source) for each in batch)
+    causal, known = model.causal, inspect.signature(model.loaded.model.forward).parameters
+    # A causal model needs no logits for the tokens of its inputs, but those of the shortest are the most it can skip.
+    skipped = min(len(each.source) for each in batch) - 1 if causal and "logits_to_keep" in known else 0
+    longest = max(len(each.reference) + causal * len(each.source) for each in batch) - skipped
     config = model.loaded.model.config
     vocabulary = getattr(config, "decoder_vocab_size", None) or config.vocab_size
     size = max(1, LOGITS // (max(1, longest) * vocabulary))
@@ -172,8 +178,9 @@ def _reference_losses(model: PairModel, batch: Sequence[Encoded], device: "torch
     for at in range(0, len(batch), size):
         arrays = _inputs(model, batch[at : at + size])
         inputs = dict(zip(arrays, on_device(arrays.values(), device), strict=True))
-        labels = inputs.pop("labels")
-        logits = model.loaded.model(**inputs, use_cache=False).logits
+        labels = inputs.pop("labels")[:, skipped:]
+        kept = {"logits_to_keep": labels.shape[1]} if skipped else {}
+        logits = model.loaded.model(**inputs, **kept, use_cache=False).logits
         flat = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED
         )

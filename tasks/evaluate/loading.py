@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.evaluate.packing import pack
 from tasks.formats.text_ids import LOCAL, opening
 from tasks.formats.tokenizer import hash_tokenizer, load_tokenizer
 from tasks.formats.tokens import Index
@@ -85,6 +86,8 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
     model = model.eval().requires_grad_(False).to(find_device())
     if precision == "bf16":
         hold_in_bf16(model)
+    else:
+        pack(model)
     return model
 
 

@@ -54,7 +54,7 @@ def keep_checkpoints() -> None:
     """Let the second training find the checkpoints of the first, as after a kill."""
     checkpoints = import_module("tasks.train.checkpoints")
     clear = checkpoints.clear
-    checkpoints.clear = lambda folder: None if RESUMED in folder.parts else clear(folder)
+    checkpoints.clear = lambda folder, *more: None if RESUMED in folder.parts else clear(folder, *more)
 
 
 def run_stage(stage: str, recipe: str) -> None:

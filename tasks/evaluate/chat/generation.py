@@ -14,6 +14,7 @@ import numpy as np
 
 from tasks.evaluate.batches import inference, on_device
 from tasks.evaluate.chat.model import ChatModel
+from tasks.evaluate.decoding import generate
 from tasks.evaluate.settings import ChatGenerationSettings
 from tasks.formats.repetition import of_the_output
 from tasks.formats.rows import padded
@@ -64,8 +65,8 @@ def write_answers(
         processors = of_the_output(before, **repetition)
         if settings.temperature > 0:
             processors = LogitsProcessorList([*processors, *_sampling([prompt.name for prompt in batch], settings)])
-        found = model.model.generate(
-            input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=processors
+        found = generate(
+            model.model, input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=processors
         )
         rows: list[list[int]] = found[:, before:].tolist()
     ends = set(model.template.ends)
@@ -81,12 +82,17 @@ def _sampling(names: Sequence[str], settings: ChatGenerationSettings) -> list[An
     import torch
     from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-    generators = [np.random.default_rng([settings.seed, _number(name)]) for name in names]
-
     class Noise(LogitsProcessor):
+        def __init__(self) -> None:
+            self.generators = [np.random.default_rng([settings.seed, _number(name)]) for name in names]
+
         def __call__(self, input_ids: Any, scores: Any) -> Any:
-            drawn = [generator.standard_exponential(scores.shape[1], np.float32) for generator in generators]
+            drawn = [generator.standard_exponential(scores.shape[1], np.float32) for generator in self.generators]
             return scores - torch.from_numpy(np.stack(drawn)).to(scores.device).log()
+
+        def keep(self, rows: Any) -> None:
+            """For `tasks.evaluate.decoding`: the rows that are left."""
+            self.generators = [self.generators[row] for row in rows.tolist()]
 
     found: list[Any] = [TemperatureLogitsWarper(settings.temperature)]
     if settings.top_k:
