@@ -48,7 +48,8 @@ def explain(
         if code < 0 and -code != signal.SIGTERM:
             raise GristmillError(
                 f"rank {rank} of {ranks} was killed ({signal.Signals(-code).name}), and the training ended with it; if "
-                "memory ran out, use fewer processes or train.shard: full; the next run goes on from the last checkpoint"
+                "memory ran out, use fewer processes or train.shard: full; the next run goes on from the last "
+                "checkpoint"
             )
     for rank, code in codes.items():
         if code not in (0, EXIT_TRANSIENT, -signal.SIGTERM, 128 + signal.SIGTERM):

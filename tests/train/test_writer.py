@@ -10,6 +10,7 @@ import pytest
 
 from tasks.stage.errors import GristmillError
 from tasks.train import checkpoints, writer
+from tasks.train.log import Log
 from tasks.train.loop import Training, fit
 from tests.train.test_loop import Record, bigrams, plan_of
 
@@ -62,9 +63,9 @@ def test_an_error_of_the_disk_ends_the_training_at_the_next_step(
         raise GristmillError("the loss is inf")
 
     other = Training(bigrams(), plan_of(tmp_path, steps=3, checkpoint_every=2))  # type: ignore[arg-type]
-    monkeypatch.setattr(other.log, "row", infinite)
+    monkeypatch.setattr(Log, "row", infinite)
     with pytest.raises(GristmillError, match="the loss is inf"):
-        other.run()
+        other.run(Record())
     assert "the last checkpoint could not be written: [Errno 28]" in capfd.readouterr().err
 
 
