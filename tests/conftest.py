@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 TOGETHER = (
     "test_whole.py", "test_chain.py", "test_gate.py", "test_reproduce.py", "test_command.py", "test_mixture.py",
     "test_chat.py", "test_preference.py", "test_served_chat.py", "test_chat_ids.py", "test_conversations.py",
-    "test_predict.py", "test_dvc.py",
+    "test_predict.py", "test_dvc.py", "test_distributed.py",
 )  # fmt: skip
 GROUPS = {
     "prefect_api": "prefect", "engine": "clusters", "on_server": "server", "coded": "coded", "evaluated": "evaluated",

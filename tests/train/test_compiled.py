@@ -71,6 +71,7 @@ def test_a_compiled_training_is_exact_goes_on_to_the_byte_and_says_what_it_is(
     assert "compiled" not in details(folder) and details(folder)["identity"] != compiled["identity"]
 
 
+@pytest.mark.slow
 def test_without_dropout_a_compiled_training_has_the_curve_of_an_eager_one(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,9 +235,11 @@ def longer(root: Path, name: str, evaluate_every: int = 6, **train: Any) -> Path
 def test_a_killed_rank_ends_all_with_a_sentence_and_the_next_run_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = longer(project, "killed", steps=400, evaluate_every=400, checkpoint_every=10)
+    folder = longer(project, "killed", steps=1200, evaluate_every=1200, checkpoint_every=10)
     with launch(project, "killed", GRISTMILL_LAUNCH="torchrun:2") as stage:
         wait_for(lambda: list((folder / "checkpoints").glob("*/checkpoint-20/whole.json")))
+        journal = next((folder / "checkpoints").glob("*/record.jsonl"))
+        wait_for(lambda: '"gristmill.launch": "torchrun:2"' in journal.read_text())
         first, second = children(stage.pid)
         os.kill(second, signal.SIGKILL)
         assert stage.stderr is not None
@@ -253,7 +255,7 @@ def test_a_killed_rank_ends_all_with_a_sentence_and_the_next_run_goes_on(
     resumed = wait_for(lambda: max(int(p.name[11:]) for p in (folder / "checkpoints").glob("*/checkpoint-*")))
     train_here("killed")
     timing = json.loads(next((folder / "checkpoints").glob("*/timing.json")).read_text())
-    assert timing["resumed_at"] >= resumed - 10 and rows(folder / "1")[-1]["step"] == "400"
+    assert timing["resumed_at"] >= resumed - 10 and rows(folder / "1")[-1]["step"] == "1200"
 
 
 @pytest.mark.slow

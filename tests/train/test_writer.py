@@ -37,11 +37,11 @@ def test_there_are_never_two_at_once_and_what_is_written_is_the_state_of_its_ste
 
     monkeypatch.setattr(checkpoints, "save", slow)
     model, after = bigrams(), {}
-    training = Training(model, plan_of(tmp_path, checkpoint_every=2))  # type: ignore[arg-type]
+    training = Training(model, plan_of(tmp_path, checkpoint_every=2))
     training.optimizer.optimizer.register_step_post_hook(
         lambda *_: after.update({len(after) + 1: model.head.bias.tolist()})
     )
-    history = training.run(Record())
+    history = training.run(Record())  # type: ignore[arg-type]
     assert most == 1 and written == {step: after[step] for step in (2, 4, 6, 8, 10)}
     assert history.checkpoints == 5 and history.checkpoint_seconds > 0.25 and history.checkpoint_waited > 0
     assert "checkpoint" not in {thread.name for thread in threading.enumerate()}
@@ -54,18 +54,18 @@ def test_an_error_of_the_disk_ends_the_training_at_the_next_step(
         raise OSError(28, "No space left on device", "x")
 
     monkeypatch.setattr(checkpoints, "save", full)
-    training = Training(bigrams(), plan_of(tmp_path, steps=1000, checkpoint_every=2))  # type: ignore[arg-type]
+    training = Training(bigrams(), plan_of(tmp_path, steps=1000, checkpoint_every=2))
     with pytest.raises(OSError, match="No space left on device"):
-        training.run(Record())
+        training.run(Record())  # type: ignore[arg-type]
     assert names(tmp_path) == ["checkpoint-2"]
 
     def infinite(*_: Any) -> None:
         raise GristmillError("the loss is inf")
 
-    other = Training(bigrams(), plan_of(tmp_path, steps=3, checkpoint_every=2))  # type: ignore[arg-type]
+    other = Training(bigrams(), plan_of(tmp_path, steps=3, checkpoint_every=2))
     monkeypatch.setattr(Log, "row", infinite)
     with pytest.raises(GristmillError, match="the loss is inf"):
-        other.run(Record())
+        other.run(Record())  # type: ignore[arg-type]
     assert "the last checkpoint could not be written: [Errno 28]" in capfd.readouterr().err
 
 
@@ -78,7 +78,7 @@ def test_a_stop_waits_for_the_checkpoint_that_is_being_written(tmp_path: Path, m
         SAVE(*arguments)
 
     monkeypatch.setattr(checkpoints, "save", slow)
-    training = Training(bigrams(), plan_of(tmp_path, steps=100_000, checkpoint_every=3))  # type: ignore[arg-type]
+    training = Training(bigrams(), plan_of(tmp_path, steps=100_000, checkpoint_every=3))
 
     def interrupt(*_: Any) -> None:
         if began.is_set():
@@ -86,7 +86,7 @@ def test_a_stop_waits_for_the_checkpoint_that_is_being_written(tmp_path: Path, m
 
     training.optimizer.optimizer.register_step_post_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        training.run(Record())
+        training.run(Record())  # type: ignore[arg-type]
     whole = checkpoints.last_whole(tmp_path, training.plan.identity)
     assert whole is not None and whole.name == "checkpoint-3"
 
@@ -112,4 +112,4 @@ def test_minutes_call_for_a_checkpoint_as_steps_do(tmp_path: Path, monkeypatch: 
         assert (len(saved) == 2) == (minutes == "0"), saved
     monkeypatch.setenv("GRISTMILL_CHECKPOINT_MINUTES", "soon")
     with pytest.raises(GristmillError, match=r"^GRISTMILL_CHECKPOINT_MINUTES: 'soon' is not a number of minutes >= 0$"):
-        Training(bigrams(), plan_of(tmp_path))  # type: ignore[arg-type]
+        Training(bigrams(), plan_of(tmp_path))
