@@ -2,7 +2,7 @@
 
 from tasks.stage.run import Job, Report, Stage, command_line, run
 from tasks.train.launch import launched, read_launch, take_part
-from tasks.train.work import train
+from tasks.train.work import INPUTS, OUTPUTS, train
 
 
 def work(job: Job) -> Report:
@@ -11,13 +11,7 @@ def work(job: Job) -> Report:
     return train(job) if launch is None else launched(job, launch)
 
 
-STAGE = Stage(
-    "train",
-    work,
-    inputs=("base", "tokenizer", "tokens/train", "tokens/validation"),
-    outputs=("model", "training/history.csv", "training/report.json"),
-    report="training/report.json",
-)
+STAGE = Stage("train", work, inputs=INPUTS, outputs=OUTPUTS, report="training/report.json")
 
 
 def start(recipe: str) -> None:

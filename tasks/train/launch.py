@@ -21,14 +21,15 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from tasks.stage.errors import EXIT_STOPPED, EXIT_TRANSIENT, GristmillError, TransientError, one_line
+from tasks.stage.errors import GristmillError, TransientError, one_line
 from tasks.stage.run import Job, Report
 from tasks.stage.runtime import find_device, launch_seconds, node, workers
 from tasks.train.distributed import RANKS
+from tasks.train.endings import REPORT, explain, stop
 
 NAME = "GRISTMILL_LAUNCH"
 PORT = 29400
@@ -37,13 +38,7 @@ FORM = re.compile(
     r"(?P<kind>torchrun|ray):(?:(?P<hosts>[1-9][0-9]{0,4})x)?(?P<ranks>[1-9][0-9]{0,4})"
     r"(?:@(?P<host>\[[0-9a-fA-F:.]+\]|[^:@\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?)?"
 )
-REPORT = "report.json"
-"""Rank 0's, in the folder of the ranks."""
-LOST = "lost"
-"""In a rank's outcome: it only noticed that another one had ended."""
 LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
-WORDS = 40
-"""Lines that a rank leaves which ended without a sentence."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +150,7 @@ def _run_agent(recipe: str, launch: Launch, number: int, folder: Path) -> None:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         locals_ = {rank: failure.local_rank for rank, failure in error.failures.items()}
         words = {rank: next(folder.glob(f"logs/*/*/{local}/stderr.log"), None) for rank, local in locals_.items()}
-        explain(folder, codes, launch, words)
+        explain(folder, codes, launch.ranks * launch.hosts, "the other machines", words)
     except SignalException as error:
         _end_by(error.sigval, folder)
     except Exception as error:
@@ -167,67 +162,11 @@ def _run_agent(recipe: str, launch: Launch, number: int, folder: Path) -> None:
         ) from error
 
 
-def explain(
-    folder: Path,
-    codes: Mapping[int, int],
-    launch: Launch,
-    words: Mapping[int, Path | None],
-    other: Exception | None = None,
-) -> NoReturn:
-    """Raise what ended the ranks: a sentence of one, else a signal that one got, else what it said last.
-
-    `codes`: the exit codes of the ranks that ended, negative for a signal; `words`: their stderr, if it was not shown;
-    `other`: what the launcher knows, if none of that.
-    """
-    paths = [path for path in sorted(folder.glob("*.json")) if path.name != REPORT]
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    for outcome in told:
-        if outcome["error"] and not outcome["error"].startswith(LOST):
-            _raise(outcome["exit_code"], outcome["error"])
-    for rank, code in codes.items():
-        if code < 0 and -code != signal.SIGTERM:
-            raise GristmillError(
-                f"rank {rank} of {launch.ranks * launch.hosts} was killed ({signal.Signals(-code).name}), and the "
-                "training ended with it; if memory ran out, use fewer processes or train.shard: full; the next run "
-                "goes on from the last checkpoint"
-            )
-    for rank, code in codes.items():
-        if code not in (0, EXIT_TRANSIENT, -signal.SIGTERM, 128 + signal.SIGTERM):
-            path = words[rank]
-            if path is not None:
-                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-                print(*lines[-WORDS:], sep="\n", file=sys.stderr, flush=True)
-            raise RuntimeError(f"rank {rank} ended with exit code {code}")
-    if other is not None and not told:
-        raise other
-    place = "a process of the cluster" if launch.kind == "ray" else "the other machines"
-    raise TransientError(
-        f"{NAME}: the connection to {place} was lost; look there for the reason; the next run goes on from the last "
-        "checkpoint"
-    ) from other
-
-
-def _raise(code: int, sentence: str) -> NoReturn:
-    if code == EXIT_STOPPED:
-        _stop(sentence)
-    raise (TransientError if code == EXIT_TRANSIENT else GristmillError)(sentence)
-
-
-def _stop(sentence: str) -> NoReturn:
-    """Ctrl-C: `sentence` is rank 0's, `stopped at … ; … goes on …`, whose parts `tasks.stage.run.end` puts together."""
-    stop = KeyboardInterrupt()
-    place, _, goes_on = sentence.removeprefix("stopped").partition("; ")
-    for note in (place.strip(), goes_on):
-        if note:
-            stop.add_note(note)
-    raise stop
-
-
 def _end_by(number: signal.Signals, folder: Path) -> NoReturn:
     """End as a process does that got this signal, after its ranks have."""
     if number == signal.SIGINT:
         path = folder / "0.json"
-        _stop(json.loads(path.read_text(encoding="utf-8"))["error"] or "" if path.exists() else "")
+        stop(json.loads(path.read_text(encoding="utf-8"))["error"] or "" if path.exists() else "")
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     raise SystemExit(128 + number)
@@ -294,9 +233,3 @@ def _agent() -> Iterator[None]:
         logging.disable(logging.NOTSET)
         for each, handler in kept.items():
             signal.signal(each, handler)
-
-
-def write_report(folder: Path, report: Report) -> None:
-    """Rank 0 hands the stage its report."""
-    value: dict[str, Any] = asdict(report)
-    (folder / REPORT).write_text(json.dumps(value, ensure_ascii=False, allow_nan=False), encoding="utf-8")

@@ -36,8 +36,16 @@ class Log:
         self.history.seconds = time.monotonic() - self._began
         self._unread.append((step, [*losses, norm]))
 
+    @property
+    def all_read(self) -> bool:
+        """Whether no value is pending."""
+        return not self._unread
+
     def read(self) -> None:
-        """Read all pending values from the device. Raises GristmillError at the first non-finite value."""
+        """Read all pending values from the device; all ranks do it together.
+
+        Raises GristmillError at the first non-finite value.
+        """
         import torch
 
         if not self._unread:

@@ -178,7 +178,7 @@ class Training:
                     raise _stopped(self.plan, self.history, step)
                 if last or self.plan.exhausted(self.history):
                     break
-                if self.writer.due(step):
+                if self.writer.due(step, self.log.all_read):
                     self.log.read()
                     self.writer.save(step)
         if self.plan.sharded:

@@ -17,7 +17,7 @@ from typing import Any
 from tasks.stage.errors import GristmillError
 from tasks.stage.runtime import engine, find_device
 from tasks.train.distributed import RANKS
-from tasks.train.launch import NAME, Launch, explain
+from tasks.train.endings import explain
 from tasks.workers.clusters import ray_at
 
 TAKEN = ("GRISTMILL_", "MLFLOW_")
@@ -36,8 +36,8 @@ def by_ray(recipe: str, ranks: int, folder: Path) -> None:
         there = int(ray.cluster_resources().get("GPU" if gpu else "CPU", 0))
         if there < ranks:
             raise GristmillError(
-                f"{NAME}: {ranks} processes, but the Ray cluster has {there} {'GPUs' if gpu else 'cores'}; use "
-                f"ray:{there}"
+                f"GRISTMILL_LAUNCH: {ranks} processes, but the Ray cluster has {there} {'GPUs' if gpu else 'cores'}; "
+                f"use ray:{there}"
             )
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
@@ -63,7 +63,7 @@ def by_ray(recipe: str, ranks: int, folder: Path) -> None:
         except Exception as error:
             if not _is_of_ranks(error):
                 raise
-            explain(folder, {}, Launch("ray", ranks), {}, other=error)
+            explain(folder, {}, ranks, "a process of the cluster", {}, error)
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 from tasks.stage.errors import EXIT_TRANSIENT
-from tasks.stage.run import Job, command_line
+from tasks.stage.run import Job, Stage, command_line
 from tasks.train.distributed import RANKS
-from tasks.train.launch import LOST, write_report
+from tasks.train.endings import LOST, write_report
 
 OUTCOME = "GRISTMILL_OUTCOME"
 
@@ -27,11 +27,11 @@ def take_part(recipe: str, rank: int, folder: Path) -> None:
     """Train as one rank; rank 0 writes outputs and report."""
     import torch
 
-    from tasks.train.__main__ import STAGE
-    from tasks.train.work import train
+    from tasks.train.work import INPUTS, OUTPUTS, train
 
+    stage = Stage("train", train, INPUTS, OUTPUTS, "training/report.json")
     try:
-        report = train(Job(STAGE, recipe))
+        report = train(Job(stage, recipe))
     except RuntimeError as error:
         if not _is_lost(error):
             raise

@@ -58,6 +58,8 @@ from tasks.workers.system import MODELS, prepare
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+INPUTS = ("base", "tokenizer", "tokens/train", "tokens/validation")
+OUTPUTS = ("model", "training/history.csv", "training/report.json")
 SAME = ("vocab_size", "eos_token_id", "tokenizer", "template")
 """Fields of an index that are the same for all splits."""
 

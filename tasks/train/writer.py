@@ -32,19 +32,24 @@ class Writer:
         self._took = 0.0
         self._error: BaseException | None = None
 
-    def due(self, step: int) -> bool:
+    def due(self, step: int, read: bool) -> bool:
         """Whether a checkpoint should follow this step: by the recipe's steps, at the end of the steps that a longer
-        training shares, or by the minutes since the last one."""
+        training shares, or by the minutes since the last one. All ranks get the same answer, but for the minutes
+        without shards, where rank 0 alone writes: then only if all measurements are `read`, which ranks do together."""
         if self._thread is not None and not self._thread.is_alive():
             self.wait()
-        if not (self.plan.world.first or self.plan.sharded):
-            return False
-        by_step = step % self.plan.settings.checkpoint_every == 0 or step == self.plan.shared_steps
-        by_clock = time.monotonic() - self._last >= self._seconds
-        return by_step or (self.plan.world.of_first(by_clock) if self.plan.sharded else by_clock)
+        world = self.plan.world
+        if step % self.plan.settings.checkpoint_every == 0 or step == self.plan.shared_steps:
+            return True
+        by_clock = world.first and time.monotonic() - self._last >= self._seconds
+        if world.size == 1:
+            return by_clock
+        return read and (world.of_first(by_clock) if self.plan.sharded else by_clock)
 
     def save(self, step: int) -> None:
-        """Copy the state after this step, and begin to write it."""
+        """Copy the state after this step, and begin to write it: rank 0 does, and with shards all."""
+        if not (self.plan.world.first or self.plan.sharded):
+            return
         began = time.monotonic()
         self.wait()
         history = self.state.history

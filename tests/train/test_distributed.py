@@ -16,10 +16,12 @@ import pytest
 
 from tasks.stage.errors import GristmillError, TransientError
 from tasks.stage.run import run
+from tasks.tracking.record import context
 from tasks.train.batches import Batch, Batches, count_items, find_asked
 from tasks.train.dealt import Dealt, rows_of, taken_off
 from tasks.train.distributed import RANKS, World, require_same
-from tasks.train.launch import LOST, Launch, explain, read_launch
+from tasks.train.endings import LOST, explain
+from tasks.train.launch import Launch, read_launch
 from tests.families import tiny_recipe, write_source
 from tests.scratch import ROOT, without_tracking, write_code
 from tests.train.ranks import train_here
@@ -34,7 +36,7 @@ CALM: dict[str, dict[str, float]] = {
 """Without dropout, which each rank draws for itself."""
 MUON = {"name": "muon"}
 KTO = {"name": "kto"}
-CAUSAL = {"batch_size": 5, "accumulation": 3, "optimizer": MUON}
+CAUSAL = {"batch_size": 5, "accumulation": 3, "optimizer": MUON, "evaluate_every": 6}
 KINDS: dict[str, dict[str, Any]] = {
     "causal": tiny_recipe("causal-lm", SOURCE, **CAUSAL),
     "dealt": tiny_recipe("causal-lm", SOURCE, batch_size=3, accumulation=4),
@@ -122,7 +124,7 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
 def two(project: Path) -> Path:
     """The project, after trainings in two processes."""
     stopped = ["stopped:4", "sharded-stopped:4", "dropout-stopped:4", "dropout-stopped", "dropout"]
-    ranks(project, 2, [*FAST, *stopped])
+    ranks(project, 2, [*FAST, *stopped], GRISTMILL_CHECKPOINT_MINUTES="0.0001")  # after every row, too
     return project
 
 
@@ -218,9 +220,10 @@ def wait_for(there: Callable[[], Any], seconds: float = 120) -> Any:
     return found
 
 
-def longer(root: Path, name: str, **train: Any) -> Path:
+def longer(root: Path, name: str, evaluate_every: int = 6, **train: Any) -> Path:
     """A recipe like `causal`, with more steps; returns its folder."""
-    recipe = tiny_recipe("causal-lm", SOURCE, **CAUSAL, precision="fp32", **train)
+    train = CAUSAL | {"precision": "fp32", "evaluate_every": evaluate_every} | train
+    recipe = tiny_recipe("causal-lm", SOURCE, **train)
     (root / f"recipes/{name}.yaml").write_text(json.dumps(recipe))
     folder = root / "data" / name
     folder.mkdir()
@@ -345,6 +348,7 @@ def test_launches_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "torchrun:3x1@[::1]:99": Launch("torchrun", 1, 3, "::1", 99),
         "ray:4": Launch("ray", 4),
     }
+    assert context("tiny")["gristmill.launch"] == "ray:4", "the record does not tell it"
     assert Launch("torchrun", 8, 2, "127.0.0.1").number == 0 and Launch("torchrun", 8, 2, "192.0.2.1").number == 1
     with pytest.raises(GristmillError, match="with 3 machines, give each but HOST its number"):
         _ = Launch("torchrun", 1, 3, "192.0.2.1").number
@@ -378,7 +382,7 @@ def test_the_rank_that_ended_first_has_the_last_word(tmp_path: Path) -> None:
         (tmp_path / f"{rank}.json").write_text(json.dumps({"exit_code": code, "error": error}))
 
     def explained(codes: dict[int, int]) -> None:
-        explain(tmp_path, codes, Launch("torchrun", 2), dict.fromkeys(codes))
+        explain(tmp_path, codes, 2, "the other machines", dict.fromkeys(codes))
 
     outcome(0, 75, f"{LOST} the connection to another rank: closed")
     with pytest.raises(TransientError, match="the connection to the other machines was lost"):
