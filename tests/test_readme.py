@@ -80,7 +80,7 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
 
 
 def test_every_setting_of_the_environment_is_documented() -> None:
-    names = re.findall(r"(?m)^(GRISTMILL_\w+) +(?! |set by a flow)", runtime.__doc__ or "")
+    names = re.findall(r"(?m)^(GRISTMILL_\w+) +(?! |set (?:by a flow|for each process))", runtime.__doc__ or "")
     assert "GRISTMILL_WORKERS" in names
     assert {f"`{name}`" for name in names} <= set(re.findall(r"`GRISTMILL_\w+`", TEXTS["docs/servers.md"]))
 
