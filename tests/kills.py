@@ -82,7 +82,8 @@ def kill_at_random(folder: Path, kills: int, seed: int, begun: str = "record.jso
     length = time.monotonic() - began
     whole, generator, seen = outputs(folder), random.Random(seed), Kills([])
     _forget(folder)
-    while seen.hit < kills or not seen.finished:
+    cut = False  # whether the last training was killed; one more then ends it
+    while seen.hit < kills or cut:
         process = _start()
         if seen.hit < kills:
             _wait_for(process, folder, begun)
@@ -94,13 +95,16 @@ def kill_at_random(folder: Path, kills: int, seed: int, begun: str = "record.jso
             process.join()
             if list(folder.glob(f"checkpoints/*/{begun}")):  # else it was about to end, without checkpoints
                 seen.hit += 1
+                cut = True
             else:
+                cut = False
                 _forget(folder)
         else:
             _end(process)
             assert outputs(folder) == whole, f"other bytes; seed {seed}, {seen}"
             seen.resumed.append(json.loads(next(folder.glob("checkpoints/*/timing.json")).read_text())["resumed_at"])
             seen.finished += 1
+            cut = False
             _forget(folder)
     return seen
 

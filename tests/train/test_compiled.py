@@ -44,6 +44,7 @@ def losses(folder: Path) -> list[float]:
     return [float(row["loss"]) for row in rows(folder)]
 
 
+@pytest.mark.slow
 def test_a_compiled_training_is_exact_goes_on_to_the_byte_and_says_what_it_is(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,7 @@ def longer(root: Path, name: str, evaluate_every: int = 6, **train: Any) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_all_with_a_sentence_and_the_next_run_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
