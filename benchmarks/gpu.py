@@ -245,11 +245,7 @@ def _train(
         "optimizer": {"name": case.optimizer, "learning_rate": 6e-4, "betas": (0.9, 0.95), "weight_decay": 0.1},
         "schedule": {"warmup_steps": 2},
     })  # fmt: skip
-    known = {field.name for field in dataclasses.fields(Machine)}
-    if compiled and "compiled" not in known:
-        raise RuntimeError("this version does not compile")
-    os.environ["GRISTMILL_COMPILE"] = "on" if compiled else "off"
-    machine = Machine(place.device, "bf16", "sdpa", **({"compiled": compiled} if "compiled" in known else {}))
+    machine = Machine(place.device, "bf16", "sdpa", compiled=compiled)
     make_deterministic(0, machine)
     if case.checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})

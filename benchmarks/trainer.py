@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.stage.settings import read_yaml
+from tasks.train.precision import bf16_in_hardware
 from tasks.workers.system import prepare
 
 
@@ -39,8 +40,6 @@ def train(name: str, steps: int, compiled: bool) -> list[float]:
     tokens = Tokens.open(Path("data") / name / "tokens" / "train")
     ids = np.asarray(tokens.slice(0, steps * rows * length), np.int64).reshape(-1, length)
     blocks = [{"input_ids": torch.from_numpy(row), "labels": torch.from_numpy(row)} for row in ids]
-    features = torch.cpu.get_capabilities()
-    bf16 = any(features.get(each, False) for each in ("avx512_bf16", "amx_bf16"))
     times: list[float] = []
 
     class Clock(TrainerCallback):
@@ -48,9 +47,9 @@ def train(name: str, steps: int, compiled: bool) -> list[float]:
             times.append(time.time())
 
     arguments = TrainingArguments(
-        output_dir="trainer", use_cpu=True, bf16=bf16, optim="adamw_torch_fused", torch_compile=compiled,
+        output_dir="trainer", use_cpu=True, bf16=bf16_in_hardware("cpu"), optim="adamw_torch_fused",
         per_device_train_batch_size=rows, max_steps=steps, logging_steps=20, save_strategy="no", report_to="none",
-        disable_tqdm=True,
+        disable_tqdm=True, torch_compile=compiled,
     )  # fmt: skip
     Trainer(make_model(recipe), arguments, train_dataset=blocks, callbacks=[Clock()]).train()
     return times

@@ -24,11 +24,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.gpu import flops
 from benchmarks.growth import read_texts
 from benchmarks.targets import Target
 from benchmarks.timing import best
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_yaml
+from tasks.train.precision import bf16_in_hardware
 from tests.register import empty_database
 from tests.scratch import ROOT, command, make_project, write_code
 
@@ -83,9 +85,8 @@ def measure(folder: Path) -> Iterator[str | Target]:
     torch.set_num_threads(workers())
     began = time.monotonic()
     project = _project(folder / "project")
-    features = torch.cpu.get_capabilities()
-    bf16 = any(features.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-    amx = "AMX" if features.get("amx_bf16", False) else "no AMX"
+    bf16 = bf16_in_hardware("cpu")
+    amx = "AMX" if torch.cpu.get_capabilities().get("amx_bf16", False) else "no AMX"
     starts: list[float] = []
     for name, recipe in _recipes(project).items():
         found = {kind: Kind() for kind in (EAGER, COMPILED, PEER, PEER_COMPILED)}
@@ -222,10 +223,4 @@ def size_of(project: Path, name: str) -> tuple[int, float]:
     recipe = _recipes(project)[name]
     with torch.device("meta"):
         model = make_model(recipe)
-    looked_up = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
-    multiplied = sum(p.numel() for p in model.parameters() if p.ndim == 2 and id(p) not in looked_up)
-    head = model.get_output_embeddings().weight
-    multiplied += head.numel() if id(head) in looked_up else 0
-    config, context = model.config, recipe["train"]["context_length"]
-    attention = 12 * config.num_hidden_layers * config.hidden_size * context
-    return sum(p.numel() for p in model.parameters()), 6 * multiplied + attention
+    return sum(p.numel() for p in model.parameters()), flops(model, recipe["train"]["context_length"])

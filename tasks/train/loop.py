@@ -153,16 +153,6 @@ class Training:
 
     def run(self, record: "LiveRecord | NoRecord") -> History:
         """Train to the last step; see `fit`."""
-        import torch
-
-        try:
-            return self._run(record)
-        except torch.OutOfMemoryError:
-            full = True  # not explained here, where the error holds on to the step's memory
-        assert full
-        raise GristmillError(out_of_memory(self.model, self.plan))
-
-    def _run(self, record: "LiveRecord | NoRecord") -> History:
         self.log = Log(self.plan, self.history, record)
         stop = last_step() or math.inf
         self.net.train()
