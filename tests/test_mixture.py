@@ -24,7 +24,7 @@ from tasks.register.sync_run import scores
 from tasks.stage.errors import DataError, GristmillError
 from tasks.stage.run import run
 from tasks.train.__main__ import STAGE as TRAIN
-from tasks.train.work import read_order
+from tasks.train.order import read_order
 from tests.families import tiny_recipe, write_source
 from tests.scratch import STAGES, run_stages, without_tracking, write_code
 

@@ -21,7 +21,7 @@ SPARE = 64
 """Positions by which the cache grows at a time."""
 
 NEVER = -1.0e9
-"""The score of what must not be chosen."""
+"""The score of a forbidden token."""
 
 SHARED = "sdpa-shared-by-beams"
 """The name of the attention of `share_encoder` within transformers."""
@@ -44,8 +44,8 @@ def generate(model: Any, logits_processor: Any, **inputs: Any) -> "torch.Tensor"
 def share_encoder(model: Any) -> None:
     """Let an encoder-decoder's beams read one copy of their text's keys and values, instead of one each.
 
-    A decoder with 4 beams then reads a quarter as much memory in attention to its encoder, which is most of what a step
-    reads for long texts. For models whose attention is the `sdpa` of transformers; others stay as they are.
+    With 4 beams, cross-attention then reads a quarter of the memory; for long texts that is most of what a step reads.
+    Only models that use transformers' `sdpa` attention change.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward

@@ -92,7 +92,7 @@ def _dtypes(*inputs: "Tensor | None") -> list[Any]:
 
 
 def _as_given(found: "Sequence[Tensor]", wanted: list[bool], dtypes: list[Any]) -> "list[Tensor | None]":
-    """The wanted gradients, in the precisions of what they are of."""
+    """The gradients that are needed, each in the precision of its input."""
     return [part.to(dtype) if needed else None for part, needed, dtype in zip(found, wanted, dtypes, strict=True)]
 
 

@@ -30,6 +30,7 @@ from tasks.stage.errors import one_line
 from tasks.stage.run import DATA
 from tasks.stage.runtime import compiling
 from tasks.train.batches import Batch, Batches, find_asked
+from tasks.train.compilable import keep_rotations
 from tasks.train.dealt import Dealt, taken_off
 from tasks.train.plan import Plan
 from tasks.train.settings import PackedTraining
@@ -46,8 +47,6 @@ SHAPES = 3
 """Most shapes of batches that are compiled, each for all batches that differ in size only."""
 SEARCHED = 64
 """Batches among which they are searched."""
-OPTIONS: dict[str, Any] = {"realize_opcount_threshold": 8}
-"""For CPUs. torch's default is 50: the sines of rotary positions are then computed again for each head and use."""
 KEPT_BYTES = 2 << 30
 """The cache is emptied if it is larger than this."""
 
@@ -86,7 +85,8 @@ def compiled(plan: Plan, net: Any, device: "torch.device") -> Loss:
     def loss(net: Any, batch: Batch) -> "torch.Tensor":
         return plan.loss(net, batch)
 
-    quick: Loss = torch.compile(loss, options=OPTIONS if device.type == "cpu" else None)
+    hooks = keep_rotations(net) if device.type == "cpu" else []
+    quick: Loss = torch.compile(loss)
     training = net.training
     net.train()
     try:
@@ -97,6 +97,8 @@ def compiled(plan: Plan, net: Any, device: "torch.device") -> Loss:
     except (TorchDynamoException, RuntimeError) as error:
         if not _is_of_compiler(error):
             raise
+        for hook in hooks:
+            hook.remove()
         raise CannotCompile(one_line(error)) from error
     finally:
         net.zero_grad()
@@ -159,8 +161,8 @@ def _marked(batch: Batch, plan: Plan) -> Batch:
 
 
 def keep_cache() -> None:
-    """Name the folder of compiled code to torch, and clear it of what older versions left, unless another training
-    uses it. A folder that cannot be written to is not used."""
+    """Make torch keep compiled code in `data/.compiled`, and remove what older versions left there, unless another
+    training uses it. Without write access, torch keeps it in its own temporary folder."""
     import torch
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tasks.formats.rows import IGNORED
+from tasks.train import compilable
 from tasks.train.batches import Batch, count_items
 from tasks.train.head import Head, bare, head_of
 
@@ -34,15 +35,23 @@ def summed_loss(
     if isinstance(rows, Head):
         total = rows.losses(labels, smoothing)
     else:
-        total = torch.nn.functional.cross_entropy(
-            rows, labels, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
-        )
+        total = _summed(rows, labels, smoothing)
     if "next_sentence_label" in batch:
         follows = torch.nn.functional.cross_entropy(
             outputs.seq_relationship_logits.float(), batch["next_sentence_label"]
         )
         total = total + follows * batch.get("next_sentence_items", count_items(batch))
     return total
+
+
+def _summed(rows: "torch.Tensor", labels: "torch.Tensor", smoothing: float) -> "torch.Tensor":
+    import torch
+
+    if torch.compiler.is_compiling() and rows.device.type == "cpu":
+        return compilable.cross_entropy(rows, labels, smoothing)
+    return torch.nn.functional.cross_entropy(
+        rows, labels, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+    )
 
 
 def row_losses(model: "PreTrainedModel", batch: Batch) -> "torch.Tensor":

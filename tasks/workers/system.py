@@ -3,12 +3,16 @@
 import ctypes
 import gc
 import logging
+import mmap
 import os
 import sys
 from importlib import import_module, metadata
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of mallopt(3)."""
+
+HUGE, PAGE = 768 << 20, 2 << 20
+"""Bytes of the heap that huge pages back, and of such a page."""
 
 SWITCH_SECONDS = 0.0005
 """How long a thread runs Python before another may: 5 ms by default. Each operation of torch lets go of Python and
@@ -61,6 +65,22 @@ def _keep_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 1 << 30)
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
         mallopt(M_TOP_PAD, 64 << 20)
+        _ask_for_huge_pages()
+
+
+def _ask_for_huge_pages() -> None:
+    """Let the kernel back the next HUGE bytes of the heap with huge pages, where it may (`madvise`, `always`).
+
+    A step walks through more memory than the processor has addresses of small pages for. `shakespeare`, compiled, by
+    turns: 39 to 41 ms a step instead of 40 to 47. Nothing is used before it is written to, by 2 MiB at a time.
+    """
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.madvise.argtypes, libc.free.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int], [ctypes.c_void_p]
+    if block := libc.malloc(HUGE):
+        first = -(-block // PAGE) * PAGE
+        libc.madvise(first, (block + HUGE - first) // PAGE * PAGE, mmap.MADV_HUGEPAGE)
+        libc.free(block)  # stays in the heap, whose end it is: M_TRIM_THRESHOLD
 
 
 def _share_cores() -> None:

@@ -40,7 +40,7 @@ def cleaned(rows: list[dict[str, Any]], **keys: Any) -> list[dict[str, Any]]:
 
 
 @given(CHATS, st.sampled_from(CHOSEN), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_questions_answers_and_turns_agree_after_any_cleaning(chats: Any, keys: Any, with_rejected: bool) -> None:
     given_rows = [
         chat_row(str(n), turns(*sum(pairs, ()), system=system), rejected if with_rejected else None)
