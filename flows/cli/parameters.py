@@ -1,10 +1,15 @@
-"""Types of parameters on the command line: a reason, a moment."""
+"""Types of parameters on the command line, and defaults."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 
+DEFAULT = "shakespeare"
+"""The recipe that is meant where none is named."""
+LONG = 2**63 - 1
+"""The largest integer that a model accepts as a parameter."""
 LONGEST_REASON = 1000
 """Characters."""
 
@@ -45,3 +50,26 @@ class Moment(click.ParamType):
         if wanted > now:
             self.fail(f"{value} is in the future")
         return wanted
+
+
+class Integer(click.IntRange):
+    """An integer in a range, which errors call what it is."""
+
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number in a range, which errors call what it is."""
+
+    name = "number"
+
+
+class Target(click.ParamType):
+    """A folder, or the name of a model in MLflow."""
+
+    name = "folder or model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """An absolute path for a folder, since the command moves to the root of a project."""
+        path = Path(str(value))
+        return path.absolute() if path.exists() or len(path.parts) > 1 else str(value)

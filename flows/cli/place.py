@@ -4,6 +4,7 @@ recipe is also its file."""
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,8 @@ def _root(here: Path) -> Path:
 
     folders = (here, *here.parents)
     return next((folder for folder in folders if (folder / "dvc.yaml").is_file() and (folder / RECIPES).is_dir()), here)
+
+
+def command(name: str | None = None) -> Callable[[Callable[..., None]], Command]:
+    """Make a function a `Command`; its name is the command's."""
+    return click.command(name, cls=Command)

@@ -136,6 +136,12 @@ def minutes_between_checkpoints() -> float:
     return float(text) or math.inf
 
 
+def check_training() -> None:
+    """Raise GristmillError, before any work, for an environment setting of trainings that no training can use."""
+    for read in (workers, compiling, last_step, minutes_between_checkpoints, seconds_per_line):
+        read()
+
+
 def flow_run() -> str | None:
     """The URL or id of the flow run that started this stage, or None."""
     place = os.environ.get("GRISTMILL_FLOW_RUN")

@@ -33,7 +33,7 @@ from tasks.train.batches import Batch, Batches, find_asked
 from tasks.train.compilable import keep_rotations
 from tasks.train.dealt import Dealt, taken_off
 from tasks.train.plan import Plan
-from tasks.train.settings import PackedTraining
+from tasks.train.settings import MaskedTraining, PackedTraining, TrainSettings
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def wanted(plan: Plan, parameters: int) -> bool:
     how = compiling()
     if how != "auto":
         return how == "on"
-    if not isinstance(plan.settings, PackedTraining):
+    if not isinstance(plan.settings, PackedTraining) or _varies(plan.settings):
         return False
     tokens = plan.steps * plan.settings.accumulation * plan.settings.tokens_per_batch()
     return 6 * parameters * tokens >= WORK.get(plan.machine.device, float("inf"))
@@ -85,6 +85,8 @@ def compiled(plan: Plan, net: Any, device: "torch.device") -> Loss:
     def loss(net: Any, batch: Batch) -> "torch.Tensor":
         return plan.loss(net, batch)
 
+    if device.type == "cuda":
+        torch._inductor.config.deterministic = True  # no choice of a kernel by stopwatch
     hooks = keep_rotations(net) if device.type == "cpu" else []
     quick: Loss = torch.compile(loss)
     training = net.training
@@ -135,7 +137,7 @@ def _first_shapes(plan: Plan) -> Iterator[Batch]:
     training: Batches = plan.data.training
     dealt = Dealt(training, plan.world, plan.settings.accumulation)
     seen = set()
-    for number in range(1 if isinstance(plan.settings, PackedTraining) else min(training.count, SEARCHED)):
+    for number in range(min(training.count, SEARCHED) if _varies(plan.settings) else 1):
         position = dealt.position(number)
         batch = find_asked(training.batch(position))
         shape = batch["input_ids"].shape
@@ -150,14 +152,19 @@ def _first_shapes(plan: Plan) -> Iterator[Batch]:
 
 
 def _marked(batch: Batch, plan: Plan) -> Batch:
-    """A batch whose sizes a graph takes as variables: of packed blocks the number of items only."""
+    """A batch whose sizes a graph takes as variables: of blocks of one length the number of items only."""
     from torch._dynamo import maybe_mark_dynamic
 
-    packed = isinstance(plan.settings, PackedTraining)
+    varies = _varies(plan.settings)
     for name, part in batch.items():
-        for axis in range(part.ndim) if not packed or name == "asked" else ():
+        for axis in range(part.ndim) if varies or name == "asked" else ():
             maybe_mark_dynamic(part, axis)
     return batch
+
+
+def _varies(settings: TrainSettings) -> bool:
+    """Whether batches differ in shape. Those of packed blocks do not, unless the blocks are pairs of sentences."""
+    return not isinstance(settings, PackedTraining) or (isinstance(settings, MaskedTraining) and settings.next_sentence)
 
 
 def keep_cache() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.stage.code import read_code
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import Job, Report, checkpoints_of
-from tasks.stage.runtime import workers
+from tasks.stage.runtime import check_training, workers
 from tasks.stage.task import CHATS
 from tasks.train import checkpoints
 from tasks.train.compiled import CannotCompile, wanted
@@ -36,6 +36,7 @@ OUTPUTS = ("model", "training/history.csv", "training/report.json")
 
 def train(job: Job) -> Report:
     """Run the stage `train`."""
+    check_training()
     order = read_order(job.recipe)
     splits = open_splits(job, order)
 

@@ -98,10 +98,23 @@ def test_auto_decides_by_the_work_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert wanted(plan(**of), 1)
 
 
-def test_another_word_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRISTMILL_COMPILE", "yes")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    {
+        "COMPILE": "'yes' is not one of auto, on, off",
+        "STOP_AFTER": "'yes' is not an integer >= 1",
+        "PROGRESS": "'yes' is not an integer >= 1",
+        "WORKERS": "'yes' is not an integer >= 1",
+        "CHECKPOINT_MINUTES": "'yes' is not a number of minutes >= 0",
+    }.items(),
+)
+def test_another_word_is_told_before_anything_is_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"GRISTMILL_{name}", "yes")
     project()
-    refuses(GristmillError, "^GRISTMILL_COMPILE: 'yes' is not one of auto, on, off$")
+    refuses(GristmillError, f"^GRISTMILL_{name}: {sentence}$")
+    assert not Path("data/toy/checkpoints").exists()
 
 
 def test_the_cache_is_kept_for_the_next_run_and_rid_of_older_versions(
