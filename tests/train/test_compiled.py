@@ -48,14 +48,18 @@ def losses(folder: Path) -> list[float]:
 def test_a_compiled_training_is_exact_goes_on_to_the_byte_and_says_what_it_is(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from torch._dynamo.utils import counters
+
     settings: dict[str, Any] = {"accumulation": 2, "optimizer": {"name": "adamw"}}
     folder = trained(project, "llama", DROPPED, **settings)
     whole, compiled = outputs(folder), details(folder)
     assert compiled["compiled"] is True
 
     monkeypatch.setenv("GRISTMILL_STOP_AFTER", "6")
+    counters["aot_autograd"].clear()
     with pytest.raises(GristmillError, match="stopped after step 6"):
         run(STAGE, "tiny")
+    assert counters["aot_autograd"]["autograd_cache_hit"] and not counters["aot_autograd"]["autograd_cache_bypass"]
     monkeypatch.delenv("GRISTMILL_STOP_AFTER")
     run(STAGE, "tiny")
     assert json.loads((folder / "checkpoints" / compiled["identity"] / "timing.json").read_text())["resumed_at"] == 4
@@ -114,7 +118,7 @@ def test_another_word_is_told_before_anything_is_written(
     monkeypatch.setenv(f"GRISTMILL_{name}", "yes")
     project()
     refuses(GristmillError, f"^GRISTMILL_{name}: {sentence}$")
-    assert not Path("data/toy/checkpoints").exists()
+    assert not Path("data/tiny/checkpoints").exists()
 
 
 def test_the_cache_is_kept_for_the_next_run_and_rid_of_older_versions(
