@@ -33,6 +33,7 @@ from tasks.train.batches import Batch, Batches, find_asked
 from tasks.train.compilable import keep_rotations
 from tasks.train.dealt import Dealt, taken_off
 from tasks.train.plan import Plan
+from tasks.train.precision import require_deterministic
 from tasks.train.settings import MaskedTraining, PackedTraining, TrainSettings
 
 if TYPE_CHECKING:
@@ -92,8 +93,9 @@ def compiled(plan: Plan, net: Any, device: "torch.device") -> Loss:
     def loss(net: Any, batch: Batch) -> "torch.Tensor":
         return plan.loss(net, batch)
 
-    if device.type == "cuda":
-        torch._inductor.config.deterministic = True  # no choice of a kernel by stopwatch
+    before = torch.are_deterministic_algorithms_enabled()
+    require_deterministic(True)  # else threads add up the gradients of embeddings in any order, on CPUs, too
+    torch._inductor.config.deterministic = True  # no choice of a kernel by stopwatch
     hooks = keep_rotations(net) if device.type == "cpu" else []
     quick: Loss = torch.compile(loss)
     training = net.training
@@ -108,6 +110,7 @@ def compiled(plan: Plan, net: Any, device: "torch.device") -> Loss:
             raise
         for hook in hooks:
             hook.remove()
+        require_deterministic(before)
         raise CannotCompile(one_line(error)) from error
     finally:
         net.zero_grad()

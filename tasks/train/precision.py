@@ -46,3 +46,11 @@ def bf16_in_hardware(place: str) -> bool:
         return False
     features = torch.cpu.get_capabilities()
     return any(features.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def require_deterministic(required: bool) -> None:
+    """Let torch use, and compile, only kernels that give the same bytes each time; or any."""
+    import torch
+
+    torch.use_deterministic_algorithms(required)  # with `warn_only`, the backward pass of attention would not be
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

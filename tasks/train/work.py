@@ -23,7 +23,7 @@ from tasks.train.lora import ADAPTER, add_lora, merged, save_adapter
 from tasks.train.model import Design, build_model, check_runs, checkpoint_activations, save_model
 from tasks.train.order import Order, read_order
 from tasks.train.plan import Plan
-from tasks.train.precision import Machine, resolve
+from tasks.train.precision import Machine, require_deterministic, resolve
 from tasks.train.reference import add_reference
 from tasks.train.report import cost_of, report_of, seen_of, timing_of, usage_of
 from tasks.train.settings import ModelSettings, PreferenceTraining
@@ -182,7 +182,8 @@ def make_deterministic(seed: int, machine: Machine, beside: int = 1) -> None:
 
     set_seed(seed)
     torch.set_num_threads(max(workers() // beside, 1))
-    if machine.device == "cuda":  # CPU kernels are deterministic, and the call imports a compiler, which takes seconds
+    if (
+        machine.device == "cuda"
+    ):  # eager CPU kernels are deterministic, and the call imports a compiler, which takes seconds
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)  # with `warn_only`, the backward pass of attention would not be
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        require_deterministic(True)

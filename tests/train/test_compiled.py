@@ -44,6 +44,17 @@ def losses(folder: Path) -> list[float]:
     return [float(row["loss"]) for row in rows(folder)]
 
 
+def test_no_compiled_kernel_adds_up_in_the_order_of_its_threads(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
+    monkeypatch.setenv("GRISTMILL_WORKERS", "2")
+    folder = trained(project, "gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2})
+    assert details(folder)["compiled"] is True
+    kernels = list((tmp_path / "kernels").rglob("*.cpp"))
+    assert kernels and not [path for path in kernels if "atomic_add" in path.read_text()]
+
+
 @pytest.mark.slow
 def test_a_compiled_training_is_exact_goes_on_to_the_byte_and_says_what_it_is(
     project: Project, monkeypatch: pytest.MonkeyPatch
