@@ -36,8 +36,6 @@ def stoppable(again: bool = False) -> Iterator[None]:
     if again and not _State.in_command:
         yield
         return
-    if not again:
-        _State.received = _State.last = None
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         _State.in_command = True
@@ -49,6 +47,8 @@ def stoppable(again: bool = False) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _State.in_command = again
+        if not again:
+            _State.received = _State.last = None  # of this command, not of the next in this process
 
 
 @contextmanager

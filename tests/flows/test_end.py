@@ -16,6 +16,7 @@ import pytest
 
 from flows.launch import TookTooLong, launch
 from flows.runner import StageFailed
+from flows.stop import Stopped, stoppable
 from tests.flows.conftest import attempts, changed, edit
 
 
@@ -204,6 +205,15 @@ def test_lines_come_whole_and_the_last_word_is_not_lost(capfd, tmp_path, monkeyp
     assert launch("speaks", [], lines.append) == 3
     assert sorted(lines) == sorted(["one", "two", "é", "ü", "end"])
     assert capfd.readouterr().out == ""
+
+
+def test_a_stopped_command_stops_nothing_after_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("speaks.py").write_text("print('one')")
+    with pytest.raises(Stopped), stoppable():
+        signal.raise_signal(signal.SIGTERM)
+    lines: list[str] = []
+    assert launch("speaks", [], lines.append) == 0 and lines == ["one"]
 
 
 def test_program_left_behind_does_not_hold_up_its_launcher(tmp_path, monkeypatch):
