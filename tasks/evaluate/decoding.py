@@ -44,8 +44,8 @@ def generate(model: Any, logits_processor: Any, **inputs: Any) -> "torch.Tensor"
 def share_encoder(model: Any) -> None:
     """Let an encoder-decoder's beams read one copy of their text's keys and values, instead of one each.
 
-    With 4 beams, cross-attention then reads a quarter of the memory; for long texts that is most of what a step reads.
-    Only models that use transformers' `sdpa` attention change.
+    Cross-attention, the largest part of a step on long texts, then reads a quarter of the memory with 4 beams. Needs
+    transformers' `sdpa` attention; other models stay as they are.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward

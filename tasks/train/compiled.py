@@ -71,7 +71,7 @@ def wanted(plan: Plan, parameters: int) -> bool:
     how = compiling()
     if how != "auto":
         return how == "on"
-    if not isinstance(plan.settings, PackedTraining) or _varies(plan.settings):
+    if _varies(plan.settings):
         return False
     tokens = plan.steps * plan.settings.accumulation * plan.settings.tokens_per_batch()
     return 6 * parameters * tokens >= WORK.get(plan.machine.device, float("inf"))
