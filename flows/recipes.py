@@ -8,6 +8,8 @@ reads no folder of the project; `vars.alone` holds the dependencies that its sta
 
 DVC watches texts/ (`ingest.files`), the model of the recipe bert (`model.init`), and exams/, the evaluation sets that
 are kept out of training (`clean.contamination.files`); and the chat template (`tokenize.chat_template`).
+
+A recipe with a section `compress` has a line in `vars.compressed`, too, `mine: {}`, and so two more stages.
 """
 
 import json
@@ -35,7 +37,12 @@ RENAMING = LOCKS / "gristmill-mv"
 """`old new` while a recipe is renamed."""
 LATER = {"template": "tokenize", "weights": "train"}
 """Keys that a dvc.yaml from before lacks, and the stage that depends on them."""
-LIST = re.compile(r"^(?P<indent> *)- recipes:.*\n(?:(?P=indent) {3,}.*\n| *\n)*", re.MULTILINE)
+COMPRESSED = "compressed"
+LISTS = {
+    name: re.compile(rf"^(?P<indent> *)- {name}:.*\n(?:(?P=indent) {{3,}}.*\n| *\n)*", re.MULTILINE)
+    for name in ("recipes", COMPRESSED)
+}
+"""The text of each mapping of `vars` that has a line per recipe."""
 
 
 def check(name: str) -> "Recipe":
@@ -64,6 +71,7 @@ def check(name: str) -> "Recipe":
         if key not in wanted:
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {line}")
     _require_outputs(graph, name)
+    _require_compressed(graph, name, bool(recipe.compress.root))
     _require_weights(name, wired[name], wanted["weights"], line)
     for key, stage in LATER.items():
         if wanted[key] and f"${{item.{key}}}" not in str(graph["stages"].get(stage)):
@@ -101,6 +109,20 @@ def _require_weights(name: str, item: Any, wanted: str | None, line: str) -> Non
     if wanted and (not isinstance(item, dict) or item.get("weights") != wanted):
         told = "training reads the weights of the sources, and DVC must watch them"
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}.weights: {told}; {line}")
+
+
+def _require_compressed(graph: dict[str, Any], name: str, wanted: bool) -> None:
+    """Raises RecipeError unless the recipe has the stages of its variants exactly if it has variants."""
+    listed = name in (variable(graph, COMPRESSED) or {})
+    if wanted and "compress" not in graph["stages"]:
+        raise RecipeError(
+            f"{GRAPH}: the stages `compress` and `measure` are missing; copy `stages` from the dvc.yaml of this version"
+        )
+    if wanted and not listed:
+        raise RecipeError(f"{GRAPH}: vars.{COMPRESSED}: {name} has variants to make; write `{name}: {{}}` there")
+    if listed and not wanted:
+        told = f"{recipe_path(name)} has no section compress; remove this line, or write the section"
+        raise RecipeError(f"{GRAPH}: vars.{COMPRESSED}.{name}: {told}")
 
 
 def wanted_entry(name: str, recipe: "Recipe", wired: dict[str, Any]) -> dict[str, str | None]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from flows.graph import LOCK, edit_lock, held, replace_text, users
 from flows.recipes import (
+    COMPRESSED,
     GRAPH,
-    LIST,
+    LISTS,
     RENAMING,
     entry,
     half_renamed,
@@ -43,13 +44,13 @@ def new_recipe(name: str, like: str) -> Path:
     parsed = load_graph()
     wired, source = mapping(parsed), recipe_path(like)
     graph = GRAPH.read_text(encoding="utf-8")
-    found = LIST.search(graph)
-    if found is None or like not in wired:
+    if like not in wired:
         raise RecipeError(f"{GRAPH}: vars: cannot add {name}: {like} is not in a `- recipes:` block")
     alone = variable(parsed, "alone") or {}
     own = {key: path for key, path in (wired[like] or {}).items() if path != alone.get(key)}
-    end = found.start() + len(found[0].rstrip()) + 1
-    text = graph[:end] + f"{found['indent']}    {name}: {entry(own)}\n" + graph[end:]
+    text = _added(graph, "recipes", f"{name}: {entry(own)}")
+    if like in (variable(parsed, COMPRESSED) or {}):
+        text = _added(text, COMPRESSED, f"{name}: {{}}")
     _require_mapping(text, {**wired, name: wired[like]})
     path = RECIPES / f"{name}.yaml"
     replace_text(path, source.read_text(encoding="utf-8"))
@@ -59,6 +60,27 @@ def new_recipe(name: str, like: str) -> Path:
         path.unlink()
         raise
     return path
+
+
+def _added(graph: str, block: str, line: str) -> str:
+    """dvc.yaml with a line at the end of one of its mappings."""
+    found = LISTS[block].search(graph)
+    if found is None:
+        raise RecipeError(f"{GRAPH}: vars: cannot add `{line}`: there is no block `- {block}:`")
+    lines = found[0].rstrip().replace(f"- {block}: {{}}", f"- {block}:", 1)
+    rest = graph[found.start() + len(found[0].rstrip()) + 1 :]
+    return f"{graph[: found.start()]}{lines}\n{found['indent']}    {line}\n{rest}"
+
+
+def _without(graph: str, name: str) -> str:
+    """dvc.yaml without the lines of a recipe; a mapping that has lost its last line is `{}`."""
+    for found in _lines(graph, name):
+        graph = graph[: found.start()] + graph[found.end() :]
+    block = LISTS[COMPRESSED].search(graph)
+    if block is None or variable(_parsed(graph), COMPRESSED) is not None:
+        return graph
+    empty = block[0].replace(f"- {COMPRESSED}:", f"- {COMPRESSED}: {{}}", 1)
+    return graph[: block.start()] + empty + graph[block.end() :]
 
 
 def removal(name: str) -> list[str]:
@@ -72,7 +94,7 @@ def removal(name: str) -> list[str]:
         raise RecipeError(f"{GRAPH}: vars.recipes: {name} is the only recipe; create another one first (gristmill new)")
     things = [str(path)] if path.exists() else []
     if name in wired:
-        _line(GRAPH.read_text(encoding="utf-8"), name)
+        _lines(GRAPH.read_text(encoding="utf-8"), name)
         things.append(f"its line in {GRAPH}")
     if _is_locked(name):
         things.append(f"its stages in {LOCK}")
@@ -89,9 +111,7 @@ def remove_recipe(name: str) -> list[str]:
     wired, folder = mapping(load_graph()), DATA / name
     with claim(name, [], print), held([folder]):
         if name in wired:
-            text = GRAPH.read_text(encoding="utf-8")
-            found = _line(text, name)
-            text = text[: found.start()] + text[found.end() :]
+            text = _without(GRAPH.read_text(encoding="utf-8"), name)
             _require_mapping(text, {key: item for key, item in wired.items() if key != name})
             replace_text(GRAPH, text)
         edit_lock(lambda stages: [stages.pop(address) for address in _addresses(stages, name)])
@@ -115,7 +135,7 @@ def rename_recipe(old: str, new: str) -> list[str]:
         _require_free(new, (RECIPES / f"{new}.yaml", DATA / new))
         wired = mapping(load_graph())
         if old in wired:
-            _line(GRAPH.read_text(encoding="utf-8"), old)
+            _lines(GRAPH.read_text(encoding="utf-8"), old)
         if _is_locked(new):
             raise RecipeError(f"{LOCK}: has stages of {new}, of an earlier recipe of this name; choose another name")
         own = [(key, item) for key, item in (wired.get(old) or {}).items() if _is_inside(str(item), old)]
@@ -135,8 +155,8 @@ def _rename(old: str, new: str, path: Path, place: Path) -> Iterator[str]:
     text = GRAPH.read_text(encoding="utf-8")
     wired = mapping(read_yaml(GRAPH))
     if old in wired:
-        found = _line(text, old)
-        text = f"{text[: found.start()]}{found['indent']}{new}{text[found.end('name') :]}"
+        for found in _lines(text, old):
+            text = f"{text[: found.start()]}{found['indent']}{new}{text[found.end('name') :]}"
         _require_mapping(text, {new if key == old else key: item for key, item in wired.items()})
         replace_text(GRAPH, text)
     if new in wired or old in wired:
@@ -205,28 +225,34 @@ def _is_inside(path: str, name: str) -> bool:
     return PurePosixPath(path).is_relative_to(DATA / name)
 
 
-def _line(text: str, name: str) -> re.Match[str]:
-    """The line of a recipe in dvc.yaml, and those below it that belong to it."""
-    block = LIST.search(text)
+def _lines(text: str, name: str) -> list[re.Match[str]]:
+    """The lines of a recipe in dvc.yaml, the last first, each with those below it that belong to it."""
     line = re.compile(rf"^(?P<indent> +)(?P<name>{re.escape(name)})(?=:).*\n(?:(?P=indent) +.*\n)*", re.MULTILINE)
-    if block is None or (found := line.search(text, block.start(), block.end())) is None:
+    blocks = {key: block.search(text) for key, block in LISTS.items()}
+    found = {key: line.search(text, block.start(), block.end()) for key, block in blocks.items() if block is not None}
+    if found.get("recipes") is None:
         raise RecipeError(
             f"{GRAPH}: vars.recipes.{name}: not on a line of its own in a `- recipes:` block; put it there"
         )
-    return found
+    return sorted(filter(None, found.values()), key=lambda match: -match.start())
 
 
 def _require_mapping(text: str, wanted: dict[str, Any]) -> None:
     """Raises RecipeError if an edited dvc.yaml would not say what it should."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        says_it = mapping(YAML(typ="safe").load(text)) == wanted
+        says_it = mapping(_parsed(text)) == wanted
     except (YAMLError, RecipeError):
         says_it = False
     if not says_it:
         raise RecipeError(f"{GRAPH}: vars.recipes: cannot be edited line by line (anchors?); edit it by hand")
+
+
+def _parsed(text: str) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(text)
 
 
 def _addresses(stages: Any, name: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import Field, create_model, model_validator
 
 from tasks.clean.settings import CleanSettings
+from tasks.compress.settings import CompressSettings
 from tasks.evaluate.settings import SETTINGS as EVALUATION
 from tasks.evaluate.settings import (
     CausalEvaluateSettings,
@@ -58,6 +59,8 @@ class Recipe(Section):
     """Training length, batches, optimizer, schedule and checkpoints."""
     evaluate: Section
     """How the model is scored on the test split, and which samples are drawn."""
+    compress: CompressSettings = CompressSettings({})
+    """Smaller variants of the model, each scored as the model is. None by default."""
     promotion: RegisterSettings = Field(alias="register")
     """The registered name, and what a model must score to become champion."""
 

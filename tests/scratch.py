@@ -4,14 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.recipes import LIST
+from flows.recipes import COMPRESSED, LISTS
 from tasks.code.versions import LOCK, write_versions
 from tasks.stage.run import DATA, run
+from tasks.stage.settings import read_yaml
 
 if TYPE_CHECKING:
     import pytest
@@ -32,7 +33,9 @@ PARTS = (
 )
 TINY = ROOT / "tests" / "tiny.yaml"
 STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
-"""The stages of dvc.yaml, in order."""
+"""The stages of dvc.yaml that every recipe has, in order."""
+OF_VARIANTS = ("compress", "measure")
+"""Those of a recipe with a section `compress`."""
 
 
 def without_tracking(patch: "pytest.MonkeyPatch") -> None:
@@ -44,7 +47,7 @@ def without_tracking(patch: "pytest.MonkeyPatch") -> None:
 
 def write_code(root: Path = Path()) -> None:
     """Write what the stage `code` writes, for tests that run single stages."""
-    for stage in STAGES:
+    for stage in (*STAGES, *OF_VARIANTS):
         path = root / "data" / "code" / f"{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"version": 1}')
@@ -72,15 +75,31 @@ def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init
         else:
             shutil.copy2(source, place)
     (folder / "recipes").mkdir()
-    wired = ""
+    wired = {}
     for name, path in recipes.items():
         shutil.copy2(path, folder / "recipes" / f"{name}.yaml")
         start = init.get(name.replace("-", "_"))
-        wired += f"      {name}: {'*alone' if start is None else f'{{<<: *alone, init: {start}}}'}\n"
-    graph = folder / "dvc.yaml"
-    graph.write_text(LIST.sub(f"  - recipes:\n{wired}\n", graph.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+        wired[name] = "*alone" if start is None else f"{{<<: *alone, init: {start}}}"
+    (folder / "dvc.yaml").write_text(graph_of(wired, [name for name in wired if _has_variants(recipes[name])]))
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     return folder
+
+
+def graph_of(recipes: Mapping[str, str], compressed: Iterable[str] = (), text: str | None = None) -> str:
+    """dvc.yaml, the project's own or `text`, with the lines of these recipes only, and these in `vars.compressed`."""
+    variants = "".join(f"      {name}: {{}}\n" for name in compressed)
+    blocks = {
+        "recipes": "  - recipes:\n" + "".join(f"      {name}: {item}\n" for name, item in recipes.items()),
+        COMPRESSED: f"  - {COMPRESSED}:\n{variants}\n" if variants else f"  - {COMPRESSED}: {{}}\n\n",
+    }
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8") if text is None else text
+    for name, block in blocks.items():
+        text = LISTS[name].sub(lambda _, block=block: block, text, count=1)  # type: ignore[misc]
+    return text
+
+
+def _has_variants(recipe: Path) -> bool:
+    return bool(read_yaml(recipe).get("compress"))
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.compress.__main__ import STAGE as COMPRESS
+from tasks.evaluate.rescore import rescore
 from tasks.recipe import load
 from tasks.stage.identity import hash_tree
+from tasks.stage.run import run
 from tasks.stage.task import FAMILIES, TASKS
 from tests.families import tiny_recipe, write_source
 from tests.scratch import run_stages, without_tracking
@@ -30,10 +33,15 @@ def take(name: str, recipe: dict) -> Path:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_recipe_of_every_task_comes_to_its_metrics(project: Path, task: str) -> None:
-    folder = take("tiny", tiny_recipe(task, "texts/all.jsonl"))
+    variants = {name: {"method": "quantize", "weights": name, "calibration": 16} for name in ("int8", "int4")}
+    folder = take("tiny", {**tiny_recipe(task, "texts/all.jsonl"), "compress": variants})
     metrics = json.loads((folder / "evaluation/metrics.json").read_text())
+    made = run(COMPRESS, "tiny").details
+    assert made["variants"]["int4"]["bytes"] < made["variants"]["int8"]["bytes"] < made["bytes"]
+    small = rescore("tiny", folder / "variants/int8", project / "scored")
     for metric, baselines in FAMILIES[task].metrics.items():
         assert isinstance(metrics[metric], float)
+        assert small[metric] == pytest.approx(metrics[metric], rel=0.1, abs=0.1)
         assert all(f"{name}_{metric}" in metrics for name in baselines if name != "base")
     assert metrics["signature"].startswith(f"task:{task}|")
     assert json.loads((folder / "evaluation/samples.json").read_text())

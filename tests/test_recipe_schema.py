@@ -178,7 +178,7 @@ def test_every_key_is_explained_and_its_default_is_good(schema: Draft202012Valid
 def properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, definition in [("", schema), *schema["$defs"].items()]:
         if "oneOf" not in definition:
-            yield from ((f"{name}.{key}", node) for key, node in definition["properties"].items())
+            yield from ((f"{name}.{key}", node) for key, node in definition.get("properties", {}).items())
 
 
 def changed(recipe: dict[str, Any], key: str, value: Any) -> dict[str, Any]:

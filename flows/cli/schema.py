@@ -86,6 +86,10 @@ class _Reference:
             if "oneOf" in found:
                 yield from self._node(path, found, level, label)
                 return
+            if names := found.get("patternProperties"):  # a mapping of names that the user chooses
+                for each in names.values():
+                    yield from self._node(f"{path}.NAME", each, "###")
+                return
             yield from _table(found)
             yield from self._below(path, found, label)
             return

@@ -25,6 +25,7 @@ out   evaluation/metrics.json     metrics, baselines and the signature
 
 work         dispatch by task
 rescore      score any model folder as the recipe's own, by the same scorers; not part of the stage
+pace         how fast a model folder is scored; not part of the stage
 settings     the section `evaluate`, one class per task
 inputs       what all evaluations read first and write last
 exam         what is scored, a model on the test split, and what a task's scorer does

@@ -11,6 +11,7 @@ from tasks.formats.tokens import Index
 from tasks.formats.usage import Usage, read_usage
 from tasks.formats.weights import hold_in_bf16, unfit
 from tasks.formats.weights import positions as positions_of
+from tasks.quantize.layout import is_quantized, load_quantized
 from tasks.stage.errors import DataError, one_line
 from tasks.stage.runtime import find_device
 from tasks.stage.task import model_class
@@ -73,12 +74,15 @@ def load_weights(folder: Path, task: str, precision: str) -> Any:
         raise DataError(f"{folder}: *.safetensors is missing; the model has no weights")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
-        model, info = getattr(transformers, model_class(task, config.is_encoder_decoder)).from_pretrained(
-            folder, dtype=torch.float32, **LOCAL, output_loading_info=True
-        )
+        loader = getattr(transformers, model_class(task, config.is_encoder_decoder))
+        if is_quantized(folder):
+            model, absent = load_quantized(folder, loader), []
+        else:
+            model, info = loader.from_pretrained(folder, dtype=torch.float32, **LOCAL, output_loading_info=True)
+            absent = sorted(info["missing_keys"])
     except unfit() as error:
         raise DataError(f"{folder}: cannot be loaded: {one_line(error)}") from error
-    if absent := sorted(info["missing_keys"]):
+    if absent:
         raise DataError(f"{folder}: {len(absent)} weights are missing, e.g. {absent[0]}")
     for name, weights in model.named_parameters():
         if not torch.isfinite(weights).all():

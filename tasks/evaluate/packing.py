@@ -22,7 +22,7 @@ def pack(model: Any) -> None:
     if not (on_cpu and torch.backends.mkldnn.is_available()):
         return
     layers = [layer for layer in model.modules() if type(layer) in (torch.nn.Linear, Conv1D)]
-    layers = [layer for layer in layers if layer.weight.dtype == torch.float32]
+    layers = [layer for layer in layers if layer.weight.dtype == torch.float32 and layer.weight.numel()]
     others = set(model.modules()) - set(layers)
     shared = {id(weights) for module in others for weights in module.parameters(recurse=False)}
     packed: dict[int, Any] = {}  # by the weights, which two layers may share

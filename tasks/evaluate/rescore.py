@@ -71,9 +71,7 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
         raise DataError(f"{out}: not a folder")
     check_usage(model, task)
     prepare(*MODELS)
-    needs = FAMILIES[task].needs
-    read = READS if task == "preference" else (needs,) if needs else ()
-    exam = Exam(recipe, model, test, measure_split(test, ("text", *read)))
+    exam = Exam(recipe, model, test, measure_split(test, columns_of(task)))
     scorer = SCORERS[task](exam, settings)
     out.mkdir(parents=True, exist_ok=True)
     partial = {name: out / f".partial-{name}" for name in OUTPUTS}
@@ -92,6 +90,12 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
         for path in partial.values():
             path.unlink(missing_ok=True)
     return metrics
+
+
+def columns_of(task: str) -> tuple[str, ...]:
+    """The columns of a test split that scores of a task depend on."""
+    needs = FAMILIES[task].needs
+    return ("text", *(READS if task == "preference" else (needs,) if needs else ()))
 
 
 def main() -> None:

@@ -60,6 +60,9 @@ class Results:
     evaluation: dict[str, Any]
     """`details` of evaluation/report.json."""
     metrics: dict[str, float]
+    variants: dict[str, dict[str, float]]
+    """Bytes and metrics of the model (`model`) and its variants, and their speed where it was measured; empty
+    without."""
     signature: str
     samples: list[dict[str, Any]]
     timing: dict[str, Any]
@@ -96,6 +99,7 @@ def read_results(recipe: str) -> Results:
         training=training,
         evaluation=_read_details(folder / "evaluation" / "report.json", recipe),
         metrics=scalars(scores),
+        variants=_variants(folder, recipe) if settings.get("compress") else {},
         signature=str(scores.get("signature", "")),
         samples=_read_json(folder / "evaluation" / "samples.json", recipe, list),
         timing=_read_json(timing, recipe) if timing.is_file() else {},
@@ -103,6 +107,13 @@ def read_results(recipe: str) -> Results:
         model_sha256=_hash_weights(folder / "model"),
         journal=read_journal(journal_path(recipe, identity)),
     )
+
+
+def _variants(folder: Path, recipe: str) -> dict[str, dict[str, float]]:
+    content: dict[str, dict[str, Any]] = _read_json(folder / "measured.json", recipe)
+    speed = folder / "speed.json"
+    paces: dict[str, Any] = _read_json(speed, recipe) if speed.is_file() else {}
+    return {name: scalars({**numbers, **paces.get(name, {})}) for name, numbers in content.items()}
 
 
 def _read_details(path: Path, recipe: str) -> dict[str, Any]:

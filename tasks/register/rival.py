@@ -8,8 +8,6 @@ loaded from the registry and scored again, in a process of its own, and the scor
 """
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.changes.record import RESCORED
 from tasks.register.promotion import Score
 from tasks.register.results import Results
+from tasks.stage.apart import run_apart
 from tasks.stage.errors import EXIT_TRANSIENT, GristmillError, TransientError
 from tasks.stage.identity import fingerprint
 from tasks.stage.scratch import scratch
@@ -83,16 +82,12 @@ def _score(folder: Path, metric: str) -> Score:
 
 def _rescore(client: "MlflowClient", champion: "ModelVersion", results: Results, folder: Path) -> Path:
     """Score the champion's model on the recipe's test split."""
-    model, out, told = _model_of(client, champion, folder), folder / "again", folder / "outcome.json"
+    model, out = _model_of(client, champion, folder), folder / "again"
     print(f"register: scoring version {champion.version} on this test text", file=sys.stderr, flush=True)
-    arguments = ("-m", "tasks.evaluate.rescore", results.recipe, str(model), str(out))
-    environment = {**os.environ, "GRISTMILL_OUTCOME": str(told)}
-    code = subprocess.run([sys.executable, *arguments], env=environment, check=False).returncode
-    outcome = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
-    if code == 0:
+    code, problem = run_apart("tasks.evaluate.rescore", results.recipe, str(model), str(out))
+    if problem is None:
         return out
-    reason = outcome.get("error") or f"scoring it again ended with exit code {code}"
-    raise TransientError(reason) if code == EXIT_TRANSIENT else Incomparable(reason)
+    raise TransientError(problem) if code == EXIT_TRANSIENT else Incomparable(problem)
 
 
 def _model_of(client: "MlflowClient", champion: "ModelVersion", folder: Path) -> Path:

@@ -63,6 +63,8 @@ FILES = {
     "tokens/report.json": "reports/tokenize.json",
     "training/report.json": "reports/train.json",
     "training/history.csv": "training/history.csv",
+    "variants/report.json": "reports/compress.json",
+    "measured/report.json": "reports/measure.json",
 }
 """Path under data/<recipe>/ → path in the run."""
 
@@ -126,6 +128,8 @@ def scores(results: Results) -> dict[str, float]:
         named |= zip((f"{gain}_low", f"{gain}_high"), found.gain_interval or (), strict=False)
     for source, names in ((results.training, MEASURES), (results.timing, TIMINGS)):
         named |= {name: float(source[key]) for key, name in names.items() if isinstance(source.get(key), (int, float))}
+    for variant, numbers in results.variants.items():
+        named |= {f"variant_{variant}_{name}": value for name, value in numbers.items() if variant != "model"}
     return named
 
 

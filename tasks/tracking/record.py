@@ -17,6 +17,7 @@ Names of metrics, the same for every task:
                                   test_loss, and for other tasks test_bleu, test_rougeL, test_accuracy, …;
                                   one of them is a recipe's headline metric, `register.metric`
     test_<metric>_<baseline>      the same metric of a baseline: test_bits_per_byte_xz
+    variant_<name>_<metric>       the metrics of a smaller variant, and its bytes: variant_int8_bits_per_byte
     training_<measure>            training_seconds, training_tokens_per_second, training_checkpoint_seconds and
                                   training_checkpoint_waited, from checkpoints/<identity>/timing.json
     system/<measure>              MLflow's own: processor, memory, disk, network, GPU

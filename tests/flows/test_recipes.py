@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.recipes import LIST, check, listed_recipes
+from flows.recipes import check, listed_recipes
 from flows.rewire import new_recipe
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tests.families import tiny_recipe
-from tests.scratch import ROOT, STAGES, TINY
+from tests.scratch import ROOT, STAGES, TINY, graph_of
 
 FILES = """ingest:
   kind: files
@@ -24,8 +24,7 @@ WITH_TEXTS = "{<<: *alone, source: texts}"
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    alone = f"  - recipes:\n      shakespeare: {WIRED}\n\n"
-    (tmp_path / "dvc.yaml").write_text(LIST.sub(alone, (ROOT / "dvc.yaml").read_text(), count=1))
+    (tmp_path / "dvc.yaml").write_text(graph_of({"shakespeare": WIRED}))
     for folder in ("recipes", "texts"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(TINY, tmp_path / "recipes" / "shakespeare.yaml")
@@ -297,14 +296,13 @@ def test_dvc_must_watch_the_model_that_a_recipe_starts_from() -> None:
 
 def starts(**recipes: dict) -> None:
     """Write recipes that start from one another, and add them to dvc.yaml."""
-    lines = "".join(f"      {name}: {WITH_TEXTS}\n" for name in recipes)
+    lines = dict.fromkeys(recipes, WITH_TEXTS)
     for name, recipe in recipes.items():
         Path(f"recipes/{name}.yaml").write_text(json.dumps(recipe))
         if base := recipe["model"]["init"].partition(":")[2]:
-            wired = WITH_TEXTS.replace("}", f", init: data/{base}/model}}")
-            lines = lines.replace(f" {name}: {WITH_TEXTS}", f" {name}: {wired}")
+            lines[name] = WITH_TEXTS.replace("}", f", init: data/{base}/model}}")
     graph = Path("dvc.yaml")
-    graph.write_text(LIST.sub(f"  - recipes:\n{lines}\n", graph.read_text(), count=1))
+    graph.write_text(graph_of(lines, text=graph.read_text()))
 
 
 def masked(init: str) -> dict:

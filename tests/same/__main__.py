@@ -28,9 +28,12 @@ from tasks.code.versions import LISTED, Known, read_listed
 from tasks.stage.code import ROOT, hash_stage, import_closure
 from tests.same.changed import not_run, units
 from tests.same.roads import roads, write_texts
-from tests.scratch import STAGES
+from tests.scratch import OF_VARIANTS
+from tests.scratch import STAGES as OF_ALL
 
+STAGES = (*OF_ALL, *OF_VARIANTS)
 RAN = "the same bytes, and every changed line ran"
+FIRST = "the first"
 HEAD = """\
 # The known code of each stage; see tasks/code. `make same` adds the hash of code that gives a version's bytes, and why.
 # Unlisted code has no version: its stage reruns.
@@ -44,9 +47,13 @@ class Verdict:
     differing: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     """Changed lines that did not run."""
+    first: bool = False
+    """Whether the old code has no such stage."""
 
     def why(self, reason: str | None) -> str | None:
         """Why the code gives the same bytes, if it does; `reason`: that of whoever read the lines that did not run."""
+        if self.first:
+            return FIRST
         return None if self.differing else reason if self.unseen else RAN
 
 
@@ -122,6 +129,8 @@ def _take(code: Path, folder: Path, before: Path) -> Path:
 
 
 def _verdict(stage: str, old: Path, new: Path, tree: Path, renamed: Mapping[str, str], messages: bool) -> Verdict:
+    if not (tree / "tasks" / stage).is_dir():
+        return Verdict(first=True)
     files = {root: import_closure(f"tasks.{stage}.__main__", root) for root in (tree, ROOT)}
     before, after = units(tree, files[tree], renamed, messages), units(ROOT, files[ROOT], {}, messages)
     ran = {made: json.loads((made / "lines.json").read_text()) for made in (old, new)}

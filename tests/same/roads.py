@@ -133,6 +133,11 @@ def roads() -> dict[str, dict[str, Any]]:
     found["tuned"]["ingest"] = {"sources": [{**again, "name": "once", "weight": 2}, {**again, "name": "again"}]}
     found["tuned"]["clean"]["exact_duplicates"] = "keep"
     found["mixture"]["clean"]["sources"] = {"targets": {"min_characters": 8}}
+    for name in ("causal", "summarization", "classification"):
+        found[name]["compress"] = {
+            "int8": {"method": "quantize", "calibration": 8},
+            "int4": {"method": "quantize", "weights": "int4", "group": 16, "calibration": 0},
+        }
     found["summarization"]["train"] |= {"epochs": 2}
     del found["summarization"]["train"]["steps"]
     return found

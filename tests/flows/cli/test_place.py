@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 
 from flows.cli.main import main
 from flows.cli.place import way_here
-from flows.recipes import LIST
-from tests.scratch import ROOT, TINY
+from tests.scratch import ROOT, TINY, graph_of
 
 
 @pytest.fixture
@@ -20,8 +19,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one recipe; the working directory."""
     folder = tmp_path / "project"
     (folder / "recipes").mkdir(parents=True)
-    graph = LIST.sub("  - recipes:\n      tiny: *alone\n\n", (ROOT / "dvc.yaml").read_text(), count=1)
-    (folder / "dvc.yaml").write_text(graph)
+    (folder / "dvc.yaml").write_text(graph_of({"tiny": "*alone"}))
     (folder / "recipes/tiny.yaml").write_text(TINY.read_text())
     monkeypatch.chdir(folder)
     return folder

@@ -1,0 +1,67 @@
+"""A variant with integer weights."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tasks.compress.calibration import read_inputs
+from tasks.compress.settings import QuantizeSettings
+from tasks.formats.text_ids import LOCAL
+from tasks.formats.weights import unfit
+from tasks.quantize.calibration import linear_layers, rows_of, second_moments
+from tasks.quantize.layout import Scheme, write_quantized
+from tasks.quantize.rounding import round_weights
+from tasks.stage.errors import DataError, RecipeError, one_line
+from tasks.stage.progress import progress
+from tasks.stage.run import Job
+from tasks.stage.settings import recipe_path
+from tasks.stage.task import model_class
+
+
+def quantize(job: Job, task: str, settings: QuantizeSettings, name: str, folder: Path) -> dict[str, Any]:
+    """Write the variant `name` into a new folder; returns facts for the report.
+
+    Raises RecipeError if no layer can be quantized so.
+    """
+    source = job.input("model")
+    model = load_model(source, task)
+    group, key = settings.inputs_per_scale, f"{recipe_path(job.recipe)}: compress.{name}"
+    layers = linear_layers(model)
+    weights = {place: rows_of(layer) for place, layer in layers.items()}
+    fitting = {place: layer for place, layer in layers.items() if weights[place].shape[1] % (group or 1) == 0}
+    if settings.bits == 4:
+        fitting = {place: layer for place, layer in fitting.items() if weights[place].shape[1] % 8 == 0}
+    if not layers:
+        raise RecipeError(f"{key}: {model.config.model_type} has no linear layers that can be quantized; remove it")
+    if not fitting:
+        widths = math.gcd(*(rows.shape[1] for rows in weights.values()))
+        raise RecipeError(f"{key}.group: {group} divides the inputs of no layer; all are multiples of {widths}")
+    moments = {}
+    if settings.calibration:
+        inputs = read_inputs(job, task, model, settings.calibration)
+        with progress(f"calibrating {name}", len(inputs), "rows") as shown:
+            moments = second_moments(model, fitting, inputs, shown.advance)
+    rounded = {}
+    with progress(f"rounding {name}", len(fitting), "layers") as shown:
+        for place in fitting:
+            rounded[place] = round_weights(weights[place], settings.bits, group, moments.get(place))
+            shown.advance()
+    write_quantized(model, source, rounded, Scheme(settings.bits, group), folder)
+    kept = sorted(set(layers) - set(fitting))
+    return {"layers": len(rounded), **({"float_layers": kept} if kept else {})}
+
+
+def load_model(folder: Path, task: str) -> Any:
+    """The model of a folder in float32, to be read. Raises DataError if it cannot be loaded."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
+        loader = getattr(transformers, model_class(task, config.is_encoder_decoder))
+        model = loader.from_pretrained(folder, dtype=torch.float32, **LOCAL)
+    except unfit() as error:
+        raise DataError(f"{folder}: cannot be loaded: {one_line(error)}") from error
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,69 @@
+"""Quantized linear layers in memory.
+
+Weights stay integers. For up to FEW rows of inputs, as in generation, torch multiplies with them as they are, and reads
+a quarter or an eighth of the bytes of float32, which is what such a product waits for. For more rows the weights become
+bfloat16 for the length of the product: that costs a small part of it, and bfloat16 is the fastest format of floats on
+processors that know it. On others (no AVX512_BF16, no AMX) the products are in float32.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tasks.quantize.rounding import Rounded
+
+if TYPE_CHECKING:
+    import torch
+
+FEW = 8
+"""Rows up to which integers are multiplied as they are."""
+ALIGNED, WHOLE = 64, 16
+"""torch's kernel for that reads from addresses that are multiples of the one, and inputs in multiples of the other;
+with others it crashes, or reads behind the end (torch 2.13)."""
+
+
+def put_in(model: Any, layers: "dict[str, Rounded]") -> None:
+    """Replace the products of these layers, by name; their float weights are released."""
+    import torch
+
+    modules = dict(model.named_modules())
+    for name, rounded in layers.items():
+        layer = modules[name]
+        product = _Product(rounded)
+        layer.forward = partial(_linear, product, layer.bias)
+        layer.weight = torch.nn.Parameter(layer.weight.new_empty(0), requires_grad=False)
+
+
+class _Product:
+    """x Wᵀ for one layer."""
+
+    def __init__(self, rounded: Rounded) -> None:
+        import torch
+
+        self.integers = rounded.integers.clone()  # one that was read from a file is not aligned
+        self.scales = rounded.scales.to(torch.bfloat16)
+        of_rows, whole = rounded.scales.shape[1] == 1, rounded.integers.shape[1] % WHOLE == 0
+        self.few = rounded.bits == 8 and of_rows and whole
+        self.of_rows = self.scales.flatten()
+
+    def floats(self) -> "torch.Tensor":
+        """bfloat16 [out, in]."""
+        rows, columns = self.integers.shape
+        return (self.integers.view(rows, self.scales.shape[1], -1) * self.scales[..., None]).view(rows, columns)
+
+    def __call__(self, inputs: "torch.Tensor") -> "torch.Tensor":
+        """bfloat16 [rows, in] → [rows, out]."""
+        import torch
+
+        if self.few and len(inputs) <= FEW:
+            inputs = inputs.clone() if inputs.data_ptr() % ALIGNED else inputs
+            return torch._weight_int8pack_mm(inputs, self.integers, self.of_rows)
+        return torch.nn.functional.linear(inputs, self.floats())
+
+
+def _linear(product: _Product, bias: "torch.Tensor | None", inputs: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    rows = inputs.to(torch.bfloat16).flatten(0, -2).contiguous()
+    found = product(rows).to(inputs.dtype)
+    found = found.view(*inputs.shape[:-1], -1)
+    return found if bias is None else found + bias

@@ -1,0 +1,86 @@
+"""Variants are scored as the model itself is, beside it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks.compress.__main__ import STAGE as COMPRESS
+from tasks.measure.__main__ import STAGE as MEASURE
+from tasks.register.results import read_results
+from tasks.register.sync_run import scores
+from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.identity import hash_tree
+from tasks.stage.run import run
+from tests.families import tiny_recipe, write_source
+from tests.scratch import run_stages, without_tracking
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose recipe is trained and evaluated."""
+    folder = tmp_path_factory.mktemp("variants")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        without_tracking(patch)
+        write_source(Path("texts/all.jsonl"))
+        Path("recipes").mkdir()
+        write({"int8": {"method": "quantize"}})
+        run_stages("tiny")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    without_tracking(monkeypatch)
+
+
+def write(variants: dict) -> None:
+    recipe = tiny_recipe("causal-lm", "texts/all.jsonl")
+    Path("recipes/tiny.yaml").write_text(json.dumps({**recipe, "compress": variants}))
+
+
+def test_a_variant_is_compared_with_the_model_document_by_document() -> None:
+    write({"int8": {"method": "quantize", "calibration": 8}})
+    run(COMPRESS, "tiny")
+    report = run(MEASURE, "tiny")
+    compared = report.details["int8"]["bits_per_byte"]
+    model = json.loads(Path("data/tiny/evaluation/metrics.json").read_text())
+    measured = json.loads(Path("data/tiny/measured.json").read_text())
+    assert measured["model"]["bits_per_byte"] == model["bits_per_byte"] == pytest.approx(compared["old"], abs=1e-4)
+    assert measured["int8"]["bits_per_byte"] == pytest.approx(compared["new"], abs=1e-4)
+    assert compared["new"] == pytest.approx(compared["old"], abs=0.05)
+    assert compared["low"] < compared["gain"] < compared["high"] and compared["documents"] == model["documents"]
+    assert measured["int8"]["bytes"] < measured["model"]["bytes"]
+    speed = json.loads(Path("data/tiny/speed.json").read_text())
+    assert speed["model"]["times_as_fast"] == 1.0
+    assert all(speed["int8"][key] > 0 for key in ("documents_per_second", "times_as_fast", "memory"))
+    results = read_results("tiny")
+    named = scores(results)
+    assert named["variant_int8_bits_per_byte"] == measured["int8"]["bits_per_byte"]
+    assert named["variant_int8_times_as_fast"] == speed["int8"]["times_as_fast"]
+
+
+def test_the_same_settings_give_the_same_bytes() -> None:
+    write({"int4": {"method": "quantize", "weights": "int4", "calibration": 8}})
+    hashes = []
+    for _ in range(2):
+        run(COMPRESS, "tiny")
+        hashes.append(hash_tree(Path("data/tiny/variants")))
+    assert hashes[0] == hashes[1]
+
+
+def test_groups_that_fit_no_layer_are_one_sentence() -> None:
+    write({"wide": {"method": "quantize", "weights": "int4", "group": 48}})
+    with pytest.raises(RecipeError, match=r"recipes/tiny.yaml: compress.wide.group: 48 divides the inputs of no layer"):
+        run(COMPRESS, "tiny")
+
+
+def test_a_variant_that_is_damaged_fails_the_measurement_with_its_sentence() -> None:
+    write({"int8": {"method": "quantize", "calibration": 0}})
+    run(COMPRESS, "tiny")
+    path = Path("data/tiny/variants/int8/model.safetensors")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataError, match="variants/int8: cannot be loaded"):
+        run(MEASURE, "tiny")
