@@ -32,8 +32,8 @@ FIRST = {"role": "user", "content": "Hello!"}
 ASK, MORE = "> ", "… "
 
 
-def chat(recipe: str, system: str | None, given: Mapping[str, Any]) -> None:
-    """Talk with the champion until the input ends.
+def chat(recipe: str, system: str | None, given: Mapping[str, Any], variant: str | None = None) -> None:
+    """Talk with the champion, or a variant of it, until the input ends.
 
     `given`: parameters of the model; None means its default. Raises GristmillError for a recipe of another task, for a
     parameter that the model rejects and, without a terminal, for a question that it cannot answer.
@@ -44,7 +44,7 @@ def chat(recipe: str, system: str | None, given: Mapping[str, Any]) -> None:
         raise GristmillError(
             f"{recipe_path(recipe)}: task: {task} models do not chat; use `gristmill predict {recipe}`"
         )
-    champion = Champion(recipe)
+    champion = Champion(recipe, variant)
     if not champion.chats:
         raise GristmillError(
             f"{champion.named} is not of Gristmill's, so it cannot chat; try gristmill predict {recipe}"

@@ -38,7 +38,9 @@ class Text:
         return self.text if self.messages is None else {"messages": self.messages}
 
 
-def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: bool) -> None:
+def predict(
+    recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: bool, variant: str | None = None
+) -> None:
     """Print the champion's output for each text, in order, then warn about truncated inputs.
 
     `given`: parameters as `name=value`. Raises GristmillError for errors that the user can fix; outputs of all texts
@@ -46,7 +48,7 @@ def predict(recipe: str, texts: Iterable[Text], given: Sequence[str], as_json: b
     """
     from tasks.register.predict import Champion
 
-    champion = Champion(recipe)
+    champion = Champion(recipe, variant)
     parameters = champion.read_parameters(given)
     answered = cut = 0
     for batch in batches(texts):

@@ -43,3 +43,9 @@ class CompressSettings(RootModel[dict[VariantName, QuantizeSettings]]):
     """Smaller variants of the model by name, such as `int8`; each is scored as the model itself is."""
 
     model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="after")
+    def _none_is_the_model(self) -> Self:
+        if "model" in self.root:
+            raise ValueError("model: is the name of the model itself; choose another one")
+        return self

@@ -11,7 +11,7 @@ from tasks.formats.tokens import Index
 from tasks.formats.usage import Usage, read_usage
 from tasks.formats.weights import hold_in_bf16, unfit
 from tasks.formats.weights import positions as positions_of
-from tasks.quantize.layout import is_quantized, load_quantized
+from tasks.quantize.reading import is_quantized, load_quantized
 from tasks.stage.errors import DataError, one_line
 from tasks.stage.runtime import find_device
 from tasks.stage.task import model_class

@@ -6,10 +6,9 @@ bfloat16 for the length of the product: that costs a small part of it, and bfloa
 processors that know it. On others (no AVX512_BF16, no AMX) the products are in float32.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from tasks.quantize.rounding import Rounded
 
 if TYPE_CHECKING:
     import torch
@@ -21,15 +20,38 @@ ALIGNED, WHOLE = 64, 16
 with others it crashes, or reads behind the end (torch 2.13)."""
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """The weights of a linear layer."""
+
+    integers: "torch.Tensor"
+    """int8 [out, in]; those of 4 bits take a byte each here."""
+    scales: "torch.Tensor"
+    """float32 [out, groups]."""
+    bits: int
+
+    def floats(self) -> "torch.Tensor":
+        """float32 [out, in]."""
+        rows, columns = self.integers.shape
+        grouped = self.integers.view(rows, self.scales.shape[1], -1) * self.scales[..., None]
+        return grouped.reshape(rows, columns)
+
+
 def put_in(model: Any, layers: "dict[str, Rounded]") -> None:
-    """Replace the products of these layers, by name; their float weights are released."""
+    """Replace the products of these layers, by name; their float weights are released.
+
+    Raises ValueError if the model has no such layer.
+    """
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     modules = dict(model.named_modules())
     for name, rounded in layers.items():
-        layer = modules[name]
+        layer = modules.get(name)
+        if not isinstance(layer, torch.nn.Linear | Conv1D):
+            raise ValueError(f"{name} is quantized, but no linear layer of this model")
         product = _Product(rounded)
-        layer.forward = partial(_linear, product, layer.bias)
+        layer.forward = partial(_linear, product, layer.bias)  # type: ignore[method-assign]
         layer.weight = torch.nn.Parameter(layer.weight.new_empty(0), requires_grad=False)
 
 
@@ -54,6 +76,9 @@ class _Product:
         """bfloat16 [rows, in] → [rows, out]."""
         import torch
 
+        if self.integers.device != inputs.device:
+            self.integers, self.scales = self.integers.to(inputs.device), self.scales.to(inputs.device)
+            self.few = False
         if self.few and len(inputs) <= FEW:
             inputs = inputs.clone() if inputs.data_ptr() % ALIGNED else inputs
             return torch._weight_int8pack_mm(inputs, self.integers, self.of_rows)

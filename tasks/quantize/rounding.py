@@ -4,8 +4,9 @@ Symmetric: a weight is about `scale * integer`, with the integers from -(2^(bits
 for each output, or for each group of inputs of an output.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tasks.quantize.layers import Rounded
 
 if TYPE_CHECKING:
     import torch
@@ -17,23 +18,6 @@ BLOCK = 128
 SHRUNK = 20
 """Smaller scales that are tried, down to SMALLEST of the one that clips nothing."""
 SMALLEST = 0.6
-
-
-@dataclass(frozen=True)
-class Rounded:
-    """The weights of a linear layer."""
-
-    integers: "torch.Tensor"
-    """int8 [out, in]; those of 4 bits take a byte each here."""
-    scales: "torch.Tensor"
-    """float32 [out, groups]."""
-    bits: int
-
-    def floats(self) -> "torch.Tensor":
-        """float32 [out, in]."""
-        rows, columns = self.integers.shape
-        grouped = self.integers.view(rows, self.scales.shape[1], -1) * self.scales[..., None]
-        return grouped.reshape(rows, columns)
 
 
 def round_weights(weights: "torch.Tensor", bits: int, group: int | None, moments: "torch.Tensor | None") -> Rounded:

@@ -35,6 +35,7 @@ def model_card(results: Results) -> str:
         "## Scores\n",
         _scores(results),
         *_tables(results),
+        *_variants(results),
         "## Data\n",
         _data(results),
         "## Use\n",
@@ -81,6 +82,17 @@ def _tables(results: Results) -> list[str]:
             lines += [f"| {row} | {' | '.join(_shown(own[name]) for name in names)} |" for row, own in rows.items()]
             parts.append("\n".join([*lines, ""]))
     return parts
+
+
+def _variants(results: Results) -> list[str]:
+    """The model beside its variants; speed and memory where they were measured."""
+    if not results.variants:
+        return []
+    names = list(dict.fromkeys(name for row in results.variants.values() for name in row))
+    lines = [f"| variant | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for variant, row in results.variants.items():
+        lines.append(f"| {variant} | {' | '.join(_shown(row.get(name)) for name in names)} |")
+    return ["\n".join([*lines, ""])]
 
 
 def _shown(value: Any) -> str:

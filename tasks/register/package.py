@@ -2,6 +2,7 @@
 
     MLmodel, requirements.txt, …   how MLflow loads it: the code of `tasks.serve`, pinned libraries, the signature
     artifacts/model/               safetensors, config, tokenizer, README.md; for `from_pretrained` of `transformers`
+    artifacts/<variant>/           the same of each variant (`compress`), served with GRISTMILL_VARIANT=<variant>
 
 It is stored once, as a logged model of the run, and versions of the registered model point to it. Its weights never
 change. The rest is updated in place when the evaluation, the signature's defaults or the code of `tasks.serve` change.
@@ -18,7 +19,7 @@ from tasks.register.artifacts import find_files, holds, mark
 from tasks.register.card import model_card
 from tasks.register.results import Results
 from tasks.register.schema import KINDS, defaults, example, signature
-from tasks.stage.identity import fingerprint
+from tasks.stage.identity import fingerprint, hash_tree
 from tasks.stage.scratch import scratch
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "sentencepiece"
 TEMPLATES = ("jinja2",)
 """Chat: more requirements."""
 TASKS = Path(__file__).parents[1]
-ALONE = ("formats/text_ids.py", "serve/server.py", "serve/shared.py")
+ALONE = ("formats/text_ids.py", "quantize/layers.py", "quantize/reading.py", "serve/server.py", "serve/shared.py")
 """Files that every served model includes, before its own."""
 REPETITION = "formats/repetition.py"
 MORE = {
@@ -39,7 +40,9 @@ MORE = {
     ),
 }  # fmt: skip
 """Files that a kind of model also includes."""
-IMPORTED = re.compile(r"^from tasks\.(?:formats|serve)\.\w+ import .+\n", re.MULTILINE)
+IMPORTED = re.compile(r"^from tasks\.(?:formats|quantize|serve)\.\w+ import .+\n", re.MULTILINE)
+MODEL = "model"
+"""The artifact of the model itself."""
 WEIGHTS = "*.safetensors"
 SHA256 = "gristmill.model_sha256"
 AROUND = "gristmill.package"
@@ -56,7 +59,13 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
     from mlflow.entities import LoggedModelOutput
 
     around = fingerprint(
-        [served_code(results.task), signature(results).to_dict(), example(results), model_card(results)]
+        [
+            served_code(results.task),
+            signature(results).to_dict(),
+            example(results),
+            model_card(results),
+            {name: hash_tree(folder) for name, folder in _folders(results).items() if name != MODEL},
+        ]
     )
     found = client.search_logged_models(
         [run.info.experiment_id], f"tags.`{SHA256}` = '{results.model_sha256}' AND source_run_id = '{run.info.run_id}'"
@@ -75,6 +84,12 @@ def log_model(client: "MlflowClient", run: "Run", results: Results) -> "LoggedMo
     _store(client, run, results, model, around, weights=True)
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return client.finalize_logged_model(model.model_id, "READY")
+
+
+def _folders(results: Results) -> dict[str, Path]:
+    """The folders of the model and its variants, by the name of their artifact."""
+    variants = {name: results.folder / "variants" / name for name in results.variants if name != MODEL}
+    return {MODEL: results.folder / "model", **variants}
 
 
 def is_whole(client: "MlflowClient", model: "LoggedModel") -> bool:
@@ -100,29 +115,36 @@ def _files(client: "MlflowClient", model: "LoggedModel") -> dict[str, str]:
 
 def _weights(results: Results, model: "LoggedModel") -> dict[str, str]:
     """The weights as they must be stored."""
-    folder = results.folder / "model"
-    files = ((path, path.relative_to(folder).as_posix()) for path in folder.rglob(WEIGHTS))
-    return {f"artifacts/model/{name}": mark(path, model.artifact_location) for path, name in files}
+    return {f"artifacts/{place}": mark(path, model.artifact_location) for place, path in _weight_files(results).items()}
+
+
+def _weight_files(results: Results) -> dict[str, Path]:
+    """All files with weights, by their place among the artifacts."""
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}": path.resolve()
+        for name, folder in _folders(results).items()
+        for path in folder.rglob(WEIGHTS)
+    }
 
 
 def _store(
     client: "MlflowClient", run: "Run", results: Results, model: "LoggedModel", around: str, weights: bool
 ) -> None:
     """Write all files of the logged model, or all but the weights, and note what is there now."""
-    source = (results.folder / "model").resolve()
     with scratch("register") as folder:
-        shutil.copytree(source, folder / "model", ignore=shutil.ignore_patterns(WEIGHTS))
-        (folder / "model" / "README.md").write_text(model_card(results), encoding="utf-8")
+        for name, source in _folders(results).items():
+            shutil.copytree(source.resolve(), folder / name, ignore=shutil.ignore_patterns(WEIGHTS))
+        (folder / MODEL / "README.md").write_text(model_card(results), encoding="utf-8")
         _save(folder, results, model, run)
         if weights:
-            for path in source.rglob(WEIGHTS):  # MLflow copies what a link points to
-                (folder / "mlflow" / "artifacts" / "model" / path.relative_to(source)).symlink_to(path)
+            for place, path in _weight_files(results).items():  # MLflow copies what a link points to
+                (folder / "mlflow" / "artifacts" / place).symlink_to(path)
         client.log_model_artifacts(model.model_id, str(folder / "mlflow"))
     client.set_logged_model_tags(model.model_id, {AROUND: around, FILES: fingerprint(_files(client, model))})
 
 
 def _save(folder: Path, results: Results, model: "LoggedModel", run: "Run") -> None:
-    """Write `<folder>/mlflow` around `<folder>/model`, which lacks its weights; loads and runs nothing."""
+    """Write `<folder>/mlflow` around the model's folders in `folder`, which lack weights; loads and runs nothing."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
@@ -138,7 +160,7 @@ def _save(folder: Path, results: Results, model: "LoggedModel", run: "Run") -> N
     mlflow.pyfunc.save_model(
         folder / "mlflow",
         python_model=str(code),
-        artifacts={"model": str(folder / "model")},
+        artifacts={name: str(folder / name) for name in _folders(results)},
         signature=signature(results),
         input_example=example(results),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in names],
@@ -146,6 +168,6 @@ def _save(folder: Path, results: Results, model: "LoggedModel", run: "Run") -> N
         **more,
     )
     record = Model.load(str(folder / "mlflow"))
-    weights = sum(path.stat().st_size for path in (results.folder / "model").rglob(WEIGHTS))
+    weights = sum(path.stat().st_size for path in _weight_files(results).values())
     record.model_size_bytes = (record.model_size_bytes or 0) + weights
     record.save(str(folder / "mlflow" / "MLmodel"))

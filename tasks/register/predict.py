@@ -1,5 +1,6 @@
 """Runs the champion for the command line; it is looked up in the registry once."""
 
+import os
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -8,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from tasks.register.package import MODEL
 from tasks.register.promotion import CHAMPION
 from tasks.register.registered import read_registered
 from tasks.register.registry import model_name, warn_of_champion
 from tasks.register.settings import RegisterSettings
 from tasks.stage.errors import GristmillError, TransientError, one_line
+from tasks.stage.problems import nearest
 from tasks.stage.redact import redact
 from tasks.stage.runtime import find_device
 from tasks.stage.settings import read_section, recipe_path
@@ -33,8 +36,12 @@ LONG = 2**63 - 1
 class Champion:
     """The champion of a recipe. Weights load with the first text, after errors in parameters are reported."""
 
-    def __init__(self, recipe: str) -> None:
-        """Raises RecipeError for the recipe, GristmillError without a champion, TransientError if a server is down."""
+    def __init__(self, recipe: str, variant: str | None = None) -> None:
+        """`variant`: a smaller one of its section `compress` instead of the model itself.
+
+        Raises RecipeError for the recipe, GristmillError without a champion or variant, TransientError if a server is
+        down.
+        """
         settings = read_section(recipe, "register", RegisterSettings)
         name = model_name(recipe, settings)
         with lost_is_transient():
@@ -60,7 +67,14 @@ class Champion:
         with self._loading():
             from mlflow.models import Model
 
-            schema = Model.load(self._uri).get_params_schema()
+            record = Model.load(self._uri)
+            schema = record.get_params_schema()
+        if variant is not None:
+            known = [name for name in record.flavors["python_function"].get("artifacts", {}) if name != MODEL]
+            if variant not in known:
+                told = f"(available: {', '.join(known) or 'none'}){nearest(variant, known)}"
+                raise GristmillError(f"{self.named} has no variant {variant!r} {told}")
+            os.environ["GRISTMILL_VARIANT"] = variant  # which the served model reads
         self.types = {spec.name: TYPES[spec.dtype.name] for spec in (schema.params if schema else ())}
         self._defaults = {spec.name: spec.default for spec in (schema.params if schema else ())}
 
@@ -167,7 +181,7 @@ def _as_sentence() -> Iterator[None]:
         raise GristmillError(error.message) from error
 
 
-def generate(recipe: str, prompt: str, **parameters: float) -> str:
+def generate(recipe: str, prompt: str, variant: str | None = None, **parameters: float) -> str:
     """The prompt and its continuation by the champion; parameters default to the recipe's `evaluate.generation`.
 
     Raises GristmillError for a recipe of another task or without a champion.
@@ -177,4 +191,4 @@ def generate(recipe: str, prompt: str, **parameters: float) -> str:
         raise GristmillError(
             f"{recipe_path(recipe)}: task: {task} models do not continue text; use `gristmill {word} {recipe}`"
         )
-    return str(Champion(recipe).predict([prompt], parameters)[0])
+    return str(Champion(recipe, variant).predict([prompt], parameters)[0])

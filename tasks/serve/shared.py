@@ -20,6 +20,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from tasks.formats.text_ids import LOCAL, open_tokenizer
+from tasks.quantize.reading import is_quantized, load_quantized
 from tasks.serve.server import GONE, SERVER, as_table, guard, invalid
 
 if TYPE_CHECKING:
@@ -53,12 +54,15 @@ class Served(PythonModel):
 
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        self.folder = Path(context.artifacts["model"])
+        self.folder = _folder(context.artifacts)
         self.usage = json.loads((self.folder / "gristmill.json").read_text(encoding="utf-8"))
         self.tokenizer = open_tokenizer(self.folder, self.usage.get("control", False))
         config = transformers.AutoConfig.from_pretrained(self.folder, **LOCAL)
         loader = getattr(transformers, self.class_of(config))
-        self.model = loader.from_pretrained(self.folder, **LOCAL, dtype=torch.float32)
+        if is_quantized(self.folder):
+            self.model = load_quantized(self.folder, loader)
+        else:
+            self.model = loader.from_pretrained(self.folder, **LOCAL, dtype=torch.float32)
         self.model = self.model.eval().to(_device())
         self.longest = self._longest()
         # MLflow's server calls from several threads; tokenizers and torch's random numbers are not thread-safe.
@@ -233,6 +237,15 @@ def _require_little(inputs: int, characters: int, params: Mapping[str, Any], mas
     ):
         if amount > most:
             raise invalid(f"{what}: {amount:,} in one request, more than the {most:,} that a server accepts")
+
+
+def _folder(artifacts: Mapping[str, str]) -> Path:
+    """The folder of the model, or of the variant in GRISTMILL_VARIANT. Raises MlflowException for an unknown one."""
+    wanted = os.environ.get("GRISTMILL_VARIANT") or "model"
+    if wanted not in artifacts:
+        known = ", ".join(name for name in artifacts if name != "model") or "none"
+        raise invalid(f"GRISTMILL_VARIANT: this model has no variant {wanted!r} (available: {known})")
+    return Path(artifacts[wanted])
 
 
 def _device() -> "torch.device":

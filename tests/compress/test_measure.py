@@ -7,12 +7,15 @@ import pytest
 
 from tasks.compress.__main__ import STAGE as COMPRESS
 from tasks.measure.__main__ import STAGE as MEASURE
+from tasks.register.predict import Champion
+from tasks.register.registration import run as register
 from tasks.register.results import read_results
 from tasks.register.sync_run import scores
-from tasks.stage.errors import DataError, RecipeError
+from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import run
 from tests.families import tiny_recipe, write_source
+from tests.register import empty_database
 from tests.scratch import run_stages, without_tracking
 
 
@@ -60,6 +63,23 @@ def test_a_variant_is_compared_with_the_model_document_by_document() -> None:
     named = scores(results)
     assert named["variant_int8_bits_per_byte"] == measured["int8"]["bits_per_byte"]
     assert named["variant_int8_times_as_fast"] == speed["int8"]["times_as_fast"]
+
+
+def test_a_champion_answers_with_its_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("GRISTMILL_VARIANT", "")
+    Path("mlflow.db").write_bytes(empty_database())
+    register("tiny")
+    whole, small = Champion("tiny"), Champion("tiny", "int8")
+    answer = small.predict(["ka"], {"max_new_tokens": 8, "temperature": 0})
+    assert answer[0].startswith("ka") and small._inside().folder.name == "int8"
+    monkeypatch.setenv("GRISTMILL_VARIANT", "")
+    assert whole.predict(["ka"], {"max_new_tokens": 8, "temperature": 0})[0].startswith("ka")
+    assert whole._inside().folder.name == "model"
+    with pytest.raises(GristmillError, match=r"no variant 'int4' \(available: int8\); did you mean int8"):
+        Champion("tiny", "int4")
+    card = (whole._inside().folder / "README.md").read_text()
+    assert "| variant | bytes | bits_per_byte |" in card and "\n| int8 | " in card
 
 
 def test_the_same_settings_give_the_same_bytes() -> None:
