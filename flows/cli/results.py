@@ -46,18 +46,24 @@ HEADER = Row("recipe", "task", "model", "on the test split", "also", "baselines"
 def print_results(file: str | None) -> None:
     """Print all results in the order of dvc.yaml, or write them between the markers of a Markdown file."""
     from flows.cli.tables import make_table, show, warn
-    from flows.recipes import listed_recipes
+    from flows.cli.variants import HEADER as OF_VARIANTS
+    from flows.cli.variants import read_variants, write_variants
+    from flows.recipes import COMPRESSED, listed_recipes, load_graph, variable
 
     recipes = list(listed_recipes())
+    compressed = [name for name in recipes if name in (variable(load_graph(), COMPRESSED) or {})]
     rows, warnings = read_results(recipes)
     if file is not None:
         warnings += [warning for row in rows for warning in _not_of_champion(row.recipe)]
         write_results(Path(file), rows, recipes)
+        write_variants(Path(file), read_variants(compressed), compressed)
         show(f"{file}: {len(rows)} of {len(recipes)} recipes have results here")
     elif rows:
         shown, more = with_champions(rows)
         warnings += more
         show(make_table(HEADER, shown))
+        if variants := read_variants(compressed):
+            show(make_table(OF_VARIANTS, variants))
     else:
         show("no results yet; run: gristmill run RECIPE")
     for warning in warnings:
@@ -109,9 +115,9 @@ def _champion(newest: Row, version: int | None) -> Row | None:
         recipe=f"{newest.recipe} version {found['version']}, champion",
         task=newest.task,
         model=", ".join(filter(None, (run["model"] if run else None, _size(size) if size else None))),
-        score=f"{found['metric']} {_score(found['value'])}" if found["value"] is not None else "",
+        score=f"{found['metric']} {shown_score(found['value'])}" if found["value"] is not None else "",
         more="",
-        baselines=", ".join(f"{name} {_score(value)}" for name, value in found["baselines"].items()),
+        baselines=", ".join(f"{name} {shown_score(value)}" for name, value in found["baselines"].items()),
         training="" if seconds is None else duration(seconds),
         machine=machine_of(timing_of(tags), tags),
         date=timing_of(tags).get("finished", "")[:10],
@@ -187,14 +193,14 @@ def _read(recipe: str) -> Row | None:
         return None
     best, *others = found
     parts = {name: own.get(best.metric) for name, own in (metrics.get("by_part") or {}).items()}
-    of_parts = [f"{name} {_score(value)}" for name, value in parts.items() if value is not None]
+    of_parts = [f"{name} {shown_score(value)}" for name, value in parts.items() if value is not None]
     return Row(
         recipe=recipe,
         task=task,
         model=_model(folder, training),
-        score=f"{best.metric} {_score(best.value, best.interval)}",
-        more=", ".join([*of_parts, *(f"{other.metric} {_score(other.value)}" for other in others)]),
-        baselines=best.told(_score),
+        score=f"{best.metric} {shown_score(best.value, best.interval)}",
+        more=", ".join([*of_parts, *(f"{other.metric} {shown_score(other.value)}" for other in others)]),
+        baselines=best.told(shown_score),
         **_surroundings(recipe, folder, str(training.get("identity"))),
     )
 
@@ -227,6 +233,7 @@ def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
     }
 
 
-def _score(value: float, interval: tuple[float, float] | None = None) -> str:
+def shown_score(value: float, interval: tuple[float, float] | None = None) -> str:
+    """A score with four digits, and its interval."""
     shown = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:#,.4g}"
-    return shown if interval is None else f"{shown} ({_score(interval[0])} to {_score(interval[1])})"
+    return shown if interval is None else f"{shown} ({shown_score(interval[0])} to {shown_score(interval[1])})"

@@ -10,6 +10,7 @@ from tasks.formats.text_ids import LOCAL
 from tasks.formats.weights import unfit
 from tasks.quantize.calibration import linear_layers, rows_of, second_moments
 from tasks.quantize.layout import Scheme, write_quantized
+from tasks.quantize.reading import WORD
 from tasks.quantize.rounding import round_weights
 from tasks.stage.errors import DataError, RecipeError, one_line
 from tasks.stage.progress import progress
@@ -28,14 +29,13 @@ def quantize(job: Job, task: str, settings: QuantizeSettings, name: str, folder:
     group, key = settings.inputs_per_scale, f"{recipe_path(job.recipe)}: compress.{name}"
     layers = linear_layers(model)
     weights = {place: rows_of(layer) for place, layer in layers.items()}
-    fitting = {place: layer for place, layer in layers.items() if weights[place].shape[1] % (group or 1) == 0}
-    if settings.bits == 4:
-        fitting = {place: layer for place, layer in fitting.items() if weights[place].shape[1] % 8 == 0}
+    step = math.lcm(group or 1, WORD // settings.bits)
+    fitting = {place: layer for place, layer in layers.items() if weights[place].shape[1] % step == 0}
     if not layers:
         raise RecipeError(f"{key}: {model.config.model_type} has no linear layers that can be quantized; remove it")
     if not fitting:
         widths = math.gcd(*(rows.shape[1] for rows in weights.values()))
-        raise RecipeError(f"{key}.group: {group} divides the inputs of no layer; all are multiples of {widths}")
+        raise RecipeError(f"{key}.group: {step} divides the inputs of no layer; all are multiples of {widths}")
     moments = {}
     if settings.calibration:
         inputs = read_inputs(job, task, model, settings.calibration)

@@ -9,7 +9,15 @@ from tasks.stage.settings import Section
 VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
-class QuantizeSettings(Section):
+class Variant(Section):
+    """Keys of every variant."""
+
+    margin: float | None = Field(None, gt=0)
+    """The largest loss against the model that does not matter, in units of the metric that decides. A variant that is
+    shown to lose less answers in its place: it gets the alias `champion-<name>`. Null: it gets none."""
+
+
+class QuantizeSettings(Variant):
     """Linear layers with integer weights. No training; the model is smaller, and reads less memory as it runs."""
 
     method: Literal["quantize"]

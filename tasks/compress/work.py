@@ -25,7 +25,7 @@ def compress(job: Job) -> Report:
     made: dict[str, Any] = {}
     for name, variant in settings.root.items():
         facts = quantize(job, task, variant, name, folder / name)
-        made[name] = {**variant.model_dump(mode="json"), "bytes": _bytes(folder / name), **facts}
+        made[name] = {**variant.model_dump(mode="json", exclude={"margin"}), "bytes": _bytes(folder / name), **facts}
         share = made[name]["bytes"] / before
         job.say(f"{name}: {made[name]['bytes']:,} bytes, {share:.0%} of the model's {before:,}")
     return Report(produced={"variants": len(made)}, details={"bytes": before, "variants": made})

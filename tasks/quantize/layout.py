@@ -1,11 +1,12 @@
-"""A model folder with quantized layers, in the format of compressed-tensors (`int-quantized` for 8 bits,
-`pack-quantized` for 4), which transformers and vLLM read as well.
+"""Write a model folder with quantized layers, in the format `pack-quantized` of compressed-tensors, which transformers
+and vLLM read as well.
 
     config.json         of the float model, plus `quantization_config`: bits, group size, the layers that stay float
     model.safetensors   of a quantized layer NAME, instead of NAME.weight
-                        8 bits   NAME.weight int8 [out, in], NAME.weight_scale float32 [out, groups]
-                        4 bits   NAME.weight_packed int32 [out, in / 8], the first input in the lowest 4 bits, each
-                                 plus 8; NAME.weight_scale; NAME.weight_shape int64 [2]
+                        NAME.weight_packed   int32 [out, in * bits / 32], the first input in the lowest bits; each
+                                             integer plus 2^(bits-1)
+                        NAME.weight_scale    float32 [out, groups]
+                        NAME.weight_shape    int64 [2]: out, in
                         all other matrices in bfloat16, vectors in float32
     everything else     as in the float model's folder
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.quantize.layers import Rounded
-from tasks.quantize.reading import COMPRESSED_TENSORS, NIBBLES, PACKED, QUANTIZATION, QUANTIZED, SCALE, SHAPE
+from tasks.quantize.reading import COMPRESSED_TENSORS, PACKED, QUANTIZATION, QUANTIZED, SCALE, SHAPE, WORD
 from tasks.stage.run import write_json
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Scheme:
         weights = {"num_bits": self.bits, "type": "int", "symmetric": True, "dynamic": False, **strategy}
         return {
             "quant_method": COMPRESSED_TENSORS,
-            "format": "int-quantized" if self.bits == 8 else "pack-quantized",
+            "format": "pack-quantized",
             "quantization_status": "compressed",
             "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
             "ignore": ignored,
@@ -62,24 +63,20 @@ def write_quantized(model: Any, source: Path, layers: Mapping[str, Rounded], sch
         if layer is None or not name.endswith(".weight"):
             floats = weights.is_floating_point()
             found[name] = weights.bfloat16() if floats and weights.ndim > 1 else weights.float() if floats else weights
-        elif scheme.bits == 8:
-            found |= {name: layer.integers, f"{place}{SCALE}": layer.scales}
         else:
             shape = torch.tensor(layer.integers.shape)
-            found |= {
-                f"{place}{PACKED}": _packed(layer.integers),
-                f"{place}{SCALE}": layer.scales,
-                f"{place}{SHAPE}": shape,
-            }
+            found |= {f"{place}{SCALE}": layer.scales, f"{place}{SHAPE}": shape}
+            found[f"{place}{PACKED}"] = _packed(layer.integers, scheme.bits)
     save_file({name: part.contiguous() for name, part in sorted(found.items())}, folder / QUANTIZED, {"format": "pt"})
     named = {name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     write_json(folder / "config.json", {**config, QUANTIZATION: scheme.to_json(sorted(named - set(layers)))})
 
 
-def _packed(integers: "torch.Tensor") -> "torch.Tensor":
-    """int8 [out, in] from -8 to 7 → int32 [out, in / 8]."""
+def _packed(integers: "torch.Tensor", bits: int) -> "torch.Tensor":
+    """int8 [out, in] → int32 [out, in * bits / 32]."""
     import torch
 
-    parts = (integers.long() + 8).view(len(integers), -1, len(NIBBLES)) << torch.tensor(NIBBLES)
+    places = torch.arange(0, WORD, bits)
+    parts = (integers.long() + 2 ** (bits - 1)).view(len(integers), -1, len(places)) << places
     return parts.sum(-1).to(torch.int32)  # the highest bit is the sign's

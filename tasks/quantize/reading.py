@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 QUANTIZED = "model.safetensors"
 QUANTIZATION, COMPRESSED_TENSORS = "quantization_config", "compressed-tensors"
 SCALE, PACKED, SHAPE = ".weight_scale", ".weight_packed", ".weight_shape"
-NIBBLES = tuple(range(0, 32, 4))
-"""The places of 8 integers of 4 bits in one of 32, in bits."""
+WORD = 32
+"""Bits of an integer that holds several weights."""
 
 
 def is_quantized(folder: Path) -> bool:
@@ -56,31 +56,25 @@ def load_quantized(folder: Path, loader: Any) -> Any:
 
 
 def _taken_out(state: "dict[str, torch.Tensor]") -> dict[str, Rounded]:
-    """The quantized layers of a state, by name, which are no longer in the state. Raises ValueError and KeyError."""
-    import torch
-
+    """The quantized layers of a state, by name, which are no longer in the state. Raises ValueError."""
     found = {}
-    for key in [key for key in state if key.endswith(SCALE)]:
-        name, scales = key.removesuffix(SCALE), state.pop(key).float()
-        packed = state.pop(f"{name}{PACKED}", None)
-        if packed is None:
-            integers, bits = state.pop(f"{name}.weight", None), 8
-        else:
-            rows, columns = state.pop(f"{name}{SHAPE}").tolist()
-            integers, bits = _unpacked(packed, rows, columns), 4
-        if integers is None:
-            raise ValueError(f"{name} has scales without integers")
-        rows, columns = integers.shape
-        if len(scales) != rows or columns % scales.shape[1]:
-            raise ValueError(f"{name}: scales {list(scales.shape)} do not fit weights {[rows, columns]}")
-        found[name] = Rounded(integers, scales, bits)
-    if bare := [key for key, part in state.items() if part.dtype == torch.int8]:
-        raise ValueError(f"{bare[0]} has integers without scales")
+    for key in [key for key in state if key.endswith(PACKED)]:
+        name, packed = key.removesuffix(PACKED), state.pop(key)
+        scales, shape = state.pop(f"{name}{SCALE}", None), state.pop(f"{name}{SHAPE}", None)
+        if scales is None or shape is None:
+            raise ValueError(f"{name}: its scales or its shape are missing")
+        rows, columns = shape.tolist()
+        if [len(packed), len(scales)] != [rows, rows] or columns % packed.shape[1] or columns % scales.shape[1]:
+            told = f"weights {list(packed.shape)} and scales {list(scales.shape)}"
+            raise ValueError(f"{name}: {told} do not fit a layer of {[rows, columns]}")
+        bits = WORD * packed.shape[1] // columns
+        found[name] = Rounded(_unpacked(packed, bits), scales.float(), bits)
     return found
 
 
-def _unpacked(packed: "torch.Tensor", rows: int, columns: int) -> "torch.Tensor":
+def _unpacked(packed: "torch.Tensor", bits: int) -> "torch.Tensor":
+    """int32 [out, in * bits / 32] → int8 [out, in]."""
     import torch
 
-    parts = (packed[..., None] >> torch.tensor(NIBBLES, dtype=torch.int32)) & 15
-    return (parts - 8).to(torch.int8).view(rows, columns)
+    parts = (packed[..., None] >> torch.arange(0, WORD, bits, dtype=torch.int32)) & (2**bits - 1)
+    return (parts - 2 ** (bits - 1)).to(torch.int8).flatten(1)

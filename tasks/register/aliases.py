@@ -30,6 +30,7 @@ from tasks.register.ledger import (
 from tasks.register.promotion import CHALLENGER, CHAMPION, Decision
 from tasks.register.registered import NONE, NOTES, Registered, refresh, write_tag
 from tasks.register.registered import read_registered as read_registered
+from tasks.register.variants import follow
 from tasks.tracking.client import IDENTITY
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ def _enact(client: "MlflowClient", model: Registered, event: Event, version: "Mo
     if holder != number:
         write_tag(client.set_registered_model_alias, model.name, CHAMPION, str(number))
         model.aliases[CHAMPION] = number
+    follow(client, model, version)
     if model.aliases.get(CHALLENGER) == number:
         _move(client, model, CHALLENGER, None)
     for old in (model.versions[int(each)] for each in former if each.isdecimal() and int(each) in model.versions):

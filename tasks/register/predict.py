@@ -14,6 +14,7 @@ from tasks.register.promotion import CHAMPION
 from tasks.register.registered import read_registered
 from tasks.register.registry import model_name, warn_of_champion
 from tasks.register.settings import RegisterSettings
+from tasks.register.variants import alias_of
 from tasks.stage.errors import GristmillError, TransientError, one_line
 from tasks.stage.problems import nearest
 from tasks.stage.redact import redact
@@ -37,7 +38,8 @@ class Champion:
     """The champion of a recipe. Weights load with the first text, after errors in parameters are reported."""
 
     def __init__(self, recipe: str, variant: str | None = None) -> None:
-        """`variant`: a smaller one of its section `compress` instead of the model itself.
+        """`variant`: a smaller one of its section `compress` instead of the model itself, of the version with its
+        alias `champion-<variant>` if there is one.
 
         Raises RecipeError for the recipe, GristmillError without a champion or variant, TransientError if a server is
         down.
@@ -48,6 +50,8 @@ class Champion:
             client = connect()
             model = read_registered(client, name)
             version = None if model is None else model.holder(CHAMPION)
+            if variant is not None and model is not None:
+                version = model.holder(alias_of(variant)) or version
             if model is None or not model.versions:
                 raise GristmillError(f"{name} has no champion yet; run `gristmill run {recipe}`")
             if version is None:

@@ -25,7 +25,7 @@ from tasks.stage.run import DATA, write_json
 from tasks.stage.settings import RECIPES
 
 PROJECT = ("dvc.yaml", "dvc.lock")
-NOTES = ("registration.json", "checkpoints/*/record.jsonl", "checkpoints/*/timing.json")
+NOTES = ("registration.json", "speed.json", "checkpoints/*/record.jsonl", "checkpoints/*/timing.json")
 """Files under data/<recipe>/ that register reads and DVC does not track."""
 
 

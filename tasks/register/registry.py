@@ -24,6 +24,7 @@ from tasks.register.promotion import CHALLENGER, CHAMPION, Decision, Score, bars
 from tasks.register.results import Results
 from tasks.register.seen import read_seen
 from tasks.register.settings import RegisterSettings, problems
+from tasks.register.variants import PASSED, follow, passed
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.settings import recipe_path
 from tasks.stage.task import FAMILIES
@@ -70,6 +71,7 @@ def register(
     """
     name = model_name(results.recipe, settings)
     score, tags = headline(results, settings), _score_tags(results, settings)
+    tags |= {PASSED: json.dumps(passed(results, score.metric))} if results.compared else {}
     registered = _registered(client, name, results)
     adopt(client, registered)
     same = [version for version in registered.versions.values() if _is_of(version, results)]
@@ -92,7 +94,9 @@ def register(
         set_tags(client, version, {AGAINST: str(decision.verdict["against"])})
     warnings = [*warn_of_champion(registered, results.recipe), *_worn_out(registered, score, settings)]
     champion = registered.holder(CHAMPION)
-    if champion is not version:
+    if champion is version:
+        follow(client, registered, version)
+    else:
         describe(client, version, f"{CHALLENGER}: {decision.reason}")
     if champion is not None:
         describe(client, champion, f"{CHAMPION}: {champion.tags.get(REASON)}", warnings)

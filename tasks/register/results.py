@@ -63,6 +63,8 @@ class Results:
     variants: dict[str, dict[str, float]]
     """Bytes and metrics of the model (`model`) and its variants, and their speed where it was measured; empty
     without."""
+    compared: dict[str, dict[str, Any]]
+    """Of each variant, by metric, its comparison with the model: the fields of `tasks.compare.verdict.Comparison`."""
     signature: str
     samples: list[dict[str, Any]]
     timing: dict[str, Any]
@@ -100,6 +102,7 @@ def read_results(recipe: str) -> Results:
         evaluation=_read_details(folder / "evaluation" / "report.json", recipe),
         metrics=scalars(scores),
         variants=_variants(folder, recipe) if settings.get("compress") else {},
+        compared=_read_details(folder / "measured" / "report.json", recipe) if settings.get("compress") else {},
         signature=str(scores.get("signature", "")),
         samples=_read_json(folder / "evaluation" / "samples.json", recipe, list),
         timing=_read_json(timing, recipe) if timing.is_file() else {},

@@ -1,9 +1,11 @@
 """Variants are scored as the model itself is, beside it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tasks.compress.__main__ import STAGE as COMPRESS
 from tasks.measure.__main__ import STAGE as MEASURE
@@ -11,6 +13,7 @@ from tasks.register.predict import Champion
 from tasks.register.registration import run as register
 from tasks.register.results import read_results
 from tasks.register.sync_run import scores
+from tasks.register.variants import passed
 from tasks.stage.errors import DataError, GristmillError, RecipeError
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import run
@@ -45,7 +48,7 @@ def write(variants: dict) -> None:
 
 
 def test_a_variant_is_compared_with_the_model_document_by_document() -> None:
-    write({"int8": {"method": "quantize", "calibration": 8}})
+    write({"int8": {"method": "quantize", "calibration": 8, "margin": 0.5}})
     run(COMPRESS, "tiny")
     report = run(MEASURE, "tiny")
     compared = report.details["int8"]["bits_per_byte"]
@@ -70,6 +73,8 @@ def test_a_champion_answers_with_its_variant(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("GRISTMILL_VARIANT", "")
     Path("mlflow.db").write_bytes(empty_database())
     register("tiny")
+    client = MlflowClient()
+    assert client.get_registered_model("tiny").aliases == {"champion": 1, "champion-int8": 1}
     whole, small = Champion("tiny"), Champion("tiny", "int8")
     answer = small.predict(["ka"], {"max_new_tokens": 8, "temperature": 0})
     assert answer[0].startswith("ka") and small._inside().folder.name == "int8"
@@ -80,6 +85,14 @@ def test_a_champion_answers_with_its_variant(monkeypatch: pytest.MonkeyPatch) ->
         Champion("tiny", "int4")
     card = (whole._inside().folder / "README.md").read_text()
     assert "| variant | bytes | bits_per_byte |" in card and "\n| int8 | " in card
+
+
+def test_a_variant_that_may_lose_too_much_gets_no_alias(capsys: pytest.CaptureFixture[str]) -> None:
+    results = read_results("tiny")
+    assert passed(results, "bits_per_byte") == ["int8"]
+    strict = {"int8": {**results.settings["compress"]["int8"], "margin": 1e-9}}
+    assert passed(replace(results, settings={**results.settings, "compress": strict}), "bits_per_byte") == []
+    assert "int8 does not pass: a loss of at most" in capsys.readouterr().err
 
 
 def test_the_same_settings_give_the_same_bytes() -> None:
