@@ -9,7 +9,8 @@ reads no folder of the project; `vars.alone` holds the dependencies that its sta
 DVC watches texts/ (`ingest.files`), the model of the recipe bert (`model.init`), and exams/, the evaluation sets that
 are kept out of training (`clean.contamination.files`); and the chat template (`tokenize.chat_template`).
 
-A recipe with a section `compress` has a line in `vars.compressed`, too, `mine: {}`, and so two more stages.
+A recipe with a section `compress` has a line in `vars.compressed`, too, `mine: {}`, and so two more stages; one with a
+section `export` in `vars.exported`.
 """
 
 import json
@@ -37,10 +38,11 @@ RENAMING = LOCKS / "gristmill-mv"
 """`old new` while a recipe is renamed."""
 LATER = {"template": "tokenize", "weights": "train"}
 """Keys that a dvc.yaml from before lacks, and the stage that depends on them."""
-COMPRESSED = "compressed"
+SOME = {"compress": "compressed", "export": "exported"}
+"""Sections that a recipe may lack → the mapping of `vars` with the recipes that have it."""
 LISTS = {
     name: re.compile(rf"^(?P<indent> *)- {name}:.*\n(?:(?P=indent) {{3,}}.*\n| *\n)*", re.MULTILINE)
-    for name in ("recipes", COMPRESSED)
+    for name in ("recipes", *SOME.values())
 }
 """The text of each mapping of `vars` that has a line per recipe."""
 
@@ -50,6 +52,7 @@ def check(name: str) -> "Recipe":
 
     Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
     """
+    from tasks.export.settings import ExportSettings
     from tasks.recipe import bench_of, load
 
     require_none_half_renamed()
@@ -71,7 +74,7 @@ def check(name: str) -> "Recipe":
         if key not in wanted:
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {line}")
     _require_outputs(graph, name)
-    _require_compressed(graph, name, bool(recipe.compress.root))
+    _require_listed(graph, name, {"compress": bool(recipe.compress.root), "export": recipe.export != ExportSettings()})
     _require_weights(name, wired[name], wanted["weights"], line)
     for key, stage in LATER.items():
         if wanted[key] and f"${{item.{key}}}" not in str(graph["stages"].get(stage)):
@@ -111,18 +114,19 @@ def _require_weights(name: str, item: Any, wanted: str | None, line: str) -> Non
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}.weights: {told}; {line}")
 
 
-def _require_compressed(graph: dict[str, Any], name: str, wanted: bool) -> None:
-    """Raises RecipeError unless the recipe has the stages of its variants exactly if it has variants."""
-    listed = name in (variable(graph, COMPRESSED) or {})
-    if wanted and "compress" not in graph["stages"]:
-        raise RecipeError(
-            f"{GRAPH}: the stages `compress` and `measure` are missing; copy `stages` from the dvc.yaml of this version"
-        )
-    if wanted and not listed:
-        raise RecipeError(f"{GRAPH}: vars.{COMPRESSED}: {name} has variants to make; write `{name}: {{}}` there")
-    if listed and not wanted:
-        told = f"{recipe_path(name)} has no section compress; remove this line, or write the section"
-        raise RecipeError(f"{GRAPH}: vars.{COMPRESSED}.{name}: {told}")
+def _require_listed(graph: dict[str, Any], name: str, has: dict[str, bool]) -> None:
+    """Raises RecipeError unless the recipe has the stages of a section exactly if it has the section."""
+    for section, key in SOME.items():
+        listed = name in (variable(graph, key) or {})
+        if has[section] and section not in graph["stages"]:
+            raise RecipeError(
+                f"{GRAPH}: the stage `{section}` is missing; copy `stages` from the dvc.yaml of this version"
+            )
+        if has[section] and not listed:
+            raise RecipeError(f"{GRAPH}: vars.{key}: the recipe has a section {section}; write `{name}: {{}}` there")
+        if listed and not has[section]:
+            told = f"{recipe_path(name)} has no section {section}; remove this line, or write the section"
+            raise RecipeError(f"{GRAPH}: vars.{key}.{name}: {told}")
 
 
 def wanted_entry(name: str, recipe: "Recipe", wired: dict[str, Any]) -> dict[str, str | None]:

@@ -13,10 +13,10 @@ from typing import Any
 
 from flows.graph import LOCK, edit_lock, held, replace_text, users
 from flows.recipes import (
-    COMPRESSED,
     GRAPH,
     LISTS,
     RENAMING,
+    SOME,
     entry,
     half_renamed,
     load_graph,
@@ -49,8 +49,9 @@ def new_recipe(name: str, like: str) -> Path:
     alone = variable(parsed, "alone") or {}
     own = {key: path for key, path in (wired[like] or {}).items() if path != alone.get(key)}
     text = _added(graph, "recipes", f"{name}: {entry(own)}")
-    if like in (variable(parsed, COMPRESSED) or {}):
-        text = _added(text, COMPRESSED, f"{name}: {{}}")
+    for key in SOME.values():
+        if like in (variable(parsed, key) or {}):
+            text = _added(text, key, f"{name}: {{}}")
     _require_mapping(text, {**wired, name: wired[like]})
     path = RECIPES / f"{name}.yaml"
     replace_text(path, source.read_text(encoding="utf-8"))
@@ -76,11 +77,12 @@ def _without(graph: str, name: str) -> str:
     """dvc.yaml without the lines of a recipe; a mapping that has lost its last line is `{}`."""
     for found in _lines(graph, name):
         graph = graph[: found.start()] + graph[found.end() :]
-    block = LISTS[COMPRESSED].search(graph)
-    if block is None or variable(_parsed(graph), COMPRESSED) is not None:
-        return graph
-    empty = block[0].replace(f"- {COMPRESSED}:", f"- {COMPRESSED}: {{}}", 1)
-    return graph[: block.start()] + empty + graph[block.end() :]
+    for key in SOME.values():
+        block = LISTS[key].search(graph)
+        if block is not None and variable(_parsed(graph), key) is None:
+            empty = block[0].replace(f"- {key}:", f"- {key}: {{}}", 1)
+            graph = graph[: block.start()] + empty + graph[block.end() :]
+    return graph
 
 
 def removal(name: str) -> list[str]:

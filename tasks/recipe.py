@@ -17,6 +17,7 @@ from tasks.evaluate.settings import (
     PairEvaluateSettings,
     PreferenceEvaluateSettings,
 )
+from tasks.export.settings import ExportSettings
 from tasks.ingest.mixture import Mixture
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import Bench
@@ -61,6 +62,8 @@ class Recipe(Section):
     """How the model is scored on the test split, and which samples are drawn."""
     compress: CompressSettings = CompressSettings({})
     """Smaller variants of the model, each scored as the model is. None by default."""
+    export: ExportSettings = ExportSettings()
+    """Files of the model for other runtimes, compared with PyTorch. None by default."""
     promotion: RegisterSettings = Field(alias="register")
     """The registered name, and what a model must score to become champion."""
 

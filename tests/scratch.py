@@ -1,5 +1,6 @@
 """A whole project in a scratch folder: this project's code and graph, with a tiny recipe instead of the real ones."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -7,9 +8,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flows.recipes import COMPRESSED, LISTS
+from flows.recipes import LISTS, SOME
 from tasks.code.versions import LOCK, write_versions
 from tasks.stage.run import DATA, run
 from tasks.stage.settings import read_yaml
@@ -34,8 +36,8 @@ PARTS = (
 TINY = ROOT / "tests" / "tiny.yaml"
 STAGES = ("base", "ingest", "validate", "clean", "tokenize", "train", "evaluate")
 """The stages of dvc.yaml that every recipe has, in order."""
-OF_VARIANTS = ("compress", "measure")
-"""Those of a recipe with a section `compress`."""
+OF_SOME = {"compress": ("compress", "measure"), "export": ("export",)}
+"""Those of a recipe with such a section."""
 
 
 def without_tracking(patch: "pytest.MonkeyPatch") -> None:
@@ -47,16 +49,16 @@ def without_tracking(patch: "pytest.MonkeyPatch") -> None:
 
 def write_code(root: Path = Path()) -> None:
     """Write what the stage `code` writes, for tests that run single stages."""
-    for stage in (*STAGES, *OF_VARIANTS):
+    for stage in (*STAGES, *itertools.chain(*OF_SOME.values())):
         path = root / "data" / "code" / f"{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"version": 1}')
 
 
-def run_stages(recipe: str) -> Path:
-    """Run all stages of a recipe in this process, in the working directory; returns the folder with their outputs."""
+def run_stages(recipe: str, until: str = STAGES[-1]) -> Path:
+    """Run the stages of a recipe in this process, in the working directory; returns the folder with their outputs."""
     write_versions() if LOCK.is_file() else write_code()
-    for stage in STAGES:
+    for stage in STAGES[: STAGES.index(until) + 1]:
         run(import_module(f"tasks.{stage}.__main__").STAGE, recipe)
     return DATA / recipe
 
@@ -80,26 +82,24 @@ def make_project(folder: Path, recipes: Mapping[str, Path] | None = None, **init
         shutil.copy2(path, folder / "recipes" / f"{name}.yaml")
         start = init.get(name.replace("-", "_"))
         wired[name] = "*alone" if start is None else f"{{<<: *alone, init: {start}}}"
-    (folder / "dvc.yaml").write_text(graph_of(wired, [name for name in wired if _has_variants(recipes[name])]))
+    having = {section: [name for name in wired if read_yaml(recipes[name]).get(section)] for section in SOME}
+    (folder / "dvc.yaml").write_text(graph_of(wired, having))
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     return folder
 
 
-def graph_of(recipes: Mapping[str, str], compressed: Iterable[str] = (), text: str | None = None) -> str:
-    """dvc.yaml, the project's own or `text`, with the lines of these recipes only, and these in `vars.compressed`."""
-    variants = "".join(f"      {name}: {{}}\n" for name in compressed)
-    blocks = {
-        "recipes": "  - recipes:\n" + "".join(f"      {name}: {item}\n" for name, item in recipes.items()),
-        COMPRESSED: f"  - {COMPRESSED}:\n{variants}\n" if variants else f"  - {COMPRESSED}: {{}}\n\n",
-    }
+def graph_of(
+    recipes: Mapping[str, str], having: Mapping[str, Iterable[str]] = MappingProxyType({}), text: str | None = None
+) -> str:
+    """dvc.yaml, the project's own or `text`, with the lines of these recipes only; `having`: those with a section."""
+    blocks = {"recipes": "  - recipes:\n" + "".join(f"      {name}: {item}\n" for name, item in recipes.items())}
+    for section, key in SOME.items():
+        lines = "".join(f"      {name}: {{}}\n" for name in having.get(section, ()))
+        blocks[key] = f"  - {key}:\n{lines}\n" if lines else f"  - {key}: {{}}\n\n"
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8") if text is None else text
     for name, block in blocks.items():
         text = LISTS[name].sub(lambda _, block=block: block, text, count=1)  # type: ignore[misc]
     return text
-
-
-def _has_variants(recipe: Path) -> bool:
-    return bool(read_yaml(recipe).get("compress"))
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

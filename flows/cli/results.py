@@ -17,13 +17,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows.cli.tables import cells_of, shown_score
 from flows.summary import cell, machine_of, read_json, read_registration, timing_of
 from tasks.stage.errors import DataError, GristmillError, RecipeError, TransientError
 from tasks.stage.progress import duration
 from tasks.stage.run import DATA, checkpoints_of
 
 MARKED = re.compile(r"(<!-- results -->)(.*?)(<!-- /results -->)", re.DOTALL)
-CELL = re.compile(r"(?<!\\)\|")
 
 
 class Row(NamedTuple):
@@ -48,10 +48,10 @@ def print_results(file: str | None) -> None:
     from flows.cli.tables import make_table, show, warn
     from flows.cli.variants import HEADER as OF_VARIANTS
     from flows.cli.variants import read_variants, write_variants
-    from flows.recipes import COMPRESSED, listed_recipes, load_graph, variable
+    from flows.recipes import SOME, listed_recipes, load_graph, variable
 
     recipes = list(listed_recipes())
-    compressed = [name for name in recipes if name in (variable(load_graph(), COMPRESSED) or {})]
+    compressed = [name for name in recipes if name in (variable(load_graph(), SOME["compress"]) or {})]
     rows, warnings = read_results(recipes)
     if file is not None:
         warnings += [warning for row in rows for warning in _not_of_champion(row.recipe)]
@@ -169,7 +169,7 @@ def _merge(here: Row | None, there: Row | None) -> Row | None:
 def _rows(path: Path, table: str) -> list[Row]:
     rows = []
     for line in table.splitlines():
-        cells = [text.strip().replace("\\|", "|") for text in CELL.split(line.strip())[1:-1]]
+        cells = cells_of(line)
         if not line.strip() or cells == list(HEADER) or set("".join(cells)) <= set("-: "):
             continue
         if len(cells) != len(HEADER):
@@ -231,9 +231,3 @@ def _surroundings(recipe: str, folder: Path, identity: str) -> dict[str, str]:
         "machine": machine_of(timing, tags),
         "date": str(timing.get("finished", ""))[:10],
     }
-
-
-def shown_score(value: float, interval: tuple[float, float] | None = None) -> str:
-    """A score with four digits, and its interval."""
-    shown = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:#,.4g}"
-    return shown if interval is None else f"{shown} ({shown_score(interval[0])} to {shown_score(interval[1])})"

@@ -1,5 +1,6 @@
 """Tables on the command line: a run's summary, recipes, runs."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from tasks.stage.task import read_task
 if TYPE_CHECKING:
     from rich.table import Table
 
+CELL = re.compile(r"(?<!\\)\|")
+"""Between two cells of Markdown."""
 WIDE = 160
 """Width without a terminal: a log, a pipe."""
 REASON = 80
@@ -190,3 +193,14 @@ def _metrics(task: str, metrics: Mapping[str, Any]) -> "Table":
         rows.append((found.metric, figure(found.value), interval, found.told(figure)))
     rows += [(name, figure(number), "", "") for name, number in rest(task, metrics).items()]
     return make_table(("metric", "", "interval", "baselines"), rows, right=("",))
+
+
+def cells_of(line: str) -> list[str]:
+    """The cells of a row of a Markdown table."""
+    return [text.strip().replace("\\|", "|") for text in CELL.split(line.strip())[1:-1]]
+
+
+def shown_score(value: float, interval: tuple[float, float] | None = None) -> str:
+    """A score with four digits, and its interval."""
+    shown = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:#,.4g}"
+    return shown if interval is None else f"{shown} ({shown_score(interval[0])} to {shown_score(interval[1])})"

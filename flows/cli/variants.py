@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.cli.results import CELL, shown_score
+from flows.cli.tables import cells_of, shown_score
 from flows.summary import cell, read_json
 from tasks.stage.run import DATA
 
@@ -73,13 +73,9 @@ def write_variants(path: Path, rows: list[VariantRow], recipes: list[str]) -> No
     if (found := MARKED.search(text)) is None:
         return
     here = {row.recipe for row in rows}
-    there = [VariantRow(*cells) for line in found[2].splitlines() if len(cells := _cells(line)) == len(HEADER)]
+    there = [VariantRow(*cells) for line in found[2].splitlines() if len(cells := cells_of(line)) == len(HEADER)]
     kept = [row for row in there if row.recipe in recipes and row.recipe not in here]
     ordered = sorted([*rows, *kept], key=lambda row: recipes.index(row.recipe))
     lines = [HEADER, VariantRow(*("---" for _ in HEADER)), *ordered]
     table = "".join(f"| {' | '.join(cell(part) for part in line)} |\n" for line in lines)
     path.write_bytes(f"{text[: found.start(2)]}{table}{text[found.end(2) :]}".encode())
-
-
-def _cells(line: str) -> list[str]:
-    return [part.strip().replace("\\|", "|") for part in CELL.split(line.strip())[1:-1]]

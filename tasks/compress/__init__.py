@@ -6,7 +6,6 @@ out   variants/<name>/       a model folder like model/, see `tasks.quantize.lay
 
 work        variant by variant
 quantize    linear layers with integer weights
-calibration training documents as inputs of the model
 settings    the section `compress`
 """
 

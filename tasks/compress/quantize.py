@@ -4,19 +4,16 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tasks.compress.calibration import read_inputs
 from tasks.compress.settings import QuantizeSettings
-from tasks.formats.text_ids import LOCAL
-from tasks.formats.weights import unfit
+from tasks.formats.model_inputs import load_model, read_inputs
 from tasks.quantize.calibration import linear_layers, rows_of, second_moments
 from tasks.quantize.layout import Scheme, write_quantized
 from tasks.quantize.reading import WORD
 from tasks.quantize.rounding import round_weights
-from tasks.stage.errors import DataError, RecipeError, one_line
+from tasks.stage.errors import RecipeError
 from tasks.stage.progress import progress
 from tasks.stage.run import Job
 from tasks.stage.settings import recipe_path
-from tasks.stage.task import model_class
 
 
 def quantize(job: Job, task: str, settings: QuantizeSettings, name: str, folder: Path) -> dict[str, Any]:
@@ -38,7 +35,7 @@ def quantize(job: Job, task: str, settings: QuantizeSettings, name: str, folder:
         raise RecipeError(f"{key}.group: {step} divides the inputs of no layer; all are multiples of {widths}")
     moments = {}
     if settings.calibration:
-        inputs = read_inputs(job, task, model, settings.calibration)
+        inputs = read_inputs(job.input("tokens/train"), task, model, settings.calibration)
         with progress(f"calibrating {name}", len(inputs), "rows") as shown:
             moments = second_moments(model, fitting, inputs, shown.advance)
     rounded = {}
@@ -49,19 +46,3 @@ def quantize(job: Job, task: str, settings: QuantizeSettings, name: str, folder:
     write_quantized(model, source, rounded, Scheme(settings.bits, group), folder)
     kept = sorted(set(layers) - set(fitting))
     return {"layers": len(rounded), **({"float_layers": kept} if kept else {})}
-
-
-def load_model(folder: Path, task: str) -> Any:
-    """The model of a folder in float32, to be read. Raises DataError if it cannot be loaded."""
-    import torch
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
-        loader = getattr(transformers, model_class(task, config.is_encoder_decoder))
-        model = loader.from_pretrained(folder, dtype=torch.float32, **LOCAL)
-    except unfit() as error:
-        raise DataError(f"{folder}: cannot be loaded: {one_line(error)}") from error
-    return model.eval().requires_grad_(False)

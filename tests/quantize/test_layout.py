@@ -106,3 +106,14 @@ def test_layers_with_one_input_share_its_moments() -> None:
     assert moments[f"{one}.q_proj"] is moments[f"{one}.v_proj"] is not moments[f"{one}.o_proj"]
     assert set(moments) == set(layers) and len(done) == 2
     assert torch.linalg.eigvalsh(moments[f"{one}.o_proj"]).min() > -1e-3
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_another_reader_of_the_format_computes_the_same(tmp_path: Path, bits: int) -> None:
+    written(llama(), tmp_path, bits)
+    ids = torch.arange(40)[None]
+    ours = load_quantized(tmp_path / "quantized", AutoModelForCausalLM).eval()
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "quantized", dtype=torch.float32).eval()
+    with torch.no_grad():
+        found, wanted = (each(ids).logits for each in (ours, theirs))
+    assert (found - wanted).abs().max() < 0.01 * wanted.abs().max()

@@ -138,6 +138,7 @@ def roads() -> dict[str, dict[str, Any]]:
             "int8": {"method": "quantize", "calibration": 8},
             "int4": {"method": "quantize", "weights": "int4", "group": 16, "calibration": 0},
         }
+        found[name]["export"] = {"onnx": {"int8": True}}
     found["summarization"]["train"] |= {"epochs": 2}
     del found["summarization"]["train"]["steps"]
     return found

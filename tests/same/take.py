@@ -19,7 +19,8 @@ RESUMED = "plays"
 """The recipe that is trained a second time, from its last checkpoint."""
 
 
-OF_VARIANTS = ("compress", "measure")
+SECTION = {"compress": "compress", "measure": "compress", "export": "export"}
+"""The section that a recipe needs for a stage."""
 
 
 def take(out: Path, stages: list[str], recipes: list[str]) -> None:
@@ -45,9 +46,10 @@ def take(out: Path, stages: list[str], recipes: list[str]) -> None:
 
 def take_recipe(out: Path, stages: list[str], recipe: str) -> None:
     """Run all stages of a recipe and keep their outputs. Raises RuntimeError if one fails."""
-    variants = "compress" in json.loads(Path(f"recipes/{recipe}.yaml").read_text())
-    there = [stage for stage in stages if find_spec(f"tasks.{stage}")]  # not every stage is in the old code
-    for stage in there if variants else [stage for stage in there if stage not in OF_VARIANTS]:
+    sections = json.loads(Path(f"recipes/{recipe}.yaml").read_text())
+    for stage in stages:
+        if find_spec(f"tasks.{stage}") is None or SECTION.get(stage, "task") not in sections:
+            continue  # the old code lacks the stage, or the recipe the section
         run_stage(stage, recipe)
         if (stage, recipe) == ("train", RESUMED):
             run_stage(stage, recipe)

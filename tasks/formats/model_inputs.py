@@ -1,13 +1,15 @@
-"""Training text as inputs of the model, one row at a time: no padding."""
+"""A model in float32 with its tokens, for stages that neither train nor score it: rows of text, without padding."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.formats.text_ids import LOCAL
 from tasks.formats.tokens import TARGET, Tokens
-from tasks.formats.weights import positions
-from tasks.stage.run import Job
-from tasks.stage.task import FAMILIES, PAIRS
+from tasks.formats.weights import positions, unfit
+from tasks.stage.errors import DataError, one_line
+from tasks.stage.task import FAMILIES, PAIRS, model_class
 
 if TYPE_CHECKING:
     import torch
@@ -16,15 +18,30 @@ LONGEST = 512
 """Tokens of a row, or of its target."""
 
 
-def read_inputs(job: Job, task: str, model: Any, rows: int) -> "list[dict[str, torch.Tensor]]":
-    """The arguments of the model's forward for up to so many rows, evenly spread over the training split.
+def load_model(folder: Path, task: str) -> Any:
+    """The model of a folder, on the CPU. Raises DataError if it cannot be loaded."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
+        loader = getattr(transformers, model_class(task, config.is_encoder_decoder))
+        model = loader.from_pretrained(folder, dtype=torch.float32, **LOCAL)
+    except unfit() as error:
+        raise DataError(f"{folder}: cannot be loaded: {one_line(error)}") from error
+    return model.eval().requires_grad_(False)
+
+
+def read_inputs(folder: Path, task: str, model: Any, rows: int) -> "list[dict[str, torch.Tensor]]":
+    """The arguments of the model's forward for up to so many rows, evenly spread over a split of tokens.
 
     A row is a document, or a block of the stream for the tasks that pack documents. An encoder-decoder gets the target
     as `labels`, from which it makes its decoder's input.
     """
     import torch
 
-    folder = job.input("tokens/train")
     texts = Tokens.open(folder)
     targets = Tokens.open(folder / TARGET) if task in PAIRS else None
     most = min(LONGEST, positions(model) or LONGEST)

@@ -1,0 +1,16 @@
+"""Write the model for other runtimes, and compare each with PyTorch: `python -m tasks.export minilm-sections`.
+
+in    model/, tokens/validation/ (text that the model was not trained on); the recipe's `task` and section `export`
+out   exported/<format>/       the files, beside tokenizer, config.json and gristmill.json
+      exported/report.json     of each format: bytes, the largest difference of a logit, how often it chooses the same
+and   export-speed.json        of each format: how many times as fast as PyTorch. No output: it depends on the machine
+
+work        format by format
+onnx_parts  the parts of a model as functions of tensors alone: what ONNX can hold
+onnx_files  convert them, without a path or a time in the files
+onnx_run    run the files by ONNX Runtime, as PyTorch runs the model
+settings    the section `export`
+"""
+
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "torch", "transformers")
+"""Libraries whose version can change the output."""
