@@ -9,8 +9,11 @@ work        format by format
 onnx_parts  the parts of a model as functions of tensors alone: what ONNX can hold
 onnx_files  convert them, without a path or a time in the files
 onnx_run    run the files by ONNX Runtime, as PyTorch runs the model
+gguf_files  write a causal model for llama.cpp
+gguf_run    run such a file by llama.cpp, in a process of its own
+compare     how far the files are from PyTorch, and how fast
 settings    the section `export`
 """
 
-LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "torch", "transformers")
+LIBRARIES = ("gguf", "numpy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "torch", "transformers", "xllamacpp")
 """Libraries whose version can change the output."""
