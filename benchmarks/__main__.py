@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import clean, flow, gate, memory, near, privacy, quality, scoring, tokens, training
+from benchmarks import clean, flow, gate, memory, near, privacy, quality, scoring, tokens, training, variants
 from benchmarks.targets import Target, table
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "scoring": scoring.measure,
     "tokens": tokens.measure,
     "training": training.measure,
+    "variants": variants.measure,
 }
 
 

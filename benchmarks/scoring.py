@@ -135,7 +135,7 @@ def _generation() -> Iterator[Target | str]:
             found += plain.generate(input_ids=ids, attention_mask=mask, early_stopping=True, **search)[:, 1:].tolist()
         return found
 
-    (own, own_rows), (other, other_rows) = _paired(ours, peer)
+    (own, own_rows), (other, other_rows) = paired(ours, peer)
     end = plain.config.eos_token_id
     same = [_until(row, end) == _until(wanted, end) for row, wanted in zip(own_rows, other_rows, strict=True)]
     tokens = sum(len(_until(row, end)) for row in own_rows)
@@ -148,8 +148,8 @@ def _until(row: Sequence[int], end: int) -> list[int]:
     return list(row[: row.index(end)] if end in row else row)
 
 
-def _paired(*works: Callable[[], Any]) -> list[tuple[float, Any]]:
-    """Median seconds and the result of each, run in turn."""
+def paired(*works: Callable[[], Any]) -> list[tuple[float, Any]]:
+    """Median seconds and the result of each work, in turns."""
     found: list[Any] = [work() for work in works]
     seconds: list[list[float]] = [[] for _ in works]
     for _ in range(PAIRS):

@@ -30,6 +30,7 @@ from tasks.register.registered import read_registered
 from tasks.register.registration import run
 from tasks.register.rollback import rollback
 from tasks.register.seen import read_seen
+from tasks.register.variants import PASSED
 from tasks.stage.errors import GristmillError, TransientError
 from tests.register import evaluate, train
 from tests.register.versions import add_version, events, kinds, make_champions
@@ -108,6 +109,17 @@ def test_what_was_rolled_back_stays_so_until_a_new_version_is_better(project: Pa
     train(data, BEST, seed=2)
     evaluate(data, 2.45)
     assert run("tiny")["champion"] == 3
+
+
+def test_the_alias_of_a_variant_follows_the_champion_where_the_variant_passed(three: Path) -> None:
+    for number, passed in (("1", '["int8"]'), ("2", '["int8", "int4"]'), ("3", "[]")):
+        MlflowClient().set_model_version_tag("tiny", number, PASSED, passed)
+    rollback("tiny", None, "worse")
+    assert aliases() == {"champion": 2, "champion-int8": 2, "champion-int4": 2}
+    rollback("tiny", None, "worse, too")
+    assert aliases() == {"champion": 1, "champion-int8": 1, "champion-int4": 2}
+    promote("tiny", 3, "the best")
+    assert aliases() == {"champion": 3, "champion-int8": 1, "champion-int4": 2}
 
 
 def test_rollbacks_go_back_step_by_step_and_never_to_what_was_rolled_back(project: Path) -> None:
