@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TYPES: dict[str, type] = {"boolean": bool, "long": int, "integer": int, "double": float, "float": float, "string": str}
 """MLflow's parameter types → Python's."""
 
+VARIANT = "GRISTMILL_VARIANT"
 LONG = 2**63 - 1
 """The largest integer that MLflow accepts."""
 
@@ -78,7 +79,7 @@ class Champion:
             if variant not in known:
                 told = f"(available: {', '.join(known) or 'none'}){nearest(variant, known)}"
                 raise GristmillError(f"{self.named} has no variant {variant!r} {told}")
-            os.environ["GRISTMILL_VARIANT"] = variant  # which the served model reads
+        self._variant = variant
         self.types = {spec.name: TYPES[spec.dtype.name] for spec in (schema.params if schema else ())}
         self._defaults = {spec.name: spec.default for spec in (schema.params if schema else ())}
 
@@ -144,7 +145,7 @@ class Champion:
         import mlflow.pyfunc
 
         find_device()  # the model asks for it, too, but not in our words
-        with self._loading():
+        with self._loading(), _chosen(self._variant):
             return mlflow.pyfunc.load_model(self._uri)
 
     @contextmanager
@@ -170,6 +171,20 @@ class Champion:
             return self._model.unwrap_python_model()
         except MlflowException:  # not a Python model: has `predict` only
             return None
+
+
+@contextmanager
+def _chosen(variant: str | None) -> Iterator[None]:
+    """Let the code of the model, which reads GRISTMILL_VARIANT, load a variant."""
+    before = os.environ.get(VARIANT)
+    try:
+        if variant is not None:
+            os.environ[VARIANT] = variant
+        yield
+    finally:
+        if variant is not None:
+            os.environ.pop(VARIANT)
+            os.environ |= {} if before is None else {VARIANT: before}
 
 
 @contextmanager

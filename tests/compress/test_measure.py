@@ -70,7 +70,6 @@ def test_a_variant_is_compared_with_the_model_document_by_document() -> None:
 
 def test_a_champion_answers_with_its_variant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    monkeypatch.setenv("GRISTMILL_VARIANT", "")
     Path("mlflow.db").write_bytes(empty_database())
     register("tiny")
     client = MlflowClient()
@@ -78,7 +77,6 @@ def test_a_champion_answers_with_its_variant(monkeypatch: pytest.MonkeyPatch) ->
     whole, small = Champion("tiny"), Champion("tiny", "int8")
     answer = small.predict(["ka"], {"max_new_tokens": 8, "temperature": 0})
     assert answer[0].startswith("ka") and small._inside().folder.name == "int8"
-    monkeypatch.setenv("GRISTMILL_VARIANT", "")
     assert whole.predict(["ka"], {"max_new_tokens": 8, "temperature": 0})[0].startswith("ka")
     assert whole._inside().folder.name == "model"
     with pytest.raises(GristmillError, match=r"no variant 'int4' \(available: int8\); did you mean int8"):
