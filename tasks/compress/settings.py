@@ -26,9 +26,9 @@ class QuantizeSettings(Variant):
     group: int | None = Field(None, ge=8)
     """Inputs of a layer that share a scale, a multiple of 8; null: all of them, or 32 for int4. Fewer are more exact,
     and slower. A layer whose inputs are no multiple of it stays float."""
-    calibration: int = Field(128, ge=0, le=4096)
+    calibration: int = Field(64, ge=0, le=4096)
     """Rows of up to 512 training tokens, whose activations the rounding has to keep (GPTQ, Frantar et al. 2022). 0
-    rounds each weight to the nearest integer."""
+    rounds each weight to the nearest integer. Variants with the same number share the work."""
 
     @model_validator(mode="after")
     def _group_fits(self) -> Self:

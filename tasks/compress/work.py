@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.compress.quantize import quantize
+from tasks.compress.quantize import Quantizer
 from tasks.compress.settings import CompressSettings
 from tasks.stage.run import Job, Report
 from tasks.stage.runtime import workers
@@ -23,8 +23,9 @@ def compress(job: Job) -> Report:
     folder.mkdir()
     before = _bytes(job.input("model"))
     made: dict[str, Any] = {}
+    quantizer = Quantizer(job, task)
     for name, variant in settings.root.items():
-        facts = quantize(job, task, variant, name, folder / name)
+        facts = quantizer.write(variant, name, folder / name)
         made[name] = {**variant.model_dump(mode="json", exclude={"margin"}), "bytes": _bytes(folder / name), **facts}
         share = made[name]["bytes"] / before
         job.say(f"{name}: {made[name]['bytes']:,} bytes, {share:.0%} of the model's {before:,}")

@@ -1,4 +1,4 @@
-"""Read a model folder with quantized layers; see `tasks.quantize.layout`. Served models include this file."""
+"""Read a model folder with quantized layers, as `layout` writes it. Served models include this file."""
 
 import json
 from pathlib import Path
