@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tasks.formats.precision import bf16_in_hardware
 from tasks.stage.settings import read_yaml
-from tasks.train.precision import bf16_in_hardware
 from tasks.workers.system import prepare
 
 

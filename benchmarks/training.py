@@ -28,9 +28,9 @@ from benchmarks.gpu import flops
 from benchmarks.growth import read_texts
 from benchmarks.targets import Target
 from benchmarks.timing import best
+from tasks.formats.precision import bf16_in_hardware
 from tasks.stage.runtime import workers
 from tasks.stage.settings import read_yaml
-from tasks.train.precision import bf16_in_hardware
 from tests.register import empty_database
 from tests.scratch import ROOT, command, make_project, write_code
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tasks.formats.precision import bf16_in_hardware
+
 if TYPE_CHECKING:
     import torch
 
@@ -62,33 +64,40 @@ class _Product:
         import torch
 
         self.integers = rounded.integers.clone()  # one that was read from a file is not aligned
-        self.scales = rounded.scales.to(torch.bfloat16)
+        self.scales = rounded.scales.float()
         of_rows, whole = rounded.scales.shape[1] == 1, rounded.integers.shape[1] % WHOLE == 0
         self.few = rounded.bits == 8 and of_rows and whole
-        self.of_rows = self.scales.flatten()
+        self.kind = torch.float32
+        self._put(torch.device("cpu"))
+
+    def _put(self, device: "torch.device") -> None:
+        """Go to a device, and compute in its fast format."""
+        import torch
+
+        fast = bf16_in_hardware(device.type)
+        self.few = self.few and fast and device.type == "cpu"
+        self.kind = torch.bfloat16 if fast else torch.float32
+        self.integers, self.scales = self.integers.to(device), self.scales.to(device, self.kind)
 
     def floats(self) -> "torch.Tensor":
-        """bfloat16 [out, in]."""
+        """[out, in]."""
         rows, columns = self.integers.shape
         return (self.integers.view(rows, self.scales.shape[1], -1) * self.scales[..., None]).view(rows, columns)
 
     def __call__(self, inputs: "torch.Tensor") -> "torch.Tensor":
-        """bfloat16 [rows, in] → [rows, out]."""
+        """[rows, in] → [rows, out]."""
         import torch
 
         if self.integers.device != inputs.device:
-            self.integers, self.scales = self.integers.to(inputs.device), self.scales.to(inputs.device)
-            self.few = False
+            self._put(inputs.device)
+        inputs = inputs.to(self.kind)
         if self.few and len(inputs) <= FEW:
             inputs = inputs.clone() if inputs.data_ptr() % ALIGNED else inputs
-            return torch._weight_int8pack_mm(inputs, self.integers, self.of_rows)
+            return torch._weight_int8pack_mm(inputs, self.integers, self.scales.flatten())
         return torch.nn.functional.linear(inputs, self.floats())
 
 
 def _linear(product: _Product, bias: "torch.Tensor | None", inputs: "torch.Tensor") -> "torch.Tensor":
-    import torch
-
-    rows = inputs.to(torch.bfloat16).flatten(0, -2).contiguous()
-    found = product(rows).to(inputs.dtype)
+    found = product(inputs.flatten(0, -2).contiguous()).to(inputs.dtype)
     found = found.view(*inputs.shape[:-1], -1)
     return found if bias is None else found + bias

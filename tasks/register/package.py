@@ -30,7 +30,10 @@ REQUIREMENTS = ("mlflow", "torch", "transformers", "tokenizers", "sentencepiece"
 TEMPLATES = ("jinja2",)
 """Chat: more requirements."""
 TASKS = Path(__file__).parents[1]
-ALONE = ("formats/text_ids.py", "quantize/layers.py", "quantize/reading.py", "serve/server.py", "serve/shared.py")
+ALONE = (
+    "formats/text_ids.py", "formats/precision.py", "quantize/layers.py", "quantize/reading.py", "serve/server.py",
+    "serve/shared.py",
+)  # fmt: skip
 """Files that every served model includes, before its own."""
 REPETITION = "formats/repetition.py"
 MORE = {

@@ -65,6 +65,7 @@ FILES = {
     "training/history.csv": "training/history.csv",
     "variants/report.json": "reports/compress.json",
     "measured/report.json": "reports/measure.json",
+    "exported/report.json": "reports/export.json",
 }
 """Path under data/<recipe>/ → path in the run."""
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tasks.formats.precision import bf16_in_hardware
 from tasks.stage.errors import GristmillError
 from tasks.stage.runtime import find_device
 from tasks.train.settings import TrainSettings
@@ -34,18 +35,6 @@ def resolve(settings: TrainSettings, where: str) -> Machine:
     if attention == "auto":
         attention = "eager" if (place, precision) == ("cpu", "bf16") else "sdpa"
     return Machine(place, precision, attention)
-
-
-def bf16_in_hardware(place: str) -> bool:
-    """Whether bf16 is faster than fp32; on a CPU without AVX512_BF16 or AMX it is many times slower."""
-    import torch
-
-    if place == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if place == "mps":
-        return False
-    features = torch.cpu.get_capabilities()
-    return any(features.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def require_deterministic(required: bool) -> None:

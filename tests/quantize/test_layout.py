@@ -69,6 +69,19 @@ def test_what_is_read_computes_with_the_rounded_weights(tmp_path: Path, make, bi
     assert len(layers) == (14 if make is llama else 8)
 
 
+@pytest.mark.parametrize("rows", [1, 40])
+def test_without_bf16_in_hardware_products_are_in_fp32(tmp_path: Path, monkeypatch, rows: int) -> None:
+    model = llama()
+    layers = written(model, tmp_path, 8)
+    monkeypatch.setattr("tasks.quantize.layers.bf16_in_hardware", lambda place: False)
+    read = load_quantized(tmp_path / "quantized", AutoModelForCausalLM)
+    monkeypatch.undo()
+    name = next(iter(linear_layers(model)))
+    inputs = torch.randn(1, rows, 32)
+    found = dict(read.named_modules())[name](inputs)
+    assert (found - inputs @ layers[name].floats().T).abs().max() < 1e-5
+
+
 def test_a_folder_is_smaller_and_keeps_what_is_beside_the_weights(tmp_path: Path) -> None:
     written(llama(), tmp_path, 8)
     floats, small = (tmp_path / name / "model.safetensors" for name in ("float", "quantized"))
