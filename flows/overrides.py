@@ -157,7 +157,8 @@ def require_overs(recipe: str, overs: Sequence[Over], values: Mapping[str, Any] 
             lines += [told for bound in over.bounds if (told := _refused(recipe, over.key, bound, others, fixed))]
         else:
             told = "which the validation loss does not depend on; trials would all be the same"
-            lines.append(f"{path}: {over.key}: only {' and '.join(stages)} reads it, {told}")
+            read = "reads" if len(stages) == 1 else "read"
+            lines.append(f"{path}: {over.key}: only {' and '.join(stages)} {read} it, {told}")
     if lines:
         raise RecipeError("\n".join(dict.fromkeys("\n".join(lines).splitlines())))
     return overs

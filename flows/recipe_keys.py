@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic_core import PydanticUndefined
 
-from flows.recipes import load_graph
+from flows.recipes import SOME, load_graph, variable
 from tasks.stage.errors import RecipeError
 from tasks.stage.problems import TAGS, nearest
 from tasks.stage.settings import recipe_path
@@ -75,8 +75,11 @@ def find(model: type[BaseModel], content: Any, key: str, varied: Collection[str]
 
 def stages_of(recipe: str, key: str) -> list[str]:
     """The stages of dvc.yaml that read a key of a recipe, or a part of it, in order."""
-    found = []
-    for name, stage in (load_graph().get("stages") or {}).items():
+    graph, found = load_graph(), []
+    absent = {f"${{{key}}}" for key in SOME.values() if recipe not in (variable(graph, key) or {})}
+    for name, stage in (graph.get("stages") or {}).items():
+        if stage.get("foreach") in absent:
+            continue  # the recipe has no such stage
         for params in stage.get("do", stage).get("params") or []:
             for file, read in params.items() if isinstance(params, dict) else ():
                 own = file.replace("${key}", recipe) == recipe_path(recipe).as_posix()

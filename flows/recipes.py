@@ -52,7 +52,6 @@ def check(name: str) -> "Recipe":
 
     Raises RecipeError with one line per error, and DataError for texts that cannot be read as the recipe says.
     """
-    from tasks.export.settings import ExportSettings
     from tasks.recipe import bench_of, load
 
     require_none_half_renamed()
@@ -74,7 +73,7 @@ def check(name: str) -> "Recipe":
         if key not in wanted:
             raise RecipeError(f"{GRAPH}: vars.recipes.{name}.{key}: unknown key{nearest(key, wanted)}; {line}")
     _require_outputs(graph, name)
-    _require_listed(graph, name, {"compress": bool(recipe.compress.root), "export": recipe.export != ExportSettings()})
+    _require_listed(graph, name)
     _require_weights(name, wired[name], wanted["weights"], line)
     for key, stage in LATER.items():
         if wanted[key] and f"${{item.{key}}}" not in str(graph["stages"].get(stage)):
@@ -114,17 +113,18 @@ def _require_weights(name: str, item: Any, wanted: str | None, line: str) -> Non
         raise RecipeError(f"{GRAPH}: vars.recipes.{name}.weights: {told}; {line}")
 
 
-def _require_listed(graph: dict[str, Any], name: str, has: dict[str, bool]) -> None:
+def _require_listed(graph: dict[str, Any], name: str) -> None:
     """Raises RecipeError unless the recipe has the stages of a section exactly if it has the section."""
+    content = read_yaml(recipe_path(name))
     for section, key in SOME.items():
-        listed = name in (variable(graph, key) or {})
-        if has[section] and section not in graph["stages"]:
+        has, listed = bool(content.get(section)), name in (variable(graph, key) or {})
+        if has and section not in graph["stages"]:
             raise RecipeError(
                 f"{GRAPH}: the stage `{section}` is missing; copy `stages` from the dvc.yaml of this version"
             )
-        if has[section] and not listed:
+        if has and not listed:
             raise RecipeError(f"{GRAPH}: vars.{key}: the recipe has a section {section}; write `{name}: {{}}` there")
-        if listed and not has[section]:
+        if listed and not has:
             told = f"{recipe_path(name)} has no section {section}; remove this line, or write the section"
             raise RecipeError(f"{GRAPH}: vars.{key}.{name}: {told}")
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tasks.register.sweep import TrialRun
     from tasks.tracking.record import Journal
 
-AFTER_INPUTS = {"train", "evaluate"}
+AFTER_INPUTS = {"train", "evaluate", "compress", "measure", "export"}
 """Stages that no training reads from."""
 LOOK_SECONDS = 1.0
 """Between two looks at a training's curves."""

@@ -43,7 +43,13 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("task", FILES)
+OTHERS = ("summarization", "masked-lm")
+"""Tasks whose models are of the same form as others'."""
+
+
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=[pytest.mark.slow] if task in OTHERS else []) for task in FILES]
+)
 def test_a_model_of_every_family_agrees_with_pytorch(project: Path, task: str) -> None:
     write(task, int8=True)
     run_stages("tiny", until="train")
