@@ -265,6 +265,7 @@ def best_of(project: Path, trials: int) -> float:
     return float(parent.data.metrics["validation_loss"])
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_and_its_winner_is_what_a_run_makes(project: Path, prefect_api: str) -> None:
     said = swept(project, (2,), 2, PREFECT_API_URL=prefect_api)
     assert "2 trials, 1 of them finished before" in said

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tasks.register.recorded import whole
 from tasks.register.registration import run
 from tasks.tracking.embedded import stored_files
@@ -35,6 +37,7 @@ def everything(root: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in stored_files(root)}
 
 
+@pytest.mark.slow
 def test_a_path_with_any_letters_and_from_there_to_another(project: Path, tmp_path: Path) -> None:
     odd = tmp_path / ODD
     odd.parent.mkdir()
