@@ -43,7 +43,7 @@ FILES = {
 }
 
 
-OTHERS = ("summarization", "masked-lm")
+OTHERS = ("translation", "masked-lm")
 """Tasks whose models are of the same form as others'."""
 
 

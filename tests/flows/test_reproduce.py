@@ -190,6 +190,7 @@ def test_a_damaged_copy_of_a_document_is_named(again: Callable[..., Reproduction
     assert "its input data/tiny/raw is gone: the copy in DVC's cache is damaged" in lost.verdicts[0].sentence
 
 
+@pytest.mark.slow
 def test_the_first_steps_are_those_of_the_history(again: Callable[..., Reproduction], project: Path) -> None:
     found = again(steps=5)
     assert verdicts(found) == {"train": SAME} and exit_code(found) == 0
