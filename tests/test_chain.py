@@ -46,6 +46,7 @@ def stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return set(changes([node.address for node in read_graph("above")]))
 
 
+@pytest.mark.slow
 def test_the_graph_leads_from_one_to_the_other(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stale(project, monkeypatch) == set()
     nodes = {node.address: node for node in read_graph("above")}
@@ -56,6 +57,7 @@ def test_the_graph_leads_from_one_to_the_other(project: Path, monkeypatch: pytes
     assert "train@below" in command(project, "dvc", "dag", "base@above").stdout
 
 
+@pytest.mark.slow
 def test_changing_what_is_above_touches_nothing_below(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(project, "above", 7)
     assert stale(project, monkeypatch) == {"train@above"}
@@ -63,6 +65,7 @@ def test_changing_what_is_above_touches_nothing_below(project: Path, monkeypatch
     assert stale(project, monkeypatch) == set()
 
 
+@pytest.mark.slow
 def test_changing_what_is_below_trains_what_is_above_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = hash_tree(project / "data/above/model")
     edit(project, "below", 8)

@@ -130,7 +130,7 @@ def test_a_signal_ends_the_command_with_a_sentence_and_no_trace_in_prefect_or_dv
     assert took < 15
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])
+@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["there", "lost"])
 def test_it_ends_at_once_on_a_temporary_server(hanging, lost):
     command = _command({"PREFECT_API_URL": "", "PREFECT_HOME": str(Path("home").absolute())})
     started = _pids()

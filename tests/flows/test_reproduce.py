@@ -132,6 +132,7 @@ def the_run() -> object:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_of_changes_that_were_never_committed_is_rebuilt_byte_for_byte(
     again: Callable[..., Reproduction], project: Path
 ) -> None:
