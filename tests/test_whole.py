@@ -166,6 +166,7 @@ def test_noise_that_is_stopped_goes_on(project: Path) -> None:
     assert "tiny: 1 trained now, 1 known" in noise(project, "--seeds", "2").stdout
 
 
+@pytest.mark.slow
 def test_other_seeds_are_trained_beside_the_recipe_once(project: Path) -> None:
     before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
     done = noise(project, "--seeds", "2")
@@ -197,6 +198,7 @@ def runs_of(folder: Path) -> list[Any]:
     return list(client.search_runs([experiment.experiment_id], order_by=["start_time ASC"]))
 
 
+@pytest.mark.slow
 def test_other_settings_are_tried_beside_the_recipe(project: Path) -> None:
     before = {name: hash_tree(project / name) for name in ("data", "dvc.lock", "recipes")}
     listed = gristmill(project, "runs", "tiny")

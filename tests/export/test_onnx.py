@@ -43,8 +43,8 @@ FILES = {
 }
 
 
-OTHERS = ("translation", "masked-lm")
-"""Tasks whose models are of the same form as others'."""
+OTHERS = ("translation", "summarization", "masked-lm")
+"""Tasks that run with the slow tests."""
 
 
 @pytest.mark.parametrize(
