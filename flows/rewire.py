@@ -68,9 +68,8 @@ def _added(graph: str, block: str, line: str) -> str:
     found = LISTS[block].search(graph)
     if found is None:
         raise RecipeError(f"{GRAPH}: vars: cannot add `{line}`: there is no block `- {block}:`")
-    lines = found[0].rstrip().replace(f"- {block}: {{}}", f"- {block}:", 1)
-    rest = graph[found.start() + len(found[0].rstrip()) + 1 :]
-    return f"{graph[: found.start()]}{lines}\n{found['indent']}    {line}\n{rest}"
+    end = found.start() + len(found[0].rstrip()) + 1
+    return f"{graph[:end]}{found['indent']}    {line}\n{graph[end:]}"
 
 
 def _without(graph: str, name: str) -> str:

@@ -22,6 +22,19 @@ os.environ.setdefault("GRISTMILL_WORKERS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture
+def families_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project with the texts of `tests.families`; the working directory."""
+    from tests.families import write_source
+    from tests.scratch import without_tracking
+
+    monkeypatch.chdir(tmp_path)
+    without_tracking(monkeypatch)
+    write_source(tmp_path / "texts/all.jsonl")
+    (tmp_path / "recipes").mkdir()
+    return tmp_path
+
+
 TOGETHER = (
     "test_whole.py", "test_chain.py", "test_gate.py", "test_reproduce.py", "test_command.py", "test_mixture.py",
     "test_chat.py", "test_preference.py", "test_served_chat.py", "test_chat_ids.py", "test_conversations.py",

@@ -11,17 +11,13 @@ from tasks.recipe import load
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import run
 from tasks.stage.task import CHATS, FAMILIES, TASKS
-from tests.families import tiny_recipe, write_source
-from tests.scratch import run_stages, without_tracking
+from tests.families import tiny_recipe
+from tests.scratch import run_stages
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    without_tracking(monkeypatch)
-    write_source(tmp_path / "texts/all.jsonl")
-    (tmp_path / "recipes").mkdir()
-    return tmp_path
+def project(families_project: Path) -> Path:
+    return families_project
 
 
 def take(name: str, recipe: dict) -> Path:

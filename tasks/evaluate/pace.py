@@ -13,10 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.evaluate.exam import Exam
-from tasks.evaluate.rescore import SCORERS, columns_of
+from tasks.evaluate.rescore import scorer_of
 from tasks.evaluate.settings import SETTINGS
-from tasks.evaluate.split import measure_split
 from tasks.stage.errors import EXIT_USER
 from tasks.stage.run import end
 from tasks.stage.settings import read_section
@@ -28,8 +26,7 @@ def pace(recipe: str, model: Path, test: Path) -> None:
     """Score the documents once for each line of stdin. Raises GristmillError for a model that cannot be scored."""
     task = read_task(recipe)
     prepare(*MODELS)
-    exam = Exam(recipe, model, test, measure_split(test, columns_of(task)))
-    scorer = SCORERS[task](exam, read_section(recipe, "evaluate", SETTINGS[task]))
+    scorer = scorer_of(recipe, task, read_section(recipe, "evaluate", SETTINGS[task]), model, test)
     _tell(memory=_memory())
     for _ in sys.stdin:
         began = time.perf_counter()

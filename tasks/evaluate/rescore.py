@@ -71,8 +71,7 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
         raise DataError(f"{out}: not a folder")
     check_usage(model, task)
     prepare(*MODELS)
-    exam = Exam(recipe, model, test, measure_split(test, columns_of(task)))
-    scorer = SCORERS[task](exam, settings)
+    scorer = scorer_of(recipe, task, settings, model, test)
     out.mkdir(parents=True, exist_ok=True)
     partial = {name: out / f".partial-{name}" for name in OUTPUTS}
     for name in OUTPUTS:
@@ -92,10 +91,11 @@ def rescore(recipe: str, model: Path, out: Path) -> dict[str, Any]:
     return metrics
 
 
-def columns_of(task: str) -> tuple[str, ...]:
-    """The columns of a test split that scores of a task depend on."""
+def scorer_of(recipe: str, task: str, settings: Any, model: Path, test: Path) -> Scorer:
+    """Scores a model folder on a test split as the recipe says."""
     needs = FAMILIES[task].needs
-    return ("text", *(READS if task == "preference" else (needs,) if needs else ()))
+    read = READS if task == "preference" else (needs,) if needs else ()
+    return SCORERS[task](Exam(recipe, model, test, measure_split(test, ("text", *read))), settings)
 
 
 def main() -> None:

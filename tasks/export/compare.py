@@ -34,7 +34,7 @@ class Outcome:
     """As PyTorch in float32, the median of turns."""
 
     def to_json(self, path: Path, rows: int) -> dict[str, Any]:
-        """For the report; the speed is none of its facts."""
+        """For the report, without the speed, which depends on the machine."""
         files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
         return {
             "bytes": sum(each.stat().st_size for each in files),

@@ -7,11 +7,12 @@ llama.cpp ends its process where a file is damaged, so it does not run in that o
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tasks.stage.apart import Answering, answering
 
 LIKELIEST = 20
 """Tokens whose log-probabilities are told."""
@@ -20,7 +21,7 @@ LIKELIEST = 20
 class LlamaCpp:
     """A process that runs a file."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: Answering) -> None:
         self._process = process
 
     def next_token(self, prompt: Sequence[int] | str) -> tuple[int, dict[int, float]]:
@@ -28,28 +29,18 @@ class LlamaCpp:
 
         Raises EOFError if llama.cpp has ended.
         """
-        assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(f"{json.dumps(prompt if isinstance(prompt, str) else list(prompt))}\n")
-            self._process.stdin.flush()
-            found = json.loads(self._process.stdout.readline())
-        except (BrokenPipeError, ValueError) as error:
-            raise EOFError(f"llama.cpp ended with exit code {self._process.wait()}") from error
+            found = self._process.ask(prompt if isinstance(prompt, str) else list(prompt))
+        except EOFError as error:
+            raise EOFError(f"llama.cpp {error}") from error
         return found["id"], {int(token): value for token, value in found["top"].items()}
 
 
 @contextmanager
 def llama_cpp(path: Path, threads: int) -> Iterator[LlamaCpp]:
     """llama.cpp with a file."""
-    command = [sys.executable, "-m", "tasks.export.gguf_run", str(path), str(threads)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            yield LlamaCpp(process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.kill()
+    with answering("tasks.export.gguf_run", str(path), str(threads), silent=True) as process:
+        yield LlamaCpp(process)
 
 
 def main() -> None:

@@ -3,17 +3,14 @@
 They depend on the machine and its other work, so they are no output of the stage: data/<recipe>/speed.json.
 """
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 from tasks.formats.corpus import CorpusWriter, count_documents, read_batches
+from tasks.stage.apart import Answering, answering
 from tasks.stage.errors import GristmillError
 from tasks.stage.progress import progress
 from tasks.stage.run import Job, write_json
@@ -36,13 +33,13 @@ def measure_speed(job: Job, models: Mapping[str, Path]) -> dict[str, Any]:
     with scratch("measure") as folder, ExitStack() as stack:
         test = _some(job, folder)
         paces = {name: stack.enter_context(_pace(job.recipe, model, test)) for name, model in models.items()}
-        memory = {name: _answer(pace, name)["memory"] for name, pace in paces.items()}
+        memory = {name: _turn(pace, name, first=True)["memory"] for name, pace in paces.items()}
         turns: dict[str, list[float]] = {name: [] for name in models}
         left = 1 + TURNS
         with progress("timing", left * len(models), "turns") as shown:
             while left:
                 for name, pace in paces.items():
-                    answer = _answer(pace, name, ask=True)
+                    answer = _turn(pace, name)
                     turns[name].append(answer["seconds"])
                     memory[name] = max(memory[name], answer["memory"])
                     shown.advance()
@@ -77,34 +74,15 @@ def _some(job: Job, folder: Path) -> Path:
     return test
 
 
-@contextmanager
-def _pace(recipe: str, model: Path, test: Path) -> Iterator["subprocess.Popen[str]"]:
+def _pace(recipe: str, model: Path, test: Path) -> AbstractContextManager[Answering]:
     """A process that scores the documents for each line that it reads; see `tasks.evaluate.pace`."""
-    command = [sys.executable, "-m", "tasks.evaluate.pace", recipe, str(model), str(test)]
-    environment = {**os.environ, "GRISTMILL_PROGRESS": "86400", "GRISTMILL_OUTCOME": ""}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    quiet = {"GRISTMILL_PROGRESS": "86400", "GRISTMILL_OUTCOME": ""}
+    return answering("tasks.evaluate.pace", recipe, str(model), str(test), environment=quiet)
 
 
-def _answer(pace: "subprocess.Popen[str]", name: str, ask: bool = False) -> dict[str, float]:
-    """The next line of a process; `ask`: after a line to it. Raises GristmillError if it has ended."""
-    assert pace.stdin is not None and pace.stdout is not None
+def _turn(pace: Answering, name: str, first: bool = False) -> dict[str, float]:
+    """What a process says of its next turn, or of itself at `first`. Raises GristmillError if it has ended."""
     try:
-        if ask:
-            pace.stdin.write("\n")
-            pace.stdin.flush()
-        line = pace.stdout.readline()
-    except BrokenPipeError:
-        line = ""
-    if not line:
-        raise GristmillError(f"the speed of {name} cannot be measured: its process ended with {pace.wait()}")
-    return dict(json.loads(line))
+        return pace.hear() if first else pace.ask(None)
+    except EOFError as error:
+        raise GristmillError(f"the speed of {name} cannot be measured: its process {error}") from error

@@ -1,9 +1,9 @@
 """Quantized linear layers in memory.
 
-Weights stay integers. For up to FEW rows of inputs, as in generation, torch multiplies with them as they are, and reads
-a quarter or an eighth of the bytes of float32, which is what such a product waits for. For more rows the weights become
-bfloat16 for the length of the product: that costs a small part of it, and bfloat16 is the fastest format of floats on
-processors that know it. On others (no AVX512_BF16, no AMX) the products are in float32.
+Weights stay integers. For up to FEW rows of inputs, as in generation, torch multiplies with 8-bit weights as they are,
+if an output has one scale, and reads a quarter of the bytes of float32, which is what such a product waits for. Else
+the weights become bfloat16 for the length of the product: for many rows that costs a small part of it, and bfloat16 is
+the fastest format of floats on processors that know it. On others (no AVX512_BF16, no AMX) the products are in float32.
 """
 
 from dataclasses import dataclass

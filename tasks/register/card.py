@@ -35,7 +35,6 @@ def model_card(results: Results) -> str:
         "## Scores\n",
         _scores(results),
         *_tables(results),
-        *_variants(results),
         "## Data\n",
         _data(results),
         "## Use\n",
@@ -72,27 +71,22 @@ def _scores(results: Results) -> str:
 
 
 def _tables(results: Results) -> list[str]:
-    """The metrics by turn and by source, where the evaluation has more than one."""
+    """The metrics by turn and by source, where the evaluation has more than one, and those of variants."""
     parts = []
     for key, title in TABLES.items():
         rows = results.evaluation.get(key) or {}
         if len(rows) > 1:
-            names = list(next(iter(rows.values())))
-            lines = [f"| {title} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-            lines += [f"| {row} | {' | '.join(_shown(own[name]) for name in names)} |" for row, own in rows.items()]
-            parts.append("\n".join([*lines, ""]))
+            parts.append(_table(title, rows))
+    if results.variants:  # the model beside them; speed and memory where they were measured
+        parts.append(_table("variant", results.variants))
     return parts
 
 
-def _variants(results: Results) -> list[str]:
-    """The model beside its variants; speed and memory where they were measured."""
-    if not results.variants:
-        return []
-    names = list(dict.fromkeys(name for row in results.variants.values() for name in row))
-    lines = [f"| variant | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for variant, row in results.variants.items():
-        lines.append(f"| {variant} | {' | '.join(_shown(row.get(name)) for name in names)} |")
-    return ["\n".join([*lines, ""])]
+def _table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = [f"| {title} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    lines += [f"| {row} | {' | '.join(_shown(own.get(name)) for name in names)} |" for row, own in rows.items()]
+    return "\n".join([*lines, ""])
 
 
 def _shown(value: Any) -> str:

@@ -12,20 +12,16 @@ from tasks.formats.tokenizer import load_tokenizer
 from tasks.stage.errors import DataError
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import run
-from tests.families import tiny_recipe, write_source
-from tests.scratch import run_stages, without_tracking
+from tests.families import tiny_recipe
+from tests.scratch import run_stages
 
 QWEN3 = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
          "intermediate_size": 64, "max_position_embeddings": 128}  # fmt: skip
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    without_tracking(monkeypatch)
-    write_source(tmp_path / "texts/all.jsonl")
-    (tmp_path / "recipes").mkdir()
-    return tmp_path
+def project(families_project: Path) -> Path:
+    return families_project
 
 
 def write(task: str = "causal-lm", model: dict | None = None, **gguf: object) -> None:

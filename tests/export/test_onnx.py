@@ -16,17 +16,13 @@ from tasks.formats.model_inputs import load_model
 from tasks.stage.errors import DataError, RecipeError
 from tasks.stage.identity import hash_tree
 from tasks.stage.run import run
-from tests.families import tiny_recipe, write_source
-from tests.scratch import run_stages, without_tracking
+from tests.families import tiny_recipe
+from tests.scratch import run_stages
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    without_tracking(monkeypatch)
-    write_source(tmp_path / "texts/all.jsonl")
-    (tmp_path / "recipes").mkdir()
-    return tmp_path
+def project(families_project: Path) -> Path:
+    return families_project
 
 
 def write(task: str, **onnx: object) -> None:
